@@ -1,0 +1,228 @@
+"""Vocabulary shared by every part: faces, crops, options, results, and the arithmetic of boxes.
+
+Conventions (see ``docs/conventions.md``): photos are RGB uint8 arrays of shape (height, width, 3); points are (x, y) or (x, y, z)
+in pixels of the photo, the centre of the first pixel is (0.5, 0.5); boxes are (x_min, y_min, x_max, y_max) with exclusive maxima;
+matrices map photo coordinates to crop coordinates.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+Box = tuple[float, float, float, float]
+
+GEOMETRIES = ("anonymous", "original")
+SKIN_TONES = ("match", "random")
+OUTPUTS = ("photo", "crop")
+ON_NO_FACE = ("keep", "raise")
+STATUSES = ("replaced", "covered")
+NUM_LANDMARKS = 478
+
+
+class NoFaceError(ValueError):
+    """No face was found in a photo and ``on_no_face="raise"`` was asked for."""
+
+
+class UnusableImageError(ValueError):
+    """The input is not a picture that can be anonymized; the message says why."""
+
+
+def _require_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, but got {value!r}.")
+
+
+def _require_number(name: str, value: object, low: float, high: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating) or not low <= float(value) <= high:
+        raise ValueError(f"{name} must be a number from {low:g} to {high:g}, but got {value!r}.")
+
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """One detected face.
+
+    Attributes:
+        box: (x_min, y_min, x_max, y_max) in pixels; may reach beyond the photo.
+        score: the detector's confidence, 0 to 1.
+        landmarks: (478, 3) float array of MediaPipe FaceMesh points in photo pixels (z in the same unit, towards the
+            viewer negative), or None where no mesh could be fitted. A face without landmarks is covered, never kept.
+    """
+
+    box: Box
+    score: float
+    landmarks: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        box = tuple(float(v) for v in self.box)
+        if len(box) != 4 or not all(math.isfinite(v) for v in box) or box[2] <= box[0] or box[3] <= box[1]:
+            raise ValueError(f"Face.box must be finite (x_min, y_min, x_max, y_max) with x_max > x_min and y_max > y_min, but got {self.box!r}.")
+        object.__setattr__(self, "box", box)
+        _require_number("Face.score", self.score, 0.0, 1.0)
+        object.__setattr__(self, "score", float(self.score))
+        if self.landmarks is not None:
+            points = np.array(self.landmarks, dtype=np.float32)
+            if points.shape != (NUM_LANDMARKS, 3) or not np.isfinite(points).all():
+                raise ValueError(f"Face.landmarks must be a finite ({NUM_LANDMARKS}, 3) array in photo pixels, but got shape {points.shape}.")
+            points.flags.writeable = False
+            object.__setattr__(self, "landmarks", points)
+
+
+@dataclass(frozen=True, eq=False)
+class Crop:
+    """An aligned square cut out of a photo.
+
+    Attributes:
+        matrix: (2, 3) similarity that maps photo (x, y) to crop (x, y), both in pixels with centres at .5.
+        size: side of the square in pixels.
+    """
+
+    matrix: np.ndarray
+    size: int
+
+    def __post_init__(self) -> None:
+        matrix = np.array(self.matrix, dtype=np.float64)
+        if matrix.shape != (2, 3) or not np.isfinite(matrix).all() or abs(np.linalg.det(matrix[:, :2])) < 1e-12:
+            raise ValueError(f"Crop.matrix must be a finite, invertible (2, 3) matrix photo -> crop, but got {self.matrix!r}.")
+        matrix.flags.writeable = False
+        object.__setattr__(self, "matrix", matrix)
+        _require_number("Crop.size", self.size, 8, 4096)
+
+    @property
+    def scale(self) -> float:
+        """Crop pixels per photo pixel."""
+        return float(np.sqrt(abs(np.linalg.det(self.matrix[:, :2]))))
+
+    @property
+    def inverse(self) -> np.ndarray:
+        """(2, 3) matrix crop -> photo."""
+        linear = np.linalg.inv(self.matrix[:, :2])
+        return np.hstack([linear, -linear @ self.matrix[:, 2:]])
+
+    def to_crop(self, points: np.ndarray) -> np.ndarray:
+        """(n, 2 or 3) photo points -> crop points; z is scaled with the crop."""
+        return self._apply(self.matrix, self.scale, points)
+
+    def to_photo(self, points: np.ndarray) -> np.ndarray:
+        """(n, 2 or 3) crop points -> photo points; the inverse of :meth:`to_crop`."""
+        return self._apply(self.inverse, 1.0 / self.scale, points)
+
+    @staticmethod
+    def _apply(matrix: np.ndarray, scale: float, points: np.ndarray) -> np.ndarray:
+        points = np.asarray(points, dtype=np.float64)
+        flat = points[:, :2] @ matrix[:, :2].T + matrix[:, 2]
+        return np.hstack([flat, points[:, 2:] * scale])
+
+
+@dataclass(frozen=True)
+class AnonymizeOptions:
+    """What a user can choose. The same names in Python, on the command line and in the demo.
+
+    Attributes:
+        seed: which synthetic person; None draws a fresh one for every photo. 0 to 2**63 - 1.
+        geometry: ``"anonymous"`` exchanges the identity in the face's shape; ``"original"`` passes the landmarks through as
+            GANonymization (arXiv 2305.02143) does, and they identify.
+        skin_tone: ``"match"`` takes the tone from the skin around the face, ``"random"`` leaves it to the synthetic person.
+        output: ``"photo"`` puts the face back; ``"crop"`` returns the synthetic faces alone on black, side by side.
+        min_face_size: the smallest face height searched for, in pixels (8 to 4096); smaller means more tiles and time.
+        min_score: faces below this detector confidence are ignored (0 to 1).
+        on_no_face: ``"keep"`` returns the photo with ``faces=()``, ``"raise"`` raises :class:`NoFaceError`.
+    """
+
+    seed: int | None = None
+    geometry: str = "anonymous"
+    skin_tone: str = "match"
+    output: str = "photo"
+    min_face_size: int = 24
+    min_score: float = 0.5
+    on_no_face: str = "keep"
+
+    def __post_init__(self) -> None:
+        if self.seed is not None and (isinstance(self.seed, bool) or not isinstance(self.seed, int | np.integer) or not 0 <= self.seed < 2**63):
+            raise ValueError(f"seed must be None or an integer from 0 to 2**63 - 1, but got {self.seed!r}.")
+        _require_choice("geometry", self.geometry, GEOMETRIES)
+        _require_choice("skin_tone", self.skin_tone, SKIN_TONES)
+        _require_choice("output", self.output, OUTPUTS)
+        _require_choice("on_no_face", self.on_no_face, ON_NO_FACE)
+        if isinstance(self.min_face_size, float) and not self.min_face_size.is_integer():
+            raise ValueError(f"min_face_size must be a whole number of pixels, but got {self.min_face_size!r}.")
+        _require_number("min_face_size", self.min_face_size, 8, 4096)
+        _require_number("min_score", self.min_score, 0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class FaceReport:
+    """What was done with one face: ``"replaced"`` by a synthetic one, or ``"covered"`` with ``reason`` saying why."""
+
+    box: Box
+    score: float
+    status: str
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        _require_choice("FaceReport.status", self.status, STATUSES)
+        if (self.status == "covered") != bool(self.reason):
+            raise ValueError(f"A covered face needs a reason and a replaced one has none, but got {self.status!r} with {self.reason!r}.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready form, the one the pipelines and the report use."""
+        corners = ("xmin", "ymin", "xmax", "ymax")
+        box = {name: round(value, 2) for name, value in zip(corners, self.box, strict=True)}
+        return {"box": box, "score": round(self.score, 4), "status": self.status, "reason": self.reason}
+
+
+@dataclass(frozen=True, eq=False)
+class AnonymizationResult:
+    """The anonymized picture and an account of every face that was found.
+
+    Attributes:
+        image: RGB picture; with ``output="crop"`` the synthetic faces side by side in the order of ``faces``.
+        faces: one report per face.
+    """
+
+    image: Image.Image
+    faces: tuple[FaceReport, ...]
+
+    @property
+    def num_replaced(self) -> int:
+        return sum(face.status == "replaced" for face in self.faces)
+
+    @property
+    def num_covered(self) -> int:
+        return sum(face.status == "covered" for face in self.faces)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"image": self.image, "faces": [face.to_dict() for face in self.faces]}
+
+
+def box_of_points(points: np.ndarray) -> Box:
+    """Smallest box around (n, 2 or 3) points."""
+    low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
+    return float(low[0]), float(low[1]), float(high[0]), float(high[1])
+
+
+def scale_box(box: Box, factor: float) -> Box:
+    """The box grown (factor > 1) or shrunk about its centre."""
+    center_x, center_y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    half_width, half_height = (box[2] - box[0]) / 2 * factor, (box[3] - box[1]) / 2 * factor
+    return center_x - half_width, center_y - half_height, center_x + half_width, center_y + half_height
+
+
+def clip_box(box: Box, *, height: int, width: int) -> tuple[int, int, int, int] | None:
+    """The whole pixels a box touches inside a photo (exclusive maxima), or None when it lies outside."""
+    x_min, y_min = max(0, math.floor(box[0])), max(0, math.floor(box[1]))
+    x_max, y_max = min(width, math.ceil(box[2])), min(height, math.ceil(box[3]))
+    return (x_min, y_min, x_max, y_max) if x_max > x_min and y_max > y_min else None
+
+
+def box_overlap(box: Box, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Intersection over union, and over the smaller of the two areas, of one box with (n, 4) boxes."""
+    boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
+    low, high = np.maximum(boxes[:, :2], box[:2]), np.minimum(boxes[:, 2:], box[2:])
+    intersection = np.clip(high - low, 0, None).prod(axis=1)
+    area, areas = (box[2] - box[0]) * (box[3] - box[1]), (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+    return intersection / np.maximum(area + areas - intersection, 1e-9), intersection / np.maximum(np.minimum(area, areas), 1e-9)
