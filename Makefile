@@ -1,0 +1,47 @@
+# make run [IMAGE=my.jpg]   anonymize a photo into out/          make test      run the tests
+# make style                fix formatting                       make quality   check formatting, lint and types
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+IMAGE ?= $(shell $(BIN)/python -c "import skimage, pathlib; print(pathlib.Path(skimage.__file__).parent / 'data' / 'astronaut.png')" 2>/dev/null)
+
+.PHONY: run test test-slow style quality clean
+
+run: $(VENV)/.installed-run
+	@$(BIN)/ganon-hf anonymize "$(IMAGE)" -o out
+	@echo "Look at out/$(notdir $(IMAGE))  (the original: $(IMAGE))"
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+test-slow: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -m slow $(ARGS)
+
+style: $(VENV)/.installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+quality: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf out build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Stamps: an install runs once, and again only when what it installs from has changed.
+$(VENV)/.created:
+	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info[:2] < (3, 13) else "ganon-hf needs Python 3.11 or 3.12, but $(PYTHON) is %d.%d: make PYTHON=python3.12 ..." % sys.version_info[:2])'
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.installed-run: pyproject.toml constraints.txt | $(VENV)/.created
+	$(PIP) -e . scikit-image
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/.created
+	$(PIP) -e ".[dev]"
+	@touch $@ $(VENV)/.installed-run
