@@ -48,7 +48,9 @@ def register() -> None:
 
 def install() -> None:
     """Register now if ``transformers.pipelines`` is loaded, and after every (re)load of it from here on."""
-    stale = [finder for finder in sys.meta_path if type(finder).__qualname__ == _Finder.__qualname__ and type(finder).__module__ == __name__]
+    stale = [
+        finder for finder in sys.meta_path if type(finder).__qualname__ == _Finder.__qualname__ and type(finder).__module__ == __name__
+    ]
     for finder in stale:  # from before importlib.reload
         sys.meta_path.remove(finder)
     sys.meta_path.insert(0, _Finder())
