@@ -1,7 +1,239 @@
-"""Command line ``ganon-hf``."""
+"""Command line ``ganon-hf``. Thin: arguments become options and one call; everything heavy is imported inside the commands."""
 
 from __future__ import annotations
 
+import signal
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+
 import typer
 
-app = typer.Typer(no_args_is_help=True, add_completion=False)
+from . import __version__
+
+if TYPE_CHECKING:
+    from .batch import Job, Outcome, Settings
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
+
+USAGE = 2
+INCOMPLETE = 3
+INTERRUPTED = 130
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"ganon-hf {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def main(
+    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """Replace every face in photos with a synthetic one that keeps expression, gaze and head pose."""
+
+
+@app.command()
+def anonymize(
+    inputs: Annotated[list[str], typer.Argument(metavar="INPUT...", help="Photos, folders (walked), glob patterns.")],
+    output: Annotated[
+        str,
+        typer.Option("-o", "--out", metavar="OUT", help="Folder for the results (same names); for one photo also a file."),
+    ],
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Which synthetic person, the same in every photo. Default: a fresh one for each.")
+    ] = None,
+    geometry: Annotated[
+        Literal["anonymous", "original"],
+        typer.Option(help="`original` keeps the shape of the face as in the paper: truer expression, but the shape can identify."),
+    ] = "anonymous",
+    skin_tone: Annotated[
+        Literal["match", "random"], typer.Option(help="`match` takes the tone from the photo, `random` from the synthetic person.")
+    ] = "match",
+    kind: Annotated[
+        Literal["photo", "crop"],
+        typer.Option("--output", help="`photo` puts the face back, `crop` writes the synthetic faces alone."),
+    ] = "photo",
+    min_face_size: Annotated[
+        int, typer.Option(min=8, max=4096, help="Smallest face to look for, in pixels. Smaller finds more and takes longer.")
+    ] = 24,
+    min_score: Annotated[
+        float,
+        typer.Option(min=0.0, max=1.0, help="Ignore faces the detector is less sure of; lower misses fewer."),
+    ] = 0.5,
+    on_no_face: Annotated[
+        Literal["refuse", "copy"],
+        typer.Option(help="A photo without a found face is refused, because a face may have been missed; `copy` writes it all the same."),
+    ] = "refuse",
+    report: Annotated[Path | None, typer.Option(metavar="FILE.jsonl", help="Write one line of JSON per input: status, faces.")] = None,
+    keep_metadata: Annotated[
+        str, typer.Option(metavar="date,camera", help="EXIF fields to keep. Default: none. GPS, thumbnails, serial numbers never.")
+    ] = "",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Redo finished photos and replace files that are in the way.")] = False,
+    model: Annotated[str | None, typer.Option(help="Folder or Hub name of another model. Default: the one in the package.")] = None,
+    device: Annotated[str | None, typer.Option(help="Where the generator runs: cpu, cuda, cuda:1, mps.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say only what went wrong.")] = False,
+) -> None:
+    """Anonymize photos.
+
+    Finished photos are skipped on a second run with the same options. Nothing but pixels and the colour profile is written.
+
+    Exit code 0: every photo was anonymized. 2: the command cannot be carried out, nothing was written. 3: some photos were refused or
+    failed; each is named with the reason, and nothing was written for it.
+    """
+    from .batch import PlanError, Settings, State, plan, run
+    from .faces import AnonymizeOptions
+    from .files import METADATA_GROUPS, format_of
+
+    keep = tuple(name.strip() for name in keep_metadata.split(",") if name.strip())
+    if unknown := [name for name in keep if name not in METADATA_GROUPS]:
+        _stop(f"--keep-metadata takes {', '.join(METADATA_GROUPS)}, but got {unknown[0]!r}.")
+    with _interruptible():
+        try:
+            options = AnonymizeOptions(
+                seed=seed,
+                geometry=geometry,
+                skin_tone=skin_tone,
+                output=kind,
+                min_face_size=min_face_size,
+                min_score=min_score,
+                on_no_face="raise" if on_no_face == "refuse" else "keep",
+            )
+            jobs, ignored = plan(inputs, output)
+            if report is not None:
+                _check_report(report, jobs)
+            settings = Settings(options, keep, overwrite, _model_identity(model))
+            single_file = format_of(output) is not None and not Path(output).is_dir()
+            state = None if single_file else State(Path(output))
+        except (PlanError, ValueError, OSError) as error:
+            _stop(str(error))
+        try:
+            outcomes = run(jobs, settings, lambda: _load_engine(model, device), state)
+            counts = _follow(outcomes, len(jobs), report, settings, quiet)
+        finally:
+            if state is not None:
+                state.close()
+    if not quiet:
+        typer.echo(_summary(counts, ignored, output))
+    if counts["refused"] or counts["failed"]:
+        raise typer.Exit(INCOMPLETE)
+
+
+def _stop(message: str) -> NoReturn:
+    """End with the exit code of a usage error."""
+    from .files import printable
+
+    typer.echo(f"Error: {printable(message)}", err=True)
+    raise typer.Exit(USAGE)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C and a polite kill end the run between two instructions: temporary files are removed on the way out."""
+
+    def interrupt(signum: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo("Interrupted. Finished photos are kept; run the same command again to go on.", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _check_report(report: Path, jobs: Iterable[Job]) -> None:
+    """A report must not replace a photo, by a slip of the hand."""
+    if report.suffix != ".jsonl":
+        raise ValueError(f"--report must name a file that ends in .jsonl, but got {report}.")
+    if report.is_dir() or not report.absolute().parent.is_dir():
+        raise ValueError(f"--report {report} cannot be written: {'it is a folder' if report.is_dir() else 'its folder does not exist'}.")
+
+
+def _model_identity(model: str | None) -> str:
+    """Name, program version and, for a folder, a digest of its weights and settings: outputs of another model are redone."""
+    import hashlib
+
+    from ._register import CHECKPOINT
+
+    folder = CHECKPOINT if model is None else Path(model)
+    digest = hashlib.sha256()
+    for path in sorted([*folder.glob("*.json"), *folder.glob("*.safetensors")]):
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return f"{model or 'bundled'}@{digest.hexdigest()[:12]} ganon-hf {__version__}"
+
+
+def _load_engine(model: str | None, device: str | None) -> Callable[..., Any]:
+    """The engine, loaded only when a photo needs it (seconds)."""
+    import warnings
+
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # what is wrong with a file is reported once, in our words
+    from .anonymizer import Anonymizer
+
+    try:
+        return Anonymizer.from_pretrained(model, device=device)
+    except (OSError, ValueError, RuntimeError) as error:
+        _stop(f"The model {model or 'of the package'} cannot be loaded: {error}")
+
+
+def _follow(outcomes: Iterable[Outcome], total: int, report: Path | None, settings: Settings, quiet: bool) -> dict[str, int]:
+    """Consume the outcomes: report line, message, progress. Returns how often each thing happened."""
+    from .batch import append_line
+    from .files import printable
+
+    counts = dict.fromkeys(("ok", "skipped", "refused", "failed", "replaced", "covered"), 0)
+    extra = {"model": settings.model, "seed": settings.options.seed, "geometry": settings.options.geometry}
+    with _progress(total, enabled=not quiet) as (advance, say), report.open("wb") if report else _nothing() as file:
+        for outcome in outcomes:
+            counts[outcome.status] += 1
+            for face in outcome.faces if outcome.status == "ok" else ():
+                counts[face["status"]] += 1
+            if outcome.error:
+                say(f"{outcome.status}: {printable(outcome.job.source)}: {outcome.error}")
+            if file is not None:
+                append_line(file, outcome.to_dict() | extra)
+            advance()
+    return counts
+
+
+@contextmanager
+def _nothing() -> Iterator[None]:
+    yield None
+
+
+@contextmanager
+def _progress(total: int, *, enabled: bool) -> Iterator[tuple[Callable[[], None], Callable[[str], None]]]:
+    """A progress bar on a terminal, plain lines elsewhere: (advance by one, say a line on standard error)."""
+    if not (enabled and sys.stderr.isatty()):
+        yield lambda: None, lambda text: typer.echo(text, err=True)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("Anonymizing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", total=total)
+        yield (
+            lambda: progress.advance(task),
+            lambda text: progress.console.print(text, markup=False, highlight=False, soft_wrap=True),
+        )
+
+
+def _summary(counts: dict[str, int], ignored: int, output: str) -> str:
+    """The last line: what was done, and where it is."""
+    from .files import printable
+
+    parts = [f"{counts['ok']} anonymized ({counts['replaced']} faces replaced, {counts['covered']} covered)"]
+    parts += [
+        f"{counts[name]} {text}"
+        for name, text in (("skipped", "finished before"), ("refused", "refused"), ("failed", "failed"))
+        if counts[name]
+    ]
+    parts += [f"{ignored} other files left out"] if ignored else []
+    return f"{', '.join(parts)} -> {printable(output)}"
