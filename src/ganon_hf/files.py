@@ -146,13 +146,15 @@ def _reason(error: Exception) -> str:
         }.get(error.errno, os.strerror(error.errno).lower())
     if isinstance(error, MemoryError):
         return "does not fit into memory"
+    if isinstance(error, SyntaxError):  # how Pillow's readers say that the header makes no sense, sizes of 0 included
+        return "has a damaged header or no pixels"
     return printable(f"cannot be decoded ({error or type(error).__name__})")[:200]
 
 
 def _open_file(path: Path, root: Path | None) -> IO[bytes]:
     """Open a regular file; links are resolved first so that they cannot leave ``root``."""
-    real = path.resolve(strict=True)
-    if root is not None and not real.is_relative_to(root.resolve(strict=True)):
+    real = Path(os.path.realpath(path, strict=True))
+    if root is not None and not real.is_relative_to(os.path.realpath(root, strict=True)):
         raise UnusableImageError("is a link that leaves the input folder")
     descriptor = os.open(real, _READ_FLAGS | _NO_FOLLOW)
     try:
@@ -275,7 +277,8 @@ def _kept_fields(exif: Image.Exif, keep: tuple[str, ...]) -> bytes:
         tag: value for name in keep for tag in _EXIF_IFD[name] if (value := _plain(details.get(tag))) is not None
     }
     kept.update(found)
-    kept.get_ifd(ExifTags.IFD.Exif).update(found_details)
+    if found_details:
+        kept.get_ifd(ExifTags.IFD.Exif).update(found_details)
     return kept.tobytes() if found or found_details else b""
 
 

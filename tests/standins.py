@@ -1,0 +1,80 @@
+"""A world in which faces are magenta squares: lets tests about files, plans and exit codes run without a model.
+
+:class:`SquareEngine` does what the real engine does with its input and output types (and really looks at the pixels), in microseconds.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from click.testing import Result
+from PIL import Image, ImageDraw
+
+from ganon_hf.batch import STATE_NAME
+from ganon_hf.faces import AnonymizationResult, AnonymizeOptions, FaceReport, NoFaceError, box_of_points
+
+Run = Callable[..., Result]  # the fixture `run`
+MAGENTA, GREEN = (255, 0, 255), (0, 200, 0)
+
+
+def square_photo(size: tuple[int, int] = (96, 64), box: tuple[int, int, int, int] | None = (24, 16, 56, 48), seed: int = 0) -> Image.Image:
+    """A soft gray-blue background with one magenta "face", or none."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[: size[1], : size[0]]
+    background = np.stack([x, y, x + y], axis=-1) * 80.0 / (sum(size)) + rng.integers(60, 120)
+    image = Image.fromarray(background.astype(np.uint8))
+    if box is not None:
+        ImageDraw.Draw(image).rectangle((box[0], box[1], box[2] - 1, box[3] - 1), fill=MAGENTA)
+    return image
+
+
+def face_pixels(image: Image.Image) -> np.ndarray:
+    """(n, 2) centres of the pixels that still look like a "face"."""
+    pixels = np.asarray(image.convert("RGB")).astype(int)
+    y, x = np.nonzero((pixels[..., 0] > 170) & (pixels[..., 1] < 90) & (pixels[..., 2] > 170))
+    return np.stack([x, y], axis=-1) + 0.5
+
+
+class SquareEngine:
+    """Paints every magenta pixel's bounding box green."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, image: Image.Image, options: AnonymizeOptions | None = None) -> AnonymizationResult:
+        self.calls += 1
+        options = options or AnonymizeOptions()
+        points = face_pixels(image)
+        if len(points) == 0:
+            if options.on_no_face == "raise":
+                raise NoFaceError("no face")
+            return AnonymizationResult(image, ())
+        box = box_of_points(points)
+        box = (box[0] - 3.5, box[1] - 3.5, box[2] + 3.5, box[3] + 3.5)  # JPEG smears the edge
+        image = image.copy()
+        ImageDraw.Draw(image).rectangle((*map(int, box[:2]), *map(int, box[2:])), fill=GREEN)
+        return AnonymizationResult(image, (FaceReport(box, 1.0, "replaced"),))
+
+
+def save(path: Path, image: Image.Image | None = None, **options: object) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    (image or square_photo()).save(path, **options)
+    return path
+
+
+def names(folder: Path) -> list[str]:
+    """Relative names of everything but the state file, in order."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and path.name != STATE_NAME)
+
+
+def is_anonymized(path: Path) -> bool:
+    with Image.open(path) as image:
+        return len(face_pixels(image)) == 0 and max(image.convert("RGB").getpixel((40, 32))) == max(GREEN)  # type: ignore[arg-type]
+
+
+def report_of(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
