@@ -1,0 +1,64 @@
+"""Photo to aligned crop and back.
+
+Convention: a crop's matrix maps photo (x, y) to crop (x, y), pixel centres at .5; the upright face fills the square so that the whole
+face oval lies inside with a margin. OpenCV counts pixel centres as integers, hence the half-pixel shifts.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .faces import Crop
+from .geometry import normalize_pose
+from .landmarks import require_opencv
+from .topology import FACE_OVAL
+
+try:
+    import cv2
+except ImportError:  # require_opencv() says what to install
+    cv2 = None
+
+# Shape units across a crop's side: the mean face is 2.7 units high, the rest is margin for open mouths and raised chins.
+CROP_UNITS = 3.36
+
+
+def align_face(landmarks: np.ndarray, size: int) -> Crop:
+    """The upright square around a face.
+
+    Args:
+        landmarks: (478, 3) photo pixels.
+        size: side of the crop in pixels.
+
+    Raises:
+        ValueError: no head pose can be fitted to the landmarks.
+    """
+    _, pose = normalize_pose(landmarks)
+    # the roll seen in the picture: between the eyes' direction when the face is near frontal, else across the forehead-chin axis
+    right, down = pose.rotation[0, :2], pose.rotation[1, :2]
+    axis = right * np.hypot(*right) + np.array([down[1], -down[0]]) * np.hypot(*down)
+    axis = axis / max(float(np.hypot(*axis)), 1e-9)
+    scale = size / (CROP_UNITS * pose.scale)
+    linear = scale * np.array([[axis[0], axis[1]], [-axis[1], axis[0]]])
+    oval = landmarks[FACE_OVAL, :2] @ linear.T
+    center = (oval.min(axis=0) + oval.max(axis=0)) / 2
+    return Crop(np.hstack([linear, (size / 2 - center)[:, None]]), size)
+
+
+def _to_opencv(matrix: np.ndarray) -> np.ndarray:
+    """The same map for pixel centres at integers."""
+    shifted = matrix.copy()
+    shifted[:, 2] += matrix[:, :2] @ np.array([0.5, 0.5]) - 0.5
+    return shifted
+
+
+def crop_image(image: np.ndarray, crop: Crop) -> np.ndarray:
+    """Resample (h, w[, c]) into the crop's square; the border is repeated. Shrinking averages instead of skipping pixels."""
+    require_opencv()
+    matrix = crop.matrix
+    while crop.scale < 0.6 and min(image.shape[:2]) >= 2 and np.sqrt(abs(np.linalg.det(matrix[:, :2]))) < 0.6:
+        # halve by area first: warpAffine alone looks at four pixels however many it should average
+        height, width = image.shape[:2]
+        image = cv2.resize(image, (max(1, width // 2), max(1, height // 2)), interpolation=cv2.INTER_AREA)
+        factors = np.array([width / image.shape[1], height / image.shape[0]])
+        matrix = np.hstack([matrix[:, :2] * factors, matrix[:, 2:]])
+    return cv2.warpAffine(image, _to_opencv(matrix), (crop.size, crop.size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

@@ -1,0 +1,393 @@
+"""GanonConfig and GanonModel: a synthetic face from landmarks alone. One self-contained file, as both Hub loaders need it.
+
+``conditioning="landmarks"`` is the generator of GANonymization (Hellmann et al., ACM TOMM 2024, arXiv 2305.02143; a pix2pix U-Net,
+Isola et al., CVPR 2017), with the published layer names, so that the authors' checkpoints load strictly.
+
+``conditioning="mesh"`` draws the face in two steps. A linear appearance prior, fitted in closed form, predicts a texture in the canonical
+layout of the mesh from the shape of the face and from a synthetic person's appearance coefficients; the texture is sampled through the
+crop's canonical-coordinate map. A compact U-Net may then add what a linear model cannot; without it (``refinement_channels=0``) or before
+it is trained the result is the prior's.
+
+Conventions: pictures are RGB (B, 3, S, S) in [-1, 1]; shapes are (B, 478, 3) pose-normalised points; layout coordinates are in [0, 1].
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional
+from transformers import PretrainedConfig, PreTrainedModel
+from transformers import initialization as init
+from transformers.utils import ModelOutput
+
+NUM_POINTS = 478
+# Features of the shape beyond its principal components: see shape_features().
+NUM_OPENINGS = 7
+NUM_POSE_FEATURES = 5
+
+
+class GanonConfig(PretrainedConfig):
+    """Sizes of a :class:`GanonModel`.
+
+    Args:
+        conditioning: ``"mesh"`` or ``"landmarks"``.
+        image_size: side of the square crops; for ``"landmarks"`` a multiple of 256.
+        texture_size: side of the canonical luma texture; chroma has half of it.
+        num_shape_components: principal components of the shape that the prior looks at.
+        num_quadratic: the first so many components enter with their products, too.
+        num_appearance: coefficients that make one synthetic person's appearance.
+        num_identity: coefficients of a synthetic person's shape.
+        refinement_channels: width of the refinement network; 0 leaves it out.
+    """
+
+    model_type = "ganon"
+
+    def __init__(
+        self,
+        conditioning: str = "mesh",
+        image_size: int = 256,
+        texture_size: int = 192,
+        num_shape_components: int = 50,
+        num_quadratic: int = 8,
+        num_appearance: int = 40,
+        num_identity: int = 40,
+        refinement_channels: int = 0,
+        **kwargs,
+    ):
+        if conditioning not in ("mesh", "landmarks"):
+            raise ValueError(f"conditioning must be 'mesh' or 'landmarks', but got {conditioning!r}.")
+        if conditioning == "landmarks" and image_size % 256:
+            raise ValueError(f"image_size must be a multiple of 256 for conditioning='landmarks', but got {image_size}.")
+        if texture_size % 2 or texture_size < 16:
+            raise ValueError(f"texture_size must be even and at least 16, but got {texture_size}.")
+        if num_quadratic > num_shape_components:
+            raise ValueError(f"num_quadratic ({num_quadratic}) must not exceed num_shape_components ({num_shape_components}).")
+        self.conditioning = conditioning
+        self.image_size = image_size
+        self.texture_size = texture_size
+        self.num_shape_components = num_shape_components
+        self.num_quadratic = num_quadratic
+        self.num_appearance = num_appearance
+        self.num_identity = num_identity
+        self.refinement_channels = refinement_channels
+        # An exported folder names its own pipeline code; inside the installed package the installed code serves it.
+        if not __name__.startswith("transformers_modules"):
+            kwargs.pop("custom_pipelines", None)
+        super().__init__(**kwargs)
+
+    @property
+    def num_features(self) -> int:
+        """Length of the vector that the prior is linear in."""
+        return 1 + self.num_shape_components + NUM_OPENINGS + NUM_POSE_FEATURES + self.num_quadratic * (self.num_quadratic + 1) // 2
+
+
+@dataclass
+class GanonOutput(ModelOutput):
+    """Output of :class:`GanonModel`.
+
+    Attributes:
+        images: (B, 3, S, S) synthetic faces in [-1, 1].
+        coarse: the prior's faces before refinement (``"mesh"`` only).
+    """
+
+    images: torch.Tensor | None = None
+    coarse: torch.Tensor | None = None
+
+
+def shape_features(shape: torch.Tensor, angles: torch.Tensor, mean: torch.Tensor, basis: torch.Tensor, num_quadratic: int) -> torch.Tensor:
+    """What the prior is linear in.
+
+    Args:
+        shape: (B, 478, 3) pose-normalised points.
+        angles: (B, 2) yaw and pitch in degrees.
+        mean: (1434,) mean shape.
+        basis: (1434, n) principal directions divided by their standard deviations.
+        num_quadratic: how many of the components enter with their products.
+
+    Returns:
+        (B, 1 + n + 7 + 5 + q (q + 1) / 2): one, components within 4 standard deviations, openings of mouth and eyes, pose, products.
+    """
+    components = ((shape.flatten(1) - mean) @ basis).clamp(-4, 4)  # (B, n)
+    width = (shape[:, 33] - shape[:, 263]).norm(dim=1).clamp_min(1e-6)
+    mouth = (shape[:, 13] - shape[:, 14]).norm(dim=1) / width
+    right = (shape[:, 159] - shape[:, 145]).norm(dim=1) / width
+    left = (shape[:, 386] - shape[:, 374]).norm(dim=1) / width
+    # Hinges: teeth appear as the lips part and then stay, lashes as the lid closes; a straight line cannot say that.
+    openings = [
+        (mouth / 0.06).clamp(max=1),
+        (mouth / 0.3).clamp(max=1.5),
+        ((mouth - 0.06) / 0.1).clamp(0, 1),
+        (right / 0.09).clamp(max=1.5),
+        (left / 0.09).clamp(max=1.5),
+        ((0.05 - right) / 0.05).clamp(0, 1),
+        ((0.05 - left) / 0.05).clamp(0, 1),
+    ]
+    yaw, pitch = (angles / 30).clamp(-2, 2).unbind(dim=1)
+    pose = [yaw, pitch, yaw.abs(), yaw**2, pitch**2]
+    rows, columns = torch.triu_indices(num_quadratic, num_quadratic, device=shape.device)
+    products = components[:, rows] * components[:, columns]
+    ones = torch.ones_like(yaw)
+    return torch.cat([torch.stack([ones], dim=1), components, torch.stack(openings + pose, dim=1), products], dim=1)
+
+
+def ycbcr_to_rgb(luma: torch.Tensor, chroma: torch.Tensor) -> torch.Tensor:
+    """(B, 1, H, W) luma 0..255 and (B, 2, H, W) Cb, Cr about 0 -> (B, 3, H, W) RGB in [-1, 1] (JFIF / ITU-T T.871), not clipped."""
+    blue, red = chroma[:, :1], chroma[:, 1:]
+    rgb = torch.cat([luma + 1.402 * red, luma - 0.344136 * blue - 0.714136 * red, luma + 1.772 * blue], dim=1)
+    return rgb / 127.5 - 1
+
+
+class AppearancePrior(nn.Module):
+    """Linear map from shape features and appearance coefficients to a canonical texture, and the statistics around it.
+
+    All numbers are buffers: they are fitted in closed form (``ganon_hf.training.prior``), not by gradient descent.
+    """
+
+    def __init__(self, config: GanonConfig):
+        super().__init__()
+        size, half = config.texture_size, config.texture_size // 2
+        points = NUM_POINTS * 3
+        self.num_quadratic = config.num_quadratic
+        self.register_buffer("shape_mean", torch.zeros(points))
+        self.register_buffer("shape_basis", torch.zeros(points, config.num_shape_components))
+        self.register_buffer("luma", torch.zeros(config.num_features, size, size))
+        self.register_buffer("luma_appearance", torch.zeros(config.num_appearance, size, size))
+        self.register_buffer("chroma", torch.zeros(config.num_features, 2, half, half))
+        self.register_buffer("chroma_appearance", torch.zeros(config.num_appearance, 2, half, half))
+        # amplitude of the fine structure (pores, stubble) that no coefficient carries, in luma levels
+        self.register_buffer("detail", torch.zeros(size, size))
+        # skin tones of the training people: mean and factor of (luma gain, Cb, Cr); a tone is mean + factor @ normal(3)
+        self.register_buffer("tone_mean", torch.tensor([1.0, 0.0, 0.0]))
+        self.register_buffer("tone_factor", torch.zeros(3, 3))
+        # neutral shapes of people and how people change: see ganon_hf.geometry.ShapeModel
+        self.register_buffer("identity_basis", torch.zeros(points, config.num_identity))
+        self.register_buffer("identity_removal", torch.zeros(config.num_identity, points))
+
+    def forward(self, shape: torch.Tensor, angles: torch.Tensor, appearance: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(B, 478, 3), (B, 2) degrees, (B, K) -> luma (B, 1, T, T) 0..255 and chroma (B, 2, T/2, T/2) about 0."""
+        features = shape_features(shape, angles, self.shape_mean, self.shape_basis, self.num_quadratic)
+        luma = torch.einsum("bf,fhw->bhw", features, self.luma) + torch.einsum("bk,khw->bhw", appearance, self.luma_appearance)
+        chroma = torch.einsum("bf,fchw->bchw", features, self.chroma)
+        chroma = chroma + torch.einsum("bk,kchw->bchw", appearance, self.chroma_appearance)
+        return luma[:, None], chroma
+
+
+def sample_texture(luma: torch.Tensor, chroma: torch.Tensor, layout: torch.Tensor) -> torch.Tensor:
+    """Textures seen through canonical-coordinate maps.
+
+    Args:
+        luma: (B, 1, T, T) 0..255; chroma: (B, 2, T/2, T/2) about 0; layout: (B, 2, S, S) of (u, v) in [0, 1].
+
+    Returns:
+        (B, 3, S, S) RGB in [-1, 1], not clipped.
+    """
+    grid = (layout * 2 - 1).permute(0, 2, 3, 1)  # (B, S, S, 2); align_corners=False: u = 0 is the outer edge of the first texel
+    luma = functional.grid_sample(luma, grid, mode="bicubic", padding_mode="border", align_corners=False)
+    chroma = functional.grid_sample(chroma, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return ycbcr_to_rgb(luma, chroma)
+
+
+class RefinementBlock(nn.Module):
+    """Two 3x3 convolutions with group normalisation and SiLU around a residual connection."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        groups = max(1, channels // 8)
+        self.norm1, self.norm2 = nn.GroupNorm(groups, channels), nn.GroupNorm(groups, channels)
+        self.conv1, self.conv2 = nn.Conv2d(channels, channels, 3, padding=1), nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        residual = self.conv1(functional.silu(self.norm1(hidden)))
+        return hidden + self.conv2(functional.silu(self.norm2(residual)))
+
+
+class RefinementNetwork(nn.Module):
+    """Compact U-Net (coarse face, canonical coordinates, mesh mask, dots, grayscale flag) -> what to add to the coarse face.
+
+    The last convolution starts at zero: untrained, the network is the identity.
+    """
+
+    in_channels = 3 + 2 + 1 + 1 + 1
+
+    def __init__(self, channels: int):
+        super().__init__()
+        widths = [channels, channels * 2, channels * 4]
+        self.stem = nn.Conv2d(self.in_channels, widths[0], 3, padding=1)
+        self.down = nn.ModuleList(nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in zip(widths, widths[1:], strict=False))
+        self.encode = nn.ModuleList(RefinementBlock(width) for width in widths)
+        self.up = nn.ModuleList(nn.Conv2d(b + a, a, 3, padding=1) for a, b in zip(widths, widths[1:], strict=False))
+        self.decode = nn.ModuleList(RefinementBlock(width) for width in widths[:-1])
+        self.out = nn.Conv2d(widths[0], 3, 3, padding=1)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        hidden = self.encode[0](self.stem(inputs))  # (B, w, S, S)
+        skips = [hidden]
+        for down, encode in zip(self.down, self.encode[1:], strict=False):
+            hidden = encode(down(hidden))  # (B, 2w, S/2, S/2), (B, 4w, S/4, S/4)
+            skips.append(hidden)
+        skips.pop()
+        for up, decode in zip(reversed(self.up), reversed(self.decode), strict=True):
+            hidden = functional.interpolate(hidden, scale_factor=2.0, mode="nearest")
+            hidden = decode(up(torch.cat([hidden, skips.pop()], dim=1)))
+        return self.out(functional.silu(hidden))
+
+
+class UNetDown(nn.Module):
+    """Halving block of the published generator; ``model.0`` is the convolution, as in its checkpoints."""
+
+    def __init__(self, channels_in: int, channels_out: int, normalize: bool = True, dropout: float = 0.0):
+        super().__init__()
+        layers: list[nn.Module] = [nn.Conv2d(channels_in, channels_out, 4, stride=2, padding=1, bias=False)]
+        if normalize:
+            layers.append(nn.InstanceNorm2d(channels_out))
+        layers.append(nn.LeakyReLU(0.2))
+        if dropout:
+            layers.append(nn.Dropout(dropout))
+        self.model = nn.Sequential(*layers)
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        return self.model(hidden)
+
+
+class UNetUp(nn.Module):
+    """Doubling block of the published generator: (upsampled, skip) are concatenated in this order."""
+
+    def __init__(self, channels_in: int, channels_out: int, dropout: float = 0.0):
+        super().__init__()
+        convolution = nn.ConvTranspose2d(channels_in, channels_out, 4, stride=2, padding=1, bias=False)
+        layers: list[nn.Module] = [convolution, nn.InstanceNorm2d(channels_out), nn.ReLU()]
+        if dropout:
+            layers.append(nn.Dropout(dropout))
+        self.model = nn.Sequential(*layers)
+
+    def forward(self, hidden: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
+        return torch.cat([self.model(hidden), skip], dim=1)
+
+
+class LandmarkGenerator(nn.Module):
+    """The published U-Net: 54,404,099 parameters in 17 tensors, dots (B, 3, S, S) in [-1, 1] -> face (B, 3, S, S) in [-1, 1]."""
+
+    def __init__(self):
+        super().__init__()
+        self.down1 = UNetDown(3, 64, normalize=False)
+        self.down2 = UNetDown(64, 128)
+        self.down3 = UNetDown(128, 256)
+        self.down4 = UNetDown(256, 512, dropout=0.5)
+        self.down5 = UNetDown(512, 512, dropout=0.5)
+        self.down6 = UNetDown(512, 512, dropout=0.5)
+        self.down7 = UNetDown(512, 512, dropout=0.5)
+        self.down8 = UNetDown(512, 512, normalize=False, dropout=0.5)
+        self.up1 = UNetUp(512, 512, dropout=0.5)
+        self.up2 = UNetUp(1024, 512, dropout=0.5)
+        self.up3 = UNetUp(1024, 512, dropout=0.5)
+        self.up4 = UNetUp(1024, 512, dropout=0.5)
+        self.up5 = UNetUp(1024, 256)
+        self.up6 = UNetUp(512, 128)
+        self.up7 = UNetUp(256, 64)
+        self.final = nn.Sequential(nn.Upsample(scale_factor=2), nn.ZeroPad2d((1, 0, 1, 0)), nn.Conv2d(128, 3, 4, padding=1), nn.Tanh())
+
+    def forward(self, dots: torch.Tensor) -> torch.Tensor:
+        down1 = self.down1(dots)  # (B, 64, S/2, S/2)
+        down2 = self.down2(down1)
+        down3 = self.down3(down2)
+        down4 = self.down4(down3)
+        down5 = self.down5(down4)
+        down6 = self.down6(down5)
+        down7 = self.down7(down6)  # (B, 512, S/128, S/128)
+        hidden = self.up1(self.down8(down7), down7)
+        hidden = self.up2(hidden, down6)
+        hidden = self.up3(hidden, down5)
+        hidden = self.up4(hidden, down4)
+        hidden = self.up5(hidden, down3)
+        hidden = self.up6(hidden, down2)
+        return self.final(self.up7(hidden, down1))
+
+
+class GanonModel(PreTrainedModel):
+    """Landmarks in, a synthetic face out; no pixel of a photo enters.
+
+    ``pixel_values`` is the condition drawn by ``GanonImageProcessor``: (B, 3, S, S) dots in [-1, 1] for ``"landmarks"``, and
+    (B, 4, S, S) of (u, v, mask, dots), each in [0, 1], for ``"mesh"``.
+    """
+
+    config_class = GanonConfig
+    base_model_prefix = "ganon"
+    main_input_name = "pixel_values"
+    input_modalities = ("image",)
+    _no_split_modules = ["LandmarkGenerator", "RefinementNetwork"]
+
+    def __init__(self, config: GanonConfig):
+        super().__init__(config)
+        self.generator: LandmarkGenerator | None = None
+        self.prior: AppearancePrior | None = None
+        self.refinement: RefinementNetwork | None = None
+        if config.conditioning == "landmarks":
+            self.generator = LandmarkGenerator()
+        else:
+            self.prior = AppearancePrior(config)
+            if config.refinement_channels:
+                self.refinement = RefinementNetwork(config.refinement_channels)
+        self.post_init()
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            init.normal_(module.weight, mean=0.0, std=0.02)
+            if module.bias is not None:
+                init.zeros_(module.bias)
+        elif isinstance(module, nn.GroupNorm):
+            init.ones_(module.weight)
+            init.zeros_(module.bias)
+        elif isinstance(module, RefinementNetwork):
+            init.zeros_(module.out.weight)
+            init.zeros_(module.out.bias)
+
+    def forward(
+        self,
+        pixel_values: torch.Tensor,
+        shape: torch.Tensor | None = None,
+        angles: torch.Tensor | None = None,
+        appearance: torch.Tensor | None = None,
+        grayscale: torch.Tensor | None = None,
+        return_dict: bool | None = None,
+    ) -> GanonOutput | tuple[torch.Tensor, ...]:
+        """Synthesise faces.
+
+        Args:
+            pixel_values: the condition, see the class.
+            shape: (B, 478, 3) pose-normalised points (``"mesh"``).
+            angles: (B, 2) yaw and pitch in degrees (``"mesh"``).
+            appearance: (B, num_appearance) standard normal coefficients of the synthetic people; None is the mean person.
+            grayscale: (B, 1) 1 where a colourless face is wanted; None is colour.
+            return_dict: False returns a tuple.
+
+        Raises:
+            ValueError: an input is missing or has the wrong number of channels.
+        """
+        pixel_values = pixel_values.to(self.dtype)
+        if self.generator is not None:
+            if pixel_values.ndim != 4 or pixel_values.shape[1] != 3:
+                raise ValueError(f"pixel_values must be (batch, 3, side, side) dots in [-1, 1], but got shape {tuple(pixel_values.shape)}.")
+            images, coarse = self.generator(pixel_values), None
+        else:
+            if pixel_values.ndim != 4 or pixel_values.shape[1] != 4:
+                raise ValueError(f"pixel_values must be (batch, 4, side, side) of u, v, mask, dots, but got shape {tuple(pixel_values.shape)}.")
+            if shape is None or angles is None:
+                raise ValueError("conditioning='mesh' needs shape (batch, 478, 3) and angles (batch, 2) beside pixel_values.")
+            batch = len(pixel_values)
+            if appearance is None:
+                appearance = pixel_values.new_zeros(batch, self.config.num_appearance)
+            if grayscale is None:
+                grayscale = pixel_values.new_zeros(batch, 1)
+            luma, chroma = self.prior(shape.to(self.dtype), angles.to(self.dtype), appearance.to(self.dtype))
+            chroma = chroma * (1 - grayscale.to(self.dtype).view(-1, 1, 1, 1))
+            coarse = sample_texture(luma, chroma, pixel_values[:, :2]).clamp(-1, 1)
+            images = coarse
+            if self.refinement is not None:
+                flag = grayscale.to(self.dtype).view(-1, 1, 1, 1).expand(-1, 1, *pixel_values.shape[2:])
+                images = (coarse + self.refinement(torch.cat([coarse, pixel_values, flag], dim=1))).clamp(-1, 1)
+        if return_dict is False:
+            return (images,) if coarse is None else (images, coarse)
+        return GanonOutput(images=images, coarse=coarse)
