@@ -171,10 +171,13 @@ def _model_identity(model: str | None) -> str:
 
 def _load_engine(model: str | None, device: str | None) -> Callable[..., Any]:
     """The engine, loaded only when a photo needs it (seconds)."""
+    import logging
     import warnings
 
-    warnings.filterwarnings("ignore", module=r"PIL\.")  # what is wrong with a file is reported once, in our words
     from .anonymizer import Anonymizer
+
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # what is wrong with a file is reported once, in our words
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)
 
     try:
         return Anonymizer.from_pretrained(model, device=device)
