@@ -54,7 +54,8 @@ def _mesh_boxes(images: list[np.ndarray]) -> list[tuple[float, float, float, flo
     import mediapipe as mp
 
     boxes: list[tuple[float, float, float, float] | None] = []
-    with mp.solutions.face_mesh.FaceMesh(static_image_mode=True, refine_landmarks=True, max_num_faces=1, min_detection_confidence=0.3) as mesh:
+    options = {"static_image_mode": True, "refine_landmarks": True, "max_num_faces": 1, "min_detection_confidence": 0.3}
+    with mp.solutions.face_mesh.FaceMesh(**options) as mesh:
         for image in images:
             height, width = image.shape[:2]
             result = mesh.process(image).multi_face_landmarks
@@ -93,7 +94,8 @@ def _fit(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
 def photo_backgrounds(height: int = 1080, width: int = 1920) -> dict[str, np.ndarray]:
     """Photos without faces that the test dependencies carry."""
-    names = ("coffee", "rocket", "chelsea", "hubble_deep_field", "immunohistochemistry", "retina", "brick", "grass", "gravel", "coins", "moon")
+    names = ("coffee", "rocket", "chelsea", "hubble_deep_field", "immunohistochemistry", "retina")
+    names += ("brick", "grass", "gravel", "coins", "moon")
     images = {name: getattr(skimage_data, name)() for name in names}
     images["motorcycle"] = np.asarray(skimage_data.stereo_motorcycle()[0])
     images |= {name: getattr(skimage_data, name)() for name in ("page", "text", "colorwheel")}
@@ -127,7 +129,9 @@ def made_backgrounds(height: int = 1080, width: int = 1920, seed: int = 0) -> di
     return {name: image.astype(np.uint8) for name, image in images.items()}
 
 
-def paste(canvas: np.ndarray, head: Head, *, center: tuple[float, float], height: float, tilt: float = 0.0, portrait: bool = False) -> Truth:
+def paste(
+    canvas: np.ndarray, head: Head, *, center: tuple[float, float], height: float, tilt: float = 0.0, portrait: bool = False
+) -> Truth:
     """Draw a head into ``canvas`` (changed in place): face centre at ``center``, face ``height`` pixels, turned by ``tilt`` degrees.
 
     ``portrait`` keeps the portrait's own background in a rectangle; otherwise a soft ellipse around the head is cut out.
@@ -158,7 +162,8 @@ def paste(canvas: np.ndarray, head: Head, *, center: tuple[float, float], height
     # The turned box would be too large; a face is about an ellipse, whose extent under rotation is exact.
     half_x = math.hypot(face_width * math.cos(angle), face_height * math.sin(angle)) * scale / 2
     half_y = math.hypot(face_width * math.sin(angle), face_height * math.cos(angle)) * scale / 2
-    box = (center[0] - half_x, center[1] - half_y, center[0] + half_x, center[1] + half_y)
+    low, high = (max(0.0, center[0] - half_x), max(0.0, center[1] - half_y)), (center[0] + half_x, center[1] + half_y)
+    box = (*low, min(high[0], canvas.shape[1]), min(high[1], canvas.shape[0]))  # what the frame shows of it
     return Truth(box, round(height), tilt)
 
 

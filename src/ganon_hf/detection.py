@@ -8,8 +8,9 @@ landmarks, so that it is covered rather than missed.
 Sources: BlazeFace, Bazarevsky et al. 2019, arXiv 1907.05047; attention mesh, Grishchenko et al. 2020, arXiv 2006.10962; the models are
 Google's MediaPipe solutions (Apache-2.0), carried by the ``mediapipe`` wheel up to 0.10.21 or by the ``face_landmarker.task`` bundle.
 
-What MediaPipe does not forgive, and where it is handled here: a graph shared by threads returns other images' results (one graph per
-worker thread); a graph that failed once fails for ever (it is rebuilt); a process forked after a graph has run hangs (a clear error instead).
+What MediaPipe does not forgive, and where it is handled here: a graph shared by threads returns other images' results (one graph
+per worker thread); a graph that failed once fails for ever (it is rebuilt); a process forked after a graph has run hangs (a clear error
+instead).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from .faces import NUM_LANDMARKS, Box, Face, box_of_points, box_overlap, scale_box
-from .tiling import View, cut_out, face_patch, merge, order_of, plan_views
+from .tiling import View, brighten, cut_out, face_patch, has_content, merge, order_of, plan_views
 
 _quiet_lock = threading.Lock()
 _graphs_of_process: int | None = None
@@ -47,6 +48,7 @@ class Candidate(NamedTuple):
     score: float
     keypoints: np.ndarray
     truncated: bool
+    graph: str
 
 
 @contextlib.contextmanager
@@ -75,12 +77,20 @@ class _Graphs:
     Args:
         builders: name -> function that makes a graph.
         process: runs a graph on an RGB uint8 array.
+        has_face: whether a mesh graph's result holds a face.
         threads: worker threads.
     """
 
-    def __init__(self, builders: dict[str, Callable[[], Any]], process: Callable[[Any, np.ndarray], Any], threads: int) -> None:
+    def __init__(
+        self,
+        builders: dict[str, Callable[[], Any]],
+        process: Callable[[Any, np.ndarray], Any],
+        has_face: Callable[[Any], bool],
+        threads: int,
+    ) -> None:
         self._builders = builders
         self._process = process
+        self._has_face = has_face
         self._local = threading.local()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="ganon-detection")
 
@@ -98,18 +108,22 @@ class _Graphs:
 
     def run(self, name: str, image: np.ndarray) -> Any:
         """The named graph's result; to be called on a worker thread."""
-        graph = getattr(self._local, name, None) or self._build(name)
         try:
-            return self._process(graph, image)
+            return self._call(name, image)
         except (RuntimeError, ValueError):  # the graph is poisoned: a fresh one tells a bad graph from a bad image
-            return self._process(self._build(name), image)
+            setattr(self._local, name, None)
+            return self._call(name, image)
 
-    def _build(self, name: str) -> Any:
+    def _call(self, name: str, image: np.ndarray) -> Any:
+        graph, settled = getattr(self._local, name, None) or (None, False)
+        if settled:
+            return self._process(graph, image)
         with _quiet():
-            graph = self._builders[name]()
-            self._process(graph, np.zeros((64, 64, 3), np.uint8))  # the first call chatters too
-        setattr(self._local, name, graph)
-        return graph
+            graph = graph or self._builders[name]()
+            result = self._process(graph, image)
+        # Each stage of a graph speaks when it first runs, and the mesh's second stage runs when there is a face.
+        setattr(self._local, name, (graph, name != "mesh" or self._has_face(result)))
+        return result
 
     def close(self) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
@@ -118,16 +132,26 @@ class _Graphs:
 def _check_photo(image: np.ndarray) -> np.ndarray:
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
         got = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise ValueError(f"image must be a non-empty RGB uint8 array (height, width, 3), but got {got}. Use np.asarray(pil.convert('RGB')).")
+        raise ValueError(
+            f"image must be a non-empty RGB uint8 array (height, width, 3), but got {got}. Use np.asarray(picture.convert('RGB'))."
+        )
     return image
 
 
 class _TiledDetector:
     """Views -> candidates -> one box per face -> mesh per face. Backends say how a graph is made and read."""
 
-    # Longer side in pixels at which a graph gets a view, by graph name.
+    # Longer side in pixels at which a graph gets a view, by graph name; the first one looks at the tiles.
     detectors: dict[str, int] = {}
-    CANDIDATE_SCORE = 0.3
+    # Both detectors are asked for much less than certainty: what they propose is looked at a second time, see `_second_look`.
+    CANDIDATE_SCORE = 0.25
+    # Their agreement at which as many faces as possible are right and found (measured); it becomes score 0.5.
+    WORKING_POINT = 0.6
+    SCORE_SPREAD = 0.4
+    # No more looks are needed beyond this agreement.
+    CERTAIN = 0.75
+    # By the graph that proposed a candidate: (graph, side of the patch in boxes, whose evidence: 0 the proposer's, 1 the other's).
+    second_looks: dict[str, tuple[tuple[str, float, int], ...]] = {}
     MESH_PADDINGS = (2.0, 1.5, 2.8)
     MESH_SIDE = 256
 
@@ -135,7 +159,8 @@ class _TiledDetector:
         if threads is not None and threads < 1:
             raise ValueError(f"threads must be None (all cores) or at least 1, but got {threads!r}.")
         self._threads = threads
-        self._graphs = _Graphs(self._builders(), self._process, threads or os.cpu_count() or 2)
+        threads = threads or os.cpu_count() or 2
+        self._graphs = _Graphs(self._builders(), self._process, lambda result: self._read_mesh(result) is not None, threads)
 
     def _builders(self) -> dict[str, Callable[[], Any]]:
         raise NotImplementedError
@@ -172,12 +197,12 @@ class _TiledDetector:
         ]
         found = [c for part in self._graphs.map(lambda job: self._look(photo, *job), jobs) for c in part]
         # 2. one candidate per face
-        found = [c for c in found if c.score >= min_score]
         if not found:
             return []
         kept = merge(np.array([c.box for c in found]), np.array([c.score for c in found]), np.array([c.truncated for c in found]))
-        # 3. a mesh for each
-        faces = self._graphs.map(lambda index: self._finish(photo, found[index]), kept)
+        # 3. a second look at each, and a mesh for those that stand it
+        faces = self._graphs.map(lambda index: self._finish(photo, found[index], min_score), kept)
+        faces = [face for face in faces if face is not None]
         return [faces[i] for i in order_of([face.box for face in faces])]
 
     def landmarks(self, image: np.ndarray, box: Box, roll: float = 0.0) -> np.ndarray | None:
@@ -195,9 +220,9 @@ class _TiledDetector:
         return self._graphs.map(lambda _: self._fit_mesh(photo, box, roll), [None])[0]
 
     def _look(self, photo: np.ndarray, view: View, name: str) -> list[Candidate]:
-        if not _has_content(photo, view):
+        if not has_content(photo, view):
             return []
-        pixels = cut_out(photo, view, longest=self.detectors[name])
+        pixels = brighten(cut_out(photo, view, longest=self.detectors[name]))
         candidates = []
         for points, score in self._read_detections(self._graphs.run(name, pixels), pixels):
             points = points * [view.width, view.height] + view.box[:2]
@@ -205,22 +230,57 @@ class _TiledDetector:
             if score < self.CANDIDATE_SCORE or np.any(high - low < 2) or not np.isfinite(points).all():
                 continue
             box = (float(low[0]), float(low[1]), float(high[0]), float(high[1]))
-            candidates.append(Candidate(box, score, points[2:], _is_cut(box, view, photo)))
+            candidates.append(Candidate(box, score, points[2:], _is_cut(box, view, photo), name))
         return candidates
 
-    def _finish(self, photo: np.ndarray, candidate: Candidate) -> Face:
+    def _finish(self, photo: np.ndarray, candidate: Candidate, min_score: float) -> Face | None:
         eyes = candidate.keypoints[1] - candidate.keypoints[0]
-        points = self._fit_mesh(photo, candidate.box, math.atan2(eyes[1], eyes[0]))
+        roll = math.atan2(eyes[1], eyes[0])
+        score = self._second_look(photo, candidate, roll, min_score)
+        if score < min_score:
+            return None
+        points = self._fit_mesh(photo, candidate.box, roll)
         if points is None:
             # BlazeFace's box ends at the brows; a cover must reach from hair line to chin.
-            return Face(scale_box(candidate.box, 1.3), candidate.score)
-        return Face(box_of_points(points), candidate.score, points)
+            return Face(scale_box(candidate.box, 1.3), score)
+        return Face(box_of_points(points), score, points)
+
+    def _second_look(self, photo: np.ndarray, candidate: Candidate, roll: float, min_score: float) -> float:
+        """How far both detectors agree that this is a face, 0 to 1, when they see it upright and at the size each likes best.
+
+        Measured on 411 faces and 4,500 wrong candidates: the mean of the two detectors' best scores keeps 99 % of the faces (those cut off
+        by the frame aside) and one wrong candidate in 150; the first look alone would keep one in five then.
+        """
+        evidence = [candidate.score, 0.0]
+        looks = self.second_looks[candidate.graph]
+        for number, (graph, padding, slot) in enumerate(looks):
+            evidence[slot] = max(evidence[slot], self._confirm(photo, candidate.box, roll, graph, padding))
+            to_come = {later for _, _, later in looks[number + 1 :]}
+            best_case = sum(1.0 if i in to_come else value for i, value in enumerate(evidence)) / 2
+            if self._score(best_case) < min_score or sum(evidence) / 2 > self.CERTAIN:
+                break
+        return self._score(sum(evidence) / 2)
+
+    def _score(self, agreement: float) -> float:
+        return min(1.0, max(0.0, 0.5 + (agreement - self.WORKING_POINT) / self.SCORE_SPREAD))
+
+    def _confirm(self, photo: np.ndarray, box: Box, roll: float, graph: str, padding: float) -> float:
+        """The graph's score for a face in the middle of the patch around a box, of about the box's size; 0 where it sees none."""
+        center, side = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2), max(box[2] - box[0], box[3] - box[1])
+        patch = brighten(face_patch(photo, center, side * padding, roll, self.MESH_SIDE)[0])
+        best = 0.0
+        for points, score in self._read_detections(self._graphs.run(graph, patch), patch):
+            offset = np.abs(points[:2].mean(axis=0) - 0.5).max() * padding  # in units of the box
+            size = float(points[1, 0] - points[0, 0]) * padding
+            if offset < 0.35 and 0.5 < size < 2.0:
+                best = max(best, score)
+        return best
 
     def _fit_mesh(self, photo: np.ndarray, box: Box, roll: float) -> np.ndarray | None:
         center, side = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2), max(box[2] - box[0], box[3] - box[1])
         for padding in self.MESH_PADDINGS:
             patch, matrix = face_patch(photo, center, side * padding, roll, self.MESH_SIDE)
-            normalised = self._read_mesh(self._graphs.run("mesh", patch))
+            normalised = self._read_mesh(self._graphs.run("mesh", brighten(patch)))
             if normalised is None:
                 continue
             points = normalised * self.MESH_SIDE
@@ -229,13 +289,6 @@ class _TiledDetector:
             if _mesh_fits(points, box):
                 return points.astype(np.float32)
         return None
-
-
-def _has_content(photo: np.ndarray, view: View) -> bool:
-    """False for views of one colour, which provably show no face."""
-    x_min, y_min, x_max, y_max = view.box
-    pixels = photo[max(0, y_min) : y_max, max(0, x_min) : x_max]
-    return bool(pixels.size) and bool((pixels != pixels[0, 0]).any())
 
 
 def _is_cut(box: Box, view: View, photo: np.ndarray) -> bool:
@@ -273,33 +326,47 @@ class MediaPipeDetector(_TiledDetector):
     """
 
     detectors = {"full": 192, "short": 128}
+    second_looks = {
+        "full": (("short", 2.0, 1), ("short", 4.0, 1), ("full", 4.0, 0)),
+        "short": (("full", 4.0, 1), ("full", 2.8, 1), ("short", 4.0, 0)),
+    }
 
     def __init__(self, *, threads: int | None = None) -> None:
         try:
-            from mediapipe.python import solutions  # type: ignore[import-untyped]
+            from mediapipe.python import solution_base
+            from mediapipe.python.solutions import face_mesh
         except ImportError as error:
             raise ImportError(
                 "MediaPipeDetector needs mediapipe with its `solutions` (pip install 'mediapipe<=0.10.21', Python 3.11 or 3.12). "
                 "With other versions use MediaPipeTasksDetector."
             ) from error
-        self._solutions = solutions
+        self._solution_base, self._face_mesh = solution_base, face_mesh
         super().__init__(threads=threads)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), {"threads": self._threads})  # graphs and threads do not travel
 
     def _builders(self) -> dict[str, Callable[[], Any]]:
-        detection = self._solutions.face_detection.FaceDetection
         return {
-            "full": lambda: detection(min_detection_confidence=self.CANDIDATE_SCORE, model_selection=1),
-            "short": lambda: detection(min_detection_confidence=self.CANDIDATE_SCORE, model_selection=0),
-            "mesh": lambda: self._solutions.face_mesh.FaceMesh(
+            "full": lambda: self._detection_graph("full"),
+            "short": lambda: self._detection_graph("short"),
+            "mesh": lambda: self._face_mesh.FaceMesh(
                 static_image_mode=True, refine_landmarks=True, max_num_faces=1, min_detection_confidence=self.CANDIDATE_SCORE
             ),
         }
 
+    def _detection_graph(self, reach: str) -> Any:
+        # `FaceDetection(min_detection_confidence=...)` has no effect in 0.10.x: 0.6 and 0.5 are written into the graphs.
+        return self._solution_base.SolutionBase(
+            binary_graph_path=f"mediapipe/modules/face_detection/face_detection_{reach}_range_cpu.binarypb",
+            calculator_params={
+                f"facedetection{reach}range__facedetection__TensorsToDetectionsCalculator.min_score_thresh": self.CANDIDATE_SCORE
+            },
+            outputs=["detections"],
+        )
+
     def _process(self, graph: Any, image: np.ndarray) -> Any:
-        return graph.process(image)
+        return self._solution_base.SolutionBase.process(graph, {"image": image})
 
     def _read_detections(self, result: Any, image: np.ndarray) -> list[tuple[np.ndarray, float]]:
         found = []

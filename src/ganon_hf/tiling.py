@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from .faces import Box, box_overlap
 
@@ -19,7 +19,12 @@ from .faces import Box, box_overlap
 TILE_PER_FACE = 256 / 24
 # Faces up to this multiple of the smallest one are found on one level of tiles, so levels grow by it.
 LEVEL_STEP = 3.0
-TILE_OVERLAP = 0.25
+TILE_OVERLAP = 0.22
+# Tiles begin this share of their side outside the photo: a face cut off by the frame is found only with something around it.
+FRAME_MARGIN = 0.185
+# A view whose brightest percent stays below DARK is brightened until that percent reaches BRIGHT.
+DARK, BRIGHT = 110, 215
+BORDER=0
 # No view is decimated below this many pixels before the antialiased resize: memory stays bounded, the noise is averaged all the same.
 DECIMATED_SIDE = 1024
 
@@ -44,7 +49,7 @@ def plan_views(*, height: int, width: int, min_face_size: int) -> list[View]:
     """The views that find every face from ``min_face_size`` pixels: the whole photo, then tiles from coarse to fine."""
     longest = max(height, width)
     side = max(32.0, min_face_size * TILE_PER_FACE)
-    views = []
+    views: list[View] = []
     while side < longest:
         views = [View((x, y, x + round(side), y + round(side))) for y in _starts(height, side) for x in _starts(width, side)] + views
         side *= LEVEL_STEP
@@ -52,57 +57,92 @@ def plan_views(*, height: int, width: int, min_face_size: int) -> list[View]:
 
 
 def _starts(length: int, side: float) -> list[int]:
-    """First pixels of tiles that cover ``length`` evenly with the overlap; one centred tile where the side is longer."""
-    if side >= length:
+    """First pixels of tiles that cover ``length`` and the frame margin evenly, with the overlap; one centred tile where that is enough."""
+    first, free = -FRAME_MARGIN * side, length + 2 * FRAME_MARGIN * side - side
+    if free <= 0:
         return [math.floor((length - side) / 2)]
-    count = math.ceil((length - side) / (side * (1 - TILE_OVERLAP))) + 1
-    return [round(i * (length - side) / (count - 1)) for i in range(count)]
+    count = math.ceil(free / (side * (1 - TILE_OVERLAP))) + 1
+    return [round(first + i * free / (count - 1)) for i in range(count)]
+
+
+def _opencv() -> Any:
+    """OpenCV, which every mediapipe brings along; loaded when first needed."""
+    try:
+        import cv2
+    except ImportError as error:
+        raise ImportError("Face detection needs OpenCV, which comes with mediapipe: pip install mediapipe==0.10.21") from error
+    return cv2
 
 
 def cut_out(photo: np.ndarray, view: View, *, longest: int) -> np.ndarray:
     """The view as a contiguous RGB uint8 array whose longer side is at most ``longest`` pixels; black beyond the photo."""
-    x_min, y_min, x_max, y_max = view.box
+    cv2 = _opencv()
     step = max(1, max(view.width, view.height) // max(DECIMATED_SIDE, 2 * longest))
-    inside = (max(x_min, 0), max(y_min, 0), min(x_max, photo.shape[1]), min(y_max, photo.shape[0]))
-    pixels = photo[inside[1] : inside[3] : step, inside[0] : inside[2] : step]
-    if inside != view.box:
-        canvas = np.zeros((math.ceil(view.height / step), math.ceil(view.width / step), 3), np.uint8)
-        top, left = (inside[1] - y_min) // step, (inside[0] - x_min) // step
-        pixels = pixels[: canvas.shape[0] - top, : canvas.shape[1] - left]
-        canvas[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
-        pixels = canvas
-    scale = longest / max(pixels.shape[:2])
-    if scale >= 1:
-        return np.ascontiguousarray(pixels)
-    size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
-    return np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).resize(size, Image.Resampling.BILINEAR))
+    x_min, y_min, x_max, y_max = _inside(photo, view.box)
+    pixels = photo[y_min:y_max:step, x_min:x_max:step]
+    scale = min(1.0, longest / max(view.width, view.height))
+    inner = (max(1, round((x_max - x_min) * scale)), max(1, round((y_max - y_min) * scale)))
+    pixels = cv2.resize(pixels, inner, interpolation=cv2.INTER_AREA)
+    if (x_min, y_min, x_max, y_max) == view.box:
+        return pixels
+    canvas = np.zeros((max(1, round(view.height * scale)), max(1, round(view.width * scale)), 3), np.uint8)
+    top, left = round((y_min - view.box[1]) * scale), round((x_min - view.box[0]) * scale)
+    pixels = pixels[: canvas.shape[0] - top, : canvas.shape[1] - left]
+    canvas[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
+    return canvas
+
+
+def has_content(photo: np.ndarray, view: View) -> bool:
+    """False for views of one colour, which provably show no face."""
+    x_min, y_min, x_max, y_max = _inside(photo, view.box)
+    pixels = photo[y_min:y_max, x_min:x_max]
+    for part in (pixels[::8, ::8], pixels):  # nearly every view is settled by a few of its pixels
+        if part.size and (part != part[0, 0]).any():
+            return True
+    return False
+
+
+def _inside(photo: np.ndarray, box: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+    height, width = photo.shape[:2]
+    return max(0, box[0]), max(0, box[1]), min(width, box[2]), min(height, box[3])
+
+
+def brighten(pixels: np.ndarray) -> np.ndarray:
+    """A dark view made bright enough for a detector (its noise smoothed first); any other view as it is."""
+    sample = pixels[::3, ::3]
+    if np.count_nonzero(sample >= DARK) > 0.01 * sample.size:
+        return pixels
+    level = max(8.0, float(np.percentile(sample.max(axis=2), 99)))
+    curve = np.clip((np.arange(256) / level) ** 0.75 * BRIGHT, 0, 255).astype(np.uint8)
+    return curve[_opencv().GaussianBlur(pixels, (0, 0), 0.7)]
 
 
 def face_patch(photo: np.ndarray, center: tuple[float, float], side: float, roll: float, size: int) -> tuple[np.ndarray, np.ndarray]:
     """A square of the photo, turned by ``roll`` radians so that a face with that eye line stands upright.
 
     Returns:
-        (size, size, 3) RGB uint8, edge pixels repeated beyond the photo, and the (2, 3) matrix patch pixels -> photo pixels.
+        (size, size, 3) RGB uint8, black beyond the photo, and the (2, 3) matrix patch pixels -> photo pixels.
     """
+    cv2 = _opencv()
     scale = side / size
     linear = scale * np.array([[math.cos(roll), -math.sin(roll)], [math.sin(roll), math.cos(roll)]])
     matrix = np.hstack([linear, np.array(center)[:, None] - linear @ np.full((2, 1), size / 2)])
     reach = side * (abs(math.cos(roll)) + abs(math.sin(roll))) / 2 + 2
-    step = max(1, int(scale))  # box average first, the interpolation below does not antialias
-    x_min, y_min = math.floor(center[0] - reach), math.floor(center[1] - reach)
-    count = math.ceil(2 * reach / step) + 1
-    columns = np.clip(x_min + np.arange(count * step), 0, photo.shape[1] - 1)
-    rows = np.clip(y_min + np.arange(count * step), 0, photo.shape[0] - 1)
-    left, right, top, bottom = columns[0], columns[-1] + 1, rows[0], rows[-1] + 1
-    pixels = photo[top:bottom, left:right]
-    if pixels.shape[:2] != (len(rows), len(columns)):
-        pixels = pixels[(rows - top)[:, None], (columns - left)[None]]
-    picture = Image.fromarray(np.ascontiguousarray(pixels))
-    if step > 1:
-        picture = picture.reduce(step)
-    to_picture = (matrix - np.array([[0, 0, x_min], [0, 0, y_min]])) / step
-    patch = picture.transform((size, size), Image.Transform.AFFINE, to_picture.ravel().tolist(), Image.Resampling.BILINEAR)
-    return np.ascontiguousarray(patch), matrix
+    around = (math.floor(center[0] - reach), math.floor(center[1] - reach), math.ceil(center[0] + reach), math.ceil(center[1] + reach))
+    x_min, y_min, x_max, y_max = _inside(photo, around)
+    if x_min >= x_max or y_min >= y_max:
+        return np.zeros((size, size, 3), np.uint8), matrix
+    step = max(1, int(scale / 4))
+    pixels = photo[y_min:y_max:step, x_min:x_max:step]
+    shrink = np.array([(x_max - x_min) / pixels.shape[1], (y_max - y_min) / pixels.shape[0]])
+    if scale / step > 1.3:  # average first: the warp interpolates between neighbours only and would alias
+        smaller = [max(1, round(length * step / scale)) for length in (pixels.shape[1], pixels.shape[0])]
+        shrink *= np.array([pixels.shape[1] / smaller[0], pixels.shape[0] / smaller[1]])
+        pixels = cv2.resize(pixels, smaller, interpolation=cv2.INTER_AREA)
+    to_pixels = (matrix - np.array([[0, 0, x_min], [0, 0, y_min]])) / shrink[:, None]
+    to_pixels[:, 2] += to_pixels[:, :2].sum(axis=1) * 0.5 - 0.5  # OpenCV counts from the centre of the first pixel
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(pixels, to_pixels, (size, size), flags=flags, borderMode=BORDER), matrix
 
 
 def merge(boxes: np.ndarray, scores: np.ndarray, truncated: np.ndarray) -> list[int]:
