@@ -120,6 +120,8 @@ def _expand(text: str, out: Path) -> Iterator[tuple[Job, bool]]:
         if not matches:
             raise PlanError(f"Nothing matches {printable(text)}.")
         for match in map(Path, matches):
+            if match.resolve().is_relative_to(out.resolve()):
+                continue  # results of an earlier run
             if match.is_dir() and not match.is_symlink():
                 if "**" not in parts:  # the pattern lists what is inside by itself
                     yield from _walk(match, root, out)

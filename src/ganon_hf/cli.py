@@ -5,16 +5,16 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+from typing import IO, TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
 from . import __version__
 
 if TYPE_CHECKING:
-    from .batch import Job, Outcome, Settings
+    from .batch import Outcome, Settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
 
@@ -91,7 +91,7 @@ def anonymize(
     keep = tuple(name.strip() for name in keep_metadata.split(",") if name.strip())
     if unknown := [name for name in keep if name not in METADATA_GROUPS]:
         _stop(f"--keep-metadata takes {', '.join(METADATA_GROUPS)}, but got {unknown[0]!r}.")
-    with _interruptible():
+    with _interruptible(), ExitStack() as stack:
         try:
             options = AnonymizeOptions(
                 seed=seed,
@@ -103,19 +103,14 @@ def anonymize(
                 on_no_face="raise" if on_no_face == "refuse" else "keep",
             )
             jobs, ignored = plan(inputs, output)
-            if report is not None:
-                _check_report(report, jobs)
             settings = Settings(options, keep, overwrite, _model_identity(model))
             single_file = format_of(output) is not None and not Path(output).is_dir()
-            state = None if single_file else State(Path(output))
+            state = None if single_file else stack.enter_context(closing(State(Path(output))))
+            report_file = None if report is None else stack.enter_context(_open_report(report))
         except (PlanError, ValueError, OSError) as error:
             _stop(str(error))
-        try:
-            outcomes = run(jobs, settings, lambda: _load_engine(model, device), state)
-            counts = _follow(outcomes, len(jobs), report, settings, quiet)
-        finally:
-            if state is not None:
-                state.close()
+        outcomes = run(jobs, settings, lambda: _load_engine(model, device), state)
+        counts = _follow(outcomes, len(jobs), report_file, settings, quiet)
     if not quiet:
         typer.echo(_summary(counts, ignored, output))
     if counts["refused"] or counts["failed"]:
@@ -147,12 +142,16 @@ def _interruptible() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _check_report(report: Path, jobs: Iterable[Job]) -> None:
-    """A report must not replace a photo, by a slip of the hand."""
-    if report.suffix != ".jsonl":
+def _open_report(report: Path) -> IO[bytes]:
+    """A new report; the name must look like one, so that no slip of the hand replaces a photo."""
+    from .files import TEMPORARY_PREFIX
+
+    if report.suffix != ".jsonl" or report.name.startswith(TEMPORARY_PREFIX):
         raise ValueError(f"--report must name a file that ends in .jsonl, but got {report}.")
-    if report.is_dir() or not report.absolute().parent.is_dir():
-        raise ValueError(f"--report {report} cannot be written: {'it is a folder' if report.is_dir() else 'its folder does not exist'}.")
+    try:
+        return report.open("wb")
+    except OSError as error:
+        raise ValueError(f"--report {report} cannot be written: {error.strerror}.") from error
 
 
 def _model_identity(model: str | None) -> str:
@@ -185,29 +184,28 @@ def _load_engine(model: str | None, device: str | None) -> Callable[..., Any]:
         _stop(f"The model {model or 'of the package'} cannot be loaded: {error}")
 
 
-def _follow(outcomes: Iterable[Outcome], total: int, report: Path | None, settings: Settings, quiet: bool) -> dict[str, int]:
+def _follow(outcomes: Iterable[Outcome], total: int, report: IO[bytes] | None, settings: Settings, quiet: bool) -> dict[str, int]:
     """Consume the outcomes: report line, message, progress. Returns how often each thing happened."""
     from .batch import append_line
     from .files import printable
 
     counts = dict.fromkeys(("ok", "skipped", "refused", "failed", "replaced", "covered"), 0)
     extra = {"model": settings.model, "seed": settings.options.seed, "geometry": settings.options.geometry}
-    with _progress(total, enabled=not quiet) as (advance, say), report.open("wb") if report else _nothing() as file:
+    with _progress(total, enabled=not quiet) as (advance, say):
         for outcome in outcomes:
             counts[outcome.status] += 1
             for face in outcome.faces if outcome.status == "ok" else ():
                 counts[face["status"]] += 1
             if outcome.error:
                 say(f"{outcome.status}: {printable(outcome.job.source)}: {outcome.error}")
-            if file is not None:
-                append_line(file, outcome.to_dict() | extra)
+            try:
+                if report is not None:
+                    append_line(report, outcome.to_dict() | extra)
+            except OSError as error:  # without the account that was asked for, going on would be wrong
+                say(f"failed: {printable(report.name)}: {error.strerror}")
+                raise typer.Exit(INCOMPLETE) from None
             advance()
     return counts
-
-
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield None
 
 
 @contextmanager

@@ -66,6 +66,8 @@ def test_output_inside_the_input_is_not_an_input(run: Run, engine: SquareEngine,
     for _ in range(2):
         assert run(tmp_path, "-o", tmp_path / "anonymous").exit_code == 0
     assert names(tmp_path) == ["a.png", "anonymous/a.png"] and engine.calls == 1
+    assert run(f"{tmp_path}/**/*.png", "-o", tmp_path / "anonymous").exit_code == 0
+    assert names(tmp_path) == ["a.png", "anonymous/a.png"] and engine.calls == 1
 
 
 def test_the_same_photo_named_twice_is_done_once(run: Run, engine: SquareEngine, tmp_path: Path) -> None:
@@ -88,7 +90,8 @@ USAGE_ERRORS = {
     "output is a file": (["in", "-o", "notes.txt"], "not a folder"),
     "unknown metadata": (["in", "-o", "out", "--keep-metadata", "gps"], "gps"),
     "report over a photo": (["in", "-o", "out", "--report", "in/a.png"], ".jsonl"),
-    "report in no folder": (["in", "-o", "out", "--report", "nowhere/r.jsonl"], "does not exist"),
+    "report in no folder": (["in", "-o", "out", "--report", "nowhere/r.jsonl"], "No such file"),
+    "report over the state file": (["in", "-o", "out", "--report", f"in/{STATE_NAME}"], "--report must name"),
     "seed out of range": (["in", "-o", "out", "--seed", str(2**63)], "seed"),
     "unknown choice": (["in", "-o", "out", "--geometry", "none"], "geometry"),
     "no output": (["in"], "--out"),
@@ -118,11 +121,16 @@ def test_usage_error_is_found_before_anything_is_written(
 
 def test_a_model_that_cannot_be_loaded_is_a_usage_error(tmp_path: Path) -> None:
     save(tmp_path / "in" / "a.png")
-    pytest.importorskip("ganon_hf.anonymizer")
     result = CliRunner().invoke(
         cli.app, ["anonymize", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--model", str(tmp_path / "none")]
     )
     assert result.exit_code == 2 and "cannot be loaded" in result.stderr and names(tmp_path / "out") == []
+
+
+def test_the_report_may_lie_in_the_new_output_folder(run: Run, tmp_path: Path) -> None:
+    assert run(save(tmp_path / "a.png"), "-o", tmp_path / "out", "--report", tmp_path / "out" / "r.jsonl").exit_code == 0
+    (line,) = report_of(tmp_path / "out" / "r.jsonl")
+    assert line["model"].startswith("bundled@") and line["seconds"] >= 0 and line["faces"][0]["status"] == "replaced"
 
 
 # ---- bad inputs do not stop the batch --------------------------------------------------------------------------------------------
