@@ -198,12 +198,12 @@ def _follow(outcomes: Iterable[Outcome], total: int, report: IO[bytes] | None, s
                 counts[face["status"]] += 1
             if outcome.error:
                 say(f"{outcome.status}: {printable(outcome.job.source)}: {outcome.error}")
-            try:
-                if report is not None:
+            if report is not None:
+                try:
                     append_line(report, outcome.to_dict() | extra)
-            except OSError as error:  # without the account that was asked for, going on would be wrong
-                say(f"failed: {printable(report.name)}: {error.strerror}")
-                raise typer.Exit(INCOMPLETE) from None
+                except OSError as error:  # without the account that was asked for, going on would be wrong
+                    say(f"failed: {printable(report.name)}: {error.strerror}")
+                    raise typer.Exit(INCOMPLETE) from None
             advance()
     return counts
 

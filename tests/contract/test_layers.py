@@ -17,11 +17,13 @@ PACKAGE = Path(ganon_hf.__file__).parent
 # A file imports only from files before it. The first part is exported to the Hub, flat.
 HUB_SET = (
     "faces",
+    "photos",
     "topology",
     "landmarks",
     "geometry",
     "modeling_ganon",
     "alignment",
+    "compositing",
     "tiling",
     "detection",
     "image_processing_ganon",
