@@ -22,12 +22,13 @@ except ImportError:  # require_opencv() says what to install
 CROP_UNITS = 3.36
 
 
-def align_face(landmarks: np.ndarray, size: int) -> Crop:
+def align_face(landmarks: np.ndarray, size: int, *, tight: bool = False) -> Crop:
     """The upright square around a face.
 
     Args:
         landmarks: (478, 3) photo pixels.
         size: side of the crop in pixels.
+        tight: the face oval's box fills the square, as the paper's crops do; else there is a margin and one scale for all heads.
 
     Raises:
         ValueError: no head pose can be fitted to the landmarks.
@@ -40,7 +41,11 @@ def align_face(landmarks: np.ndarray, size: int) -> Crop:
     scale = size / (CROP_UNITS * pose.scale)
     linear = scale * np.array([[axis[0], axis[1]], [-axis[1], axis[0]]])
     oval = landmarks[FACE_OVAL, :2] @ linear.T
-    center = (oval.min(axis=0) + oval.max(axis=0)) / 2
+    low, high = oval.min(axis=0), oval.max(axis=0)
+    center = (low + high) / 2
+    if tight:
+        factor = size / max(float((high - low).max()), 1e-6)
+        linear, center = linear * factor, center * factor
     return Crop(np.hstack([linear, (size / 2 - center)[:, None]]), size)
 
 
@@ -62,3 +67,17 @@ def crop_image(image: np.ndarray, crop: Crop) -> np.ndarray:
         factors = np.array([width / image.shape[1], height / image.shape[0]])
         matrix = np.hstack([matrix[:, :2] * factors, matrix[:, 2:]])
     return cv2.warpAffine(image, _to_opencv(matrix), (crop.size, crop.size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def warp_to_photo(values: np.ndarray, crop: Crop, region: tuple[int, int, int, int]) -> np.ndarray:
+    """Resample a crop-sized (S, S[, c]) float32 array into a region (x_min, y_min, x_max, y_max) of the photo; zero outside the crop."""
+    require_opencv()
+    matrix = crop.inverse
+    while np.sqrt(abs(np.linalg.det(matrix[:, :2]))) < 0.6 and min(values.shape[:2]) > 8:
+        # many crop pixels to one photo pixel: average them first
+        size = values.shape[0]
+        values = cv2.resize(values, (size // 2, size // 2), interpolation=cv2.INTER_AREA)
+        matrix = np.hstack([matrix[:, :2] * (size / (size // 2)), matrix[:, 2:]])
+    matrix = matrix - np.array([[0, 0, region[0]], [0, 0, region[1]]])
+    shape = (region[2] - region[0], region[3] - region[1])
+    return cv2.warpAffine(values, _to_opencv(matrix), shape, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT, borderValue=0)

@@ -227,7 +227,10 @@ class _TiledDetector:
         for points, score in self._read_detections(self._graphs.run(name, pixels), pixels):
             points = points * [view.width, view.height] + view.box[:2]
             low, high = points[:2].min(axis=0), points[:2].max(axis=0)
-            if score < self.CANDIDATE_SCORE or np.any(high - low < 2) or not np.isfinite(points).all():
+            if score < self.CANDIDATE_SCORE or not np.isfinite(points).all() or np.any(high - low < 2):
+                continue
+            outside = np.maximum(-(low + high) / 2, (low + high) / 2 - photo.shape[1::-1]).max()
+            if outside > 0.1 * (high - low).max():  # a mirror image beyond the frame
                 continue
             box = (float(low[0]), float(low[1]), float(high[0]), float(high[1]))
             candidates.append(Candidate(box, score, points[2:], _is_cut(box, view, photo), name))
@@ -267,7 +270,7 @@ class _TiledDetector:
     def _confirm(self, photo: np.ndarray, box: Box, roll: float, graph: str, padding: float) -> float:
         """The graph's score for a face in the middle of the patch around a box, of about the box's size; 0 where it sees none."""
         center, side = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2), max(box[2] - box[0], box[3] - box[1])
-        patch = brighten(face_patch(photo, center, side * padding, roll, self.MESH_SIDE)[0])
+        patch = brighten(face_patch(photo, center, side * padding, roll, self.MESH_SIDE, mirror=True)[0])
         best = 0.0
         for points, score in self._read_detections(self._graphs.run(graph, patch), patch):
             offset = np.abs(points[:2].mean(axis=0) - 0.5).max() * padding  # in units of the box

@@ -10,7 +10,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .topology import MEAN_SHAPE, POSE_WEIGHTS
+from .topology import (
+    FACE_OVAL,
+    LAYOUT,
+    LEFT_EYE_CORNERS,
+    LEFT_EYE_LOWER,
+    LEFT_EYE_UPPER,
+    LEFT_IRIS,
+    MEAN_SHAPE,
+    MOUTH_CORNERS,
+    MOUTH_LOWER,
+    MOUTH_UPPER,
+    POSE_WEIGHTS,
+    RIGHT_EYE_CORNERS,
+    RIGHT_EYE_LOWER,
+    RIGHT_EYE_UPPER,
+    RIGHT_IRIS,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,3 +89,183 @@ def normalize_pose(points: np.ndarray) -> tuple[np.ndarray, Pose]:
     rotation = (u * signs) @ vt
     pose = Pose(scale, rotation, center - scale * mean_center @ rotation)
     return pose.invert(points), pose
+
+
+@dataclass(frozen=True, eq=False)
+class Identity:
+    """One synthetic person, drawn from a seed and owing nothing to any photo.
+
+    Attributes:
+        shape: (k,) standard normal coefficients of the neutral shape.
+        appearance: (a,) standard normal coefficients of the texture.
+        tone: (3,) standard normal coefficients of the skin tone.
+        grain_seed: seed of the fine skin structure.
+    """
+
+    shape: np.ndarray
+    appearance: np.ndarray
+    tone: np.ndarray
+    grain_seed: int
+
+
+# Beyond two standard deviations lie caricatures; a person is drawn inside.
+_TRUNCATION = 2.0
+
+
+def _truncated_normal(generator: np.random.Generator, count: int) -> np.ndarray:
+    values = generator.standard_normal(count)
+    while (outside := np.abs(values) > _TRUNCATION).any():
+        values[outside] = generator.standard_normal(int(outside.sum()))
+    return values.astype(np.float32)
+
+
+def draw_identity(seed: int, index: int, *, num_shape: int, num_appearance: int) -> Identity:
+    """The synthetic person number ``index`` of a seed; the same arguments give the same person everywhere.
+
+    Args:
+        seed: 0 to 2**63 - 1.
+        index: place of the face in the photo; every face of a photo becomes somebody else.
+        num_shape, num_appearance: how many coefficients the model has.
+    """
+    generator = np.random.default_rng([seed, index])
+    shape, appearance = _truncated_normal(generator, num_shape), _truncated_normal(generator, num_appearance)
+    return Identity(shape, appearance, _truncated_normal(generator, 3), int(generator.integers(2**31)))
+
+
+def _smoothstep(values: np.ndarray) -> np.ndarray:
+    values = np.clip(values, 0, 1)
+    return values * values * (3 - 2 * values)
+
+
+def _distance_to_oval() -> np.ndarray:
+    """(468,) distance of each point from the outline, in layout units."""
+    outline = LAYOUT[FACE_OVAL]
+    start, end = outline, np.roll(outline, -1, axis=0)
+    along = end - start
+    t = np.clip(((LAYOUT[:, None] - start) * along).sum(-1) / (along**2).sum(-1), 0, 1)
+    return np.linalg.norm(LAYOUT[:, None] - (start + t[..., None] * along), axis=-1).min(axis=1)
+
+
+# How far a point may leave its place in the photo: not at all on the outline, freely from 0.13 layout units inwards. The head's
+# silhouette, its hair and ears stay the photo's, and a face that did not meet them would show a seam or a remnant of the original.
+_FREEDOM = np.concatenate([_smoothstep(_distance_to_oval() / 0.13), np.ones(10)])
+
+# Lids and lips come as pairs (upper, lower); their openings are carried over exactly because blinks and closed lips must stay closed.
+_MOUTH_PAIRS = (np.array(MOUTH_UPPER), np.array(MOUTH_LOWER))
+_EYE_PAIRS = (
+    (np.array(RIGHT_EYE_UPPER), np.array(RIGHT_EYE_LOWER), RIGHT_EYE_CORNERS, RIGHT_IRIS),
+    (np.array(LEFT_EYE_UPPER), np.array(LEFT_EYE_LOWER), LEFT_EYE_CORNERS, LEFT_IRIS),
+)
+# An opening (in eye widths) inside this plateau is a resting eye, and how wide one rests is identity; beyond it is a blink or a stare.
+_EYE_REST = (0.22, 0.36)
+
+
+def _spread(indices: np.ndarray, reach: float) -> np.ndarray:
+    """(468, n) weights that carry a displacement of n points to their neighbours in the layout, where lips and lids stand open."""
+    distance = np.linalg.norm(LAYOUT[:, None] - LAYOUT[indices], axis=-1)
+    weights = np.exp(-((distance / reach) ** 2))
+    weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1.0)
+    weights[indices] = np.eye(len(indices))
+    return weights
+
+
+_EYE_SPREADS = tuple((_spread(upper, 0.02), _spread(lower, 0.02)) for upper, lower, _, _ in _EYE_PAIRS)
+_MOUTH_SPREADS = (_spread(_MOUTH_PAIRS[0], 0.03), _spread(_MOUTH_PAIRS[1], 0.03))
+
+
+def _set_openings(shape: np.ndarray, upper: np.ndarray, lower: np.ndarray, spreads: tuple[np.ndarray, np.ndarray], wanted: np.ndarray) -> None:
+    """Move lips or lids of ``shape`` (in place) so that pair i stands ``wanted[i]`` apart, half the way each."""
+    gap = shape[lower] - shape[upper]
+    size = np.linalg.norm(gap, axis=1, keepdims=True)
+    direction = np.where(gap[:, 1:2] > 0, gap, np.array([0.0, 1.0, 0.0]) * size) / np.maximum(size, 1e-9)
+    change = (direction * wanted[:, None] - gap) / 2
+    shape[:468] += spreads[1] @ change - spreads[0] @ change
+
+
+def carry_openings(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Give a shape the blink, mouth opening and gaze of another.
+
+    Args:
+        source: (478, 3) shape whose openings and gaze count.
+        target: (478, 3) shape of another person with the same expression.
+
+    Returns:
+        a new (478, 3) shape.
+    """
+    result = target.copy()
+    upper, lower = _MOUTH_PAIRS
+    width_source, width_target = (np.linalg.norm(s[MOUTH_CORNERS[0]] - s[MOUTH_CORNERS[1]]) for s in (source, target))
+    opening = np.clip((source[lower] - source[upper])[:, 1], 0, None) / max(width_source, 1e-6)
+    _set_openings(result, upper, lower, _MOUTH_SPREADS, opening * width_target)
+    for (upper, lower, corners, iris), spreads in zip(_EYE_PAIRS, _EYE_SPREADS, strict=True):
+        first, last = corners
+        width_source, width_target = (np.linalg.norm(s[first] - s[last]) for s in (source, result))
+        opening = float(np.clip((source[lower] - source[upper])[3, 1], 0, None) / max(width_source, 1e-6))
+        own = np.clip((result[lower] - result[upper])[:, 1], 0, None)
+        rest = float(np.clip(own[3] / max(width_target, 1e-6), *_EYE_REST))
+        low, high = _EYE_REST
+        wanted = rest * opening / low if opening < low else rest + max(opening - high, 0.0)
+        profile = own / max(own[3], 0.02) if own[3] > 0.02 else np.sin(np.linspace(0.12, np.pi - 0.12, len(upper)))
+        _set_openings(result, upper, lower, spreads, np.clip(profile, 0, 1.2) * wanted * width_target)
+        # gaze: where the iris stands between the corners, and above or below their line, in eye widths
+        result[list(iris)] = _from_eye_frame(result, corners, _in_eye_frame(source, corners, source[list(iris)]))
+    return result
+
+
+def _eye_axes(shape: np.ndarray, corners: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    along = shape[corners[1]] - shape[corners[0]]
+    across = np.array([-along[1], along[0], 0.0])
+    return (shape[corners[0]] + shape[corners[1]]) / 2, np.stack([along, across, [0.0, 0.0, max(np.linalg.norm(along), 1e-6)]])
+
+
+def _in_eye_frame(shape: np.ndarray, corners: tuple[int, int], points: np.ndarray) -> np.ndarray:
+    center, axes = _eye_axes(shape, corners)
+    return (points - center) @ np.linalg.pinv(axes)
+
+
+def _from_eye_frame(shape: np.ndarray, corners: tuple[int, int], local: np.ndarray) -> np.ndarray:
+    center, axes = _eye_axes(shape, corners)
+    return local @ axes + center
+
+
+@dataclass(frozen=True, eq=False)
+class ShapeModel:
+    """How people differ in shape and how one person's shape changes; fitted by ``ganon_hf.training.shape``.
+
+    Attributes:
+        mean: (1434,) mean shape.
+        expression_encode: (r, 1434) shape difference -> expression code: the Wiener estimate of the within-person part,
+            restricted to its r strongest directions, so that r numbers are all that passes from the original shape.
+        expression_decode: (1434, r) code -> shape difference.
+        identity_basis: (1434, k) standard normal coefficients -> neutral shapes of people (covariance between people), with the
+            expression directions projected out.
+    """
+
+    mean: np.ndarray
+    expression_encode: np.ndarray
+    expression_decode: np.ndarray
+    identity_basis: np.ndarray
+
+    def exchange_identity(self, shape: np.ndarray, identity: Identity) -> np.ndarray:
+        """(478, 3) shape -> the shape of ``identity`` with the same expression, blink, mouth opening and gaze."""
+        code = self.expression_encode @ (shape.ravel() - self.mean)
+        exchanged = self.mean + self.expression_decode @ code + self.identity_basis @ identity.shape
+        return carry_openings(shape, exchanged.reshape(shape.shape))
+
+    def anonymize(self, points: np.ndarray, identity: Identity, *, keep_outline: bool = True) -> np.ndarray:
+        """Exchange the identity in landmarks.
+
+        Args:
+            points: (478, 3) pixels.
+            identity: whose shape to put under the expression.
+            keep_outline: the face oval stays where it is in the photo and the change fades in towards the middle.
+
+        Returns:
+            (478, 3) pixels.
+        """
+        shape, pose = normalize_pose(points)
+        exchanged = pose.apply(self.exchange_identity(shape, identity))
+        if not keep_outline:
+            return exchanged
+        freedom = _FREEDOM[:, None]
+        return points + freedom * (exchanged - points)

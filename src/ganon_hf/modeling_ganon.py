@@ -39,6 +39,7 @@ class GanonConfig(PretrainedConfig):
         num_quadratic: the first so many components enter with their products, too.
         num_appearance: coefficients that make one synthetic person's appearance.
         num_identity: coefficients of a synthetic person's shape.
+        num_expression: numbers that pass from a photo's shape to the anonymous one.
         refinement_channels: width of the refinement network; 0 leaves it out.
     """
 
@@ -53,6 +54,7 @@ class GanonConfig(PretrainedConfig):
         num_quadratic: int = 8,
         num_appearance: int = 40,
         num_identity: int = 40,
+        num_expression: int = 10,
         refinement_channels: int = 0,
         **kwargs,
     ):
@@ -71,6 +73,7 @@ class GanonConfig(PretrainedConfig):
         self.num_quadratic = num_quadratic
         self.num_appearance = num_appearance
         self.num_identity = num_identity
+        self.num_expression = num_expression
         self.refinement_channels = refinement_channels
         # An exported folder names its own pipeline code; inside the installed package the installed code serves it.
         if not __name__.startswith("transformers_modules"):
@@ -139,10 +142,22 @@ def ycbcr_to_rgb(luma: torch.Tensor, chroma: torch.Tensor) -> torch.Tensor:
     return rgb / 127.5 - 1
 
 
+class ShapeStatistics(nn.Module):
+    """The numbers of ``ganon_hf.geometry.ShapeModel``, kept with the weights so that one file holds all that was learned."""
+
+    def __init__(self, config: GanonConfig):
+        super().__init__()
+        points = NUM_POINTS * 3
+        self.register_buffer("mean", torch.zeros(points))
+        self.register_buffer("identity_basis", torch.zeros(points, config.num_identity))
+        self.register_buffer("expression_encode", torch.zeros(config.num_expression, points))
+        self.register_buffer("expression_decode", torch.zeros(points, config.num_expression))
+
+
 class AppearancePrior(nn.Module):
     """Linear map from shape features and appearance coefficients to a canonical texture, and the statistics around it.
 
-    All numbers are buffers: they are fitted in closed form (``ganon_hf.training.prior``), not by gradient descent.
+    The numbers are fitted in closed form (``ganon_hf.training.prior``); the maps are parameters because fine-tuning may move them.
     """
 
     def __init__(self, config: GanonConfig):
@@ -150,20 +165,16 @@ class AppearancePrior(nn.Module):
         size, half = config.texture_size, config.texture_size // 2
         points = NUM_POINTS * 3
         self.num_quadratic = config.num_quadratic
+        # principal directions of the shape over their standard deviations
         self.register_buffer("shape_mean", torch.zeros(points))
         self.register_buffer("shape_basis", torch.zeros(points, config.num_shape_components))
-        self.register_buffer("luma", torch.zeros(config.num_features, size, size))
-        self.register_buffer("luma_appearance", torch.zeros(config.num_appearance, size, size))
-        self.register_buffer("chroma", torch.zeros(config.num_features, 2, half, half))
-        self.register_buffer("chroma_appearance", torch.zeros(config.num_appearance, 2, half, half))
-        # amplitude of the fine structure (pores, stubble) that no coefficient carries, in luma levels
-        self.register_buffer("detail", torch.zeros(size, size))
+        self.luma = nn.Parameter(torch.zeros(config.num_features, size, size))
+        self.luma_appearance = nn.Parameter(torch.zeros(config.num_appearance, size, size))
+        self.chroma = nn.Parameter(torch.zeros(config.num_features, 2, half, half))
+        self.chroma_appearance = nn.Parameter(torch.zeros(config.num_appearance, 2, half, half))
         # skin tones of the training people: mean and factor of (luma gain, Cb, Cr); a tone is mean + factor @ normal(3)
         self.register_buffer("tone_mean", torch.tensor([1.0, 0.0, 0.0]))
         self.register_buffer("tone_factor", torch.zeros(3, 3))
-        # neutral shapes of people and how people change: see ganon_hf.geometry.ShapeModel
-        self.register_buffer("identity_basis", torch.zeros(points, config.num_identity))
-        self.register_buffer("identity_removal", torch.zeros(config.num_identity, points))
 
     def forward(self, shape: torch.Tensor, angles: torch.Tensor, appearance: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(B, 478, 3), (B, 2) degrees, (B, K) -> luma (B, 1, T, T) 0..255 and chroma (B, 2, T/2, T/2) about 0."""
@@ -320,6 +331,7 @@ class GanonModel(PreTrainedModel):
 
     def __init__(self, config: GanonConfig):
         super().__init__(config)
+        self.geometry = ShapeStatistics(config)
         self.generator: LandmarkGenerator | None = None
         self.prior: AppearancePrior | None = None
         self.refinement: RefinementNetwork | None = None
@@ -334,15 +346,15 @@ class GanonModel(PreTrainedModel):
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-            init.normal_(module.weight, mean=0.0, std=0.02)
+            init.normal_(module.weight, mean=0.0, std=0.0 if module is getattr(self.refinement, "out", None) else 0.02)
             if module.bias is not None:
                 init.zeros_(module.bias)
+        elif isinstance(module, AppearancePrior):
+            for parameter in module.parameters(recurse=False):
+                init.zeros_(parameter)
         elif isinstance(module, nn.GroupNorm):
             init.ones_(module.weight)
             init.zeros_(module.bias)
-        elif isinstance(module, RefinementNetwork):
-            init.zeros_(module.out.weight)
-            init.zeros_(module.out.bias)
 
     def forward(
         self,

@@ -24,7 +24,6 @@ TILE_OVERLAP = 0.22
 FRAME_MARGIN = 0.185
 # A view whose brightest percent stays below DARK is brightened until that percent reaches BRIGHT.
 DARK, BRIGHT = 110, 215
-BORDER=0
 # No view is decimated below this many pixels before the antialiased resize: memory stays bounded, the noise is averaged all the same.
 DECIMATED_SIDE = 1024
 
@@ -53,7 +52,8 @@ def plan_views(*, height: int, width: int, min_face_size: int) -> list[View]:
     while side < longest:
         views = [View((x, y, x + round(side), y + round(side))) for y in _starts(height, side) for x in _starts(width, side)] + views
         side *= LEVEL_STEP
-    return [View((0, 0, width, height), whole=True), *views]
+    x, y = math.ceil(FRAME_MARGIN * width), math.ceil(FRAME_MARGIN * height)
+    return [View((0, 0, width, height), whole=True), View((-x, -y, width + x, height + y), whole=True), *views]
 
 
 def _starts(length: int, side: float) -> list[int]:
@@ -75,7 +75,10 @@ def _opencv() -> Any:
 
 
 def cut_out(photo: np.ndarray, view: View, *, longest: int) -> np.ndarray:
-    """The view as a contiguous RGB uint8 array whose longer side is at most ``longest`` pixels; black beyond the photo."""
+    """The view as a contiguous RGB uint8 array whose longer side is at most ``longest`` pixels.
+
+    Beyond the frame the photo is mirrored: a face cut in half is found far more often than with black or repeated pixels there.
+    """
     cv2 = _opencv()
     step = max(1, max(view.width, view.height) // max(DECIMATED_SIDE, 2 * longest))
     x_min, y_min, x_max, y_max = _inside(photo, view.box)
@@ -85,11 +88,9 @@ def cut_out(photo: np.ndarray, view: View, *, longest: int) -> np.ndarray:
     pixels = cv2.resize(pixels, inner, interpolation=cv2.INTER_AREA)
     if (x_min, y_min, x_max, y_max) == view.box:
         return pixels
-    canvas = np.zeros((max(1, round(view.height * scale)), max(1, round(view.width * scale)), 3), np.uint8)
     top, left = round((y_min - view.box[1]) * scale), round((x_min - view.box[0]) * scale)
-    pixels = pixels[: canvas.shape[0] - top, : canvas.shape[1] - left]
-    canvas[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
-    return canvas
+    bottom, right = max(0, round(view.height * scale) - top - inner[1]), max(0, round(view.width * scale) - left - inner[0])
+    return cv2.copyMakeBorder(pixels, top, bottom, left, right, cv2.BORDER_REFLECT_101)
 
 
 def has_content(photo: np.ndarray, view: View) -> bool:
@@ -117,11 +118,13 @@ def brighten(pixels: np.ndarray) -> np.ndarray:
     return curve[_opencv().GaussianBlur(pixels, (0, 0), 0.7)]
 
 
-def face_patch(photo: np.ndarray, center: tuple[float, float], side: float, roll: float, size: int) -> tuple[np.ndarray, np.ndarray]:
+def face_patch(
+    photo: np.ndarray, center: tuple[float, float], side: float, roll: float, size: int, *, mirror: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
     """A square of the photo, turned by ``roll`` radians so that a face with that eye line stands upright.
 
     Returns:
-        (size, size, 3) RGB uint8, black beyond the photo, and the (2, 3) matrix patch pixels -> photo pixels.
+        (size, size, 3) RGB uint8, mirrored or black beyond the photo, and the (2, 3) matrix patch pixels -> photo pixels.
     """
     cv2 = _opencv()
     scale = side / size
@@ -142,7 +145,8 @@ def face_patch(photo: np.ndarray, center: tuple[float, float], side: float, roll
     to_pixels = (matrix - np.array([[0, 0, x_min], [0, 0, y_min]])) / shrink[:, None]
     to_pixels[:, 2] += to_pixels[:, :2].sum(axis=1) * 0.5 - 0.5  # OpenCV counts from the centre of the first pixel
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(pixels, to_pixels, (size, size), flags=flags, borderMode=BORDER), matrix
+    border = cv2.BORDER_REFLECT_101 if mirror else cv2.BORDER_CONSTANT
+    return cv2.warpAffine(pixels, to_pixels, (size, size), flags=flags, borderMode=border), matrix
 
 
 def merge(boxes: np.ndarray, scores: np.ndarray, truncated: np.ndarray) -> list[int]:

@@ -1,0 +1,314 @@
+"""Anonymizer: the one engine behind both pipelines, the command line, video and the demo.
+
+A photo passes three steps, so that callers may batch the faces of many photos in the middle one:
+``plan`` (detect, align, exchange the identity, draw the condition) -> ``generate`` -> ``compose``. It fails closed: a face that cannot
+be replaced for whatever reason is covered, and an error leaves no picture at all.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from transformers import AutoConfig, AutoImageProcessor, AutoModel
+
+from .alignment import align_face
+from .compositing import composite_face, cover_face, face_matte
+from .detection import FaceDetector, default_detector
+from .faces import AnonymizationResult, AnonymizeOptions, Box, Crop, Face, FaceReport, NoFaceError, box_of_points
+from .geometry import Identity, ShapeModel, draw_identity, normalize_pose
+from .image_processing_ganon import GanonImageProcessor
+from .landmarks import triangle_map
+from .modeling_ganon import GanonConfig, GanonModel
+from .photos import load_photo
+from .topology import FACE_OVAL
+
+logger = logging.getLogger(__name__)
+
+CHECKPOINT = Path(__file__).parent / "checkpoint"
+# Heads turned further show the mesh of a guess; below so many pixels a synthetic face is a smear. Both are covered.
+MAX_YAW = 65.0
+MIN_FACE_HEIGHT = 10.0
+# At least this much of the face oval's box must lie in the photo.
+MIN_VISIBLE = 0.3
+# Mean absolute change inside the matte, in levels, below which a face counts as not replaced.
+MIN_CHANGE = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class FacePlan:
+    """How one face will be treated.
+
+    Attributes:
+        face: the detected face.
+        identity: the synthetic person.
+        crop: the aligned square, None where the face will be covered.
+        points: (478, 3) crop pixels that the generator draws, None likewise.
+        inputs: the model's inputs for this face, each with a leading dimension of 1; empty likewise.
+        reason: why the face will be covered; empty where it will be replaced.
+    """
+
+    face: Face
+    identity: Identity
+    crop: Crop | None = None
+    points: np.ndarray | None = None
+    inputs: dict[str, torch.Tensor] | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class PhotoPlan:
+    """A photo with the treatment of each of its faces, largest first."""
+
+    photo: np.ndarray
+    options: AnonymizeOptions
+    seed: int
+    faces: tuple[FacePlan, ...]
+
+    @property
+    def inputs(self) -> list[dict[str, torch.Tensor]]:
+        """Model inputs of the faces that will be replaced, in order."""
+        return [plan.inputs for plan in self.faces if plan.inputs is not None]
+
+
+class Anonymizer:
+    """Photo in, anonymized photo out.
+
+    Args:
+        model: the generator with its shape statistics.
+        image_processor: draws the model's condition; its ``conditioning`` must be the model's.
+        detector: finds faces; None builds the default one when it is first needed.
+    """
+
+    def __init__(self, model: GanonModel, image_processor: GanonImageProcessor, detector: FaceDetector | None = None) -> None:
+        conditioning, drawn = model.config.conditioning, image_processor.conditioning
+        if conditioning != drawn or model.config.image_size != image_processor.image_size:
+            raise ValueError(
+                f"model and image processor do not fit: {conditioning!r} at {model.config.image_size} px "
+                f"against {drawn!r} at {image_processor.image_size} px. Load both from the same folder."
+            )
+        self.model = model.eval()
+        self.image_processor = image_processor
+        self._detector = detector
+        statistics = model.geometry
+        arrays = (statistics.mean, statistics.expression_encode, statistics.expression_decode, statistics.identity_basis)
+        self.shape_model = ShapeModel(*(array.detach().cpu().numpy().astype(np.float64) for array in arrays))
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | Path | None = None,
+        *,
+        device: str | torch.device | None = None,
+        detector: FaceDetector | None = None,
+    ) -> Anonymizer:
+        """Load model and image processor.
+
+        Args:
+            pretrained_model_name_or_path: folder or Hub repository; None takes the weights that come with the package.
+            device: where the generator runs; None is the CPU.
+            detector: finds faces; None is :func:`default_detector`.
+
+        Raises:
+            OSError: the folder or repository has no such files.
+        """
+        source = str(CHECKPOINT if pretrained_model_name_or_path is None else pretrained_model_name_or_path)
+        register_auto_classes()
+        model = AutoModel.from_pretrained(source)
+        processor = AutoImageProcessor.from_pretrained(source)
+        return cls(model if device is None else model.to(device), processor, detector)
+
+    @property
+    def detector(self) -> FaceDetector:
+        """The face detector, built on first use."""
+        if self._detector is None:
+            self._detector = default_detector()
+        return self._detector
+
+    def __call__(
+        self, image: Any, options: AnonymizeOptions | None = None, *, faces: Sequence[Face | Box] | None = None
+    ) -> AnonymizationResult:
+        """Anonymize one photo.
+
+        Args:
+            image: path, URL, PIL picture or uint8 RGB array (height, width, 3).
+            options: see :class:`AnonymizeOptions`; None takes the defaults.
+            faces: faces found elsewhere, as :class:`Face` or as boxes (x_min, y_min, x_max, y_max); None searches.
+
+        Raises:
+            NoFaceError: there is no face and ``on_no_face="raise"``.
+            UnusableImageError: the input is no usable picture.
+        """
+        plan = self.plan(image, options, faces=faces)
+        try:
+            images: np.ndarray | str = self.generate(plan.inputs)
+        except (RuntimeError, ValueError) as error:
+            logger.error("The generator failed, all faces are covered: %s", error)
+            images = f"the generator failed: {error}"
+        return self.compose(plan, images)
+
+    def plan(self, image: Any, options: AnonymizeOptions | None = None, *, faces: Sequence[Face | Box] | None = None) -> PhotoPlan:
+        """First step: find the faces and prepare what the generator needs. Arguments and errors as in :meth:`__call__`."""
+        options = options or AnonymizeOptions()
+        photo = load_photo(image)
+        if faces is None:
+            found = list(self.detector(photo, min_face_size=options.min_face_size, min_score=options.min_score))
+        else:
+            found = [self._as_face(photo, face) for face in faces]
+        if not found and options.on_no_face == "raise":
+            raise NoFaceError("no face was found in the photo.")
+        seed = secrets.randbits(62) if options.seed is None else int(options.seed)
+        found.sort(key=lambda face: (-(face.box[2] - face.box[0]) * (face.box[3] - face.box[1]), face.box))
+        return PhotoPlan(photo, options, seed, tuple(self._plan_face(photo, options, seed, i, face) for i, face in enumerate(found)))
+
+    @torch.inference_mode()
+    def generate(self, inputs: Sequence[dict[str, torch.Tensor]]) -> np.ndarray:
+        """Second step: one batch through the generator.
+
+        Args:
+            inputs: ``plan.inputs`` of one photo or of several in a row.
+
+        Returns:
+            (faces, S, S, 3) float32 0..255.
+        """
+        if not inputs:
+            return np.zeros((0, self.model.config.image_size, self.model.config.image_size, 3), np.float32)
+        batch = {name: torch.cat([one[name] for one in inputs]).to(self.model.device) for name in inputs[0]}
+        return self.image_processor.postprocess(self.model(**batch).images)
+
+    def compose(self, plan: PhotoPlan, images: np.ndarray | str) -> AnonymizationResult:
+        """Third step: put the synthetic faces into the photo, or cover.
+
+        Args:
+            plan: from :meth:`plan`.
+            images: (n, S, S, 3) float32 0..255 for the n faces of ``plan.inputs``, or the reason why there are none.
+
+        Raises:
+            ValueError: the number of images is not that of the faces to replace.
+        """
+        expected = len(plan.inputs)
+        if not isinstance(images, str) and len(images) != expected:
+            raise ValueError(f"{expected} synthetic faces are needed for this photo, but got {len(images)}.")
+        canvas, reports, squares, taken = plan.photo.copy(), [], [], 0
+        synthetic: list[np.ndarray | None] = []
+        for face in plan.faces:
+            usable = face.inputs is not None and not isinstance(images, str)
+            synthetic.append(self._toned(images[taken], face, plan.options) if usable else None)
+            taken += face.inputs is not None
+        status: list[str] = [""] * len(plan.faces)
+        # from back to front: smaller faces are mostly further away
+        for number in reversed(range(len(plan.faces))):
+            status[number] = self._place(plan, number, synthetic[number], canvas, images if isinstance(images, str) else "")
+        for number, face in enumerate(plan.faces):
+            report = FaceReport(face.face.box, face.face.score, "covered" if status[number] else "replaced", status[number])
+            reports.append(report)
+            squares.append(self._square(face, None if status[number] else synthetic[number]))
+        if plan.options.output == "crop":
+            canvas = np.concatenate(squares, axis=1) if squares else np.zeros((self.model.config.image_size,) * 2 + (3,), np.uint8)
+        return AnonymizationResult(Image.fromarray(canvas), tuple(reports))
+
+    def _as_face(self, photo: np.ndarray, face: Face | Box) -> Face:
+        if isinstance(face, Face):
+            return face
+        box = Face(face, 1.0).box  # validates
+        fit = getattr(self.detector, "landmarks", None)
+        return Face(box, 1.0, fit(photo, box) if fit is not None else None)
+
+    def _plan_face(self, photo: np.ndarray, options: AnonymizeOptions, seed: int, index: int, face: Face) -> FacePlan:
+        config = self.model.config
+        identity = draw_identity(seed, index, num_shape=config.num_identity, num_appearance=config.num_appearance)
+        reason = _why_not(photo, face)
+        if reason:
+            return FacePlan(face, identity, reason=reason)
+        try:
+            crop = align_face(face.landmarks, config.image_size, tight=config.conditioning == "landmarks")
+            points = face.landmarks.astype(np.float64)
+            if options.geometry == "anonymous":
+                points = self.shape_model.anonymize(points, identity, keep_outline=options.output == "photo")
+            points = crop.to_crop(points)
+            inputs = dict(self.image_processor.preprocess(points))
+        except ValueError as error:
+            return FacePlan(face, identity, reason=f"the landmarks are implausible: {error}")
+        if config.conditioning == "mesh":
+            inputs["appearance"] = torch.from_numpy(identity.appearance)[None]
+            inputs["grayscale"] = torch.tensor([[float(_is_gray(photo, face.box))]])
+        return FacePlan(face, identity, crop, points, inputs)
+
+    def _toned(self, image: np.ndarray, plan: FacePlan, options: AnonymizeOptions) -> np.ndarray:
+        """The synthetic face in the identity's own skin tone where the photo's is not wanted."""
+        prior = self.model.prior
+        if options.skin_tone == "match" or prior is None or float(plan.inputs["grayscale"]) > 0:
+            return image
+        mean = prior.tone_mean.cpu().numpy()
+        gain, blue, red = prior.tone_factor.cpu().numpy() @ plan.identity.tone
+        shift = np.array([1.402 * red, -0.344136 * blue - 0.714136 * red, 1.772 * blue], np.float32)  # JFIF
+        return image * np.clip(mean[0] + gain, 0.3, 1.8) + shift
+
+    def _place(self, plan: PhotoPlan, number: int, synthetic: np.ndarray | None, canvas: np.ndarray, failure: str) -> str:
+        """Composite or cover one face; returns why it was covered, or an empty string."""
+        face = plan.faces[number]
+        reason = face.reason or failure
+        if not reason and synthetic is not None:
+            generator = np.random.default_rng([face.identity.grain_seed, number])
+            change = composite_face(
+                plan.photo,
+                canvas,
+                synthetic,
+                face.crop,
+                face.points,
+                match_tone=plan.options.skin_tone == "match",
+                grayscale=bool("grayscale" in face.inputs and float(face.inputs["grayscale"]) > 0),
+                generator=generator,
+            )
+            if change >= MIN_CHANGE:
+                return ""
+            reason = "the synthetic face did not change the picture"
+        cover_face(canvas, face.face.box, face.face.landmarks)
+        return reason
+
+    def _square(self, plan: FacePlan, synthetic: np.ndarray | None) -> np.ndarray:
+        """The paper's product: the synthetic face on black; gray where the face was covered."""
+        size = self.model.config.image_size
+        if synthetic is None:
+            return np.full((size, size, 3), 127, np.uint8)
+        matte = face_matte(triangle_map(plan.points, size) >= 0)[..., None]
+        return np.clip(np.round(synthetic * matte), 0, 255).astype(np.uint8)
+
+
+def _why_not(photo: np.ndarray, face: Face) -> str:
+    """Why a face cannot be replaced; empty where it can."""
+    if face.landmarks is None:
+        return "no landmarks could be fitted"
+    try:
+        _, pose = normalize_pose(face.landmarks)
+    except ValueError:
+        return "the landmarks are implausible"
+    if abs(pose.angles[0]) > MAX_YAW:
+        return "the head is turned too far"
+    x_min, y_min, x_max, y_max = box_of_points(face.landmarks[FACE_OVAL])
+    if y_max - y_min < MIN_FACE_HEIGHT or x_max - x_min < MIN_FACE_HEIGHT / 2:
+        return "the face is too small"
+    width, height = min(x_max, photo.shape[1]) - max(x_min, 0), min(y_max, photo.shape[0]) - max(y_min, 0)
+    if width <= 0 or height <= 0 or width * height < MIN_VISIBLE * (x_max - x_min) * (y_max - y_min):
+        return "most of the face is outside the picture"
+    return ""
+
+
+def _is_gray(photo: np.ndarray, box: Box) -> bool:
+    x_min, y_min, x_max, y_max = (max(0, int(v)) for v in box)
+    region = photo[y_min : y_max + 1, x_min : x_max + 1].astype(np.int16)
+    return region.size == 0 or float((region.max(axis=2) - region.min(axis=2)).mean()) < 1.5
+
+
+def register_auto_classes() -> None:
+    """Make transformers' Auto classes know this model; repeated calls do nothing new."""
+    AutoConfig.register(GanonConfig.model_type, GanonConfig, exist_ok=True)
+    AutoModel.register(GanonConfig, GanonModel, exist_ok=True)
+    AutoImageProcessor.register(GanonConfig, image_processor_classes={"pil": GanonImageProcessor, "torchvision": GanonImageProcessor}, exist_ok=True)

@@ -1,0 +1,204 @@
+"""A synthetic face put back into its photo, and the solid cover for faces that cannot be replaced.
+
+What is taken from the photo inside the face is a handful of numbers: six per colour channel for light and skin tone, three for the
+strength of the grain. No pixel, edge or pattern of the original gets through where the matte is 1.
+
+Conventions: crops are (S, S, 3) RGB float32 0..255; masks and mattes are (S, S); photos are (height, width, 3) uint8.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .alignment import crop_image, warp_to_photo
+from .faces import Box, Crop, box_of_points, clip_box, scale_box
+from .landmarks import require_opencv, triangle_map
+from .topology import FACE_OVAL, MOUTH_START
+
+try:
+    import cv2
+except ImportError:  # require_opencv() says what to install
+    cv2 = None
+
+# Width of the blend inside the outline, as a share of the crop's side.
+FEATHER = 0.055
+# BlazeFace boxes reach from the brows to the chin; a cover this much larger hides forehead, ears and jaw, too.
+COVER_FACTOR = 1.6
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+
+
+def face_matte(mask: np.ndarray) -> np.ndarray:
+    """(S, S) bool mesh mask -> float32 matte: 0 on and outside the outline, 1 from a feather's width inwards."""
+    require_opencv()
+    padded = cv2.copyMakeBorder(mask.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+    distance = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1]
+    ramp = np.clip((distance - 1) / (FEATHER * mask.shape[0]), 0, 1)
+    return (ramp * ramp * (3 - 2 * ramp)).astype(np.float32)
+
+
+def _light_basis(size: int) -> np.ndarray:
+    y, x = (np.mgrid[:size, :size] + 0.5) / size * 2 - 1
+    return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1).astype(np.float32)
+
+
+def match_light(synthetic: np.ndarray, original: np.ndarray, skin: np.ndarray, *, keep_tone: bool = False) -> np.ndarray:
+    """Give the synthetic face the tone and the light of the photo's skin.
+
+    Per channel a gain that is a quadratic in crop coordinates is fitted by iteratively reweighted least squares (Tukey's biweight);
+    what is not skin in the original (glasses, beard, a hand) is an outlier to it.
+
+    Args:
+        synthetic, original: (S, S, 3) float32 0..255.
+        skin: (S, S) bool, where both should show skin.
+        keep_tone: only the distribution of light is taken over, not its level and colour.
+
+    Returns:
+        the corrected synthetic face, not clipped. Without enough skin it is returned as it came.
+    """
+    size = synthetic.shape[0]
+    basis = _light_basis(size)
+    rows, columns = np.nonzero(skin)
+    if len(rows) < 50:
+        return synthetic
+    step = max(1, len(rows) // 4000)
+    rows, columns = rows[::step], columns[::step]
+    source, target, design = synthetic[rows, columns] + 4.0, original[rows, columns] + 4.0, basis[rows, columns]
+    # one robust weight per pixel for all channels: a hand in front is an outlier in each
+    weights = np.ones(len(rows), np.float32)
+    level = np.median(target / source, axis=0)
+    gains = np.empty((6, 3), np.float32)
+    for _ in range(6):
+        for channel in range(3):
+            scaled = design * source[:, channel : channel + 1]
+            gram = (scaled * weights[:, None]).T @ scaled
+            # the pull is towards an even light of the median tone
+            prior = np.diag([1e-4, 0.02, 0.02, 0.05, 0.05, 0.05]) * gram[0, 0]
+            even = np.array([level[channel], 0, 0, 0, 0, 0], np.float32)
+            gains[:, channel] = np.linalg.solve(gram + prior, (scaled * weights[:, None]).T @ target[:, channel] + prior @ even)
+        error = np.abs(target - source * (design @ gains)).mean(axis=1)
+        spread = 1.4826 * np.median(error) + 2.0
+        weights = (np.clip(1 - (error / (3.5 * spread)) ** 2, 0, 1) ** 2).astype(np.float32)
+    field = np.clip(basis @ gains, level * 0.45, level * 1.9)
+    return synthetic * (field / level if keep_tone else field)
+
+
+def match_border(synthetic: np.ndarray, original: np.ndarray, matte: np.ndarray) -> np.ndarray:
+    """Take the last difference at the outline away: it is smoothed along the rim and fades out inwards."""
+    size = synthetic.shape[0]
+    rim = ((matte > 0.01) & (matte < 0.7)).astype(np.float32)
+    if rim.sum() < 20:
+        return synthetic
+    difference = np.clip(original - synthetic, -60, 60)
+    # hair over the rim must not bleed into the cheek: large differences hardly count
+    rim *= np.clip(1.5 - np.abs(difference).mean(axis=2) / 30, 0.05, 1)
+    sigma = 0.035 * size
+    weight = cv2.GaussianBlur(rim, (0, 0), sigma)
+    spread = cv2.GaussianBlur(difference * rim[..., None], (0, 0), sigma) / np.maximum(weight, 1e-3)[..., None]
+    fade = np.clip(weight / 0.25, 0, 1)[..., None]
+    return synthetic + spread * fade
+
+
+def _bands(luma: np.ndarray) -> list[np.ndarray]:
+    """Three octaves of fine structure, finest first."""
+    levels = [luma, *(cv2.GaussianBlur(luma, (0, 0), sigma) for sigma in (0.8, 1.6, 3.2))]
+    return [fine - coarse for fine, coarse in zip(levels, levels[1:], strict=False)]
+
+
+def _spread(values: np.ndarray) -> float:
+    return 1.4826 * float(np.median(np.abs(values - np.median(values))))
+
+
+def match_grain(synthetic: np.ndarray, original: np.ndarray, skin: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Add noise until the synthetic skin is as rough as the photo's, octave by octave, in photo pixels.
+
+    Args:
+        synthetic, original: (h, w, 3) float32 0..255 at the photo's own resolution.
+        skin: (h, w) bool.
+        generator: source of the noise.
+    """
+    if skin.sum() < 30:
+        return synthetic
+    noise = generator.standard_normal(skin.shape).astype(np.float32)
+    grain = np.zeros(skin.shape, np.float32)
+    for wanted, own, band in zip(_bands(original @ _LUMA), _bands(synthetic @ _LUMA), _bands(noise), strict=True):
+        missing = max(_spread(wanted[skin]) ** 2 - _spread(own[skin]) ** 2, 0.0) ** 0.5
+        grain += band * (min(missing, 12.0) / max(float(band[skin].std()), 1e-3))
+    return synthetic + grain[..., None]
+
+
+def composite_face(
+    photo: np.ndarray,
+    canvas: np.ndarray,
+    synthetic: np.ndarray,
+    crop: Crop,
+    points: np.ndarray,
+    *,
+    match_tone: bool,
+    grayscale: bool,
+    generator: np.random.Generator,
+) -> float:
+    """Put one face into ``canvas`` (in place).
+
+    Args:
+        photo: the untouched photo, (h, w, 3) uint8; tone and grain are read from it.
+        canvas: the picture being built, same size.
+        synthetic: (S, S, 3) float32 0..255 from the generator.
+        crop: the face's square.
+        points: (478, 3) crop pixels that the face was synthesised for.
+        match_tone: take light and skin tone from the photo; else the light alone.
+        grayscale: the photo has no colour here, and the face gets none.
+        generator: source of the grain.
+
+    Returns:
+        mean absolute change of the photo where the matte is at least half, in levels; 0 where nothing of the face lies inside it.
+    """
+    index = triangle_map(points, crop.size)
+    mask = index >= 0
+    matte = face_matte(mask)
+    region = clip_box(scale_box(box_of_points(crop.to_photo(points[FACE_OVAL])), 1.1), height=photo.shape[0], width=photo.shape[1])
+    if region is None:
+        return 0.0
+    original = crop_image(photo, crop).astype(np.float32)
+    inside_photo = crop_image(np.ones(photo.shape[:2], np.uint8), crop) > 0 if not _covers_crop(photo, crop) else np.ones_like(mask)
+    skin = (matte > 0.9) & (index < MOUTH_START) & inside_photo
+    synthetic = match_light(synthetic, original, skin, keep_tone=not match_tone)
+    synthetic = match_border(synthetic, original, matte)
+    x_min, y_min, x_max, y_max = region
+    alpha = np.clip(warp_to_photo(matte, crop, region), 0, 1)
+    # premultiplied, so that nothing from outside the mesh leaks in while resampling
+    face = warp_to_photo(synthetic * matte[..., None], crop, region) / np.maximum(alpha, 1e-3)[..., None]
+    skin_here = (alpha > 0.95) & (warp_to_photo(skin.astype(np.float32), crop, region) > 0.95)
+    face = match_grain(face, photo[y_min:y_max, x_min:x_max].astype(np.float32), skin_here, generator)
+    below = canvas[y_min:y_max, x_min:x_max].astype(np.float32)
+    if grayscale:
+        face = np.repeat((face @ _LUMA)[..., None], 3, axis=2)
+    blended = below + alpha[..., None] * (face - below)
+    result = np.clip(np.round(blended), 0, 255).astype(np.uint8)
+    inner = alpha >= 0.5
+    change = np.abs(result[inner].astype(np.float32) - photo[y_min:y_max, x_min:x_max][inner])
+    canvas[y_min:y_max, x_min:x_max] = result
+    return float(change.mean()) if inner.any() else 0.0
+
+
+def _covers_crop(photo: np.ndarray, crop: Crop) -> bool:
+    corners = crop.to_photo(np.array([[0, 0], [crop.size, 0], [0, crop.size], [crop.size, crop.size]], float))
+    return bool((corners >= 0).all() and (corners <= [photo.shape[1], photo.shape[0]]).all())
+
+
+def cover_face(canvas: np.ndarray, box: Box, landmarks: np.ndarray | None = None) -> None:
+    """Hide a face for good (in place): a solid patch of one colour, the mean of the picture just around it.
+
+    Args:
+        canvas: (h, w, 3) uint8.
+        box: the detected face.
+        landmarks: where known, the patch also holds all of them.
+    """
+    if landmarks is not None:
+        around = box_of_points(landmarks)
+        box = (min(box[0], around[0]), min(box[1], around[1]), max(box[2], around[2]), max(box[3], around[3]))
+    region = clip_box(scale_box(box, COVER_FACTOR), height=canvas.shape[0], width=canvas.shape[1])
+    if region is None:
+        return
+    x_min, y_min, x_max, y_max = region
+    rim = np.concatenate([canvas[y_min, x_min:x_max], canvas[y_max - 1, x_min:x_max], canvas[y_min:y_max, x_min], canvas[y_min:y_max, x_max - 1]])
+    canvas[y_min:y_max, x_min:x_max] = np.round(rim.mean(axis=0)).astype(np.uint8)

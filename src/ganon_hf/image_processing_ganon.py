@@ -1,0 +1,78 @@
+"""GanonImageProcessor: landmarks to the generator's condition, and the generator's tensors back to faces."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from transformers.image_processing_base import ImageProcessingMixin  # noqa: F401  diffusers looks for this name in this module
+from transformers.image_processing_utils import BaseImageProcessor, BatchFeature
+
+from .geometry import normalize_pose
+from .landmarks import draw_dots, render_layout
+
+
+class GanonImageProcessor(BaseImageProcessor):
+    """Draws what the generator may see.
+
+    Args:
+        conditioning: ``"mesh"`` or ``"landmarks"``, as in ``GanonConfig``.
+        image_size: side of the crops in pixels.
+    """
+
+    model_input_names = ["pixel_values"]
+
+    def __init__(self, conditioning: str = "mesh", image_size: int = 256, **kwargs):
+        if conditioning not in ("mesh", "landmarks"):
+            raise ValueError(f"conditioning must be 'mesh' or 'landmarks', but got {conditioning!r}.")
+        self.conditioning = conditioning
+        self.image_size = image_size
+        super().__init__(**kwargs)
+
+    def preprocess(self, landmarks: np.ndarray | Sequence[np.ndarray], return_tensors: str | None = "pt") -> BatchFeature:
+        """Landmarks in crop pixels -> the model's inputs.
+
+        Args:
+            landmarks: one (478, 3) array or several; x, y in pixels of the ``image_size`` crop.
+            return_tensors: ``"pt"``, or None for numpy arrays.
+
+        Returns:
+            ``pixel_values``: (B, 3, S, S) dots in [-1, 1] for ``"landmarks"``; (B, 4, S, S) of (u, v, mask, dots) in [0, 1] for
+            ``"mesh"``, with ``shape`` (B, 478, 3) pose-normalised points and ``angles`` (B, 2) yaw and pitch in degrees.
+
+        Raises:
+            ValueError: landmarks of another shape, not finite, or without a head pose.
+        """
+        stacked = np.asarray(landmarks, dtype=np.float64)
+        if stacked.ndim == 2:
+            stacked = stacked[None]
+        if stacked.ndim != 3 or stacked.shape[1:] != (478, 3) or not np.isfinite(stacked).all():
+            raise ValueError(f"landmarks must be finite and of shape (478, 3) or (batch, 478, 3), but got {stacked.shape}.")
+        size = self.image_size
+        if self.conditioning == "landmarks":
+            dots = np.stack([draw_dots(points, size) for points in stacked]).astype(np.float32) / 127.5 - 1
+            return BatchFeature({"pixel_values": np.repeat(dots[:, None], 3, axis=1)}, tensor_type=return_tensors)
+        conditions, shapes, angles = [], [], []
+        for points in stacked:
+            layout, mask = render_layout(points, size)
+            dots = draw_dots(points, size).astype(np.float32) / 255
+            conditions.append(np.concatenate([layout.transpose(2, 0, 1), mask[None].astype(np.float32), dots[None]]))
+            shape, pose = normalize_pose(points)
+            shapes.append(shape.astype(np.float32))
+            angles.append(np.array(pose.angles[:2], np.float32))
+        inputs = {"pixel_values": np.stack(conditions), "shape": np.stack(shapes), "angles": np.stack(angles)}
+        return BatchFeature(inputs, tensor_type=return_tensors)
+
+    def postprocess(self, images: torch.Tensor) -> np.ndarray:
+        """(B, 3, S, S) in [-1, 1] -> (B, S, S, 3) float32 0..255.
+
+        Raises:
+            ValueError: wrong number of channels, or values that are not finite (a broken generator must not reach a photo).
+        """
+        if images.ndim != 4 or images.shape[1] != 3:
+            raise ValueError(f"images must be (batch, 3, side, side), but got {tuple(images.shape)}.")
+        values = images.detach().to("cpu", torch.float32)
+        if not torch.isfinite(values).all():
+            raise ValueError("the generator returned values that are not finite.")
+        return ((values.clamp(-1, 1) + 1) * 127.5).permute(0, 2, 3, 1).contiguous().numpy()

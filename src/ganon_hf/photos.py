@@ -1,0 +1,84 @@
+"""Whatever a user hands over -> an upright RGB photo in memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps
+from transformers.image_utils import load_image
+
+from .faces import UnusableImageError
+
+MAX_PIXELS = 200_000_000
+
+
+def to_rgb(image: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
+    """Any mode -> a detached RGB picture, and in words what that changed. 16-bit values are scaled, transparency meets white.
+
+    Raises:
+        UnusableImageError: pixels whose range is not known.
+    """
+    if image.mode.startswith("I;16") or image.mode == "I":
+        values = np.asarray(image).astype(np.int64, copy=False)
+        if values.min() < 0 or values.max() > 65535:
+            raise UnusableImageError("has 32-bit pixels whose range is not known")
+        return Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8)).convert("RGB"), ()
+    if image.mode == "F":
+        raise UnusableImageError("has floating-point pixels whose range is not known")
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGB", rgba.size, "white")
+        white.paste(rgba, mask=rgba.getchannel("A"))  # what hides under alpha 0 does not survive
+        opaque = np.asarray(rgba.getchannel("A")).min() == 255
+        return white, () if opaque else ("transparency was flattened over white",)
+    return image.convert("RGB"), ()  # a copy even where the mode is the same: nothing of the file hangs on it
+
+
+def load_photo(source: Any) -> np.ndarray:
+    """Read one photo.
+
+    Args:
+        source: a path (str or ``Path``), a URL or base64 string, a PIL picture, or a uint8 array of shape (height, width, 3), RGB,
+            or (height, width), gray. EXIF orientation is applied.
+
+    Returns:
+        (height, width, 3) uint8 RGB, C-contiguous, owning its memory.
+
+    Raises:
+        UnusableImageError: no picture, no pixels, or more than 200 megapixels.
+        TypeError: something that is no photo at all.
+    """
+    if isinstance(source, np.ndarray):
+        if source.dtype != np.uint8 or source.ndim not in (2, 3) or (source.ndim == 3 and source.shape[2] != 3):
+            raise UnusableImageError(
+                f"an array must be uint8 of shape (height, width, 3) RGB or (height, width) gray, but got {source.dtype} {source.shape}."
+            )
+        photo = np.array(source if source.ndim == 3 else np.repeat(source[..., None], 3, axis=2), order="C")
+    elif isinstance(source, str | Path | Image.Image):
+        photo = np.array(_open(source))
+    else:
+        raise TypeError(f"a photo must be a path, a URL, a PIL image or a uint8 array, but got {type(source).__name__}.")
+    height, width = photo.shape[:2]
+    if height == 0 or width == 0 or height * width > MAX_PIXELS:
+        raise UnusableImageError(f"a photo needs 1 to {MAX_PIXELS} pixels, but got {width} x {height}.")
+    return photo
+
+
+def _open(source: str | Path | Image.Image) -> Image.Image:
+    if isinstance(source, Image.Image):
+        picture = source
+    elif isinstance(source, str) and not Path(source).is_file():
+        picture = load_image(source)  # URL or base64; its message says what else it tried
+    else:
+        try:
+            picture = Image.open(source)
+        except (OSError, SyntaxError, ValueError) as error:
+            raise UnusableImageError(f"{source}: cannot be read as a picture ({error})") from error
+    if picture.width * picture.height > MAX_PIXELS:
+        raise UnusableImageError(f"has {picture.width} x {picture.height} pixels, more than {MAX_PIXELS // 1_000_000} megapixels")
+    try:
+        return to_rgb(ImageOps.exif_transpose(picture))[0]
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UnusableImageError(f"cannot be decoded ({error})") from error

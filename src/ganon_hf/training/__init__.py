@@ -1,0 +1,1 @@
+"""Fitting and training. Nothing here is needed to anonymize."""

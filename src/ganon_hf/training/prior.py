@@ -1,0 +1,267 @@
+"""Closed-form fit of the appearance prior (``AppearancePrior`` in ``modeling_ganon.py``).
+
+Ridge regression from shape features to the luma texture, with the light taken off each picture and unseen texels filled in by the
+regression itself (three rounds, expectation-maximisation in spirit); then the principal directions in which *people* differ in what is
+left (two-covariance model: variation between people less the variation within, Ioffe 2006), so that drawn coefficients change the person
+and not the lamp; then the same for colour, on colour pictures only. Every picture also counts mirrored.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from ..modeling_ganon import GanonConfig, shape_features
+from ..topology import IRIS_PATCH_RADIUS, IRIS_PATCHES, IRIS_REACH, LAYOUT, LEFT_EYE_CORNERS, MOUTH_START, RIGHT_EYE_CORNERS
+from ..landmarks import texel_table
+from .shape import between_and_within
+from .textures import TextureSet, mirror_shapes
+
+logger = logging.getLogger(__name__)
+
+MEAN_LUMA = 120.0
+_CHUNK = 500
+
+
+class LightModel:
+    """Light on a face as a gain that is a quadratic in layout coordinates: six numbers per picture."""
+
+    def __init__(self, size: int):
+        v, u = (np.mgrid[:size, :size] + 0.5) / size
+        for center, corners in zip(IRIS_PATCHES, (RIGHT_EYE_CORNERS, LEFT_EYE_CORNERS), strict=True):
+            # an iris lies in a corner of the texture but is lit where the eye is
+            near = (u - center[0]) ** 2 + (v - center[1]) ** 2 < (IRIS_PATCH_RADIUS * (IRIS_REACH + 0.4)) ** 2
+            u[near], v[near] = LAYOUT[list(corners)].mean(axis=0)
+        u, v = u * 2 - 1, v * 2 - 1
+        self.basis = np.stack([np.ones_like(u), u, v, u * u, u * v, v * v], axis=-1).reshape(-1, 6).astype(np.float32)
+        rows, columns, owner, _ = texel_table(size)
+        skin = np.zeros((size, size), bool)
+        skin[rows, columns] = owner < MOUTH_START
+        self.skin = np.flatnonzero(skin.ravel())[::5]  # a fifth of the texels determines six numbers well enough
+
+    def remove(self, luma: np.ndarray, trust: np.ndarray, mean: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(n, texels) luma and trust 0..1, (texels,) mean -> luma under even light, and the (n, texels) gain."""
+        basis, reference = self.basis[self.skin], mean[self.skin]
+        design = basis * reference[:, None]
+        values, weights = luma[:, self.skin], trust[:, self.skin]
+        products = (design[:, :, None] * design[:, None, :]).reshape(len(design), 36)
+        robust = weights
+        ridge = np.diag([1e-5, 1e-3, 1e-3, 1e-3, 1e-3, 1e-3])
+        for _ in range(2):
+            gram = (robust @ products).reshape(-1, 6, 6).astype(np.float64)
+            gram += ridge * np.maximum(gram[:, :1, :1], 1.0)
+            coefficients = np.linalg.solve(gram, ((robust * values) @ design)[:, :, None].astype(np.float64))[:, :, 0].astype(np.float32)
+            gain = np.clip(coefficients @ basis.T, 0.15, 4)
+            # beards, fringes and shadows are not light: what the mean face cannot explain counts less
+            robust = weights * np.clip(1.5 - np.abs(values / gain - reference) / 40, 0.1, 1)
+        gain = np.clip(coefficients @ self.basis.T, 0.15, 4)
+        return np.clip(luma / gain, 0, 400), gain
+
+
+def _chunks(count: int) -> Iterator[slice]:
+    for start in range(0, count, _CHUNK):
+        yield slice(start, min(count, start + _CHUNK))
+
+
+def _flip(textures: np.ndarray, size: int) -> np.ndarray:
+    """(n, texels[, ...]) textures as a mirror shows them; the layout is symmetric."""
+    return textures.reshape(len(textures), size, size, -1)[:, :, ::-1].reshape(textures.shape)
+
+
+def _flip_basis(basis: np.ndarray, size: int) -> np.ndarray:
+    """The same for the columns of a (texels, k) matrix."""
+    return basis.reshape(size, size, -1)[:, ::-1].reshape(basis.shape)
+
+
+def _luma(textures: TextureSet, rows: slice) -> tuple[np.ndarray, np.ndarray]:
+    count = len(textures.luma[rows])
+    return textures.luma[rows].reshape(count, -1).astype(np.float32), textures.trust[rows].reshape(count, -1).astype(np.float32) / 255
+
+
+def fit_shape_basis(shapes: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (1434,) and principal directions over standard deviations (1434, count) of (n, 478, 3) shapes and their mirror images."""
+    flat = np.concatenate([shapes, mirror_shapes(shapes)]).reshape(2 * len(shapes), -1).astype(np.float64)
+    mean = flat.mean(axis=0)
+    values, vectors = np.linalg.eigh((flat - mean).T @ (flat - mean) / len(flat))
+    deviations = np.sqrt(np.maximum(values[::-1][:count], 1e-12))
+    return mean.astype(np.float32), (vectors[:, ::-1][:, :count] / deviations).astype(np.float32)
+
+
+def _mean_texture(textures: TextureSet, size: int) -> tuple[np.ndarray, np.ndarray]:
+    total, seen = np.zeros(size * size), np.zeros(size * size)
+    for rows in _chunks(len(textures)):
+        luma, trust = _luma(textures, rows)
+        trust = trust * textures.weights[rows, None]
+        level = (trust * luma).sum(axis=1) / np.maximum(trust.sum(axis=1), 1)
+        total += (trust * luma / np.maximum(level, 20)[:, None]).sum(axis=0)
+        seen += trust.sum(axis=0)
+    total, seen = total + _flip(total[None], size)[0], seen + _flip(seen[None], size)[0]
+    valid = seen > 1e-3 * len(textures)
+    mean = np.where(valid, total / np.maximum(seen, 1e-9), 1.0) * MEAN_LUMA
+    return mean.astype(np.float32), valid
+
+
+def fit_prior(textures: TextureSet, config: GanonConfig, *, ridge: float = 30.0, rounds: int = 3, seed: int = 0) -> dict[str, torch.Tensor]:
+    """Fit all buffers of ``AppearancePrior`` but those of the geometry.
+
+    Args:
+        textures: unwrapped training pictures of ``config.texture_size``.
+        config: sizes.
+        ridge: penalty on each feature, in units of average pictures.
+        rounds: passes over the pictures, each filling in unseen texels with the last one's prediction.
+        seed: of the randomised subspace iteration.
+
+    Returns:
+        name -> float32 tensor for all but the geometry, ready for ``model.prior.load_state_dict(..., strict=False)``.
+    """
+    size, count = config.texture_size, len(textures)
+    shape_mean, shape_basis = fit_shape_basis(textures.shapes, config.num_shape_components)
+    features, mirrored = (
+        shape_features(torch.from_numpy(shapes), torch.from_numpy(angles), torch.from_numpy(shape_mean), torch.from_numpy(shape_basis), config.num_quadratic).numpy()
+        for shapes, angles in (
+            (textures.shapes, textures.angles),
+            (mirror_shapes(textures.shapes), textures.angles * np.array([-1, 1], np.float32)),
+        )
+    )
+    weights = textures.weights
+    gram = (features * weights[:, None]).T @ features + (mirrored * weights[:, None]).T @ mirrored
+    penalty = np.full(len(gram), ridge * weights.mean())
+    penalty[0] = 1e-6
+    inverse = np.linalg.inv(gram.astype(np.float64) + np.diag(penalty)).astype(np.float32)
+    light = LightModel(size)
+    mean, valid = _mean_texture(textures, size)
+    coefficients = np.zeros((features.shape[1], size * size), np.float32)
+    coefficients[0] = mean
+    average = (features * weights[:, None]).sum(axis=0) + (mirrored * weights[:, None]).sum(axis=0)
+    average /= 2 * weights.sum()
+    for turn in range(rounds):
+        right = np.zeros_like(coefficients)
+        error = seen = 0.0
+        for rows in _chunks(count):
+            luma, trust = _luma(textures, rows)
+            even, _ = light.remove(luma, trust, mean)
+            predicted = features[rows] @ coefficients
+            error += float((trust * (even - predicted) ** 2)[:, valid].sum())
+            seen += float(trust[:, valid].sum())
+            filled = trust * even + (1 - trust) * predicted
+            right += (features[rows] * weights[rows, None]).T @ filled
+            right += (mirrored[rows] * weights[rows, None]).T @ _flip(filled, size)
+        coefficients = inverse @ right
+        mean = average @ coefficients
+        logger.info("round %d: luma error before it %.2f levels", turn, np.sqrt(error / max(seen, 1.0)))
+    directions, residual_codes = _residual_directions(textures, features, coefficients, light, mean, size, 3 * config.num_appearance, seed)
+    num_chroma = min(6, config.num_appearance // 4)
+    basis, codes = _between_people(directions, residual_codes, textures.persons, config.num_appearance - num_chroma)
+    state = {
+        "shape_mean": shape_mean,
+        "shape_basis": shape_basis,
+        "luma": coefficients.reshape(-1, size, size),
+        "luma_appearance": np.concatenate([basis.T, np.zeros((num_chroma, size * size), np.float32)]).reshape(-1, size, size),
+    }
+    state.update(_fit_chroma(textures, features, codes, num_chroma, config, light, mean))
+    return {name: torch.from_numpy(np.ascontiguousarray(value, dtype=np.float32)) for name, value in state.items()}
+
+
+def _residual_directions(
+    textures: TextureSet, features: np.ndarray, coefficients: np.ndarray, light: LightModel, mean: np.ndarray, size: int, count: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Principal directions of what the regression leaves (randomised subspace iteration, Halko et al. 2011).
+
+    Returns:
+        (texels, count) orthonormal directions, (n, count) codes of the pictures.
+    """
+    total = len(textures)
+    residuals = np.empty((total, size * size), np.float16)
+    for rows in _chunks(total):
+        luma, trust = _luma(textures, rows)
+        even, _ = light.remove(luma, trust, mean)
+        residuals[rows] = np.clip(trust * (even - features[rows] @ coefficients), -120, 120)
+    count = min(count, total)
+    basis = np.linalg.qr(np.random.default_rng(seed).standard_normal((size * size, min(count + 16, size * size))).astype(np.float32))[0]
+    weights = np.sqrt(textures.weights)[:, None]
+    for turn in range(4):
+        image, flipped = np.zeros_like(basis), _flip_basis(basis, size)
+        for rows in _chunks(total):
+            part = residuals[rows].astype(np.float32) * weights[rows]
+            image += part.T @ (part @ basis) + _flip_basis(part.T @ (part @ flipped), size)
+        basis = np.linalg.qr(image)[0]
+        logger.info("subspace iteration %d of 4", turn + 1)
+    gram, flipped = np.zeros((basis.shape[1],) * 2), _flip_basis(basis, size)
+    for rows in _chunks(total):
+        part = residuals[rows].astype(np.float32) * weights[rows]
+        for view in (basis, flipped):
+            codes = part @ view
+            gram += codes.T @ codes
+    basis = basis @ np.linalg.eigh(gram)[1][:, ::-1][:, :count].astype(np.float32)
+    codes = np.concatenate([residuals[rows].astype(np.float32) @ basis for rows in _chunks(total)])
+    return basis, codes
+
+
+def _between_people(directions: np.ndarray, codes: np.ndarray, persons: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Directions in which people differ, scaled so that standard normal coefficients draw people.
+
+    Returns:
+        (texels, count) basis, and the (n, count) coefficients of the pictures in it.
+    """
+    labels, sizes = np.unique(persons[persons >= 0], return_counts=True)
+    # too few people with two pictures: all variation counts as the person's
+    between = between_and_within(codes, persons)[0] if (sizes >= 2).sum() >= 20 else np.cov(codes.T)
+    values, vectors = np.linalg.eigh(between)
+    values, vectors = np.maximum(values[::-1][:count], 1e-6), vectors[:, ::-1][:, :count]
+    scale = np.sqrt(values)
+    return (directions @ vectors * scale).astype(np.float32), (codes @ vectors / scale).astype(np.float32)
+
+
+def _fit_chroma(
+    textures: TextureSet, features: np.ndarray, codes: np.ndarray, num_chroma: int, config: GanonConfig, light: LightModel, mean: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Colour about each picture's own skin tone, from shape features, luma coefficients and a few directions of its own."""
+    half, rows = config.texture_size // 2, textures.color_rows
+    num_luma = config.num_appearance - num_chroma
+    zeros = {
+        "chroma": np.zeros((config.num_features, 2, half, half), np.float32),
+        "chroma_appearance": np.zeros((config.num_appearance, 2, half, half), np.float32),
+    }
+    if len(rows) < 50:
+        logger.warning("%d colour pictures are too few for a colour model: the prior stays gray.", len(rows))
+        return zeros
+    skin = np.zeros(config.texture_size**2, bool)
+    skin[light.skin] = True
+    chroma = textures.chroma.astype(np.float32) - 128  # (m, h, h, 2)
+    trust = textures.trust[rows][:, ::2, ::2].astype(np.float32)[..., None] / 255
+    on_skin = trust[..., 0] * skin.reshape(config.texture_size, -1).reshape(half, 2, half, 2).any(axis=(1, 3))
+    tone = (chroma * on_skin[..., None]).sum(axis=(1, 2)) / np.maximum(on_skin.sum(axis=(1, 2)), 1e-6)[:, None]
+    gains = np.empty(len(rows), np.float32)
+    for start in range(0, len(rows), _CHUNK):
+        part = rows[start : start + _CHUNK]
+        luma = textures.luma[part].reshape(len(part), -1).astype(np.float32)
+        seen = textures.trust[part].reshape(len(part), -1).astype(np.float32) / 255
+        gains[start : start + _CHUNK] = np.median(light.remove(luma, seen, mean)[1][:, light.skin], axis=1)
+    tones = np.column_stack([gains, tone])
+    center = np.median(tones, axis=0)
+    covariance = np.cov(np.clip(tones - center, -3 * tones.std(axis=0), 3 * tones.std(axis=0)).T)
+    target = (chroma - tone[:, None, None]).transpose(0, 3, 1, 2)  # (m, 2, h, h)
+    trust = trust.transpose(0, 3, 1, 2)
+    average = (target * trust).sum(axis=0) / np.maximum(trust.sum(axis=0), 1e-3)
+    average = (average + average[:, :, ::-1]) / 2
+    left = ((target - average) * trust).reshape(len(rows), -1)
+    design = np.concatenate([features[rows][:, 1 : 1 + config.num_shape_components + 7], np.clip(codes[rows], -4, 4)], axis=1)
+    design_mean = design.mean(axis=0)
+    design = design - design_mean
+    # two thousand pictures carry a hundred slopes only under a strong penalty
+    solution = np.linalg.solve(design.T @ design + np.eye(design.shape[1]) * 0.15 * len(rows), design.T @ left)
+    left = left - design @ solution
+    values, vectors = np.linalg.eigh((left @ left.T).astype(np.float64))
+    values, vectors = values[::-1][:num_chroma], vectors[:, ::-1][:, :num_chroma]
+    extra = (left.T @ vectors / np.sqrt(len(rows))).T.astype(np.float32)
+    num_slopes = config.num_shape_components + 7
+    zeros["chroma"][0] = average + center[1:][:, None, None] - (design_mean @ solution).reshape(2, half, half)
+    zeros["chroma"][1 : 1 + num_slopes] = solution[:num_slopes].reshape(num_slopes, 2, half, half)
+    zeros["chroma_appearance"][:num_luma] = solution[num_slopes:].reshape(num_luma, 2, half, half)
+    zeros["chroma_appearance"][num_luma:] = extra.reshape(num_chroma, 2, half, half)
+    zeros["tone_mean"] = center.astype(np.float32)
+    zeros["tone_factor"] = np.linalg.cholesky(covariance + 1e-6 * np.eye(3)).astype(np.float32)
+    return zeros

@@ -1,0 +1,112 @@
+"""Training pictures carried to the canonical layout: what the appearance prior is fitted on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..geometry import normalize_pose
+from ..landmarks import unwrap
+from ..topology import MIRROR
+
+try:
+    import cv2
+except ImportError:  # landmarks.require_opencv() says what to install
+    cv2 = None
+
+
+@dataclass(frozen=True)
+class FaceSample:
+    """One aligned training picture.
+
+    Attributes:
+        image: (S, S, 3) uint8 RGB crop.
+        landmarks: (478, 3) crop pixels.
+        person: same number, same person; -1 unknown.
+        grayscale: the picture has no colour.
+        resolution: photo pixels per crop pixel before resampling; below 1 the crop was enlarged and is soft.
+    """
+
+    image: np.ndarray
+    landmarks: np.ndarray
+    person: int
+    grayscale: bool
+    resolution: float
+
+
+@dataclass(frozen=True)
+class TextureSet:
+    """Unwrapped pictures.
+
+    Attributes:
+        luma, trust: (n, T, T) uint8; trust 255 is a texel that was clearly seen.
+        chroma: (m, T / 2, T / 2, 2) uint8 Cb, Cr about 128 of the m colour pictures; color_rows their places among the n.
+        shapes: (n, 478, 3) float32 pose-normalised; angles: (n, 2) yaw and pitch in degrees.
+        persons: (n,) int; weights: (n,) how much a picture counts (soft and turned ones less).
+    """
+
+    luma: np.ndarray
+    trust: np.ndarray
+    chroma: np.ndarray
+    color_rows: np.ndarray
+    shapes: np.ndarray
+    angles: np.ndarray
+    persons: np.ndarray
+    weights: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.luma)
+
+    def save(self, path: str) -> None:
+        """Write an uncompressed .npz."""
+        np.savez(path, **self.__dict__)
+
+    @classmethod
+    def load(cls, path: str) -> TextureSet:
+        """Read what :meth:`save` wrote; never unpickles."""
+        with np.load(path, allow_pickle=False) as arrays:
+            return cls(**{name: arrays[name] for name in cls.__dataclass_fields__})
+
+
+def mirror_shapes(shapes: np.ndarray) -> np.ndarray:
+    """(n, 478, 3) shapes as a mirror shows them."""
+    return shapes[:, MIRROR] * np.array([-1, 1, 1], shapes.dtype)
+
+
+def unwrap_samples(samples: Iterable[FaceSample], texture_size: int) -> TextureSet:
+    """Unwrap aligned pictures.
+
+    Raises:
+        ValueError: there is no sample.
+    """
+    luma, trust, chroma, color_rows, shapes, angles, persons, weights = [], [], [], [], [], [], [], []
+    half = texture_size // 2
+    for sample in samples:
+        shape, pose = normalize_pose(sample.landmarks)
+        ycrcb = cv2.cvtColor(sample.image, cv2.COLOR_RGB2YCrCb)
+        texture, seen = unwrap(ycrcb, sample.landmarks.astype(np.float32), texture_size)
+        if not sample.grayscale:
+            color_rows.append(len(luma))
+            chroma.append(cv2.resize(texture[..., [2, 1]], (half, half), interpolation=cv2.INTER_AREA))
+        luma.append(texture[..., 0])
+        trust.append(np.round(seen * 255).astype(np.uint8))
+        shapes.append(shape.astype(np.float32))
+        yaw, pitch, _ = pose.angles
+        angles.append((yaw, pitch))
+        persons.append(sample.person)
+        weights.append(np.clip(sample.resolution, 0.25, 1) * np.clip((60 - abs(yaw)) / 30, 0.05, 1))
+    if not luma:
+        raise ValueError("no picture was given to unwrap_samples().")
+    empty = np.zeros((0, half, half, 2), np.uint8)
+    return TextureSet(
+        np.stack(luma),
+        np.stack(trust),
+        np.stack(chroma) if chroma else empty,
+        np.array(color_rows, np.int64),
+        np.stack(shapes),
+        np.array(angles, np.float32),
+        np.array(persons, np.int64),
+        np.array(weights, np.float32),
+    )
