@@ -4,8 +4,8 @@ transformers has no plug-in mechanism: a task must be written into the registry 
 that module takes seconds, so :func:`install` waits for it instead: a finder on ``sys.meta_path`` lets the import run as usual and
 calls :func:`register` right after the module was executed. Where transformers is already loaded, it registers at once.
 
-The task names its implementation by a dotted string, and only ``modeling_ganon`` and ``image_processing_ganon`` are imported here, which
-do not need ``transformers.pipelines``: that keeps the hook free of import cycles, and of dead locks between threads that import both.
+The task names its implementation by a dotted string, and what is imported here does not need ``transformers.pipelines``: that keeps the
+hook free of import cycles, and of dead locks between threads that import both.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from types import ModuleType
 from typing import Any
 
 TASK = "face-anonymization"
-MODEL_TYPE = "ganon"
 CHECKPOINT = Path(__file__).parent / "checkpoint"
 _TARGET = "transformers.pipelines"
 
@@ -29,7 +28,7 @@ _TARGET = "transformers.pipelines"
 def register() -> None:
     """Write the task and the model type into transformers' registries. Imports transformers; calling it again changes nothing."""
     pipelines = importlib.import_module(_TARGET)
-    from transformers import AutoConfig, AutoImageProcessor, AutoModel
+    from transformers import AutoModel
 
     pipelines.PIPELINE_REGISTRY.supported_tasks[TASK] = {
         "impl": f"{__package__}.pipeline_ganon.FaceAnonymizationPipeline",
@@ -37,13 +36,9 @@ def register() -> None:
         "default": {"model": (str(CHECKPOINT), None)},
         "type": "image",
     }
-    from .image_processing_ganon import GanonImageProcessor
-    from .modeling_ganon import GanonConfig, GanonModel
+    from .anonymizer import register_auto_classes
 
-    AutoConfig.register(MODEL_TYPE, GanonConfig, exist_ok=True)
-    AutoModel.register(GanonConfig, GanonModel, exist_ok=True)
-    backends = {"pil": GanonImageProcessor, "torchvision": GanonImageProcessor}  # both, else transformers asks for torchvision
-    AutoImageProcessor.register(GanonConfig, image_processor_classes=backends, exist_ok=True)
+    register_auto_classes()
 
 
 def install() -> None:

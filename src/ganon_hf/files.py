@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
 from PIL import BmpImagePlugin, ExifTags, GifImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 
 from .faces import UnusableImageError
@@ -125,10 +124,12 @@ def read_image(path: str | os.PathLike[str], *, root: Path | None = None, keep_m
     Raises:
         UnusableImageError: everything that makes the file unusable, with its name and the reason.
     """
+    from .photos import to_rgb  # brings transformers: seconds that a run with nothing to read need not wait
+
     keep = tuple(keep_metadata)
     try:
         with _open_file(Path(path), root) as file:
-            return _read(file, keep)
+            return _read(file, keep, to_rgb)
     except UnusableImageError as error:
         raise UnusableImageError(f"{printable(path)}: {error}") from error.__cause__
     except Exception as error:  # decoders meet hostile bytes: struct.error, SyntaxError, OverflowError, MemoryError, ...
@@ -173,7 +174,7 @@ def _open_file(path: Path, root: Path | None) -> IO[bytes]:
         raise
 
 
-def _read(file: IO[bytes], keep: tuple[str, ...]) -> Picture:
+def _read(file: IO[bytes], keep: tuple[str, ...], to_rgb: Callable[[Image.Image], tuple[Image.Image, tuple[str, ...]]]) -> Picture:
     """Check, decode, convert. The order matters: no pixel is decoded before the limits were checked."""
     head = file.read(16)
     image = _open_picture(file, head)
@@ -186,9 +187,9 @@ def _read(file: IO[bytes], keep: tuple[str, ...]) -> Picture:
     exif = _exif(image)
     profile = _usable_profile(image, notes)
     lossless = head[8:16] == b"WEBPVP8L"
-    rgb = _to_rgb(_upright(image, exif), notes)
+    rgb, changes = to_rgb(_upright(image, exif))
     rgb.info = {}
-    return Picture(rgb, profile, _kept_fields(exif, keep), lossless, tuple(notes))
+    return Picture(rgb, profile, _kept_fields(exif, keep), lossless, (*notes, *changes))
 
 
 def _open_picture(file: IO[bytes], head: bytes) -> Any:
@@ -245,25 +246,6 @@ def _usable_profile(image: Any, notes: list[str]) -> bytes | None:
         notes.append(f"the colour profile {problem} and was dropped")
         return None
     return profile
-
-
-def _to_rgb(image: Image.Image, notes: list[str]) -> Image.Image:
-    """Any mode -> a detached RGB picture."""
-    if image.mode.startswith("I;16") or image.mode == "I":
-        values = np.asarray(image).astype(np.int64, copy=False)
-        if values.min() < 0 or values.max() > 65535:
-            raise UnusableImageError("has 32-bit pixels whose range is not known")
-        return Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8)).convert("RGB")
-    if image.mode == "F":
-        raise UnusableImageError("has floating-point pixels whose range is not known")
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGB", rgba.size, "white")
-        white.paste(rgba, mask=rgba.getchannel("A"))  # what hides under alpha 0 does not survive
-        if np.asarray(rgba.getchannel("A")).min() < 255:
-            notes.append("transparency was flattened over white")
-        return white
-    return image.convert("RGB")  # a copy even where the mode is the same: nothing of the file hangs on it
 
 
 def _kept_fields(exif: Image.Exif, keep: tuple[str, ...]) -> bytes:

@@ -143,6 +143,12 @@ def test_the_limit_is_200_megapixels_not_the_lower_one_of_pillow(tmp_path: Path)
         read_image(tmp_path / "a.png")
 
 
+def test_the_command_line_and_the_library_have_the_same_limit() -> None:
+    from ganon_hf import photos
+
+    assert files.MAX_PIXELS == photos.MAX_PIXELS
+
+
 def test_large_files_are_refused_before_they_are_read(tmp_path: Path) -> None:
     with open(tmp_path / "a.webp", "wb") as file:
         file.write(b"RIFF\0\0\0\0WEBPVP8 ")
@@ -206,7 +212,7 @@ def test_names_with_control_characters_stay_on_one_line(tmp_path: Path) -> None:
 def test_memory_stays_bounded_by_the_header_not_by_the_claim(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(png_of_size(20_000, 20_000))
     code = (
-        "import resource, sys\nfrom ganon_hf.files import read_image\nbefore = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "import resource, sys\nfrom ganon_hf import photos\nfrom ganon_hf.files import read_image\nbefore = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "try:\n    read_image(sys.argv[1])\nexcept ValueError:\n    pass\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
     )

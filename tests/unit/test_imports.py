@@ -70,6 +70,13 @@ def test_diffusers_pipeline_loads_where_diffusers_is_installed() -> None:
     assert ganon_hf.GanonPipeline is not None
 
 
+def test_the_default_model_is_the_one_in_the_package() -> None:
+    from ganon_hf import anonymizer, pipeline_ganon
+
+    assert anonymizer.CHECKPOINT == _register.CHECKPOINT
+    assert pipeline_ganon.TASK == _register.TASK
+
+
 def test_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):
         ganon_hf.Nothing  # noqa: B018
