@@ -283,10 +283,10 @@ def run(
     if state is not None:
         _remove_leftovers(jobs)
     for job in jobs:
-        started = time.perf_counter()
         done = _finished(job, settings, state)
-        if done is None and engine is None and not job.problem:
+        if done is None and engine is None:
             engine = load_engine()
+        started = time.perf_counter()
         outcome = done or _anonymize_file(job, settings, engine, state)
         yield dataclasses.replace(outcome, seconds=time.perf_counter() - started)
 

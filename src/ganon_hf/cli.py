@@ -173,8 +173,11 @@ def _load_engine(model: str | None, device: str | None) -> Callable[..., Any]:
     import logging
     import warnings
 
+    from transformers.utils.logging import disable_progress_bar
+
     from .anonymizer import Anonymizer
 
+    disable_progress_bar()  # transformers would show one for reading the weights
     warnings.filterwarnings("ignore", module=r"PIL\.")  # what is wrong with a file is reported once, in our words
     logging.getLogger("PIL").setLevel(logging.CRITICAL)
 
