@@ -15,7 +15,6 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 import scenes as composer  # noqa: E402  (the composer lives with the tests, which need it without the scripts)
-
 from ganon_hf.detection import default_detector  # noqa: E402
 from ganon_hf.evaluation.coverage import coverage_table, deface_boxes, match_faces  # noqa: E402
 from ganon_hf.faces import Face  # noqa: E402
@@ -69,7 +68,8 @@ def main() -> None:
             seconds["deface"] = [duration for _, duration in other]
         for name, faces in found.items():
             rows = coverage_table(zip(truths, faces, strict=True))
-            false = sum(len(match_faces([box for box, _ in known], [f.box for f in some])[1]) for known, some in zip(truths, faces, strict=True))
+            pairs = zip(truths, faces, strict=True)
+            false = sum(len(match_faces([box for box, _ in known], [face.box for face in some])[1]) for known, some in pairs)
             cells = "  ".join(f"{row.height}: {row.found_share:6.1%} ({row.replaceable}+{row.boxed}/{row.total})" for row in rows)
             total = sum(row.total for row in rows)
             share = 1 - sum(row.missed for row in rows) / total

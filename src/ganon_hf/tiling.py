@@ -14,16 +14,15 @@ import numpy as np
 
 from .faces import Box, box_overlap
 
-# BlazeFace full range sees 192 x 192 pixels and finds faces from about 18 of them: tiles of 256 px for 24 px faces (measured:
-# 384 px tiles find half of those, 768 px tiles nothing under 48 px).
-TILE_PER_FACE = 256 / 24
 # Faces up to this multiple of the smallest one are found on one level of tiles, so levels grow by it.
-LEVEL_STEP = 3.0
-TILE_OVERLAP = 0.22
+LEVEL_STEP = 3.6
+TILE_OVERLAP = 0.2
 # Tiles begin this share of their side outside the photo: a face cut off by the frame is found only with something around it.
 FRAME_MARGIN = 0.185
 # A view whose brightest percent stays below DARK is brightened until that percent reaches BRIGHT.
 DARK, BRIGHT = 110, 215
+# A view not much larger than asked for is left to the graph's own resize.
+ENOUGH = 0.85
 # No view is decimated below this many pixels before the antialiased resize: memory stays bounded, the noise is averaged all the same.
 DECIMATED_SIDE = 1024
 
@@ -44,10 +43,10 @@ class View:
         return self.box[3] - self.box[1]
 
 
-def plan_views(*, height: int, width: int, min_face_size: int) -> list[View]:
+def plan_views(*, height: int, width: int, min_face_size: int, tile_per_face: float) -> list[View]:
     """The views that find every face from ``min_face_size`` pixels: the whole photo, then tiles from coarse to fine."""
     longest = max(height, width)
-    side = max(32.0, min_face_size * TILE_PER_FACE)
+    side = max(32.0, min_face_size * tile_per_face)
     views: list[View] = []
     while side < longest:
         views = [View((x, y, x + round(side), y + round(side))) for y in _starts(height, side) for x in _starts(width, side)] + views
@@ -75,7 +74,7 @@ def _opencv() -> Any:
 
 
 def cut_out(photo: np.ndarray, view: View, *, longest: int) -> np.ndarray:
-    """The view as a contiguous RGB uint8 array whose longer side is at most ``longest`` pixels.
+    """The view as a contiguous RGB uint8 array whose longer side is about ``longest`` pixels or fewer.
 
     Beyond the frame the photo is mirrored: a face cut in half is found far more often than with black or repeated pixels there.
     """
@@ -83,9 +82,10 @@ def cut_out(photo: np.ndarray, view: View, *, longest: int) -> np.ndarray:
     step = max(1, max(view.width, view.height) // max(DECIMATED_SIDE, 2 * longest))
     x_min, y_min, x_max, y_max = _inside(photo, view.box)
     pixels = photo[y_min:y_max:step, x_min:x_max:step]
-    scale = min(1.0, longest / max(view.width, view.height))
+    scale = longest / max(view.width, view.height)
+    scale = scale if scale < ENOUGH else 1.0
     inner = (max(1, round((x_max - x_min) * scale)), max(1, round((y_max - y_min) * scale)))
-    pixels = cv2.resize(pixels, inner, interpolation=cv2.INTER_AREA)
+    pixels = cv2.resize(pixels, inner, interpolation=cv2.INTER_AREA) if scale < 1 else np.ascontiguousarray(pixels)
     if (x_min, y_min, x_max, y_max) == view.box:
         return pixels
     top, left = round((y_min - view.box[1]) * scale), round((x_min - view.box[0]) * scale)
@@ -153,13 +153,15 @@ def merge(boxes: np.ndarray, scores: np.ndarray, truncated: np.ndarray) -> list[
     """Indices of the boxes to keep, best first: one per face across views and scales.
 
     A box that touches a tile's border where the photo goes on (``truncated``) may show half a face: it loses to every whole box.
+    A box well inside a much larger one stays: a small face before a large one is a face.
     """
     order = np.lexsort((boxes[:, 1], boxes[:, 0], -scores, truncated))
     kept: list[int] = []
     for index in order:
         if kept:
             union, smaller = box_overlap(tuple(boxes[index]), boxes[kept])
-            if np.any((union > 0.3) | (smaller > 0.6)):
+            ratio = np.sqrt((boxes[index, 2:] - boxes[index, :2]).prod() / (boxes[kept, 2:] - boxes[kept, :2]).prod(axis=1))
+            if np.any((union > 0.35) | ((smaller > 0.6) & (ratio > 0.4) & (ratio < 2.5))):
                 continue
         kept.append(int(index))
     return kept
