@@ -207,8 +207,8 @@ def compose(
                 y = (rng.uniform(radius, rows - radius),) * 2 + (rows - depth,)
                 center = (float(x), float(y[side]))
             else:
-                margin = min(radius, rows / 2 - 1)
-                center = (float(rng.uniform(margin, columns - margin)), float(rng.uniform(margin, rows - margin)))
+                across, down = min(radius, columns / 2 - 1), min(radius, rows / 2 - 1)
+                center = (float(rng.uniform(across, columns - across)), float(rng.uniform(down, rows - down)))
             if all(math.hypot(center[0] - x, center[1] - y) > radius + r for x, y, r in taken):
                 break
         else:

@@ -103,6 +103,20 @@ def has_content(photo: np.ndarray, view: View) -> bool:
     return False
 
 
+def is_cut(box: Box, view: View, photo: np.ndarray) -> bool:
+    """Whether the box reaches a border of the view behind which the photo goes on."""
+    if view.whole:
+        return False
+    margin = 0.02 * view.width
+    x_min, y_min, x_max, y_max = view.box
+    return (
+        (x_min > 0 and box[0] < x_min + margin)
+        or (y_min > 0 and box[1] < y_min + margin)
+        or (x_max < photo.shape[1] and box[2] > x_max - margin)
+        or (y_max < photo.shape[0] and box[3] > y_max - margin)
+    )
+
+
 def _inside(photo: np.ndarray, box: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
     height, width = photo.shape[:2]
     return max(0, box[0]), max(0, box[1]), min(width, box[2]), min(height, box[3])
