@@ -51,7 +51,8 @@ class FacePlan:
         identity: the synthetic person.
         crop: the aligned square, None where the face will be covered.
         points: (478, 3) crop pixels that the generator draws, None likewise.
-        inputs: the model's inputs for this face, each with a leading dimension of 1; empty likewise.
+        inputs: the model's inputs for this face, each with a leading dimension of 1; None likewise.
+        grayscale: the photo has no colour there, and the synthetic face gets none.
         reason: why the face will be covered; empty where it will be replaced.
     """
 
@@ -60,6 +61,7 @@ class FacePlan:
     crop: Crop | None = None
     points: np.ndarray | None = None
     inputs: dict[str, torch.Tensor] | None = None
+    grayscale: bool = False
     reason: str = ""
 
 
@@ -118,10 +120,14 @@ class Anonymizer:
 
         Raises:
             OSError: the folder or repository has no such files.
+            ValueError: the weights do not fit the configuration; a generator with made-up parts must never run.
         """
         source = str(CHECKPOINT if pretrained_model_name_or_path is None else pretrained_model_name_or_path)
         register_auto_classes()
-        model = AutoModel.from_pretrained(source)
+        model, loading = AutoModel.from_pretrained(source, output_loading_info=True)
+        problems = {name: sorted(map(str, keys)) for name, keys in loading.items() if keys}
+        if problems:
+            raise ValueError(f"the weights in {source} do not fit this model: {problems}")
         processor = AutoImageProcessor.from_pretrained(source)
         return cls(model if device is None else model.to(device), processor, detector)
 
@@ -147,12 +153,7 @@ class Anonymizer:
             UnusableImageError: the input is no usable picture.
         """
         plan = self.plan(image, options, faces=faces)
-        try:
-            images: np.ndarray | str = self.generate(plan.inputs)
-        except (RuntimeError, ValueError) as error:
-            logger.error("The generator failed, all faces are covered: %s", error)
-            images = f"the generator failed: {error}"
-        return self.compose(plan, images)
+        return self.compose(plan, self.generate(plan.inputs))
 
     def plan(self, image: Any, options: AnonymizeOptions | None = None, *, faces: Sequence[Face | Box] | None = None) -> PhotoPlan:
         """First step: find the faces and prepare what the generator needs. Arguments and errors as in :meth:`__call__`."""
@@ -168,54 +169,69 @@ class Anonymizer:
         found.sort(key=lambda face: (-(face.box[2] - face.box[0]) * (face.box[3] - face.box[1]), face.box))
         return PhotoPlan(photo, options, seed, tuple(self._plan_face(photo, options, seed, i, face) for i, face in enumerate(found)))
 
-    @torch.inference_mode()
-    def generate(self, inputs: Sequence[dict[str, torch.Tensor]]) -> np.ndarray:
-        """Second step: one batch through the generator.
+    def generate(self, inputs: Sequence[dict[str, torch.Tensor]]) -> list[np.ndarray | str]:
+        """Second step: synthesise faces.
 
         Args:
-            inputs: ``plan.inputs`` of one photo or of several in a row.
+            inputs: ``plan.inputs`` of one photo, or of several in a row.
 
         Returns:
-            (faces, S, S, 3) float32 0..255.
+            per face (S, S, 3) float32 0..255, or the reason why there is none: a face that fails does not take the others with it.
         """
-        if not inputs:
-            return np.zeros((0, self.model.config.image_size, self.model.config.image_size, 3), np.float32)
+        if len(inputs) > 1 and self.model.device.type != "cpu":
+            try:
+                return list(self._synthesise(inputs))
+            except (RuntimeError, ValueError) as error:
+                logger.warning("A batch of %d faces failed and is tried one by one: %s", len(inputs), error)
+        # On a CPU a batch saves next to nothing, and sums would be rounded differently in it: a face must not depend on its company.
+        images: list[np.ndarray | str] = []
+        for one in inputs:
+            try:
+                images += list(self._synthesise([one]))
+            except (RuntimeError, ValueError) as error:
+                logger.error("The generator failed, the face is covered: %s", error)
+                images.append(f"the generator failed: {error}")
+        return images
+
+    @torch.inference_mode()
+    def _synthesise(self, inputs: Sequence[dict[str, torch.Tensor]]) -> np.ndarray:
+        """One batch -> (faces, S, S, 3) float32 0..255."""
         batch = {name: torch.cat([one[name] for one in inputs]).to(self.model.device) for name in inputs[0]}
         return self.image_processor.postprocess(self.model(**batch).images)
 
-    def compose(self, plan: PhotoPlan, images: np.ndarray | str) -> AnonymizationResult:
+    def compose(self, plan: PhotoPlan, images: Sequence[np.ndarray | str]) -> AnonymizationResult:
         """Third step: put the synthetic faces into the photo, or cover.
 
         Args:
             plan: from :meth:`plan`.
-            images: (n, S, S, 3) float32 0..255 for the n faces of ``plan.inputs``, or the reason why there are none.
+            images: from :meth:`generate`, for the faces of ``plan.inputs``.
 
         Raises:
             ValueError: the number of images is not that of the faces to replace.
         """
         expected = len(plan.inputs)
-        if not isinstance(images, str) and len(images) != expected:
+        if len(images) != expected:
             raise ValueError(f"{expected} synthetic faces are needed for this photo, but got {len(images)}.")
-        canvas, reports, squares, taken = plan.photo.copy(), [], [], 0
+        canvas, made = plan.photo.copy(), iter(images)
+        reasons: list[str] = []
         synthetic: list[np.ndarray | None] = []
         for face in plan.faces:
-            usable = face.inputs is not None and not isinstance(images, str)
-            synthetic.append(self._toned(images[taken], face, plan.options) if usable else None)
-            taken += face.inputs is not None
-        status: list[str] = [""] * len(plan.faces)
+            image = face.reason if face.inputs is None else next(made)
+            reasons.append(image if isinstance(image, str) else "")
+            synthetic.append(None if isinstance(image, str) else self._toned(image, face, plan.options))
         # from back to front: smaller faces are mostly further away
         for number in reversed(range(len(plan.faces))):
-            status[number] = self._place(plan, number, synthetic[number], canvas, images if isinstance(images, str) else "")
-        for number, face in enumerate(plan.faces):
-            report = FaceReport(face.face.box, face.face.score, "covered" if status[number] else "replaced", status[number])
-            reports.append(report)
-            squares.append(self._square(face, None if status[number] else synthetic[number]))
+            reasons[number] = self._place(plan, number, synthetic[number], canvas, reasons[number])
+        reports, squares = [], []
+        for face, square, reason in zip(plan.faces, synthetic, reasons, strict=True):
+            reports.append(FaceReport(face.face.box, face.face.score, "covered" if reason else "replaced", reason))
+            squares.append(self._square(face, None if reason else square))
         if plan.options.output == "crop":
             canvas = np.concatenate(squares, axis=1) if squares else np.zeros((self.model.config.image_size,) * 2 + (3,), np.uint8)
         return AnonymizationResult(Image.fromarray(canvas), tuple(reports))
 
-    def _as_face(self, photo: np.ndarray, face: Face | Box) -> Face:
-        if isinstance(face, Face):
+    def _as_face(self, photo: np.ndarray, face: Any) -> Face:
+        if hasattr(face, "landmarks"):  # not isinstance: code loaded from a Hub folder has a class Face of its own
             return face
         box = Face(face, 1.0).box  # validates
         fit = getattr(self.detector, "landmarks", None)
@@ -227,35 +243,35 @@ class Anonymizer:
         reason = _why_not(photo, face)
         if reason:
             return FacePlan(face, identity, reason=reason)
+        points = np.asarray(face.landmarks, dtype=np.float64)
         try:
-            crop = align_face(face.landmarks, config.image_size, tight=config.conditioning == "landmarks")
-            points = face.landmarks.astype(np.float64)
+            crop = align_face(points, config.image_size, tight=config.conditioning == "landmarks")
             if options.geometry == "anonymous":
                 points = self.shape_model.anonymize(points, identity, keep_outline=options.output == "photo")
             points = crop.to_crop(points)
             inputs = dict(self.image_processor.preprocess(points))
         except ValueError as error:
             return FacePlan(face, identity, reason=f"the landmarks are implausible: {error}")
+        gray = _is_gray(photo, face.box)
         if config.conditioning == "mesh":
             inputs["appearance"] = torch.from_numpy(identity.appearance)[None]
-            inputs["grayscale"] = torch.tensor([[float(_is_gray(photo, face.box))]])
-        return FacePlan(face, identity, crop, points, inputs)
+            inputs["grayscale"] = torch.tensor([[float(gray)]])
+        return FacePlan(face, identity, crop, points, inputs, gray)
 
     def _toned(self, image: np.ndarray, plan: FacePlan, options: AnonymizeOptions) -> np.ndarray:
         """The synthetic face in the identity's own skin tone where the photo's is not wanted."""
         prior = self.model.prior
-        if options.skin_tone == "match" or prior is None or float(plan.inputs["grayscale"]) > 0:
+        if options.skin_tone == "match" or prior is None or plan.grayscale:
             return image
         mean = prior.tone_mean.cpu().numpy()
         gain, blue, red = prior.tone_factor.cpu().numpy() @ plan.identity.tone
         shift = np.array([1.402 * red, -0.344136 * blue - 0.714136 * red, 1.772 * blue], np.float32)  # JFIF
         return image * np.clip(mean[0] + gain, 0.3, 1.8) + shift
 
-    def _place(self, plan: PhotoPlan, number: int, synthetic: np.ndarray | None, canvas: np.ndarray, failure: str) -> str:
+    def _place(self, plan: PhotoPlan, number: int, synthetic: np.ndarray | None, canvas: np.ndarray, reason: str) -> str:
         """Composite or cover one face; returns why it was covered, or an empty string."""
         face = plan.faces[number]
-        reason = face.reason or failure
-        if not reason and synthetic is not None:
+        if synthetic is not None and face.crop is not None and face.points is not None:
             generator = np.random.default_rng([face.identity.grain_seed, number])
             change = composite_face(
                 plan.photo,
@@ -264,7 +280,7 @@ class Anonymizer:
                 face.crop,
                 face.points,
                 match_tone=plan.options.skin_tone == "match",
-                grayscale=bool("grayscale" in face.inputs and float(face.inputs["grayscale"]) > 0),
+                grayscale=face.grayscale,
                 generator=generator,
             )
             if change >= MIN_CHANGE:
@@ -276,7 +292,7 @@ class Anonymizer:
     def _square(self, plan: FacePlan, synthetic: np.ndarray | None) -> np.ndarray:
         """The paper's product: the synthetic face on black; gray where the face was covered."""
         size = self.model.config.image_size
-        if synthetic is None:
+        if synthetic is None or plan.points is None:
             return np.full((size, size, 3), 127, np.uint8)
         matte = face_matte(triangle_map(plan.points, size) >= 0)[..., None]
         return np.clip(np.round(synthetic * matte), 0, 255).astype(np.uint8)
@@ -311,4 +327,6 @@ def register_auto_classes() -> None:
     """Make transformers' Auto classes know this model; repeated calls do nothing new."""
     AutoConfig.register(GanonConfig.model_type, GanonConfig, exist_ok=True)
     AutoModel.register(GanonConfig, GanonModel, exist_ok=True)
-    AutoImageProcessor.register(GanonConfig, image_processor_classes={"pil": GanonImageProcessor, "torchvision": GanonImageProcessor}, exist_ok=True)
+    AutoImageProcessor.register(
+        GanonConfig, image_processor_classes={"pil": GanonImageProcessor, "torchvision": GanonImageProcessor}, exist_ok=True
+    )

@@ -48,7 +48,7 @@ class GanonPipeline(DiffusionPipeline):
 
     def __init__(self, generator: GanonModel, image_processor: GanonImageProcessor, detector: FaceDetector | None = None) -> None:
         super().__init__()
-        self.register_modules(generator=generator, image_processor=image_processor)
+        self.register_modules(generator=generator, image_processor=image_processor)  # type: ignore[attr-defined]
         self._engine = Anonymizer(generator, image_processor, detector)
 
     @torch.no_grad()

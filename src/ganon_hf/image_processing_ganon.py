@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,11 +24,13 @@ class GanonImageProcessor(BaseImageProcessor):
 
     model_input_names = ["pixel_values"]
 
-    def __init__(self, conditioning: str = "mesh", image_size: int = 256, **kwargs):
+    def __init__(self, conditioning: str = "mesh", image_size: int = 256, **kwargs: Any) -> None:
         if conditioning not in ("mesh", "landmarks"):
             raise ValueError(f"conditioning must be 'mesh' or 'landmarks', but got {conditioning!r}.")
         self.conditioning = conditioning
         self.image_size = image_size
+        if not __name__.startswith("transformers_modules"):
+            kwargs.pop("auto_map", None)  # an exported folder's code; here the installed code serves it
         super().__init__(**kwargs)
 
     def preprocess(self, landmarks: np.ndarray | Sequence[np.ndarray], return_tensors: str | None = "pt") -> BatchFeature:

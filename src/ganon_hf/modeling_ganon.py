@@ -14,6 +14,7 @@ Conventions: pictures are RGB (B, 3, S, S) in [-1, 1]; shapes are (B, 478, 3) po
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -26,6 +27,13 @@ NUM_POINTS = 478
 # Features of the shape beyond its principal components: see shape_features().
 NUM_OPENINGS = 7
 NUM_POSE_FEATURES = 5
+
+
+class _ServedHere(dict):
+    """Pipelines of an exported folder: their names tell transformers the task, their code is not asked for."""
+
+    def __contains__(self, task: object) -> bool:
+        return False
 
 
 class GanonConfig(PretrainedConfig):
@@ -56,8 +64,8 @@ class GanonConfig(PretrainedConfig):
         num_identity: int = 40,
         num_expression: int = 10,
         refinement_channels: int = 0,
-        **kwargs,
-    ):
+        **kwargs: Any,
+    ) -> None:
         if conditioning not in ("mesh", "landmarks"):
             raise ValueError(f"conditioning must be 'mesh' or 'landmarks', but got {conditioning!r}.")
         if conditioning == "landmarks" and image_size % 256:
@@ -75,10 +83,17 @@ class GanonConfig(PretrainedConfig):
         self.num_identity = num_identity
         self.num_expression = num_expression
         self.refinement_channels = refinement_channels
-        # An exported folder names its own pipeline code; inside the installed package the installed code serves it.
+        # An exported folder names its own code; inside the installed package the installed code serves it.
         if not __name__.startswith("transformers_modules"):
-            kwargs.pop("custom_pipelines", None)
+            kwargs.pop("auto_map", None)
+            kwargs["custom_pipelines"] = _ServedHere(kwargs.get("custom_pipelines") or {})
         super().__init__(**kwargs)
+
+    def to_dict(self) -> dict[str, Any]:
+        values = super().to_dict()
+        if isinstance(self.__dict__.get("custom_pipelines"), _ServedHere):
+            values.pop("custom_pipelines", None)
+        return values
 
     @property
     def num_features(self) -> int:
@@ -145,6 +160,11 @@ def ycbcr_to_rgb(luma: torch.Tensor, chroma: torch.Tensor) -> torch.Tensor:
 class ShapeStatistics(nn.Module):
     """The numbers of ``ganon_hf.geometry.ShapeModel``, kept with the weights so that one file holds all that was learned."""
 
+    mean: torch.Tensor
+    identity_basis: torch.Tensor
+    expression_encode: torch.Tensor
+    expression_decode: torch.Tensor
+
     def __init__(self, config: GanonConfig):
         super().__init__()
         points = NUM_POINTS * 3
@@ -159,6 +179,11 @@ class AppearancePrior(nn.Module):
 
     The numbers are fitted in closed form (``ganon_hf.training.prior``); the maps are parameters because fine-tuning may move them.
     """
+
+    shape_mean: torch.Tensor
+    shape_basis: torch.Tensor
+    tone_mean: torch.Tensor
+    tone_factor: torch.Tensor
 
     def __init__(self, config: GanonConfig):
         super().__init__()
@@ -280,7 +305,7 @@ class UNetUp(nn.Module):
 class LandmarkGenerator(nn.Module):
     """The published U-Net: 54,404,099 parameters in 17 tensors, dots (B, 3, S, S) in [-1, 1] -> face (B, 3, S, S) in [-1, 1]."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.down1 = UNetDown(3, 64, normalize=False)
         self.down2 = UNetDown(64, 128)
@@ -326,7 +351,7 @@ class GanonModel(PreTrainedModel):
     config_class = GanonConfig
     base_model_prefix = "ganon"
     main_input_name = "pixel_values"
-    input_modalities = ("image",)
+    input_modalities = ("image",)  # type: ignore[assignment]
     _no_split_modules = ["LandmarkGenerator", "RefinementNetwork"]
 
     def __init__(self, config: GanonConfig):
@@ -385,7 +410,9 @@ class GanonModel(PreTrainedModel):
             images, coarse = self.generator(pixel_values), None
         else:
             if pixel_values.ndim != 4 or pixel_values.shape[1] != 4:
-                raise ValueError(f"pixel_values must be (batch, 4, side, side) of u, v, mask, dots, but got shape {tuple(pixel_values.shape)}.")
+                raise ValueError(
+                    f"pixel_values must be (batch, 4, side, side) of u, v, mask, dots, but got shape {tuple(pixel_values.shape)}."
+                )
             if shape is None or angles is None:
                 raise ValueError("conditioning='mesh' needs shape (batch, 478, 3) and angles (batch, 2) beside pixel_values.")
             batch = len(pixel_values)
@@ -393,7 +420,7 @@ class GanonModel(PreTrainedModel):
                 appearance = pixel_values.new_zeros(batch, self.config.num_appearance)
             if grayscale is None:
                 grayscale = pixel_values.new_zeros(batch, 1)
-            luma, chroma = self.prior(shape.to(self.dtype), angles.to(self.dtype), appearance.to(self.dtype))
+            luma, chroma = self.prior(shape.to(self.dtype), angles.to(self.dtype), appearance.to(self.dtype))  # type: ignore[misc]
             chroma = chroma * (1 - grayscale.to(self.dtype).view(-1, 1, 1, 1))
             coarse = sample_texture(luma, chroma, pixel_values[:, :2]).clamp(-1, 1)
             images = coarse

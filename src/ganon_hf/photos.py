@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -67,18 +68,19 @@ def load_photo(source: Any) -> np.ndarray:
 
 
 def _open(source: str | Path | Image.Image) -> Image.Image:
-    if isinstance(source, Image.Image):
-        picture = source
-    elif isinstance(source, str) and not Path(source).is_file():
-        picture = load_image(source)  # URL or base64; its message says what else it tried
-    else:
-        try:
-            picture = Image.open(source)
-        except (OSError, SyntaxError, ValueError) as error:
-            raise UnusableImageError(f"{source}: cannot be read as a picture ({error})") from error
+    is_file = isinstance(source, Path) or (isinstance(source, str) and os.path.isfile(source))
+    name = f"{source}: " if is_file else ""
+    try:
+        if isinstance(source, Image.Image):
+            picture = source
+        else:
+            picture = Image.open(source) if is_file else load_image(str(source))  # the latter takes URLs and base64
+    except Exception as error:  # decoders meet hostile bytes, and connections fail in many ways
+        shown = name or f"{str(source)[:100]!r}: "
+        raise UnusableImageError(f"{shown}cannot be read as a picture ({str(error)[:300]})") from error
     if picture.width * picture.height > MAX_PIXELS:
-        raise UnusableImageError(f"has {picture.width} x {picture.height} pixels, more than {MAX_PIXELS // 1_000_000} megapixels")
+        raise UnusableImageError(f"{name}has {picture.width} x {picture.height} pixels, more than {MAX_PIXELS // 1_000_000} megapixels")
     try:
         return to_rgb(ImageOps.exif_transpose(picture))[0]
-    except (OSError, SyntaxError, ValueError) as error:
-        raise UnusableImageError(f"cannot be decoded ({error})") from error
+    except Exception as error:  # likewise
+        raise UnusableImageError(f"{name}cannot be decoded ({error})") from error

@@ -38,17 +38,19 @@ class FaceAnonymizationPipeline(ChunkPipeline):
     """
 
     _registered_impl: dict[str, Any]
-    _load_processor = False
-    _load_image_processor = True
-    _load_feature_extractor = False
-    _load_tokenizer = False
-    _load_video_processor = False
+    model: Any
+    image_processor: Any
+    _load_image_processor: Any = True
+    _load_processor: Any = False
+    _load_feature_extractor: Any = False
+    _load_tokenizer: Any = False
+    _load_video_processor: Any = False
 
     def __init__(self, *args: Any, detector: FaceDetector | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.engine = Anonymizer(self.model, self.image_processor, detector)
 
-    def __call__(
+    def __call__(  # type: ignore[override]
         self,
         inputs: Any,
         *,
@@ -102,7 +104,7 @@ class FaceAnonymizationPipeline(ChunkPipeline):
             kwargs: passed on, for instance ``max_shard_size`` or ``push_to_hub``.
         """
         config, processor = self.model.config, self.image_processor
-        kinds = {type(config): "AutoConfig", type(self.model): "AutoModel", type(processor): "AutoImageProcessor"}
+        kinds: dict[Any, str] = {type(config): "AutoConfig", type(self.model): "AutoModel", type(processor): "AutoImageProcessor"}
         before = {kind: kind._auto_class for kind in kinds}
         try:
             for kind, auto_class in kinds.items():
