@@ -11,7 +11,7 @@ IMAGE ?= $(shell $(BIN)/python -c "import skimage, pathlib; print(pathlib.Path(s
 
 run: $(VENV)/.installed-run
 	@$(BIN)/ganon-hf anonymize "$(IMAGE)" -o out
-	@echo "Look at out/$(notdir $(IMAGE))  (the original: $(IMAGE))"
+	@echo "Look at out/$$(basename "$(IMAGE)")  (the original: $(IMAGE))"
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m "not slow" $(ARGS)
