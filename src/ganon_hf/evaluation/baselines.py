@@ -1,0 +1,71 @@
+"""What people use today, on the same faces: blur, mosaic, a solid patch. And the original once more, which shows the measures' own noise.
+
+Photos are RGB uint8 (height, width, 3), boxes (x_min, y_min, x_max, y_max) in photo pixels; nothing is changed in place.
+"""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from ..faces import Box, clip_box, scale_box
+
+# The mesh's box ends at the hair line and at the ears; what people blur is a little larger.
+REACH = 1.2
+BLUR_SIGMA = 1 / 8
+MOSAIC_CELLS = 8
+
+
+def _region(photo: np.ndarray, box: Box) -> tuple[int, int, int, int] | None:
+    return clip_box(scale_box(box, REACH), height=photo.shape[0], width=photo.shape[1])
+
+
+def blur(photo: np.ndarray, box: Box) -> np.ndarray:
+    """Gaussian blur with sigma = 1/8 of the face's height."""
+    region = _region(photo, box)
+    if region is None:
+        return photo.copy()
+    x_min, y_min, x_max, y_max = region
+    blurred = Image.fromarray(photo).filter(ImageFilter.GaussianBlur(BLUR_SIGMA * (box[3] - box[1])))
+    result = photo.copy()
+    result[y_min:y_max, x_min:x_max] = np.asarray(blurred)[y_min:y_max, x_min:x_max]
+    return result
+
+
+def mosaic(photo: np.ndarray, box: Box) -> np.ndarray:
+    """Squares of one colour, 8 along the face's height."""
+    region = _region(photo, box)
+    if region is None:
+        return photo.copy()
+    x_min, y_min, x_max, y_max = region
+    cell = max((box[3] - box[1]) / MOSAIC_CELLS, 1.0)
+    patch = Image.fromarray(photo[y_min:y_max, x_min:x_max])
+    small = patch.resize((max(1, round(patch.width / cell)), max(1, round(patch.height / cell))), Image.Resampling.BOX)
+    result = photo.copy()
+    result[y_min:y_max, x_min:x_max] = np.asarray(small.resize(patch.size, Image.Resampling.NEAREST))
+    return result
+
+
+def solid(photo: np.ndarray, box: Box) -> np.ndarray:
+    """Black."""
+    region = _region(photo, box)
+    result = photo.copy()
+    if region is not None:
+        x_min, y_min, x_max, y_max = region
+        result[y_min:y_max, x_min:x_max] = 0
+    return result
+
+
+def encode_again(photo: np.ndarray, box: Box) -> np.ndarray:
+    """The untouched photo scaled to 96 % and back and stored as JPEG: whatever a measure says about it is the measure's noise."""
+    picture = Image.fromarray(photo)
+    small = picture.resize((max(1, round(picture.width * 0.96)), max(1, round(picture.height * 0.96))), Image.Resampling.BICUBIC)
+    buffer = io.BytesIO()
+    small.resize(picture.size, Image.Resampling.BICUBIC).save(buffer, "JPEG", quality=90)
+    with Image.open(buffer) as stored:
+        return np.array(stored.convert("RGB"))
+
+
+BASELINES = {"blur": blur, "mosaic": mosaic, "solid cover": solid}

@@ -1,0 +1,130 @@
+"""Figures of merit as plain functions of arrays, and the bootstrap interval over people that goes with each.
+
+Conventions: one row is one picture; similarities are larger for more alike; shares are 0 to 1; a value that could not be measured is NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure with its 95 % interval. ``count`` pictures of ``people`` people went into it."""
+
+    value: float
+    low: float
+    high: float
+    count: int
+    people: int
+
+    def to_dict(self) -> dict[str, float | int | None]:
+        """JSON-ready: NaN becomes None."""
+        named = {"value": self.value, "low": self.low, "high": self.high}
+        numbers = {name: round(float(v), 5) if np.isfinite(v) else None for name, v in named.items()}
+        return {**numbers, "count": self.count, "people": self.people}
+
+
+def bootstrap(
+    persons: np.ndarray, statistic: Callable[[np.ndarray], float], *, valid: np.ndarray | None = None, repeats: int = 1000, seed: int = 0
+) -> Estimate:
+    """Percentile bootstrap with people, not pictures, drawn with replacement (Efron 1979; cluster bootstrap).
+
+    Args:
+        persons: (n,) label of each row.
+        statistic: row numbers (a row may come several times) -> figure, NaN where it is undefined.
+        valid: (n,) bool, rows that can be used; None uses all.
+        repeats: resamples; 0 gives no interval.
+        seed: of the resampling.
+    """
+    persons = np.asarray(persons)
+    rows = np.arange(len(persons)) if valid is None else np.flatnonzero(valid)
+    if not len(rows):
+        return Estimate(float("nan"), float("nan"), float("nan"), 0, 0)
+    labels = np.unique(persons[rows])
+    members = [rows[persons[rows] == label] for label in labels]
+    generator = np.random.default_rng(seed)
+    values = [statistic(np.concatenate([members[i] for i in generator.integers(len(members), size=len(members))])) for _ in range(repeats)]
+    finite = np.array([value for value in values if np.isfinite(value)])
+    low, high = np.percentile(finite, [2.5, 97.5]) if len(finite) else (np.nan, np.nan)
+    return Estimate(float(statistic(rows)), float(low), float(high), len(rows), len(labels))
+
+
+def bootstrap_mean(persons: np.ndarray, values: np.ndarray, *, repeats: int = 1000, seed: int = 0) -> Estimate:
+    """Mean of the (n,) values that are not NaN, with its interval over people."""
+    values = np.asarray(values, dtype=np.float64)
+    return bootstrap(persons, lambda rows: float(values[rows].mean()), valid=np.isfinite(values), repeats=repeats, seed=seed)
+
+
+def auc(positive: np.ndarray, negative: np.ndarray) -> float:
+    """Chance that a positive scores above a negative, ties counted half (Mann-Whitney). NaN where one side is empty."""
+    if not len(positive) or not len(negative):
+        return float("nan")
+    difference = np.asarray(positive, float)[:, None] - np.asarray(negative, float)[None]
+    return float(((difference > 0) + 0.5 * (difference == 0)).mean())
+
+
+def pooled_correlation(first: np.ndarray, second: np.ndarray) -> float:
+    """Pearson correlation over all entries of two (n, d) arrays after each column lost its own mean.
+
+    ``r = sum (x - mean_j x)(y - mean_j y) / sqrt(sum (x - mean_j x)^2 sum (y - mean_j y)^2)``: columns that vary more count more, and
+    columns that merely differ in level (half of the blendshapes are always near 0) lend no agreement. NaN where one side does not vary.
+    """
+    x, y = first - first.mean(axis=0), second - second.mean(axis=0)
+    scale = float(np.sqrt((x * x).sum() * (y * y).sum()))
+    return float((x * y).sum()) / scale if scale > 0 else float("nan")
+
+
+def raw_correlation(first: np.ndarray, second: np.ndarray) -> float:
+    """Pearson correlation over all entries as they are. Flattering: an expressionless output agrees in the columns' levels."""
+    return pooled_correlation(first.reshape(-1, 1), second.reshape(-1, 1))
+
+
+def mean_correlation(first: np.ndarray, second: np.ndarray, *, columns: np.ndarray) -> float:
+    """Mean over ``columns`` of each column's own Pearson correlation; a column that stands still in the second array counts 0."""
+    x, y = first[:, columns] - first[:, columns].mean(axis=0), second[:, columns] - second[:, columns].mean(axis=0)
+    scale = np.sqrt((x * x).sum(axis=0) * (y * y).sum(axis=0))
+    return float(np.where(scale > 0, (x * y).sum(axis=0) / np.maximum(scale, 1e-30), 0.0).mean()) if columns.size else float("nan")
+
+
+def hit_rates(similarity: np.ndarray, target: np.ndarray, rank: int) -> np.ndarray:
+    """Whether each probe's person is among the ``rank`` most alike of the gallery.
+
+    Args:
+        similarity: (probes, gallery). A probe with a NaN is one the attacker could not read and counts as a miss.
+        target: (probes,) index of the right gallery entry.
+        rank: 1 for the very first.
+
+    Returns:
+        (probes,) 0 to 1; among exact ties the expected value of drawing lots, so that constant answers score chance.
+    """
+    right = similarity[np.arange(len(similarity)), target][:, None]
+    ahead, tied = (similarity > right).sum(axis=1), (similarity == right).sum(axis=1)
+    hits = np.clip((rank - ahead) / np.maximum(tied, 1), 0.0, 1.0)
+    return np.where(np.isnan(similarity).any(axis=1), 0.0, hits)
+
+
+def threshold_at_far(impostors: np.ndarray, far: float = 0.01) -> float:
+    """The smallest similarity at which at most a share ``far`` of the impostor pairs is accepted (accepted: strictly above it).
+
+    Raises:
+        ValueError: there are no impostor pairs.
+    """
+    if not len(impostors):
+        raise ValueError("a threshold needs impostor pairs, but there are none.")
+    ordered = np.sort(np.asarray(impostors, float))[::-1]
+    return float(ordered[min(int(np.floor(far * len(ordered))), len(ordered) - 1)])
+
+
+def cosine_similarity(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """(n, d) and (m, d) -> (n, m)."""
+    unit = [values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12) for values in (first, second)]
+    return unit[0] @ unit[1].T
+
+
+def negative_distance(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """(n, d) and (m, d) -> (n, m) minus the Euclidean distance, as dlib's recogniser is meant to be compared."""
+    return -np.linalg.norm(first[:, None] - second[None], axis=2)
