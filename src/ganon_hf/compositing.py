@@ -24,6 +24,9 @@ except ImportError:  # require_opencv() says what to install
 FEATHER = 0.055
 # BlazeFace boxes reach from the brows to the chin; a cover this much larger hides forehead, ears and jaw, too.
 COVER_FACTOR = 1.6
+# Limits of what the photo may ask for: edges at most so much stronger, grain of at most so many levels per octave.
+MAX_SHARPENING = 2.0
+MAX_GRAIN = 4.0
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
@@ -100,30 +103,34 @@ def match_border(synthetic: np.ndarray, original: np.ndarray, matte: np.ndarray)
 
 def _bands(luma: np.ndarray) -> list[np.ndarray]:
     """Three octaves of fine structure, finest first."""
-    levels = [luma, *(cv2.GaussianBlur(luma, (0, 0), sigma) for sigma in (0.8, 1.6, 3.2))]
+    levels = [luma, *(cv2.GaussianBlur(luma, (0, 0), sigma) for sigma in (0.7, 1.4, 2.8))]
     return [fine - coarse for fine, coarse in zip(levels, levels[1:], strict=False)]
 
 
-def _spread(values: np.ndarray) -> float:
-    return 1.4826 * float(np.median(np.abs(values - np.median(values))))
+def match_sharpness(synthetic: np.ndarray, original: np.ndarray, inside: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Make the synthetic face as crisp and as grainy as the photo, in photo pixels.
 
-
-def match_grain(synthetic: np.ndarray, original: np.ndarray, skin: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Add noise until the synthetic skin is as rough as the photo's, octave by octave, in photo pixels.
+    A linear model averages; its own edges (lids, lips, brows) are strengthened octave by octave towards the photo's contrast. Then noise
+    is added where the photo's smoothest skin is rougher than the synthetic one: the median strength of its two finest octaves.
 
     Args:
         synthetic, original: (h, w, 3) float32 0..255 at the photo's own resolution.
-        skin: (h, w) bool.
+        inside: (h, w) bool, the face without its rim.
         generator: source of the noise.
     """
-    if skin.sum() < 30:
+    if inside.sum() < 30:
         return synthetic
-    noise = generator.standard_normal(skin.shape).astype(np.float32)
-    grain = np.zeros(skin.shape, np.float32)
-    for wanted, own, band in zip(_bands(original @ _LUMA), _bands(synthetic @ _LUMA), _bands(noise), strict=True):
-        missing = max(_spread(wanted[skin]) ** 2 - _spread(own[skin]) ** 2, 0.0) ** 0.5
-        grain += band * (min(missing, 12.0) / max(float(band[skin].std()), 1e-3))
-    return synthetic + grain[..., None]
+    wanted, own = _bands(original @ _LUMA), _bands(synthetic @ _LUMA)
+    gained = np.zeros(inside.shape, np.float32)
+    for theirs, ours in zip(wanted, own, strict=True):
+        ratio = float(np.abs(theirs[inside]).mean() / max(np.abs(ours[inside]).mean(), 1e-3))
+        gained += ours * (np.clip(ratio, 1.0, MAX_SHARPENING) - 1)
+    noise = generator.standard_normal(inside.shape).astype(np.float32)
+    for theirs, ours, band in list(zip(wanted, own, _bands(noise), strict=True))[:2]:
+        smooth = [1.4826 * float(np.percentile(np.abs(layer[inside]), 35)) / 0.67 for layer in (theirs, ours)]  # 35th: flat skin, no edges
+        missing = max(smooth[0] ** 2 - smooth[1] ** 2, 0.0) ** 0.5
+        gained += band * (min(missing, MAX_GRAIN) / max(float(band.std()), 1e-3))
+    return synthetic + gained[..., None]
 
 
 def composite_face(
@@ -167,8 +174,8 @@ def composite_face(
     alpha = np.clip(warp_to_photo(matte, crop, region), 0, 1)
     # premultiplied, so that nothing from outside the mesh leaks in while resampling
     face = warp_to_photo(synthetic * matte[..., None], crop, region) / np.maximum(alpha, 1e-3)[..., None]
-    skin_here = (alpha > 0.95) & (warp_to_photo(skin.astype(np.float32), crop, region) > 0.95)
-    face = match_grain(face, photo[y_min:y_max, x_min:x_max].astype(np.float32), skin_here, generator)
+    inside_here = (alpha > 0.95) & (warp_to_photo(inside_photo.astype(np.float32), crop, region) > 0.95)
+    face = match_sharpness(face, photo[y_min:y_max, x_min:x_max].astype(np.float32), inside_here, generator)
     below = canvas[y_min:y_max, x_min:x_max].astype(np.float32)
     if grayscale:
         face = np.repeat((face @ _LUMA)[..., None], 3, axis=2)

@@ -17,6 +17,7 @@ from .topology import (
     LEFT_EYE_LOWER,
     LEFT_EYE_UPPER,
     LEFT_IRIS,
+    LIP_CORNERS,
     MEAN_SHAPE,
     MOUTH_CORNERS,
     MOUTH_LOWER,
@@ -148,7 +149,7 @@ def _distance_to_oval() -> np.ndarray:
 
 # How far a point may leave its place in the photo: not at all on the outline, freely from 0.13 layout units inwards. The head's
 # silhouette, its hair and ears stay the photo's, and a face that did not meet them would show a seam or a remnant of the original.
-_FREEDOM = np.concatenate([_smoothstep(_distance_to_oval() / 0.13), np.ones(10)])
+OUTLINE_FREEDOM = np.concatenate([_smoothstep(_distance_to_oval() / 0.13), np.ones(10)])
 
 # Lids and lips come as pairs (upper, lower); their openings are carried over exactly because blinks and closed lips must stay closed.
 _MOUTH_PAIRS = (np.array(MOUTH_UPPER), np.array(MOUTH_LOWER))
@@ -212,6 +213,33 @@ def carry_openings(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     return result
 
 
+_CORNER_REACH = 0.05
+_CORNER_SPREAD = np.exp(-((np.linalg.norm(LAYOUT[:, None] - LAYOUT[list(LIP_CORNERS)], axis=-1) / _CORNER_REACH) ** 2))
+
+
+def _corner_heights(shape: np.ndarray) -> np.ndarray:
+    """(2,) how far the right and left corner of the mouth hang below the middle of the lips; negative in a smile."""
+    return shape[list(LIP_CORNERS), 1] - (shape[13, 1] + shape[14, 1]) / 2
+
+
+def carry_mouth_corners(source: np.ndarray, neutral: np.ndarray, target: np.ndarray, rest: np.ndarray) -> np.ndarray:
+    """Raise or lower each corner of the mouth as the source does.
+
+    Args:
+        source: (478, 3) shape whose smile counts.
+        neutral: (478, 3) mean neutral shape: what the source's corners are compared with.
+        target: (478, 3) shape to change.
+        rest: (478, 3) the target person's own neutral shape.
+
+    Returns:
+        a new (478, 3) shape.
+    """
+    wanted = _corner_heights(rest) + _corner_heights(source) - _corner_heights(neutral)
+    result = target.copy()
+    result[:468, 1] += _CORNER_SPREAD @ (wanted - _corner_heights(target))
+    return result
+
+
 def _eye_axes(shape: np.ndarray, corners: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     along = shape[corners[1]] - shape[corners[0]]
     across = np.array([-along[1], along[0], 0.0])
@@ -249,8 +277,10 @@ class ShapeModel:
     def exchange_identity(self, shape: np.ndarray, identity: Identity) -> np.ndarray:
         """(478, 3) shape -> the shape of ``identity`` with the same expression, blink, mouth opening and gaze."""
         code = self.expression_encode @ (shape.ravel() - self.mean)
-        exchanged = self.mean + self.expression_decode @ code + self.identity_basis @ identity.shape
-        return carry_openings(shape, exchanged.reshape(shape.shape))
+        mean = self.mean.reshape(shape.shape)
+        rest = mean + (self.identity_basis @ identity.shape).reshape(shape.shape)
+        exchanged = rest + (self.expression_decode @ code).reshape(shape.shape)
+        return carry_openings(shape, carry_mouth_corners(shape, mean, exchanged, rest))
 
     def anonymize(self, points: np.ndarray, identity: Identity, *, keep_outline: bool = True) -> np.ndarray:
         """Exchange the identity in landmarks.
@@ -267,5 +297,5 @@ class ShapeModel:
         exchanged = pose.apply(self.exchange_identity(shape, identity))
         if not keep_outline:
             return exchanged
-        freedom = _FREEDOM[:, None]
+        freedom = OUTLINE_FREEDOM[:, None]
         return points + freedom * (exchanged - points)

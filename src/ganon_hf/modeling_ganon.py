@@ -62,7 +62,7 @@ class GanonConfig(PretrainedConfig):
         num_quadratic: int = 8,
         num_appearance: int = 40,
         num_identity: int = 40,
-        num_expression: int = 10,
+        num_expression: int = 8,
         refinement_channels: int = 0,
         **kwargs: Any,
     ) -> None:

@@ -26,6 +26,7 @@ class FaceSample:
         landmarks: (478, 3) crop pixels.
         person: same number, same person; -1 unknown.
         grayscale: the picture has no colour.
+        neutral: it is labelled as showing no emotion.
         resolution: photo pixels per crop pixel before resampling; below 1 the crop was enlarged and is soft.
     """
 
@@ -33,6 +34,7 @@ class FaceSample:
     landmarks: np.ndarray
     person: int
     grayscale: bool
+    neutral: bool
     resolution: float
 
 
@@ -44,7 +46,7 @@ class TextureSet:
         luma, trust: (n, T, T) uint8; trust 255 is a texel that was clearly seen.
         chroma: (m, T / 2, T / 2, 2) uint8 Cb, Cr about 128 of the m colour pictures; color_rows their places among the n.
         shapes: (n, 478, 3) float32 pose-normalised; angles: (n, 2) yaw and pitch in degrees.
-        persons: (n,) int; weights: (n,) how much a picture counts (soft and turned ones less).
+        persons: (n,) int; neutral: (n,) bool; weights: (n,) how much a picture counts (soft and turned ones less).
     """
 
     luma: np.ndarray
@@ -54,6 +56,7 @@ class TextureSet:
     shapes: np.ndarray
     angles: np.ndarray
     persons: np.ndarray
+    neutral: np.ndarray
     weights: np.ndarray
 
     def __len__(self) -> int:
@@ -81,7 +84,7 @@ def unwrap_samples(samples: Iterable[FaceSample], texture_size: int) -> TextureS
     Raises:
         ValueError: there is no sample.
     """
-    luma, trust, chroma, color_rows, shapes, angles, persons, weights = [], [], [], [], [], [], [], []
+    luma, trust, chroma, color_rows, shapes, angles, persons, neutral, weights = ([] for _ in range(9))
     half = texture_size // 2
     for sample in samples:
         shape, pose = normalize_pose(sample.landmarks)
@@ -96,6 +99,7 @@ def unwrap_samples(samples: Iterable[FaceSample], texture_size: int) -> TextureS
         yaw, pitch, _ = pose.angles
         angles.append((yaw, pitch))
         persons.append(sample.person)
+        neutral.append(sample.neutral)
         weights.append(np.clip(sample.resolution, 0.25, 1) * np.clip((60 - abs(yaw)) / 30, 0.05, 1))
     if not luma:
         raise ValueError("no picture was given to unwrap_samples().")
@@ -108,5 +112,6 @@ def unwrap_samples(samples: Iterable[FaceSample], texture_size: int) -> TextureS
         np.stack(shapes),
         np.array(angles, np.float32),
         np.array(persons, np.int64),
+        np.array(neutral, bool),
         np.array(weights, np.float32),
     )
