@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +13,7 @@ from diffusers.utils import BaseOutput
 from PIL import Image
 
 from .anonymizer import Anonymizer
-from .detection import FaceDetector
-from .faces import AnonymizeOptions, Box, Face
+from .faces import AnonymizeOptions, Box, Face, require_options
 from .image_processing_ganon import GanonImageProcessor
 from .modeling_ganon import GanonModel
 
@@ -46,7 +45,12 @@ class GanonPipeline(DiffusionPipeline):
 
     model_cpu_offload_seq = "generator"
 
-    def __init__(self, generator: GanonModel, image_processor: GanonImageProcessor, detector: FaceDetector | None = None) -> None:
+    def __init__(
+        self,
+        generator: GanonModel,
+        image_processor: GanonImageProcessor,
+        detector: Callable | None = None,  # a FaceDetector; diffusers checks types at run time, and cannot check a protocol
+    ) -> None:
         super().__init__()
         self.register_modules(generator=generator, image_processor=image_processor)  # type: ignore[attr-defined]
         self._engine = Anonymizer(generator, image_processor, detector)
@@ -85,6 +89,7 @@ class GanonPipeline(DiffusionPipeline):
             raise ValueError("give seed or generator, not both.")
         if generator is not None:
             seed = int(torch.randint(2**62, (1,), generator=generator, device=generator.device))
+        require_options(options)
         settings = AnonymizeOptions(seed=seed, **options)
         many = isinstance(image, list | tuple)
         photos = list(image) if many else [image]

@@ -8,7 +8,8 @@ matrices map photo coordinates to crop coordinates.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -152,6 +153,14 @@ class AnonymizeOptions:
             raise ValueError(f"min_face_size must be a whole number of pixels, but got {self.min_face_size!r}.")
         _require_number("min_face_size", self.min_face_size, 8, 4096)
         _require_number("min_score", self.min_score, 0.0, 1.0)
+
+
+def require_options(names: Iterable[str]) -> None:
+    """Raise TypeError where a name is no field of :class:`AnonymizeOptions`."""
+    known = [field.name for field in fields(AnonymizeOptions)]
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise TypeError(f"there is no option {', '.join(map(repr, unknown))}; the options are {', '.join(known)}.")
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import logging
 import os
@@ -16,12 +15,11 @@ from transformers.pipelines.base import ChunkPipeline
 
 from .anonymizer import Anonymizer
 from .detection import FaceDetector
-from .faces import AnonymizeOptions, Box, Face
+from .faces import AnonymizeOptions, Box, Face, require_options
 
 logger = logging.getLogger(__name__)
 
 TASK = "face-anonymization"
-OPTIONS = tuple(field.name for field in dataclasses.fields(AnonymizeOptions))
 # What an unusable item of a list or stream raises; it does not end the stream.
 _ITEM_ERRORS = (OSError, ValueError, TypeError)
 
@@ -117,9 +115,7 @@ class FaceAnonymizationPipeline(ChunkPipeline):
                 part.__dict__.pop(name, None)
 
     def _sanitize_parameters(self, **options: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-        unknown = sorted(set(options) - set(OPTIONS))
-        if unknown:
-            raise TypeError(f"{TASK} has no option {', '.join(map(repr, unknown))}. It has {', '.join(OPTIONS)}; and faces for one photo.")
+        require_options(options)
         AnonymizeOptions(**options)  # validates
         return options, {}, {}
 
