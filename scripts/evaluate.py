@@ -29,11 +29,13 @@ from ganon_hf.faces import GEOMETRIES
 
 # Faces fill the pictures of the `expressions` sets from edge to edge; a border of this share of the height lets them be found.
 BORDER = 0.25
+SETS = ("eval-pairs", "eval-expressions")
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--faces", type=Path, default=Path("../shared/faces"), help="folder with the Parquet files")
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS), help="which data sets")
     parser.add_argument("--people", type=int, help="only the first N people of each data set")
     parser.add_argument("--geometry", choices=GEOMETRIES, nargs="+", default=list(GEOMETRIES))
     parser.add_argument("--output-dir", type=Path, default=Path("runs/report"))
@@ -137,7 +139,7 @@ def main() -> int:
     if attack is None:
         notes.append("geometry attack: --attack-pictures 0")
     data: dict[str, dict[str, dict[str, Estimate]]] = {}
-    for name in ("eval-pairs", "eval-expressions"):
+    for name in options.sets:
         data |= evaluate(name, options, engine, instruments, attack)
     settings = {
         "ganon-hf": __version__,
