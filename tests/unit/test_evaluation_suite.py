@@ -71,6 +71,7 @@ def test_samples_from_parquet(tmp_path: Path) -> None:
     pytest.importorskip("pyarrow")
     import pyarrow as pa
     import pyarrow.parquet as parquet
+
     def picture(value: int) -> dict[str, object]:
         buffer = io.BytesIO()
         Image.new("RGB", (6, 8), (value,) * 3).save(buffer, "PNG")
@@ -105,14 +106,14 @@ class StubEngine:
     """Whitens the picture; refuses dark ones."""
 
     def plan(self, photo: np.ndarray, options: AnonymizeOptions) -> object:
-            faces = () if photo[30, 30].sum() == 0 else (SimpleNamespace(crop=None, points=None),)
+        faces = () if photo[30, 30].sum() == 0 else (SimpleNamespace(crop=None, points=None),)
         return SimpleNamespace(photo=photo, faces=faces, inputs=[])
 
     def generate(self, inputs: list[object]) -> None:
         return None
 
     def compose(self, plan: object, images: None) -> AnonymizationResult:
-                reports = tuple(FaceReport((14.0, 14.0, 46.0, 46.0), 0.9, "replaced") for _ in plan.faces)  # type: ignore[attr-defined]
+        reports = tuple(FaceReport((14.0, 14.0, 46.0, 46.0), 0.9, "replaced") for _ in plan.faces)  # type: ignore[attr-defined]
         return AnonymizationResult(Image.new("RGB", (60, 60), "white"), reports)
 
 
