@@ -25,7 +25,7 @@ FEATHER = 0.055
 # BlazeFace boxes reach from the brows to the chin; a cover this much larger hides forehead, ears and jaw, too.
 COVER_FACTOR = 1.6
 # Limits of what the photo may ask for: edges at most so much stronger, grain of at most so many levels per octave.
-MAX_SHARPENING = 2.0
+MAX_SHARPENING = 1.6
 MAX_GRAIN = 4.0
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 

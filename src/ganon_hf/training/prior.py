@@ -20,10 +20,18 @@ from ..landmarks import texel_table
 from .shape import between_and_within
 from .textures import TextureSet, mirror_shapes
 
+try:
+    import cv2
+except ImportError:  # landmarks.require_opencv() says what to install
+    cv2 = None
+
 logger = logging.getLogger(__name__)
 
 MEAN_LUMA = 120.0
 _CHUNK = 500
+# Structure broader than this share of the texture counts as light; so much of it is taken out of the appearance maps.
+_SHADING_SCALE = 0.075
+_SHADING_SHARE = 0.75
 
 
 class LightModel:
@@ -161,6 +169,7 @@ def fit_prior(textures: TextureSet, config: GanonConfig, *, ridge: float = 30.0,
         "luma": coefficients.reshape(-1, size, size),
         "luma_appearance": np.concatenate([basis.T, np.zeros((num_chroma, size * size), np.float32)]).reshape(-1, size, size),
     }
+    state["luma_appearance"] = remove_shading(state["luma_appearance"].astype(np.float32))
     state.update(_fit_chroma(textures, features, codes, num_chroma, config, light, mean))
     return {name: torch.from_numpy(np.ascontiguousarray(value, dtype=np.float32)) for name, value in state.items()}
 
@@ -206,6 +215,12 @@ def _between_people(directions: np.ndarray, codes: np.ndarray, persons: np.ndarr
     Returns:
         (texels, count) basis, and the (n, count) coefficients of the pictures in it.
     """
+    # A face lit from one side looks like another person to the covariances; faces themselves are all but symmetric.
+    size = int(round(len(directions) ** 0.5))
+    left, singular, right = np.linalg.svd(directions + _flip_basis(directions, size), full_matrices=False)
+    kept = singular > 1.0  # 2 for a symmetric direction, 0 for its opposite
+    codes = codes @ (directions.T @ left[:, kept])
+    directions = left[:, kept]
     labels, sizes = np.unique(persons[persons >= 0], return_counts=True)
     # too few people with two pictures: all variation counts as the person's
     between = between_and_within(codes, persons)[0] if (sizes >= 2).sum() >= 20 else np.cov(codes.T)
@@ -213,6 +228,22 @@ def _between_people(directions: np.ndarray, codes: np.ndarray, persons: np.ndarr
     values, vectors = np.maximum(values[::-1][:count], 1e-6), vectors[:, ::-1][:, :count]
     scale = np.sqrt(values)
     return (directions @ vectors * scale).astype(np.float32), (codes @ vectors / scale).astype(np.float32)
+
+
+def remove_shading(maps: np.ndarray) -> np.ndarray:
+    """Take most of the broad light and dark out of (k, T, T) appearance maps.
+
+    Pictures of one person often share the lamp, so part of it passes for the person. Brows, beards, lips and wrinkles are finer than
+    that; what is broader than about a tenth of the face is light, and the photo's own light is fitted when the face is put back.
+    """
+    size = maps.shape[-1]
+    rows, columns, _, _ = texel_table(size)
+    mask = np.zeros((size, size), np.float32)
+    mask[rows, columns] = 1
+    sigma = _SHADING_SCALE * size
+    weight = np.maximum(cv2.GaussianBlur(mask, (0, 0), sigma), 1e-3)
+    broad = np.stack([cv2.GaussianBlur(layer * mask, (0, 0), sigma) / weight * mask for layer in maps])
+    return maps - _SHADING_SHARE * broad
 
 
 def _fit_chroma(
