@@ -149,9 +149,9 @@ class AnonymizeOptions:
         _require_choice("skin_tone", self.skin_tone, SKIN_TONES)
         _require_choice("output", self.output, OUTPUTS)
         _require_choice("on_no_face", self.on_no_face, ON_NO_FACE)
-        if isinstance(self.min_face_size, float) and not self.min_face_size.is_integer():
-            raise ValueError(f"min_face_size must be a whole number of pixels, but got {self.min_face_size!r}.")
         _require_number("min_face_size", self.min_face_size, 8, 4096)
+        if self.min_face_size != int(self.min_face_size):
+            raise ValueError(f"min_face_size must be a whole number of pixels, but got {self.min_face_size!r}.")
         _require_number("min_score", self.min_score, 0.0, 1.0)
 
 
