@@ -39,7 +39,8 @@ def _require_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
 
 
 def _require_number(name: str, value: object, low: float, high: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating) or not low <= float(value) <= high:
+    is_number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if not is_number or not low <= float(value) <= high:  # type: ignore[arg-type]
         raise ValueError(f"{name} must be a number from {low:g} to {high:g}, but got {value!r}.")
 
 
@@ -61,14 +62,18 @@ class Face:
     def __post_init__(self) -> None:
         box = tuple(float(v) for v in self.box)
         if len(box) != 4 or not all(math.isfinite(v) for v in box) or box[2] <= box[0] or box[3] <= box[1]:
-            raise ValueError(f"Face.box must be finite (x_min, y_min, x_max, y_max) with x_max > x_min and y_max > y_min, but got {self.box!r}.")
+            raise ValueError(
+                f"Face.box must be finite (x_min, y_min, x_max, y_max) with x_max > x_min and y_max > y_min, but got {self.box!r}."
+            )
         object.__setattr__(self, "box", box)
         _require_number("Face.score", self.score, 0.0, 1.0)
         object.__setattr__(self, "score", float(self.score))
         if self.landmarks is not None:
             points = np.array(self.landmarks, dtype=np.float32)
             if points.shape != (NUM_LANDMARKS, 3) or not np.isfinite(points).all():
-                raise ValueError(f"Face.landmarks must be a finite ({NUM_LANDMARKS}, 3) array in photo pixels, but got shape {points.shape}.")
+                raise ValueError(
+                    f"Face.landmarks must be a finite ({NUM_LANDMARKS}, 3) array in photo pixels, but got shape {points.shape}."
+                )
             points.flags.writeable = False
             object.__setattr__(self, "landmarks", points)
 
@@ -143,7 +148,8 @@ class AnonymizeOptions:
     on_no_face: str = "keep"
 
     def __post_init__(self) -> None:
-        if self.seed is not None and (isinstance(self.seed, bool) or not isinstance(self.seed, int | np.integer) or not 0 <= self.seed < 2**63):
+        is_whole = isinstance(self.seed, int | np.integer) and not isinstance(self.seed, bool)
+        if self.seed is not None and (not is_whole or not 0 <= self.seed < 2**63):
             raise ValueError(f"seed must be None or an integer from 0 to 2**63 - 1, but got {self.seed!r}.")
         _require_choice("geometry", self.geometry, GEOMETRIES)
         _require_choice("skin_tone", self.skin_tone, SKIN_TONES)

@@ -174,7 +174,9 @@ _EYE_SPREADS = tuple((_spread(upper, 0.02), _spread(lower, 0.02)) for upper, low
 _MOUTH_SPREADS = (_spread(_MOUTH_PAIRS[0], 0.03), _spread(_MOUTH_PAIRS[1], 0.03))
 
 
-def _set_openings(shape: np.ndarray, upper: np.ndarray, lower: np.ndarray, spreads: tuple[np.ndarray, np.ndarray], wanted: np.ndarray) -> None:
+def _set_openings(
+    shape: np.ndarray, upper: np.ndarray, lower: np.ndarray, spreads: tuple[np.ndarray, np.ndarray], wanted: np.ndarray
+) -> None:
     """Move lips or lids of ``shape`` (in place) so that pair i stands ``wanted[i]`` apart, half the way each."""
     gap = shape[lower] - shape[upper]
     size = np.linalg.norm(gap, axis=1, keepdims=True)

@@ -190,7 +190,6 @@ _MEAN_SHAPE = """
 """
 
 
-
 def _table(text: str, *shape: int) -> np.ndarray:
     return np.array(text.split(), dtype=np.int64).reshape(shape)
 

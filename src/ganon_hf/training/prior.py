@@ -14,9 +14,9 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
+from ..landmarks import texel_table
 from ..modeling_ganon import GanonConfig, shape_features
 from ..topology import IRIS_PATCH_RADIUS, IRIS_PATCHES, IRIS_REACH, LAYOUT, LEFT_EYE_CORNERS, MOUTH_START, RIGHT_EYE_CORNERS
-from ..landmarks import texel_table
 from .shape import between_and_within
 from .textures import TextureSet, mirror_shapes
 
@@ -98,6 +98,12 @@ def fit_shape_basis(shapes: np.ndarray, count: int) -> tuple[np.ndarray, np.ndar
     return mean.astype(np.float32), (vectors[:, ::-1][:, :count] / deviations).astype(np.float32)
 
 
+def _features(shapes: np.ndarray, angles: np.ndarray, mean: np.ndarray, basis: np.ndarray, config: GanonConfig) -> np.ndarray:
+    """``shape_features`` on arrays."""
+    shape, pose = torch.from_numpy(shapes), torch.from_numpy(angles)
+    return shape_features(shape, pose, torch.from_numpy(mean), torch.from_numpy(basis), config.num_quadratic).numpy()
+
+
 def _mean_texture(textures: TextureSet, size: int) -> tuple[np.ndarray, np.ndarray]:
     total, seen = np.zeros(size * size), np.zeros(size * size)
     for rows in _chunks(len(textures)):
@@ -127,13 +133,9 @@ def fit_prior(textures: TextureSet, config: GanonConfig, *, ridge: float = 30.0,
     """
     size, count = config.texture_size, len(textures)
     shape_mean, shape_basis = fit_shape_basis(textures.shapes, config.num_shape_components)
-    features, mirrored = (
-        shape_features(torch.from_numpy(shapes), torch.from_numpy(angles), torch.from_numpy(shape_mean), torch.from_numpy(shape_basis), config.num_quadratic).numpy()
-        for shapes, angles in (
-            (textures.shapes, textures.angles),
-            (mirror_shapes(textures.shapes), textures.angles * np.array([-1, 1], np.float32)),
-        )
-    )
+    flipped_angles = textures.angles * np.array([-1, 1], np.float32)
+    features = _features(textures.shapes, textures.angles, shape_mean, shape_basis, config)
+    mirrored = _features(mirror_shapes(textures.shapes), flipped_angles, shape_mean, shape_basis, config)
     weights = textures.weights
     gram = (features * weights[:, None]).T @ features + (mirrored * weights[:, None]).T @ mirrored
     penalty = np.full(len(gram), ridge * weights.mean())
@@ -175,7 +177,14 @@ def fit_prior(textures: TextureSet, config: GanonConfig, *, ridge: float = 30.0,
 
 
 def _residual_directions(
-    textures: TextureSet, features: np.ndarray, coefficients: np.ndarray, light: LightModel, mean: np.ndarray, size: int, count: int, seed: int
+    textures: TextureSet,
+    features: np.ndarray,
+    coefficients: np.ndarray,
+    light: LightModel,
+    mean: np.ndarray,
+    size: int,
+    count: int,
+    seed: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Principal directions of what the regression leaves (randomised subspace iteration, Halko et al. 2011).
 

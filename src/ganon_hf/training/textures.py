@@ -84,7 +84,15 @@ def unwrap_samples(samples: Iterable[FaceSample], texture_size: int) -> TextureS
     Raises:
         ValueError: there is no sample.
     """
-    luma, trust, chroma, color_rows, shapes, angles, persons, neutral, weights = ([] for _ in range(9))
+    luma: list[np.ndarray] = []
+    trust: list[np.ndarray] = []
+    chroma: list[np.ndarray] = []
+    color_rows: list[int] = []
+    shapes: list[np.ndarray] = []
+    angles: list[tuple[float, float]] = []
+    persons: list[int] = []
+    neutral: list[bool] = []
+    weights: list[float] = []
     half = texture_size // 2
     for sample in samples:
         shape, pose = normalize_pose(sample.landmarks)
@@ -100,7 +108,7 @@ def unwrap_samples(samples: Iterable[FaceSample], texture_size: int) -> TextureS
         angles.append((yaw, pitch))
         persons.append(sample.person)
         neutral.append(sample.neutral)
-        weights.append(np.clip(sample.resolution, 0.25, 1) * np.clip((60 - abs(yaw)) / 30, 0.05, 1))
+        weights.append(float(np.clip(sample.resolution, 0.25, 1) * np.clip((60 - abs(yaw)) / 30, 0.05, 1)))
     if not luma:
         raise ValueError("no picture was given to unwrap_samples().")
     empty = np.zeros((0, half, half, 2), np.uint8)
