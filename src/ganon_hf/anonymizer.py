@@ -101,7 +101,7 @@ class Anonymizer:
         self._detector = detector
         statistics = model.geometry
         arrays = (statistics.mean, statistics.expression_encode, statistics.expression_decode, statistics.identity_basis)
-        self.shape_model = ShapeModel(*(array.detach().cpu().numpy().astype(np.float64) for array in arrays))
+        self.shape_model = ShapeModel(*(array.detach().cpu().double().numpy() for array in arrays))
 
     @classmethod
     def from_pretrained(
@@ -263,8 +263,8 @@ class Anonymizer:
         prior = self.model.prior
         if options.skin_tone == "match" or prior is None or plan.grayscale:
             return image
-        mean = prior.tone_mean.cpu().numpy()
-        gain, blue, red = prior.tone_factor.cpu().numpy() @ plan.identity.tone
+        mean = prior.tone_mean.cpu().float().numpy()
+        gain, blue, red = prior.tone_factor.cpu().float().numpy() @ plan.identity.tone
         shift = np.array([1.402 * red, -0.344136 * blue - 0.714136 * red, 1.772 * blue], np.float32)  # JFIF
         return image * np.clip(mean[0] + gain, 0.3, 1.8) + shift
 

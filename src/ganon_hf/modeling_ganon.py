@@ -353,6 +353,8 @@ class GanonModel(PreTrainedModel):
     main_input_name = "pixel_values"
     input_modalities = ("image",)  # type: ignore[assignment]
     _no_split_modules = ["LandmarkGenerator", "RefinementNetwork"]
+    # Coordinates and sums over 1434 of them: half precision would smear the face. The networks may have it.
+    _keep_in_fp32_modules_strict = {"geometry", "prior"}
 
     def __init__(self, config: GanonConfig):
         super().__init__(config)
@@ -403,11 +405,10 @@ class GanonModel(PreTrainedModel):
         Raises:
             ValueError: an input is missing or has the wrong number of channels.
         """
-        pixel_values = pixel_values.to(self.dtype)
         if self.generator is not None:
             if pixel_values.ndim != 4 or pixel_values.shape[1] != 3:
                 raise ValueError(f"pixel_values must be (batch, 3, side, side) dots in [-1, 1], but got shape {tuple(pixel_values.shape)}.")
-            images, coarse = self.generator(pixel_values), None
+            images, coarse = self.generator(pixel_values.to(self.dtype)), None
         else:
             if pixel_values.ndim != 4 or pixel_values.shape[1] != 4:
                 raise ValueError(
@@ -420,13 +421,15 @@ class GanonModel(PreTrainedModel):
                 appearance = pixel_values.new_zeros(batch, self.config.num_appearance)
             if grayscale is None:
                 grayscale = pixel_values.new_zeros(batch, 1)
-            luma, chroma = self.prior(shape.to(self.dtype), angles.to(self.dtype), appearance.to(self.dtype))  # type: ignore[misc]
-            chroma = chroma * (1 - grayscale.to(self.dtype).view(-1, 1, 1, 1))
-            coarse = sample_texture(luma, chroma, pixel_values[:, :2]).clamp(-1, 1)
+            precision = self.prior.luma.dtype  # type: ignore[union-attr]
+            luma, chroma = self.prior(shape.to(precision), angles.to(precision), appearance.to(precision))  # type: ignore[misc]
+            chroma = chroma * (1 - grayscale.to(precision).view(-1, 1, 1, 1))
+            coarse = sample_texture(luma, chroma, pixel_values[:, :2].to(precision)).clamp(-1, 1)
             images = coarse
             if self.refinement is not None:
-                flag = grayscale.to(self.dtype).view(-1, 1, 1, 1).expand(-1, 1, *pixel_values.shape[2:])
-                images = (coarse + self.refinement(torch.cat([coarse, pixel_values, flag], dim=1))).clamp(-1, 1)
+                flag = grayscale.to(precision).view(-1, 1, 1, 1).expand(-1, 1, *pixel_values.shape[2:])
+                known = torch.cat([coarse, pixel_values.to(precision), flag], dim=1)
+                images = (coarse + self.refinement(known.to(self.refinement.out.weight.dtype))).clamp(-1, 1)
         if return_dict is False:
             return (images,) if coarse is None else (images, coarse)
         return GanonOutput(images=images, coarse=coarse)

@@ -225,6 +225,30 @@ def test_one_failing_face_does_not_take_the_others_with_it(monkeypatch: pytest.M
     assert_erased(before, after, TWO[(160, 120)][1])
 
 
+def test_a_batch_that_fails_on_an_accelerator_is_tried_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, sizes = tiny_engine(TWO), []
+    expected = run(engine, noise_photo())[0]
+    synthesise = engine._synthesise
+    monkeypatch.setattr(type(engine.model), "device", property(lambda model: torch.device("cuda")))
+
+    def full(inputs: list[dict[str, torch.Tensor]]) -> np.ndarray:
+        sizes.append(len(inputs))
+        if len(inputs) > 1:
+            raise torch.OutOfMemoryError("no room for two")
+        monkeypatch.undo()
+        return synthesise(inputs)
+
+    monkeypatch.setattr(engine, "_synthesise", full)
+    assert same(run(engine, noise_photo())[0], expected) and sizes == [2, 1]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_model_cast_to_half_precision_still_replaces(dtype: torch.dtype) -> None:
+    engine = Anonymizer(tiny_model().to(dtype), tiny_processor(), KnownFaces())
+    after, result = run(engine, noise_photo(), skin_tone="random")
+    assert result.num_replaced == 1 and after.dtype == np.uint8
+
+
 def test_a_generator_that_returns_the_photo_itself_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A flat photo and a flat face of its colour: the compositing changes nothing, so nobody can say that the face is gone."""
     engine, before = tiny_engine(), np.full((120, 160, 3), 128, np.uint8)
