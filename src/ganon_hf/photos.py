@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from transformers.image_utils import load_image
 from .faces import UnusableImageError
 
 MAX_PIXELS = 200_000_000
+# What an unusable item of a list or stream raises; the others go on.
+ITEM_ERRORS = (OSError, ValueError, TypeError)
 
 
 def to_rgb(image: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
@@ -84,3 +87,34 @@ def _open(source: str | Path | Image.Image) -> Image.Image:
         return to_rgb(ImageOps.exif_transpose(picture))[0]
     except Exception as error:  # likewise
         raise UnusableImageError(f"{name}cannot be decoded ({error})") from error
+
+
+def is_single(inputs: Any) -> bool:
+    """Whether this is one photo rather than many; what is neither counts as one, and :func:`load_photo` says what is expected."""
+    if isinstance(inputs, str | bytes | os.PathLike | Image.Image | np.ndarray | Mapping) or hasattr(inputs, "numpy"):
+        return True
+    return not (hasattr(inputs, "__iter__") or (hasattr(inputs, "__getitem__") and hasattr(inputs, "__len__")))
+
+
+def each_item(inputs: Any) -> Iterator[Any]:
+    """The items of a collection or stream; where they have numbers, one that cannot be decoded is replaced by its error."""
+    if not (hasattr(inputs, "__getitem__") and hasattr(inputs, "__len__")):
+        yield from inputs
+        return
+    for index in range(len(inputs)):
+        try:
+            item = inputs[index]
+        except ITEM_ERRORS as error:
+            item = error
+        yield item
+
+
+def photo_of_item(item: Any) -> Any:
+    """What :func:`load_photo` takes: the item itself, or the column ``"image"`` of a dataset's row; an error is raised."""
+    if isinstance(item, Exception):
+        raise item
+    if isinstance(item, Mapping):
+        if "image" not in item:
+            raise ValueError(f"a row must have the column 'image', but has {', '.join(map(repr, item))}. Pick it with KeyDataset.")
+        return item["image"]
+    return item

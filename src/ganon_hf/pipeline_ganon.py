@@ -5,23 +5,20 @@ from __future__ import annotations
 import itertools
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
-from PIL import Image
 from transformers import AutoModel
 from transformers.pipelines.base import ChunkPipeline
 
 from .anonymizer import Anonymizer
 from .detection import FaceDetector
 from .faces import AnonymizeOptions, Box, Face, require_options
+from .photos import ITEM_ERRORS, each_item, is_single, photo_of_item
 
 logger = logging.getLogger(__name__)
 
 TASK = "face-anonymization"
-# What an unusable item of a list or stream raises; it does not end the stream.
-_ITEM_ERRORS = (OSError, ValueError, TypeError)
 
 
 class FaceAnonymizationPipeline(ChunkPipeline):
@@ -80,7 +77,7 @@ class FaceAnonymizationPipeline(ChunkPipeline):
         parameters: dict[str, Any] = {"options": AnonymizeOptions(**{**self._preprocess_params, **given})}
         if num_workers or self._num_workers:
             logger.warning("num_workers is not used: MediaPipe does not survive a fork.")
-        single = _is_single(inputs)
+        single = is_single(inputs)
         if single:
             parameters["faces"] = faces
         elif faces is not None:
@@ -89,7 +86,7 @@ class FaceAnonymizationPipeline(ChunkPipeline):
         size = batch_size if batch_size is not None else self._batch_size if self._batch_size is not None else 1
         if isinstance(size, bool) or not isinstance(size, int) or size < 1:
             raise ValueError(f"batch_size must be a positive integer, but got {size!r}.")
-        results = self.get_iterator([inputs] if single else _items(inputs), 0, size, parameters, {}, {})
+        results = self.get_iterator([inputs] if single else each_item(inputs), 0, size, parameters, {}, {})
         if single:
             return next(iter(results))
         return list(results) if isinstance(inputs, list | tuple) else results
@@ -124,8 +121,8 @@ class FaceAnonymizationPipeline(ChunkPipeline):
     ) -> Iterator[dict[str, Any]]:
         """One photo -> a chunk per face to replace; a photo without any, and an unusable item, give one chunk with no inputs."""
         try:
-            plan: Any = self.engine.plan(_picture(item), options, faces=faces)
-        except _ITEM_ERRORS as error:
+            plan: Any = self.engine.plan(photo_of_item(item), options, faces=faces)
+        except ITEM_ERRORS as error:
             if strict:
                 raise
             logger.warning("An item was left out: %s", error)
@@ -147,39 +144,6 @@ class FaceAnonymizationPipeline(ChunkPipeline):
         if isinstance(plan, str):
             return {"image": None, "faces": [], "error": plan}
         return self.engine.compose(plan, [image for chunk in chunks for image in chunk["images"]]).to_dict()
-
-
-def _is_single(inputs: Any) -> bool:
-    """Whether this is one photo rather than many; what is neither counts as one, and reading it says what is expected."""
-    if isinstance(inputs, str | bytes | os.PathLike | Image.Image | np.ndarray | Mapping) or hasattr(inputs, "numpy"):
-        return True
-    return not (hasattr(inputs, "__iter__") or (hasattr(inputs, "__getitem__") and hasattr(inputs, "__len__")))
-
-
-def _items(inputs: Any) -> Iterator[Any]:
-    """The items one by one; where they can be reached by number, one that cannot be decoded is replaced by its error."""
-    if not (hasattr(inputs, "__getitem__") and hasattr(inputs, "__len__")):
-        yield from inputs
-        return
-    for index in range(len(inputs)):
-        try:
-            item = inputs[index]
-        except _ITEM_ERRORS as error:
-            item = error
-        yield item
-
-
-def _picture(item: Any) -> Any:
-    """The photo in an item: itself, or the column "image" of a dataset's row."""
-    if isinstance(item, Exception):
-        raise item
-    if isinstance(item, Mapping):
-        if "image" not in item:
-            raise ValueError(
-                f"a dataset's row must have the column 'image', but has {', '.join(map(repr, item))}. Pick it with KeyDataset."
-            )
-        return item["image"]
-    return item
 
 
 # Read by save_pretrained. Without a default model: that would write a path of this machine into the exported config.
