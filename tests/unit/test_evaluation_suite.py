@@ -140,14 +140,16 @@ def test_suite_runs_every_method_over_every_sample() -> None:
 
 
 def test_report(tmp_path: Path) -> None:
+    few = measures.Estimate(1.0, 1.0, 1.0, 2, 2)
     good, unknown = measures.Estimate(0.5, 0.4, 0.6, 10, 5), measures.Estimate(float("nan"), float("nan"), float("nan"), 0, 0)
-    data = {"some people": {"original": {"rank1": good, "smile_auc": good}, "blur": {"rank1": unknown}}}
+    data = {"some people": {"original": {"rank1": good, "smile_auc": good}, "blur": {"rank1": unknown}, "mosaic": {"rank1": few}}}
     report.write_report(tmp_path / "new", data, {"seed": 1}, ["blendshapes: no model"])
     content = json.loads((tmp_path / "new" / "report.json").read_text())
     assert content["data"]["some people"]["original"]["rank1"] == {"value": 0.5, "low": 0.4, "high": 0.6, "count": 10, "people": 5}
     assert content["data"]["some people"]["blur"]["rank1"]["value"] is None
     text = (tmp_path / "new" / "report.md").read_text()
     assert "50.0 % (40.0 to 60.0)" in text and "| blur | - |" in text and "blendshapes: no model" in text
+    assert "| mosaic | 100.0 % (100.0 to 100.0) of 2 |" in text, "how many pictures there were"
     assert text.count("| blur |") == 1, "no line where the method has no figure"
     assert set(report.TITLES) == {name for names in report.SECTIONS.values() for name in names}
 

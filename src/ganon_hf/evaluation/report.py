@@ -27,6 +27,7 @@ TITLES = {
     "blendshape_correlation_raw": ("not centred", "number"),
     "blendshape_error": ("mean absolute error", "fine"),
     "smile_auc": ("smile AUC", "number"),
+    "smile_paired": ("smiles more than neutral, same person", "share"),
     "landmark_error": ("landmark error, % of eye distance", "one"),
     "gaze_error": ("gaze error, degrees", "one"),
     "pose_error": ("pose error, degrees", "one"),
@@ -42,20 +43,28 @@ TITLES = {
 }
 SECTIONS = {
     "Faces": ("found", "replaced", "covered", "missed", "redetected", "redetected_second"),
-    "Expression": ("blendshape_correlation", "blendshape_correlation_mean", "blendshape_correlation_raw", "blendshape_error", "smile_auc"),
+    "Expression": (
+        "blendshape_correlation",
+        "blendshape_correlation_mean",
+        "blendshape_correlation_raw",
+        "blendshape_error",
+        "smile_auc",
+        "smile_paired",
+    ),
     "Geometry kept": ("landmark_error", "gaze_error", "pose_error"),
     "Recogniser (gallery: original neutral, probe: smiling)": ("rank1", "rank5", "tar", "linkage_rank1", "linkage_rank5", "linkage_tar"),
     "Geometry attack (discriminants of re-detected landmarks)": ("geometry_rank1", "geometry_rank5", "geometry_linkage_rank1"),
 }
 
 
-def format_estimate(estimate: Estimate | None, kind: str) -> str:
-    """``value (low to high)``; a dash where nothing could be measured."""
+def format_estimate(estimate: Estimate | None, kind: str, *, of: int = 0) -> str:
+    """``value (low to high)``, with the number of pictures where it is less than ``of``; a dash where nothing could be measured."""
     if estimate is None or not np.isfinite(estimate.value):
         return "-"
     factor, digits, unit = {"share": (100, 1, " %"), "number": (1, 3, ""), "fine": (1, 4, ""), "one": (1, 2, "")}[kind]
     value, low, high = (f"{factor * v:.{digits}f}" for v in (estimate.value, estimate.low, estimate.high))
-    return f"{value}{unit} ({low} to {high})"
+    count = f" of {estimate.count}" if estimate.count < of else ""
+    return f"{value}{unit} ({low} to {high}){count}"
 
 
 def markdown_table(rows: Table, measures: Sequence[str]) -> str:
@@ -64,9 +73,12 @@ def markdown_table(rows: Table, measures: Sequence[str]) -> str:
     if not columns:
         return ""
     lines = ["| |" + "|".join(f" {TITLES[name][0]} " for name in columns) + "|", "|---|" + "---|" * len(columns)]
+    most = {name: max(row[name].count for row in rows.values() if name in row) for name in columns}
     for method, row in rows.items():
         if any(name in row for name in columns):
-            lines.append(f"| {method} |" + "|".join(f" {format_estimate(row.get(name), TITLES[name][1])} " for name in columns) + "|")
+            lines.append(
+                f"| {method} |" + "|".join(f" {format_estimate(row.get(name), TITLES[name][1], of=most[name])} " for name in columns) + "|"
+            )
     return "\n".join(lines)
 
 

@@ -161,6 +161,11 @@ def expression_measures(suite: Suite, run: Run, names: Sequence[str], *, repeats
         emotions = suite.emotions
         score = smile_score(after, names)
         measures["smile_auc"] = smile_auc(score, emotions == SMILING, emotions == NEUTRAL, suite.persons, repeats=repeats)
+        rest, smile = pair_rows(suite.samples)
+        if len(rest):
+            known = np.isfinite(score[rest]) & np.isfinite(score[smile])
+            gained = np.where(known, score[smile] > score[rest], np.nan)
+            measures["smile_paired"] = bootstrap_mean(suite.persons[rest], gained, repeats=repeats)
     return measures
 
 
