@@ -28,6 +28,9 @@ COVER_FACTOR = 1.6
 MAX_SHARPENING = 1.6
 MAX_GRAIN = 4.0
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+# JFIF (ITU-T T.871), chroma about 0
+_RGB_TO_YCC = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]], np.float32)
+_YCC_TO_RGB = np.array([[1, 0, 1.402], [1, -0.344136, -0.714136], [1, 1.772, 0]], np.float32)
 
 
 def face_matte(mask: np.ndarray) -> np.ndarray:
@@ -47,8 +50,8 @@ def _light_basis(size: int) -> np.ndarray:
 def match_light(synthetic: np.ndarray, original: np.ndarray, skin: np.ndarray, *, keep_tone: bool = False) -> np.ndarray:
     """Give the synthetic face the tone and the light of the photo's skin.
 
-    Per channel a gain that is a quadratic in crop coordinates is fitted by iteratively reweighted least squares (Tukey's biweight);
-    what is not skin in the original (glasses, beard, a hand) is an outlier to it.
+    Light is a gain on luma, tone a shift of Cb and Cr (JFIF); each is a quadratic in crop coordinates, fitted by iteratively reweighted
+    least squares (Tukey's biweight). What is not skin in the original (glasses, beard, a hand) is an outlier to it.
 
     Args:
         synthetic, original: (S, S, 3) float32 0..255.
@@ -58,31 +61,43 @@ def match_light(synthetic: np.ndarray, original: np.ndarray, skin: np.ndarray, *
     Returns:
         the corrected synthetic face, not clipped. Without enough skin it is returned as it came.
     """
-    size = synthetic.shape[0]
-    basis = _light_basis(size)
+    basis = _light_basis(synthetic.shape[0])
     rows, columns = np.nonzero(skin)
     if len(rows) < 50:
         return synthetic
     step = max(1, len(rows) // 4000)
     rows, columns = rows[::step], columns[::step]
-    source, target, design = synthetic[rows, columns] + 4.0, original[rows, columns] + 4.0, basis[rows, columns]
-    # one robust weight per pixel for all channels: a hand in front is an outlier in each
+    ours = synthetic @ _RGB_TO_YCC.T
+    source, target, design = ours[rows, columns], original[rows, columns] @ _RGB_TO_YCC.T, basis[rows, columns]
+    level = float(np.median((target[:, 0] + 4.0) / (source[:, 0] + 4.0)))
+    # in the dark colours fade with the light
+    fade = float(np.clip(level, 0.15, 1.0))
+    shift = np.median(target[:, 1:] - fade * source[:, 1:], axis=0)
+    scaled = design * (source[:, :1] + 4.0)
     weights = np.ones(len(rows), np.float32)
-    level = np.median(target / source, axis=0)
-    gains = np.empty((6, 3), np.float32)
     for _ in range(6):
-        for channel in range(3):
-            scaled = design * source[:, channel : channel + 1]
-            gram = (scaled * weights[:, None]).T @ scaled
-            # the pull is towards an even light of the median tone
-            prior = np.diag([1e-4, 0.02, 0.02, 0.05, 0.05, 0.05]) * gram[0, 0]
-            even = np.array([level[channel], 0, 0, 0, 0, 0], np.float32)
-            gains[:, channel] = np.linalg.solve(gram + prior, (scaled * weights[:, None]).T @ target[:, channel] + prior @ even)
-        error = np.abs(target - source * (design @ gains)).mean(axis=1)
+        gain = _pulled_fit(scaled, target[:, :1] + 4.0, weights, np.array([[level]]))
+        tint = _pulled_fit(design, target[:, 1:] - fade * source[:, 1:], weights, shift[None])
+        error = np.abs(target[:, 0] + 4.0 - (scaled @ gain)[:, 0])
+        error = error + np.abs(target[:, 1:] - fade * source[:, 1:] - design @ tint).sum(axis=1)
         spread = 1.4826 * np.median(error) + 2.0
         weights = (np.clip(1 - (error / (3.5 * spread)) ** 2, 0, 1) ** 2).astype(np.float32)
-    field = np.clip(basis @ gains, level * 0.45, level * 1.9)
-    return synthetic * (field / level if keep_tone else field)
+    field = np.clip((basis @ gain)[..., 0], level * 0.45, level * 1.9)
+    offset = np.clip(basis @ tint, shift - 15, shift + 15)
+    if keep_tone:
+        field, offset, fade = field / level, offset - shift, 1.0
+    luma = (ours[..., :1] + 4.0) * field[..., None] - 4.0
+    return np.concatenate([luma, fade * ours[..., 1:] + offset], axis=-1) @ _YCC_TO_RGB.T
+
+
+def _pulled_fit(design: np.ndarray, target: np.ndarray, weights: np.ndarray, even: np.ndarray) -> np.ndarray:
+    """Weighted least squares for (6, c) coefficients, gently pulled towards an even field of value ``even`` (1, c)."""
+    weighted = design * weights[:, None]
+    gram = weighted.T @ design
+    pull = np.diag([1e-4, 0.02, 0.02, 0.05, 0.05, 0.05]) * gram[0, 0]
+    wanted = np.zeros((6, target.shape[1]))
+    wanted[:1] = even
+    return np.linalg.solve(gram + pull, weighted.T @ target + pull @ wanted).astype(np.float32)
 
 
 def match_border(synthetic: np.ndarray, original: np.ndarray, matte: np.ndarray) -> np.ndarray:

@@ -200,13 +200,18 @@ class _TiledDetector:
     def _confirm(self, photo: np.ndarray, box: Box, roll: float, graph: str, padding: float) -> float:
         """The graph's score for a face in the middle of the patch around a box, of about the box's size; 0 where it sees none."""
         center, side = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2), max(box[2] - box[0], box[3] - box[1])
-        patch = brighten(face_patch(photo, center, side * padding, roll, self.MESH_SIDE, mirror=True)[0])
+        reach = side * padding / 2
+        crosses = center[0] < reach or center[1] < reach or center[0] > photo.shape[1] - reach or center[1] > photo.shape[0] - reach
         best = 0.0
-        for points, score in self._read_detections(self._graphs.run(graph, patch), patch):
-            offset = np.abs(points[:2].mean(axis=0) - 0.5).max() * padding  # in units of the box
-            size = float(points[1, 0] - points[0, 0]) * padding
-            if offset < 0.35 and 0.5 < size < 2.0:
-                best = max(best, score)
+        # Beyond the frame, mirroring completes a face that is cut off, but beside one that fills the photo it draws four more, and
+        # the detector sees none (measured on 221 such portraits: 89 missed); on black it does.
+        for mirror in (True, False) if crosses else (True,):
+            patch = brighten(face_patch(photo, center, side * padding, roll, self.MESH_SIDE, mirror=mirror)[0])
+            for points, score in self._read_detections(self._graphs.run(graph, patch), patch):
+                offset = np.abs(points[:2].mean(axis=0) - 0.5).max() * padding  # in units of the box
+                size = float(points[1, 0] - points[0, 0]) * padding
+                if offset < 0.35 and 0.5 < size < 2.0:
+                    best = max(best, score)
         return best
 
     def _fit_mesh(self, photo: np.ndarray, box: Box, roll: float) -> np.ndarray | None:

@@ -79,8 +79,9 @@ def triangle_map(points: np.ndarray, size: int) -> np.ndarray:
     """(size, size) int32 index of the foremost mesh triangle at each pixel, -1 outside (painter's algorithm, far to near)."""
     require_opencv()
     depth = points[TRIANGLES, 2].mean(axis=1)
-    # what lies inside the lips and lids is behind them whatever the mesh says
-    depth[MOUTH_START:] += 1e-3 * size
+    # what lies inside lips and lids is behind their rims, whatever the mean depth of a long thin triangle says
+    for start, stop in ((MOUTH_START, RIGHT_EYE_START), *_EYE_SPANS):
+        depth[start:stop] = points[TRIANGLES[start:stop], 2].max() + 1e-3 * size
     corners = np.clip(points[TRIANGLES, :2] - 0.5, -4 * size, 5 * size)
     fixed = np.round(corners * (1 << _SUBPIXEL_BITS)).astype(np.int32)
     index = np.full((size, size), -1, np.int32)

@@ -125,9 +125,9 @@ def shape_features(shape: torch.Tensor, angles: torch.Tensor, mean: torch.Tensor
         num_quadratic: how many of the components enter with their products.
 
     Returns:
-        (B, 1 + n + 7 + 5 + q (q + 1) / 2): one, components within 4 standard deviations, openings of mouth and eyes, pose, products.
+        (B, 1 + n + 7 + 5 + q (q + 1) / 2): one, components within 3 standard deviations, openings of mouth and eyes, pose, products.
     """
-    components = ((shape.flatten(1) - mean) @ basis).clamp(-4, 4)  # (B, n)
+    components = ((shape.flatten(1) - mean) @ basis).clamp(-3, 3)  # (B, n)
     width = (shape[:, 33] - shape[:, 263]).norm(dim=1).clamp_min(1e-6)
     mouth = (shape[:, 13] - shape[:, 14]).norm(dim=1) / width
     right = (shape[:, 159] - shape[:, 145]).norm(dim=1) / width
@@ -142,7 +142,7 @@ def shape_features(shape: torch.Tensor, angles: torch.Tensor, mean: torch.Tensor
         ((0.05 - right) / 0.05).clamp(0, 1),
         ((0.05 - left) / 0.05).clamp(0, 1),
     ]
-    yaw, pitch = (angles / 30).clamp(-2, 2).unbind(dim=1)
+    yaw, pitch = (angles / 30).clamp(-1.4, 1.4).unbind(dim=1)
     pose = [yaw, pitch, yaw.abs(), yaw**2, pitch**2]
     rows, columns = torch.triu_indices(num_quadratic, num_quadratic, device=shape.device)
     products = components[:, rows] * components[:, columns]
