@@ -40,6 +40,8 @@ _EYE_CONTOURS = (
     [RIGHT_EYE_CORNERS[0], *RIGHT_EYE_UPPER, RIGHT_EYE_CORNERS[1], *reversed(RIGHT_EYE_LOWER)],
     [LEFT_EYE_CORNERS[0], *LEFT_EYE_UPPER, LEFT_EYE_CORNERS[1], *reversed(LEFT_EYE_LOWER)],
 )
+# x, y, level of the pixels of a dot
+_DOT = np.array([(1, 0, 224), (-1, 0, 224), (0, 1, 224), (0, -1, 224), (0, 0, 255)])
 _EYE_SPANS = ((RIGHT_EYE_START, LEFT_EYE_START), (LEFT_EYE_START, len(TRIANGLES)))
 
 
@@ -58,20 +60,15 @@ def iris_frames(points: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
     return frames
 
 
-def _affine_to_layout(points: np.ndarray) -> np.ndarray:
-    """(n_triangles, 2, 3) matrices that map crop (x, y) to (u, v) inside each triangle; degenerate ones map to a corner."""
+def _barycentric_maps(points: np.ndarray) -> np.ndarray:
+    """(n_triangles, 2, 3) matrices that map crop (x, y) to the weights of each triangle's second and third corner; 0 where degenerate."""
     corners = points[TRIANGLES, :2].astype(np.float64)  # (T, 3, 2)
-    edges = corners[:, 1:] - corners[:, :1]  # rows: two edges
-    targets = LAYOUT[TRIANGLES]
-    target_edges = targets[:, 1:] - targets[:, :1]
-    det = edges[:, 0, 0] * edges[:, 1, 1] - edges[:, 0, 1] * edges[:, 1, 0]
+    first, second = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    det = first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0]
     safe = np.abs(det) > 1e-6
-    inverse = np.zeros_like(edges)
-    inverse[:, 0, 0], inverse[:, 0, 1] = edges[:, 1, 1], -edges[:, 0, 1]
-    inverse[:, 1, 0], inverse[:, 1, 1] = -edges[:, 1, 0], edges[:, 0, 0]
-    inverse = np.where(safe[:, None, None], inverse / np.where(safe, det, 1.0)[:, None, None], 0.0)
-    linear = (inverse @ target_edges).transpose(0, 2, 1)  # (T, 2, 2)
-    offset = targets[:, 0] - np.einsum("tij,tj->ti", linear, corners[:, 0])
+    scale = np.where(safe, 1 / np.where(safe, det, 1.0), 0.0)[:, None, None]
+    linear = scale * np.stack([np.stack([second[:, 1], -second[:, 0]], -1), np.stack([-first[:, 1], first[:, 0]], -1)], axis=1)
+    offset = -np.einsum("tij,tj->ti", linear, corners[:, 0])
     return np.concatenate([linear, offset[:, :, None]], axis=2).astype(np.float32)
 
 
@@ -79,9 +76,10 @@ def triangle_map(points: np.ndarray, size: int) -> np.ndarray:
     """(size, size) int32 index of the foremost mesh triangle at each pixel, -1 outside (painter's algorithm, far to near)."""
     require_opencv()
     depth = points[TRIANGLES, 2].mean(axis=1)
-    # what lies inside lips and lids is behind their rims, whatever the mean depth of a long thin triangle says
+    # Lips and lids that fold over themselves must not hide what they frame: it lies at the depth of their nearest point, so that only
+    # the nose of a turned head still comes before it.
     for start, stop in ((MOUTH_START, RIGHT_EYE_START), *_EYE_SPANS):
-        depth[start:stop] = points[TRIANGLES[start:stop], 2].max() + 1e-3 * size
+        depth[start:stop] = points[TRIANGLES[start:stop], 2].min() - 1e-3 * size
     corners = np.clip(points[TRIANGLES, :2] - 0.5, -4 * size, 5 * size)
     fixed = np.round(corners * (1 << _SUBPIXEL_BITS)).astype(np.int32)
     index = np.full((size, size), -1, np.int32)
@@ -107,10 +105,14 @@ def render_layout(points: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray
     mask = index >= 0
     rows, columns = np.nonzero(mask)
     owner = index[rows, columns]
-    matrices = _affine_to_layout(points)[owner]  # (n, 2, 3)
+    matrices = _barycentric_maps(points)[owner]  # (n, 2, 3)
     x, y = columns.astype(np.float32) + 0.5, rows.astype(np.float32) + 0.5
-    uv = matrices[:, :, 0] * x[:, None] + matrices[:, :, 1] * y[:, None] + matrices[:, :, 2]
-    np.clip(uv, 0.0, 1.0, out=uv)
+    weights = matrices[:, :, 0] * x[:, None] + matrices[:, :, 1] * y[:, None] + matrices[:, :, 2]
+    # Pixels on an edge may have their centre outside; in a thin triangle the layout would run away from them.
+    np.clip(weights, 0.0, 1.0, out=weights)
+    weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1.0)
+    corners = LAYOUT[TRIANGLES[owner]].astype(np.float32)  # (n, 3, 2)
+    uv = corners[:, 0] + weights[:, :1] * (corners[:, 1] - corners[:, 0]) + weights[:, 1:] * (corners[:, 2] - corners[:, 0])
     for eye, (center, axes) in enumerate(iris_frames(points)):
         start, stop = _EYE_SPANS[eye]
         inside = np.flatnonzero((owner >= start) & (owner < stop))
@@ -225,11 +227,12 @@ def draw_dots(points: np.ndarray, size: int) -> np.ndarray:
         size: side of the picture.
 
     Returns:
-        (size, size) uint8, 0 or 255: each point's pixel and its four neighbours (a circle of radius 1 and its centre).
+        (size, size) uint8: 255 at each point's pixel, 224 at its four neighbours (a circle of radius 1 in MediaPipe's white); of
+        points that lie side by side the later one is on top.
     """
     inside = (points[:, :2] >= 0).all(axis=1) & (points[:, :2] <= size).all(axis=1)
     pixels = np.minimum(np.floor(points[inside, :2]).astype(np.int64), size - 1)
     canvas = np.zeros((size + 2, size + 2), np.uint8)  # one pixel of margin swallows strokes that cross the border
-    for dx, dy in ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1)):
-        canvas[pixels[:, 1] + 1 + dy, pixels[:, 0] + 1 + dx] = 255
+    columns, rows = (pixels[:, None] + 1 + _DOT[:, :2]).transpose(2, 0, 1)  # (n, 5) each, the ring before the centre
+    canvas[rows, columns] = _DOT[:, 2]  # where an index is repeated numpy keeps the last value
     return canvas[1:-1, 1:-1]
