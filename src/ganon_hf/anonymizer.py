@@ -212,21 +212,22 @@ class Anonymizer:
         expected = len(plan.inputs)
         if len(images) != expected:
             raise ValueError(f"{expected} synthetic faces are needed for this photo, but got {len(images)}.")
-        canvas, made = plan.photo.copy(), iter(images)
+        canvas, left = plan.photo.copy(), iter(images)
         reasons: list[str] = []
         synthetic: list[np.ndarray | None] = []
         for face in plan.faces:
-            image = face.reason if face.inputs is None else next(made)
+            image = face.reason if face.inputs is None else next(left)
             reasons.append(image if isinstance(image, str) else "")
             synthetic.append(None if isinstance(image, str) else self._toned(image, face, plan.options))
         # from back to front: smaller faces are mostly further away
         for number in reversed(range(len(plan.faces))):
             reasons[number] = self._place(plan, number, synthetic[number], canvas, reasons[number])
-        reports, squares = [], []
-        for face, square, reason in zip(plan.faces, synthetic, reasons, strict=True):
-            reports.append(FaceReport(face.face.box, face.face.score, "covered" if reason else "replaced", reason))
-            squares.append(self._square(face, None if reason else square))
+        reports = [
+            FaceReport(face.face.box, face.face.score, "covered" if reason else "replaced", reason)
+            for face, reason in zip(plan.faces, reasons, strict=True)
+        ]
         if plan.options.output == "crop":
+            squares = [self._square(f, None if why else made) for f, made, why in zip(plan.faces, synthetic, reasons, strict=True)]
             canvas = np.concatenate(squares, axis=1) if squares else np.zeros((self.model.config.image_size,) * 2 + (3,), np.uint8)
         return AnonymizationResult(Image.fromarray(canvas), tuple(reports))
 

@@ -11,7 +11,6 @@ from functools import lru_cache
 import numpy as np
 
 from .topology import (
-    FACE_OVAL,
     IRIS_PATCH_RADIUS,
     IRIS_PATCHES,
     IRIS_REACH,
@@ -42,6 +41,10 @@ _EYE_CONTOURS = (
 )
 # x, y, level of the pixels of a dot
 _DOT = np.array([(1, 0, 224), (-1, 0, 224), (0, 1, 224), (0, -1, 224), (0, 0, 255)])
+# first corner and the edges to the other two of each triangle in the layout, (n_triangles, 6)
+_LAYOUT_CORNERS = np.concatenate(
+    [LAYOUT[TRIANGLES[:, 0]], LAYOUT[TRIANGLES[:, 1]] - LAYOUT[TRIANGLES[:, 0]], LAYOUT[TRIANGLES[:, 2]] - LAYOUT[TRIANGLES[:, 0]]], axis=1
+).astype(np.float32)
 _EYE_SPANS = ((RIGHT_EYE_START, LEFT_EYE_START), (LEFT_EYE_START, len(TRIANGLES)))
 
 
@@ -105,14 +108,15 @@ def render_layout(points: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray
     mask = index >= 0
     rows, columns = np.nonzero(mask)
     owner = index[rows, columns]
-    matrices = _barycentric_maps(points)[owner]  # (n, 2, 3)
+    # one gather of all that a pixel needs of its triangle: six numbers to its weights, a corner and two edges of the layout
+    table = np.hstack([_barycentric_maps(points).reshape(-1, 6), _LAYOUT_CORNERS])[owner].T  # (12, n)
     x, y = columns.astype(np.float32) + 0.5, rows.astype(np.float32) + 0.5
-    weights = matrices[:, :, 0] * x[:, None] + matrices[:, :, 1] * y[:, None] + matrices[:, :, 2]
     # Pixels on an edge may have their centre outside; in a thin triangle the layout would run away from them.
-    np.clip(weights, 0.0, 1.0, out=weights)
-    weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1.0)
-    corners = LAYOUT[TRIANGLES[owner]].astype(np.float32)  # (n, 3, 2)
-    uv = corners[:, 0] + weights[:, :1] * (corners[:, 1] - corners[:, 0]) + weights[:, 1:] * (corners[:, 2] - corners[:, 0])
+    second = np.clip(table[0] * x + table[1] * y + table[2], 0.0, 1.0)
+    third = np.clip(table[3] * x + table[4] * y + table[5], 0.0, 1.0)
+    excess = np.maximum(second + third, 1.0)
+    second, third = second / excess, third / excess
+    uv = np.stack([table[6 + i] + second * table[8 + i] + third * table[10 + i] for i in range(2)], axis=1)
     for eye, (center, axes) in enumerate(iris_frames(points)):
         start, stop = _EYE_SPANS[eye]
         inside = np.flatnonzero((owner >= start) & (owner < stop))
@@ -208,15 +212,6 @@ def unwrap(image: np.ndarray, points: np.ndarray, size: int) -> tuple[np.ndarray
     outside = (map_x < -0.5) | (map_y < -0.5) | (map_x > width - 0.5) | (map_y > height - 0.5)
     trust[outside] = 0
     return cv2.remap(image, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), trust
-
-
-def oval_mask(points: np.ndarray, size: int) -> np.ndarray:
-    """(size, size) bool: inside the polygon of the face oval."""
-    require_opencv()
-    mask = np.zeros((size, size), np.uint8)
-    polygon = np.round((points[FACE_OVAL, :2] - 0.5) * (1 << _SUBPIXEL_BITS)).astype(np.int32)
-    cv2.fillPoly(mask, [polygon], 1, cv2.LINE_8, _SUBPIXEL_BITS)
-    return mask.astype(bool)
 
 
 def draw_dots(points: np.ndarray, size: int) -> np.ndarray:
