@@ -54,12 +54,12 @@ class Pose:
 
     @property
     def angles(self) -> tuple[float, float, float]:
-        """(yaw, pitch, roll) in degrees: yaw > 0 looks to the picture's right, pitch > 0 looks down, roll > 0 tilts clockwise."""
-        right, down, ahead = self.rotation
-        yaw = np.degrees(np.arctan2(-ahead[0], ahead[2]))
-        pitch = np.degrees(np.arctan2(-ahead[1], np.hypot(ahead[0], ahead[2])))
+        """(yaw, pitch, roll) in degrees: yaw > 0 looks to the picture's right, pitch > 0 looks up, roll > 0 tilts clockwise."""
+        right, _, back = self.rotation
+        yaw = np.degrees(np.arctan2(-back[0], back[2]))
+        pitch = np.degrees(np.arctan2(back[1], np.hypot(back[0], back[2])))
         roll = np.degrees(np.arctan2(right[1], right[0]))
-        return float(yaw), float(-pitch), float(roll)
+        return float(yaw), float(pitch), float(roll)
 
 
 def normalize_pose(points: np.ndarray) -> tuple[np.ndarray, Pose]:
@@ -161,17 +161,21 @@ _EYE_PAIRS = (
 _EYE_REST = (0.22, 0.36)
 
 
-def _spread(indices: np.ndarray, reach: float) -> np.ndarray:
-    """(468, n) weights that carry a displacement of n points to their neighbours in the layout, where lips and lids stand open."""
+def _spread(indices: np.ndarray, opposite: np.ndarray, reach: float) -> np.ndarray:
+    """(468, n) weights that carry a displacement of n points to their neighbours in the layout, where lips and lids stand open.
+
+    The ``opposite`` lip or lid is no neighbour: it has a displacement of its own.
+    """
     distance = np.linalg.norm(LAYOUT[:, None] - LAYOUT[indices], axis=-1)
     weights = np.exp(-((distance / reach) ** 2))
     weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1.0)
     weights[indices] = np.eye(len(indices))
+    weights[opposite] = 0
     return weights
 
 
-_EYE_SPREADS = tuple((_spread(upper, 0.02), _spread(lower, 0.02)) for upper, lower, _, _ in _EYE_PAIRS)
-_MOUTH_SPREADS = (_spread(_MOUTH_PAIRS[0], 0.03), _spread(_MOUTH_PAIRS[1], 0.03))
+_EYE_SPREADS = tuple((_spread(upper, lower, 0.02), _spread(lower, upper, 0.02)) for upper, lower, _, _ in _EYE_PAIRS)
+_MOUTH_SPREADS = (_spread(*_MOUTH_PAIRS, 0.03), _spread(*reversed(_MOUTH_PAIRS), 0.03))
 
 
 def _set_openings(
