@@ -95,4 +95,5 @@ class Graphs:
         return result
 
     def close(self) -> None:
+        """End the worker threads; calls under way finish, later ones fail."""
         self._pool.shutdown(wait=True, cancel_futures=True)
