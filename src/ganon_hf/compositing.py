@@ -29,6 +29,8 @@ COVER_FACTOR = 1.6
 # Limits of what the photo may ask for: edges at most so much stronger, grain of at most so many levels per octave.
 MAX_SHARPENING = 1.6
 MAX_GRAIN = 4.0
+# From an even field to one that may bend: a quadratic that is free at once bends into a hand or a fringe and then takes it for light.
+_STIFFNESS = (300.0, 30.0, 10.0, 3.0, 1.0, 1.0)
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 # JFIF (ITU-T T.871), chroma about 0
 _RGB_TO_YCC = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]], np.float32)
@@ -78,9 +80,9 @@ def match_light(synthetic: np.ndarray, original: np.ndarray, skin: np.ndarray, *
     shift = np.median(target[:, 1:] - fade * source[:, 1:], axis=0)
     scaled = design * (source[:, :1] + 4.0)
     weights = np.ones(len(rows), np.float32)
-    for _ in range(5):
-        gain = _pulled_fit(scaled, target[:, :1] + 4.0, weights, np.array([[level]]))
-        tint = _pulled_fit(design, target[:, 1:] - fade * source[:, 1:], weights, shift[None])
+    for stiffness in _STIFFNESS:
+        gain = _pulled_fit(scaled, target[:, :1] + 4.0, weights, np.array([[level]]), stiffness)
+        tint = _pulled_fit(design, target[:, 1:] - fade * source[:, 1:], weights, shift[None], stiffness)
         error = np.abs(target[:, 0] + 4.0 - (scaled @ gain)[:, 0])
         error = error + np.abs(target[:, 1:] - fade * source[:, 1:] - design @ tint).sum(axis=1)
         spread = 1.4826 * np.median(error) + 2.0
@@ -95,11 +97,13 @@ def match_light(synthetic: np.ndarray, original: np.ndarray, skin: np.ndarray, *
     return cv2.transform(ours, _YCC_TO_RGB)
 
 
-def _pulled_fit(design: np.ndarray, target: np.ndarray, weights: np.ndarray, even: np.ndarray) -> np.ndarray:
-    """Weighted least squares for (6, c) coefficients, gently pulled towards an even field of value ``even`` (1, c)."""
+def _pulled_fit(design: np.ndarray, target: np.ndarray, weights: np.ndarray, even: np.ndarray, stiffness: float) -> np.ndarray:
+    """Weighted least squares for (6, c) coefficients, pulled towards an even field of value ``even`` (1, c)."""
     weighted = design * weights[:, None]
     gram = weighted.T @ design
-    pull = np.diag([1e-4, 0.02, 0.02, 0.05, 0.05, 0.05]) * gram[0, 0]
+    pull = np.array([1e-4, 0.02, 0.02, 0.05, 0.05, 0.05]) * gram[0, 0]
+    pull[1:] *= stiffness
+    pull = np.diag(pull)
     wanted = np.zeros((6, target.shape[1]))
     wanted[:1] = even
     return np.linalg.solve(gram + pull, weighted.T @ target + pull @ wanted).astype(np.float32)
