@@ -175,7 +175,7 @@ def _spread(indices: np.ndarray, opposite: np.ndarray, reach: float) -> np.ndarr
 
 
 _EYE_SPREADS = tuple((_spread(upper, lower, 0.02), _spread(lower, upper, 0.02)) for upper, lower, _, _ in _EYE_PAIRS)
-_MOUTH_SPREADS = (_spread(*_MOUTH_PAIRS, 0.03), _spread(*reversed(_MOUTH_PAIRS), 0.03))
+_MOUTH_SPREADS = (_spread(_MOUTH_PAIRS[0], _MOUTH_PAIRS[1], 0.03), _spread(_MOUTH_PAIRS[1], _MOUTH_PAIRS[0], 0.03))
 
 
 def _set_openings(
