@@ -59,15 +59,19 @@ def load_photo(source: Any) -> np.ndarray:
             raise UnusableImageError(
                 f"an array must be uint8 of shape (height, width, 3) RGB or (height, width) gray, but got {source.dtype} {source.shape}."
             )
+        _require_pixels(height=source.shape[0], width=source.shape[1])  # before anything is copied
         photo = np.array(source if source.ndim == 3 else np.repeat(source[..., None], 3, axis=2), order="C")
     elif isinstance(source, str | Path | Image.Image):
         photo = np.array(_open(source))
     else:
         raise TypeError(f"a photo must be a path, a URL, a PIL image or a uint8 array, but got {type(source).__name__}.")
-    height, width = photo.shape[:2]
+    _require_pixels(height=photo.shape[0], width=photo.shape[1])
+    return photo
+
+
+def _require_pixels(*, height: int, width: int) -> None:
     if height == 0 or width == 0 or height * width > MAX_PIXELS:
         raise UnusableImageError(f"a photo needs 1 to {MAX_PIXELS} pixels, but got {width} x {height}.")
-    return photo
 
 
 def _open(source: str | Path | Image.Image) -> Image.Image:
