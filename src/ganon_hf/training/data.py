@@ -30,7 +30,7 @@ _workers_detector: FaceDetector | None = None
 
 @dataclass(frozen=True)
 class Part:
-    """A run of rows of one parquet file ."""
+    """A run of rows of one parquet file."""
 
     path: str
     start: int
@@ -107,6 +107,8 @@ def unwrap_files(
     with multiprocessing.get_context("spawn").Pool(processes or os.cpu_count()) as pool:
         made = list(tqdm(pool.imap(work, parts), total=len(parts), unit="part", desc="unwrapping"))
     sets = [TextureSet.load(path) for path in made]
+    if not any(map(len, sets)):
+        raise ValueError(f"no face with landmarks was found in {len(paths)} file(s).")
     offsets = np.cumsum([0, *(len(part) for part in sets[:-1])])
     joined = {
         name: np.concatenate([getattr(part, name) for part in sets]) for name in TextureSet.__dataclass_fields__ if name != "color_rows"

@@ -317,7 +317,8 @@ def _fit_chroma(
     left = left - design @ solution
     values, vectors = np.linalg.eigh((left @ left.T).astype(np.float64))
     values, vectors = values[::-1][:num_chroma], vectors[:, ::-1][:, :num_chroma]
-    extra = (left.T @ vectors / np.sqrt(len(rows))).T.astype(np.float32)
+    # half as far as the pictures spread: the rest is white balance and coloured shadow, which on a face look like make-up
+    extra = 0.5 * (left.T @ vectors / np.sqrt(len(rows))).T.astype(np.float32)
     num_slopes = config.num_shape_components + 7
     zeros["chroma"][0] = average + center[1:][:, None, None] - (design_mean @ solution).reshape(2, half, half)
     zeros["chroma"][1 : 1 + num_slopes] = solution[:num_slopes].reshape(num_slopes, 2, half, half)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..geometry import normalize_pose
 from ..landmarks import unwrap
-from ..topology import MIRROR
+from ..topology import MEAN_SHAPE, MIRROR
 
 try:
     import cv2
@@ -79,11 +79,7 @@ def mirror_shapes(shapes: np.ndarray) -> np.ndarray:
 
 
 def unwrap_samples(samples: Iterable[FaceSample], texture_size: int) -> TextureSet:
-    """Unwrap aligned pictures.
-
-    Raises:
-        ValueError: there is no sample.
-    """
+    """Unwrap aligned pictures; without any the set is empty."""
     luma: list[np.ndarray] = []
     trust: list[np.ndarray] = []
     chroma: list[np.ndarray] = []
@@ -109,16 +105,13 @@ def unwrap_samples(samples: Iterable[FaceSample], texture_size: int) -> TextureS
         persons.append(sample.person)
         neutral.append(sample.neutral)
         weights.append(float(np.clip(sample.resolution, 0.25, 1) * np.clip((60 - abs(yaw)) / 30, 0.05, 1)))
-    if not luma:
-        raise ValueError("no picture was given to unwrap_samples().")
-    empty = np.zeros((0, half, half, 2), np.uint8)
     return TextureSet(
-        np.stack(luma),
-        np.stack(trust),
-        np.stack(chroma) if chroma else empty,
+        np.array(luma, np.uint8).reshape(-1, texture_size, texture_size),
+        np.array(trust, np.uint8).reshape(-1, texture_size, texture_size),
+        np.array(chroma, np.uint8).reshape(-1, half, half, 2),
         np.array(color_rows, np.int64),
-        np.stack(shapes),
-        np.array(angles, np.float32),
+        np.array(shapes, np.float32).reshape(-1, *MEAN_SHAPE.shape),
+        np.array(angles, np.float32).reshape(-1, 2),
         np.array(persons, np.int64),
         np.array(neutral, bool),
         np.array(weights, np.float32),
