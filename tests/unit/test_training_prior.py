@@ -1,0 +1,384 @@
+"""The closed-form fits on an invented population whose every law is known, and the way from pictures on disk to textures."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+
+from ganon_hf.landmarks import texel_table
+from ganon_hf.modeling_ganon import GanonConfig, GanonModel, shape_features
+from ganon_hf.topology import LAYOUT, MEAN_SHAPE, MIRROR
+from ganon_hf.training.data import Part, read_samples, unwrap_files
+from ganon_hf.training.prior import LightModel, fit_prior, remove_shading
+from ganon_hf.training.shape import between_and_within, fit_shape_model
+from ganon_hf.training.textures import FaceSample, TextureSet, mirror_shapes, unwrap_samples
+from tiny import KnownFaces, face_at, noise_photo
+
+TEXTURE = 32
+CONFIG = GanonConfig(
+    image_size=64, texture_size=TEXTURE, num_shape_components=6, num_quadratic=2, num_appearance=8, num_identity=4, num_expression=1
+)
+U, V = (LAYOUT.T - 0.5) * 2
+Y, X = (np.mgrid[:TEXTURE, :TEXTURE] + 0.5) / TEXTURE * 2 - 1
+ROWS, COLUMNS, _, _ = texel_table(TEXTURE)
+MESH = np.zeros((TEXTURE, TEXTURE), bool)
+MESH[ROWS, COLUMNS] = True
+
+
+def shape_field(x: np.ndarray | float = 0.0, y: np.ndarray | float = 0.0) -> np.ndarray:
+    field = np.zeros((478, 3))
+    field[:468, 0], field[:468, 1] = x, y
+    return field
+
+
+# Four ways in which people differ and one in which a person changes: the mouth moves up and down. All are symmetric.
+FIELDS = np.stack(
+    [
+        shape_field(x=0.12 * U),
+        shape_field(y=0.1 * V),
+        shape_field(x=0.1 * U * V),
+        shape_field(y=0.08 * U**2),
+        shape_field(y=-0.15 * np.exp(-((V - 0.5) ** 2 + U**2) / 0.1)),
+    ]
+)
+MEAN = 130 + 25 * np.cos(5 * X) * np.sin(4 * Y)
+# What each of the five does to the texture, and what people have beyond their shape.
+EFFECTS = np.stack(
+    [
+        12 * np.cos(4 * X) * np.cos(3 * Y),
+        12 * np.cos(7 * Y),
+        10 * np.cos(6 * X),
+        10 * np.sin(5 * Y) * np.cos(2 * X),
+        14 * np.exp(-((Y - 0.5) ** 2 + X**2) / 0.05),
+    ]
+)
+OWN = np.stack([10 * np.cos(9 * X) * np.cos(8 * Y), 10 * np.sin(9 * Y)])
+
+
+class Population:
+    """People with ``pictures`` each under random light."""
+
+    def __init__(self, people: int, pictures: int, seed: int):
+        generator = np.random.default_rng(seed)
+        count = people * pictures
+        self.persons = np.repeat(np.arange(people), pictures)
+        identity, own = generator.standard_normal((people, 4)), generator.standard_normal((people, 2))
+        codes = np.hstack([identity[self.persons], generator.standard_normal((count, 1))])
+        self.shapes = (MEAN_SHAPE + np.einsum("nk,kpc->npc", codes, FIELDS)).astype(np.float32)
+        self.by_shape = MEAN + np.einsum("nk,kij->nij", codes, EFFECTS)
+        self.even = self.by_shape + np.einsum("nk,kij->nij", own[self.persons], OWN)
+        slopes = generator.uniform(-0.25, 0.25, (2, count, 1, 1))
+        gain = generator.uniform(0.7, 1.3, (count, 1, 1)) * (1 + slopes[0] * X + slopes[1] * Y)
+        chroma = 128 + np.array([-12.0, 14.0]) + generator.normal(0, 2, (count, 1, 1, 2)) * np.ones((1, TEXTURE // 2, TEXTURE // 2, 1))
+        self.textures = TextureSet(
+            luma=np.clip(np.round(self.even * gain), 0, 255).astype(np.uint8),
+            trust=np.repeat(np.where(MESH, 255, 0).astype(np.uint8)[None], count, axis=0),
+            chroma=np.round(chroma).astype(np.uint8),
+            color_rows=np.arange(count),
+            shapes=self.shapes,
+            angles=np.zeros((count, 2), np.float32),
+            persons=self.persons,
+            neutral=np.zeros(count, bool),
+            weights=np.ones(count, np.float32),
+        )
+
+
+@pytest.fixture(scope="module")
+def population() -> Population:
+    return Population(40, 3, 0)
+
+
+@pytest.fixture(scope="module")
+def prior(population: Population) -> dict[str, torch.Tensor]:
+    return fit_prior(population.textures, CONFIG)
+
+
+def predict(prior: dict[str, torch.Tensor], shapes: np.ndarray) -> np.ndarray:
+    angles = torch.zeros(len(shapes), 2)
+    features = shape_features(torch.from_numpy(shapes), angles, prior["shape_mean"], prior["shape_basis"], CONFIG.num_quadratic)
+    return np.einsum("nf,fij->nij", features.numpy(), prior["luma"].numpy().reshape(-1, TEXTURE, TEXTURE))
+
+
+def even_level(textures: np.ndarray) -> np.ndarray:
+    """(n, texels of the mesh): a prior does not know how bright the lamp was."""
+    flat = textures[..., MESH]
+    return flat / flat.mean(axis=-1, keepdims=True) * 120
+
+
+def left_over(predicted: np.ndarray, truth: np.ndarray) -> float:
+    """Share of the variation about the mean that the prediction leaves."""
+    predicted, truth = even_level(predicted), even_level(truth)
+    return float(((predicted - truth) ** 2).sum() / ((truth - truth.mean(axis=0)) ** 2).sum())
+
+
+def test_the_prior_predicts_people_it_has_not_seen(prior: dict[str, torch.Tensor]) -> None:
+    held_out = Population(20, 2, 5)
+    assert left_over(predict(prior, held_out.shapes), held_out.by_shape) < 0.4  # the mean face leaves 1, by definition
+    shuffled = left_over(predict(prior, held_out.shapes[::-1].copy()), held_out.by_shape)
+    assert shuffled > 1, "it is the shape that says so"
+
+
+def test_unseen_texels_are_filled_in_by_the_shape(population: Population) -> None:
+    """Half of the pictures show only one half of the face; the other half must not fade to black or to the mean."""
+    textures = population.textures
+    trust, luma = textures.trust.copy(), textures.luma.copy()
+    hidden = np.zeros_like(trust, bool)
+    hidden[::2, :, : TEXTURE // 2] = True
+    trust[hidden], luma[hidden] = 0, 0
+    fitted = fit_prior(TextureSet(**{**textures.__dict__, "trust": trust, "luma": luma}), CONFIG)
+    held_out = Population(20, 2, 5)
+    assert left_over(predict(fitted, held_out.shapes), held_out.by_shape) < 0.5
+
+
+def test_appearance_holds_what_people_have_beyond_their_shape(prior: dict[str, torch.Tensor]) -> None:
+    maps = prior["luma_appearance"].numpy()
+    assert np.allclose(maps, maps[:, :, ::-1], atol=1e-4), "faces are symmetric, lamps are not"
+    strength = np.abs(maps).max(axis=(1, 2))
+    assert (strength[:2] > 3).all() and strength[2:].max() < 0.3 * strength[1], "two ways were put in, two come out"
+    basis = maps[:2][:, MESH].T
+    for own in OWN:
+        centred = own[MESH] - own[MESH].mean()
+        coefficients = np.linalg.lstsq(basis, centred, rcond=None)[0]
+        assert ((basis @ coefficients - centred) ** 2).sum() < 0.2 * (centred**2).sum()
+
+
+def test_skin_tone_is_measured(prior: dict[str, torch.Tensor]) -> None:
+    assert np.allclose(prior["tone_mean"], [1.0, -12, 14], atol=[0.15, 0.6, 0.6])
+    covariance = prior["tone_factor"] @ prior["tone_factor"].T
+    assert np.sqrt(np.diag(covariance))[1:] == pytest.approx([2, 2], rel=0.25)
+
+
+def test_the_fit_is_what_the_model_loads_and_computes_with(prior: dict[str, torch.Tensor], population: Population) -> None:
+    model = GanonModel(CONFIG)
+    assert model.prior is not None
+    result = model.prior.load_state_dict(prior, strict=False)
+    assert not result.unexpected_keys and not result.missing_keys
+    shapes = torch.from_numpy(population.shapes[:4])
+    with torch.no_grad():
+        luma, _ = model.prior(shapes, torch.zeros(4, 2), torch.zeros(4, CONFIG.num_appearance))
+    assert np.allclose(luma[:, 0].numpy(), predict(prior, population.shapes[:4]), atol=1e-2)
+    geometry = fit_shape_model(population.shapes, population.persons, population.textures.angles, population.textures.neutral, CONFIG)
+    model.geometry.load_state_dict(geometry)
+
+
+def test_the_fit_is_repeatable(population: Population, prior: dict[str, torch.Tensor]) -> None:
+    again = fit_prior(population.textures, CONFIG)
+    assert all(torch.equal(again[name], prior[name]) for name in prior)
+
+
+def test_few_colour_pictures_make_a_gray_prior(population: Population) -> None:
+    textures = population.textures
+    gray = TextureSet(**{**textures.__dict__, "chroma": textures.chroma[:10], "color_rows": textures.color_rows[:10]})
+    fitted = fit_prior(gray, CONFIG)
+    assert not fitted["chroma"].any() and not fitted["chroma_appearance"].any()
+    GanonModel(CONFIG).prior.load_state_dict(fitted, strict=False)  # type: ignore[union-attr]
+
+
+# ---- light
+
+
+def test_two_lamps_one_face() -> None:
+    trust = MESH.ravel()[None].astype(np.float32)
+    face = (MEAN + OWN[0]).astype(np.float32)
+    gains = [1 + 0.3 * X, 0.6 - 0.2 * Y + 0.1 * X**2, 1.8 - 0.4 * X * Y]
+    even = [
+        LightModel(TEXTURE).remove((face * gain).astype(np.float32).reshape(1, -1), trust, MEAN.astype(np.float32).ravel())
+        for gain in gains
+    ]
+    for gain, (result, fitted) in zip(gains, even, strict=True):
+        assert np.abs((face * gain).ravel() - face.ravel())[MESH.ravel()].mean() > 15
+        assert np.abs(result[0] - face.ravel())[MESH.ravel()].mean() < 2
+        assert np.abs(fitted[0] / gain.ravel().astype(np.float32) - 1)[MESH.ravel()].max() < 0.06
+    assert np.abs(even[0][0] - even[1][0])[0, MESH.ravel()].max() < 3
+
+
+def test_a_beard_is_mostly_not_a_shadow() -> None:
+    trust, mean = MESH.ravel()[None].astype(np.float32), MEAN.astype(np.float32).ravel()
+    beard = (Y > 0.6) & MESH
+    assert 0.1 < beard.sum() / MESH.sum() < 0.15
+    face = np.where(beard, 40, MEAN).astype(np.float32)
+    result = LightModel(TEXTURE).remove(face.reshape(1, -1), trust, mean)[0].reshape(TEXTURE, TEXTURE)
+    assert result[beard].mean() < 75 and np.abs(result - MEAN)[MESH & ~beard].mean() < 12
+    light = LightModel(TEXTURE)
+    design = light.basis[light.skin] * mean[light.skin, None]
+    plain = light.basis @ np.linalg.lstsq(design, face.ravel()[light.skin], rcond=None)[0]
+    believed = (face.ravel() / np.clip(plain, 0.15, 4)).reshape(TEXTURE, TEXTURE)
+    assert believed[beard].mean() > result[beard].mean() + 10 and believed[beard].max() > result[beard].max() + 30, (
+        "least squares takes it for a shadow and lights it up"
+    )
+
+
+def test_untrusted_texels_do_not_speak_about_the_light() -> None:
+    trust = (MESH & (X < 0)).ravel()[None].astype(np.float32)
+    face = MEAN.astype(np.float32) * 0.8
+    spoilt = np.where(X < 0, face, 250).astype(np.float32)
+    first, second = (LightModel(TEXTURE).remove(one.reshape(1, -1), trust, MEAN.astype(np.float32).ravel())[1] for one in (face, spoilt))
+    assert np.allclose(first, second, atol=1e-4)
+
+
+def test_broad_shading_leaves_the_appearance_and_brows_stay() -> None:
+    size = 64
+    y, x = (np.mgrid[:size, :size] + 0.5) / size * 2 - 1
+    rows, columns, _, _ = texel_table(size)
+    broad, fine = 10 * (x**2 + y), 10 * np.sign(np.sin(40 * y))
+    result = remove_shading(np.stack([broad, fine]).astype(np.float32))[:, rows, columns]
+    assert result[0].std() < 0.4 * broad[rows, columns].std() and result[1].std() > 0.85 * fine[rows, columns].std()
+
+
+# ---- shape
+
+
+def test_expression_passes_and_identity_mostly_does_not(population: Population) -> None:
+    state = fit_shape_model(population.shapes, population.persons, population.textures.angles, population.textures.neutral, CONFIG)
+    encode, decode = (state[name].numpy().astype(float) for name in ("expression_encode", "expression_decode"))
+    directions = FIELDS.reshape(5, -1)
+    passed = decode @ (encode @ directions.T)  # (1434, 5)
+    slope = passed[:, 4] @ directions[4] / (directions[4] @ directions[4])
+    assert slope == pytest.approx(1, abs=0.1)
+    leaks = np.linalg.norm(passed[:, :4], axis=0) / np.linalg.norm(directions[:4], axis=1)
+    assert leaks.max() < 0.25
+    assert np.linalg.norm(passed[:, 4] - directions[4]) < 0.2 * np.linalg.norm(directions[4])
+
+
+def test_drawn_people_differ_as_people_do(population: Population) -> None:
+    state = fit_shape_model(population.shapes, population.persons, population.textures.angles, population.textures.neutral, CONFIG)
+    basis = state["identity_basis"].numpy().astype(float)
+    directions = FIELDS.reshape(5, -1)
+    for direction in directions[:4]:
+        known = np.column_stack([basis, directions[4]])  # what looks like a smile is left to the expression
+        coefficients = np.linalg.lstsq(known, direction, rcond=None)[0]
+        assert np.linalg.norm(known @ coefficients - direction) < 0.35 * np.linalg.norm(direction)
+    drawn = basis @ np.random.default_rng(0).standard_normal((4, 500))
+    real = directions[:4].T @ np.random.default_rng(0).standard_normal((4, 500))
+    assert np.sqrt((drawn**2).sum(axis=0).mean() / (real**2).sum(axis=0).mean()) == pytest.approx(1, abs=0.25)
+    smile = directions[4] / np.linalg.norm(directions[4])
+    assert np.linalg.norm(smile @ basis) < 0.15 * np.linalg.norm(basis), "nobody is born smiling"
+
+
+def test_the_neutral_pictures_are_the_origin(population: Population) -> None:
+    neutral = np.arange(len(population.shapes)) < 30
+    state = fit_shape_model(population.shapes, population.persons, population.textures.angles, neutral, CONFIG)
+    expected = population.shapes[neutral].astype(float)
+    expected = (expected.mean(axis=0) + mirror_shapes(expected).mean(axis=0)) / 2
+    assert np.allclose(state["mean"].numpy().reshape(478, 3), expected, atol=1e-5)
+
+
+def test_turned_heads_do_not_count_for_the_shape(population: Population) -> None:
+    shapes, angles = population.shapes.copy(), population.textures.angles.copy()
+    shapes[60:] += np.random.default_rng(0).normal(0, 1, shapes[60:].shape).astype(np.float32)
+    angles[60:, 0] = 40
+    turned = fit_shape_model(shapes, population.persons, angles, population.textures.neutral, CONFIG)
+    without = fit_shape_model(shapes[:60], population.persons[:60], angles[:60], population.textures.neutral[:60], CONFIG)
+    assert all(torch.equal(turned[name], without[name]) for name in turned)
+
+
+def test_covariances_between_and_within_people() -> None:
+    generator = np.random.default_rng(0)
+    persons = np.repeat(np.arange(800), 3)
+    people, moments = np.array([3.0, 1.0, 0.0]), np.array([0.5, 2.0, 1.0])
+    codes = generator.normal(0, people, (800, 3))[persons] + generator.normal(0, moments, (2400, 3))
+    between, within = between_and_within(codes, persons)
+    assert np.allclose(np.sqrt(np.diag(between)), people, atol=0.25) and np.allclose(np.sqrt(np.diag(within)), moments, atol=0.1)
+    strangers = np.concatenate([codes, generator.normal(0, 50, (500, 3))])
+    labels = np.concatenate([persons, np.full(250, -1), np.arange(10_000, 10_250)])
+    again = between_and_within(strangers, labels)
+    assert np.allclose(again[0], between) and np.allclose(again[1], within), "unknown and single pictures do not count"
+    with pytest.raises(ValueError, match="at least two people"):
+        between_and_within(codes[:3], persons[:3])
+
+
+def test_mirrored_shapes() -> None:
+    shapes = np.random.default_rng(0).normal(size=(2, 478, 3)).astype(np.float32)
+    mirrored = mirror_shapes(shapes)
+    assert mirrored.dtype == np.float32 and np.array_equal(mirror_shapes(mirrored), shapes)
+    assert np.array_equal(mirrored[0, 33], shapes[0, MIRROR[33]] * [-1, 1, 1])
+
+
+# ---- pictures on disk
+
+
+def sample(person: int = 3, *, grayscale: bool = False, resolution: float = 1.0, yaw: float = 0.0) -> FaceSample:
+    landmarks = face_at(32, 32, 48, yaw=yaw).landmarks
+    assert landmarks is not None
+    image = np.full((64, 64, 3), 128 if grayscale else (200, 150, 130), np.uint8)
+    return FaceSample(image, landmarks, person, grayscale, True, resolution)
+
+
+def test_samples_become_textures(tmp_path: Path) -> None:
+    textures = unwrap_samples([sample(), sample(4, grayscale=True), sample(resolution=0.1), sample(yaw=55)], TEXTURE)
+    assert len(textures) == 4 and textures.luma.shape == (4, TEXTURE, TEXTURE) and textures.luma.dtype == np.uint8
+    assert textures.color_rows.tolist() == [0, 2, 3] and textures.chroma.shape == (3, TEXTURE // 2, TEXTURE // 2, 2)
+    assert np.abs(textures.luma[0][MESH].astype(int) - 163).max() <= 1  # 0.299 * 200 + 0.587 * 150 + 0.114 * 130
+    assert np.median(textures.chroma[0].reshape(-1, 2), axis=0).tolist() == [109, 154]  # Cb, then Cr
+    assert textures.weights[0] == 1 and textures.weights[2] == 0.25 and textures.weights[3] < 0.25
+    assert textures.angles[3, 0] == pytest.approx(55, abs=0.1) and np.allclose(textures.shapes[3], MEAN_SHAPE, atol=1e-3)
+    textures.save(str(tmp_path / "part.npz"))
+    loaded = TextureSet.load(str(tmp_path / "part.npz"))
+    assert all(np.array_equal(getattr(loaded, name), getattr(textures, name)) for name in TextureSet.__dataclass_fields__)
+
+
+def test_no_sample_is_an_empty_set() -> None:
+    """A part of a file in which no face was found must not end a run of hours."""
+    empty, one = unwrap_samples([], TEXTURE), unwrap_samples([sample()], TEXTURE)
+    assert len(empty) == 0
+    for name in TextureSet.__dataclass_fields__:
+        assert getattr(empty, name).shape[1:] == getattr(one, name).shape[1:] and getattr(empty, name).dtype == getattr(one, name).dtype
+
+
+def row(image: Image.Image, **values: object) -> dict[str, object]:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return {"image": {"bytes": buffer.getvalue()}, "source": "a", "person": None, "emotion": "", "grayscale": False, **values}
+
+
+def test_rows_become_samples(tmp_path: Path) -> None:
+    picture, empty = Image.fromarray(noise_photo()), Image.fromarray(noise_photo(90, 90))
+    rows = [
+        row(picture, person=5, emotion="neutral"),
+        row(empty),
+        row(picture, person=5, source="b", grayscale=True),
+        row(picture),
+        row(picture, person=5),
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "rows.parquet")
+    detector = KnownFaces({(160, 120): [face_at(120, 90, 30), face_at(60, 60, 60), face_at(30, 90, 50, landmarks=False)]})
+    samples = list(read_samples(Part(str(tmp_path / "rows.parquet"), 0, 4, 0), detector, 64))
+    assert len(samples) == 3, "four rows were asked for, one of them shows no face"
+    first, second, third = samples
+    assert (first.neutral, first.grayscale, second.neutral, second.grayscale) == (True, False, False, True)
+    assert first.person > 0 and second.person > 0 and first.person != second.person, "number 5 of another source is another person"
+    assert third.person == -1
+    (same,) = read_samples(Part(str(tmp_path / "rows.parquet"), 4, 1, 0), detector, 64)
+    assert same.person == first.person, "the number does not depend on the process"
+    assert first.image.shape == (64, 64, 3) and abs(first.landmarks[:, :2].mean() - 32) < 4
+    assert 1 / first.resolution == pytest.approx(64 / (60 / 2.7 * 3.36), rel=0.1), "the large face counts: its scale says so"
+
+
+@pytest.mark.mediapipe
+def test_unwrapping_resumes(tmp_path: Path, astronaut: Image.Image) -> None:
+    face = astronaut.crop((120, 0, 376, 256))
+    files = [tmp_path / f"{number}.parquet" for number in range(3)]
+    for number, pictures in enumerate([[face, Image.new("RGB", (200, 200))], [face.rotate(10)], [Image.new("RGB", (90, 90))]]):
+        pq.write_table(pa.Table.from_pylist([row(picture, person=number) for picture in pictures]), files[number])
+    parts = [tmp_path / "parts" / f"part-{number:05d}.npz" for number in range(3)]
+    made = unwrap_files(files, tmp_path / "parts", crop_size=64, texture_size=TEXTURE, processes=1)
+    assert len(made) == 2 and made.color_rows.tolist() == [0, 1] and len(set(made.persons.tolist())) == 2
+    assert sorted(path.name for path in (tmp_path / "parts").iterdir()) == [path.name for path in parts], "no half-written file"
+    times = [path.stat().st_mtime_ns for path in parts]
+    parts[1].unlink()
+    again = unwrap_files(files, tmp_path / "parts", crop_size=64, texture_size=TEXTURE, processes=1)
+    assert [path.stat().st_mtime_ns == time for path, time in zip(parts, times, strict=True)] == [True, False, True]
+    assert all(np.array_equal(getattr(again, name), getattr(made, name)) for name in TextureSet.__dataclass_fields__)
+
+
+def test_no_files(tmp_path: Path) -> None:
+    """Nothing to fit on is an error at once."""
+    with pytest.raises(ValueError, match="no parquet file"):
+        unwrap_files([], tmp_path, crop_size=64, texture_size=TEXTURE)
