@@ -195,10 +195,10 @@ def composite_face(
     if region is None:
         return 0.0
     original = crop_image(photo, crop).astype(np.float32)
-    inside_photo = crop_image(np.ones(photo.shape[:2], np.uint8), crop) > 0 if not _covers_crop(photo, crop) else np.ones_like(mask)
+    inside_photo = _inside_photo(photo, crop)
     skin = (matte > 0.9) & (index < MOUTH_START) & inside_photo
     synthetic = match_light(synthetic, original, skin, keep_tone=not match_tone)
-    synthetic = match_border(synthetic, original, matte)
+    synthetic = match_border(synthetic, original, matte * inside_photo)
     x_min, y_min, x_max, y_max = region
     alpha = np.clip(warp_to_photo(matte, crop, region), 0, 1)
     # premultiplied, so that nothing from outside the mesh leaks in while resampling
@@ -216,9 +216,15 @@ def composite_face(
     return float(change.mean()) if inner.any() else 0.0
 
 
-def _covers_crop(photo: np.ndarray, crop: Crop) -> bool:
+def _inside_photo(photo: np.ndarray, crop: Crop) -> np.ndarray:
+    """(S, S) bool: the crop's pixels that lie in the photo; at the others a crop shows the repeated border."""
+    edges = np.array([photo.shape[1], photo.shape[0]])
     corners = crop.to_photo(np.array([[0, 0], [crop.size, 0], [0, crop.size], [crop.size, crop.size]], float))
-    return bool((corners >= 0).all() and (corners <= [photo.shape[1], photo.shape[0]]).all())
+    if (corners >= 0).all() and (corners <= edges).all():
+        return np.ones((crop.size, crop.size), bool)
+    y, x = np.mgrid[: crop.size, : crop.size] + 0.5
+    centres = crop.to_photo(np.column_stack([x.ravel(), y.ravel()]))
+    return ((centres >= 0) & (centres <= edges)).all(axis=1).reshape(crop.size, crop.size)
 
 
 def cover_face(canvas: np.ndarray, box: Box, landmarks: np.ndarray | None = None) -> None:

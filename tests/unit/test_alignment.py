@@ -67,6 +67,19 @@ def test_the_face_stands_upright_in_the_crop(degrees: float) -> None:
     assert inside[10, 1] < inside[4, 1] < inside[152, 1]
 
 
+@pytest.mark.parametrize("yaw", [-60, 60])
+def test_a_profile_that_looks_down_stands_upright(yaw: float) -> None:
+    """The line of the eyes is tilted in such a picture, and short; the axis from forehead to chin counts."""
+    shape = landmarks(yaw) - [200, 150, 0]
+    cos, sin = np.cos(np.radians(25)), np.sin(np.radians(25))
+    points = np.column_stack([shape[:, 0], cos * shape[:, 1] - sin * shape[:, 2], sin * shape[:, 1] + cos * shape[:, 2]]) + [200, 150, 0]
+    eyes = points[263, :2] - points[33, :2]
+    assert abs(np.degrees(np.arctan2(eyes[1], eyes[0]))) > 25
+    inside = align_face(points, 256).to_crop(points)
+    before, after = (np.degrees(np.arctan2(*(p[152, :2] - p[10, :2]))) for p in (points, inside))
+    assert abs(after - before) < 15
+
+
 def test_tight_crops_end_at_the_oval() -> None:
     points = turned(landmarks(), 30, 2.5)
     x_min, y_min, x_max, y_max = box_of_points(align_face(points, 256, tight=True).to_crop(points)[FACE_OVAL])

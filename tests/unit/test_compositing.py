@@ -250,6 +250,16 @@ def test_the_face_follows_the_photos_light_and_tone() -> None:
     assert np.nanmean(right) / np.nanmean(left) > 1.06  # the photo's: 1.13
 
 
+@pytest.mark.parametrize("level", [0, 255])
+def test_hair_and_background_are_not_skin(level: int) -> None:
+    scene, photo = Scene(), lit_photo()
+    other = photo.copy()
+    other[scene.outside] = level
+    inside = scene.alpha >= 0.999
+    first, second = (scene.compose(one)[0].astype(np.float32) for one in (photo, other))
+    assert np.abs(first - second)[inside].mean() < 1
+
+
 def test_grain_is_drawn_from_the_generator() -> None:
     scene, photo = Scene(), lit_photo(PATTERNS["noise"])
     first, again, other = (scene.compose(photo, seed=seed)[0] for seed in (1, 1, 2))
@@ -283,6 +293,17 @@ def test_faces_over_the_border(x: float, y: float, why: str) -> None:
     assert inside.sum() > 300 and (canvas != photo).any(axis=-1)[inside].mean() > 0.9, why
     tone = ycc(canvas.astype(np.float32))[inside].mean(axis=0) - ycc(photo.astype(np.float32))[inside].mean(axis=0)
     assert np.abs(tone).max() < 8, "light is read where there is a photo"
+
+
+def test_the_border_that_is_repeated_is_no_skin() -> None:
+    """Half of the face is outside; a frame of one white pixel around the photo would be repeated all over that half."""
+    scene, photo = Scene(0, 80), lit_photo()
+    framed = photo.copy()
+    framed[:, 0] = framed[0] = framed[-1] = 255
+    inside = scene.alpha >= 0.999
+    inside[:, :8] = False
+    first, second = (scene.compose(one)[0].astype(np.float32) for one in (photo, framed))
+    assert inside.sum() > 300 and np.abs(first - second)[inside].mean() < 3
 
 
 def test_a_face_quite_outside_changes_nothing() -> None:

@@ -155,6 +155,15 @@ def test_expression_hardly_moves_the_pose() -> None:
     assert pose.scale == pytest.approx(100, rel=0.01) and np.abs(pose.angles).max() < 1
 
 
+def test_a_mirror_is_no_pose() -> None:
+    """Points in a mirror without their partners' names: whatever is fitted is a rotation, or it is refused."""
+    try:
+        _, pose = normalize_pose(100 * MEAN_SHAPE * [-1, 1, 1])
+    except ValueError:
+        return
+    assert np.linalg.det(pose.rotation) == pytest.approx(1)
+
+
 @pytest.mark.parametrize(
     ("points", "why"),
     [
@@ -194,7 +203,7 @@ def test_another_seed_or_place_is_another_person(other: tuple[int, int]) -> None
 def test_identities_are_normal_and_no_caricatures() -> None:
     drawn = np.concatenate([draw_identity(1, i, num_shape=50, num_appearance=50).shape for i in range(200)])
     assert np.abs(drawn).max() <= 2.0 and np.abs(drawn).max() > 1.9
-    assert abs(drawn.mean()) < 0.05 and drawn.std() == pytest.approx(0.88, abs=0.03)  # a normal cut off at 2
+    assert abs(drawn.mean()) < 0.05 and drawn.std() == pytest.approx(0.8796, abs=0.012)  # a normal cut off at 2
 
 
 # ---- openings and gaze
