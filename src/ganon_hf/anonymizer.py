@@ -22,7 +22,7 @@ from transformers import AutoConfig, AutoImageProcessor, AutoModel
 from .alignment import align_face
 from .compositing import composite_face, cover_face, face_matte
 from .detection import FaceDetector, default_detector
-from .faces import AnonymizationResult, AnonymizeOptions, Box, Crop, Face, FaceReport, NoFaceError, box_of_points
+from .faces import AnonymizationResult, AnonymizeOptions, Box, Crop, Face, FaceReport, NoFaceError, box_of_points, box_overlap
 from .geometry import Identity, ShapeModel, draw_identity, normalize_pose
 from .image_processing_ganon import GanonImageProcessor
 from .landmarks import triangle_map
@@ -38,6 +38,10 @@ MAX_YAW = 65.0
 MIN_FACE_HEIGHT = 10.0
 # At least this much of the face oval's box must lie in the photo.
 MIN_VISIBLE = 0.3
+# The landmarks' box and the face's: their overlap as a share of the smaller one, and the landmarks' area as a share of the face's.
+# Below, the synthetic face would leave the detected one standing.
+MIN_OVERLAP = 0.6
+MIN_AREA = 0.25
 # Mean absolute change inside the matte, in levels, below which a face counts as not replaced.
 MIN_CHANGE = 0.5
 
@@ -146,11 +150,13 @@ class Anonymizer:
         Args:
             image: path, URL, PIL picture or uint8 RGB array (height, width, 3).
             options: see :class:`AnonymizeOptions`; None takes the defaults.
-            faces: faces found elsewhere, as :class:`Face` or as boxes (x_min, y_min, x_max, y_max); None searches.
+            faces: faces found elsewhere, as :class:`Face` or as boxes (x_min, y_min, x_max, y_max) in pixels of the upright photo;
+                None searches.
 
         Raises:
             NoFaceError: there is no face and ``on_no_face="raise"``.
             UnusableImageError: the input is no usable picture.
+            ValueError: a face or box that cannot be one.
         """
         plan = self.plan(image, options, faces=faces)
         return self.compose(plan, self.generate(plan.inputs))
@@ -160,13 +166,16 @@ class Anonymizer:
         options = options or AnonymizeOptions()
         photo = load_photo(image)
         if faces is None:
-            found = list(self.detector(photo, min_face_size=options.min_face_size, min_score=options.min_score))
+            found = [
+                self._as_face(photo, face)
+                for face in self.detector(photo, min_face_size=options.min_face_size, min_score=options.min_score)
+            ]
         else:
             found = [self._as_face(photo, face) for face in faces]
         if not found and options.on_no_face == "raise":
             raise NoFaceError("no face was found in the photo.")
         seed = secrets.randbits(62) if options.seed is None else int(options.seed)
-        found.sort(key=lambda face: (-(face.box[2] - face.box[0]) * (face.box[3] - face.box[1]), face.box))
+        found.sort(key=lambda face: (-_area(face.box), face.box))
         return PhotoPlan(photo, options, seed, tuple(self._plan_face(photo, options, seed, i, face) for i, face in enumerate(found)))
 
     def generate(self, inputs: Sequence[dict[str, torch.Tensor]]) -> list[np.ndarray | str]:
@@ -233,8 +242,10 @@ class Anonymizer:
 
     def _as_face(self, photo: np.ndarray, face: Any) -> Face:
         if hasattr(face, "landmarks"):  # not isinstance: code loaded from a Hub folder has a class Face of its own
-            return face
-        box = Face(face, 1.0).box  # validates
+            return Face(face.box, face.score, face.landmarks)  # validates whatever else has these three
+        box = Face(face, 1.0).box  # likewise
+        if max(box) <= 2:
+            raise ValueError(f"boxes are (x_min, y_min, x_max, y_max) in pixels of the upright photo, not shares of it, but got {face!r}.")
         fit = getattr(self.detector, "landmarks", None)
         return Face(box, 1.0, fit(photo, box) if fit is not None else None)
 
@@ -312,10 +323,17 @@ def _why_not(photo: np.ndarray, face: Face) -> str:
     x_min, y_min, x_max, y_max = box_of_points(face.landmarks[FACE_OVAL])
     if y_max - y_min < MIN_FACE_HEIGHT or x_max - x_min < MIN_FACE_HEIGHT / 2:
         return "the face is too small"
+    mesh = box_of_points(face.landmarks)
+    if box_overlap(mesh, np.array([face.box]))[1][0] < MIN_OVERLAP or _area(mesh) < MIN_AREA * _area(face.box):
+        return "the landmarks lie elsewhere than the face"
     width, height = min(x_max, photo.shape[1]) - max(x_min, 0), min(y_max, photo.shape[0]) - max(y_min, 0)
     if width <= 0 or height <= 0 or width * height < MIN_VISIBLE * (x_max - x_min) * (y_max - y_min):
         return "most of the face is outside the picture"
     return ""
+
+
+def _area(box: Box) -> float:
+    return (box[2] - box[0]) * (box[3] - box[1])
 
 
 def _is_gray(photo: np.ndarray, box: Box) -> bool:
