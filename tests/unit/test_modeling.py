@@ -195,7 +195,7 @@ def opened(mouth: float = 0.0, right: float = 0.0, left: float = 0.0) -> np.ndar
         (opened(right=0.045, left=0.09), (0, 0), {7: 0.5, 8: 1, 9: 0.1, 10: 0}),  # one lid half down
         (opened(right=0.9, left=0.025), (0, 0), {7: 1.5, 8: 0.025 / 0.09, 9: 0, 10: 0.5}),  # a stare, a blink
         (opened(), (15, -30), {11: 0.5, 12: -1, 13: 0.5, 14: 0.25, 15: 1}),  # pose in units of 30 degrees
-        (opened(), (-90, 75), {11: -2, 12: 2, 13: 2, 14: 4, 15: 4}),  # and bounded
+        (opened(), (-90, 75), {11: -1.4, 12: 1.4, 13: 1.4, 14: 1.96, 15: 1.96}),  # beyond 42 degrees there were few to learn from
     ],
 )
 def test_shape_features(shape: np.ndarray, angles: tuple[float, float], columns: dict[int, float]) -> None:
@@ -209,7 +209,7 @@ def test_shape_features_components_and_products() -> None:
     shape = MEAN_SHAPE.copy()
     shape[0] += [0.5, -0.25, 1.0]
     values = features(shape)
-    assert values[1:4] == pytest.approx([0.5, -0.5, 4.0], abs=1e-5)  # the last one is bounded at four standard deviations
+    assert values[1:4] == pytest.approx([0.5, -0.5, 3.0], abs=1e-5)  # the last one is bounded at three standard deviations
     assert values[16:] == pytest.approx([0.25, -0.25, 0.25], abs=1e-5)  # first squared, first times second, second squared
 
 
