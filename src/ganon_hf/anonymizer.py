@@ -20,7 +20,7 @@ from PIL import Image
 from transformers import AutoConfig, AutoImageProcessor, AutoModel
 
 from .alignment import align_face
-from .compositing import composite_face, cover_face, face_matte
+from .compositing import composite_face, cover_face, face_matte, feature_mask
 from .detection import FaceDetector, default_detector
 from .faces import AnonymizationResult, AnonymizeOptions, Box, Crop, Face, FaceReport, NoFaceError, box_of_points, box_overlap
 from .geometry import Identity, ShapeModel, draw_identity, normalize_pose
@@ -42,6 +42,8 @@ MIN_VISIBLE = 0.3
 # Below, the synthetic face would leave the detected one standing.
 MIN_OVERLAP = 0.6
 MIN_AREA = 0.25
+# Share of the original's eyes, brows, nose and mouth that may lie where the synthetic face does not hide nearly all.
+MAX_SHOWING = 0.05
 # Mean absolute change inside the matte, in levels, below which a face counts as not replaced.
 MIN_CHANGE = 0.5
 
@@ -55,6 +57,7 @@ class FacePlan:
         identity: the synthetic person.
         crop: the aligned square, None where the face will be covered.
         points: (478, 3) crop pixels that the generator draws, None likewise.
+        features: (S, S) bool, where the original's eyes, brows, nose and mouth lie in the crop; None likewise.
         inputs: the model's inputs for this face, each with a leading dimension of 1; None likewise.
         grayscale: the photo has no colour there, and the synthetic face gets none.
         reason: why the face will be covered; empty where it will be replaced.
@@ -64,6 +67,7 @@ class FacePlan:
     identity: Identity
     crop: Crop | None = None
     points: np.ndarray | None = None
+    features: np.ndarray | None = None
     inputs: dict[str, torch.Tensor] | None = None
     grayscale: bool = False
     reason: str = ""
@@ -258,9 +262,12 @@ class Anonymizer:
         points = np.asarray(face.landmarks, dtype=np.float64)
         try:
             crop = align_face(points, config.image_size, tight=config.conditioning == "landmarks")
+            features = feature_mask(crop.to_crop(points), config.image_size)
             if options.geometry == "anonymous":
                 points = self.shape_model.anonymize(points, identity, keep_outline=options.output == "photo")
             points = crop.to_crop(points)
+            if options.output == "photo" and not _hides(points, features):
+                return FacePlan(face, identity, reason="the synthetic face would not hide all of it")
             inputs = dict(self.image_processor.preprocess(points))
         except ValueError as error:
             return FacePlan(face, identity, reason=f"the landmarks are implausible: {error}")
@@ -268,7 +275,7 @@ class Anonymizer:
         if config.conditioning == "mesh":
             inputs["appearance"] = torch.from_numpy(identity.appearance)[None]
             inputs["grayscale"] = torch.tensor([[float(gray)]])
-        return FacePlan(face, identity, crop, points, inputs, gray)
+        return FacePlan(face, identity, crop, points, features, inputs, gray)
 
     def _toned(self, image: np.ndarray, plan: FacePlan, options: AnonymizeOptions) -> np.ndarray:
         """The synthetic face in the identity's own skin tone where the photo's is not wanted."""
@@ -294,6 +301,7 @@ class Anonymizer:
                 match_tone=plan.options.skin_tone == "match",
                 grayscale=face.grayscale,
                 generator=generator,
+                features=face.features,
             )
             if change >= MIN_CHANGE:
                 return ""
@@ -330,6 +338,12 @@ def _why_not(photo: np.ndarray, face: Face) -> str:
     if width <= 0 or height <= 0 or width * height < MIN_VISIBLE * (x_max - x_min) * (y_max - y_min):
         return "most of the face is outside the picture"
     return ""
+
+
+def _hides(points: np.ndarray, features: np.ndarray) -> bool:
+    """Whether a synthetic face at these crop points lies over the original's features."""
+    matte = face_matte(triangle_map(points, features.shape[0]) >= 0, features)
+    return bool(features.any()) and float((matte[features] < 0.9).mean()) <= MAX_SHOWING
 
 
 def _area(box: Box) -> float:

@@ -15,7 +15,7 @@ import numpy as np
 from .alignment import crop_image, warp_to_photo
 from .faces import Box, Crop, box_of_points, clip_box, scale_box
 from .landmarks import require_opencv, triangle_map
-from .topology import FACE_OVAL, MOUTH_START
+from .topology import MOUTH_START
 
 try:
     import cv2
@@ -31,19 +31,51 @@ MAX_SHARPENING = 1.6
 MAX_GRAIN = 4.0
 # From an even field to one that may bend: a quadratic that is free at once bends into a hand or a fringe and then takes it for light.
 _STIFFNESS = (300.0, 30.0, 10.0, 3.0, 1.0, 1.0)
+# What one knows a face by, as points of the mesh: right and left eye with brow, nose, mouth. Their hulls are hidden altogether.
+_FEATURES = (
+    (46, 70, 63, 105, 66, 107, 55, 33, 130, 110, 144, 145, 153, 133),
+    (276, 300, 293, 334, 296, 336, 285, 263, 359, 339, 373, 374, 380, 362),
+    (168, 1, 2, 4, 5, 19, 98, 327, 48, 64, 278, 294, 94),
+    (61, 91, 84, 17, 314, 321, 291, 185, 39, 37, 0, 267, 269, 409),
+)
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 # JFIF (ITU-T T.871), chroma about 0
 _RGB_TO_YCC = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]], np.float32)
 _YCC_TO_RGB = np.array([[1, 0, 1.402], [1, -0.344136, -0.714136], [1, 1.772, 0]], np.float32)
 
 
-def face_matte(mask: np.ndarray) -> np.ndarray:
-    """(S, S) bool mesh mask -> float32 matte: 0 on and outside the outline, 1 from a feather's width inwards."""
+def face_matte(mask: np.ndarray, features: np.ndarray | None = None) -> np.ndarray:
+    """(S, S) bool mesh mask -> float32 matte: 0 on and outside the outline, 1 from a feather's width inwards.
+
+    Args:
+        mask: where the synthetic face is.
+        features: (S, S) bool, what of the original must not shine through: the feather gives way to it, on a turned head up to the outline.
+    """
     require_opencv()
     padded = cv2.copyMakeBorder(mask.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
     distance = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1]
-    ramp = np.clip((distance - 1) / (FEATHER * mask.shape[0]), 0, 1)
+    width: float | np.ndarray = FEATHER * mask.shape[0]
+    if features is not None:
+        width = np.clip(cv2.distanceTransform((~features).astype(np.uint8), cv2.DIST_L2, 5), 1, width)
+    ramp = np.clip((distance - 1) / width, 0, 1)
     return (ramp * ramp * (3 - 2 * ramp)).astype(np.float32)
+
+
+def feature_mask(points: np.ndarray, size: int) -> np.ndarray:
+    """Eyes with brows, nose and mouth of a face: (478, 3) crop pixels -> (S, S) bool, inside its mesh.
+
+    Raises:
+        ValueError: some of them lie outside the square, so that no synthetic face could hide them.
+    """
+    require_opencv()
+    known = points[[index for group in _FEATURES for index in group], :2]
+    if known.min() < -1 or known.max() > size + 1:
+        raise ValueError("eyes, nose or mouth lie outside the crop.")
+    mask = np.zeros((size, size), np.uint8)
+    for group in _FEATURES:
+        hull = cv2.convexHull(np.floor(points[list(group), :2]).astype(np.int32))
+        cv2.fillConvexPoly(mask, hull, 1)
+    return (mask > 0) & (triangle_map(points, size) >= 0)
 
 
 @lru_cache(maxsize=4)
@@ -172,6 +204,7 @@ def composite_face(
     match_tone: bool,
     grayscale: bool,
     generator: np.random.Generator,
+    features: np.ndarray | None = None,
 ) -> float:
     """Put one face into ``canvas`` (in place).
 
@@ -184,14 +217,15 @@ def composite_face(
         match_tone: take light and skin tone from the photo; else the light alone.
         grayscale: the photo has no colour here, and the face gets none.
         generator: source of the grain.
+        features: (S, S) bool, see :func:`face_matte`.
 
     Returns:
         mean absolute change of the photo where the matte is at least half, in levels; 0 where nothing of the face lies inside it.
     """
     index = triangle_map(points, crop.size)
     mask = index >= 0
-    matte = face_matte(mask)
-    region = clip_box(scale_box(box_of_points(crop.to_photo(points[FACE_OVAL])), 1.1), height=photo.shape[0], width=photo.shape[1])
+    matte = face_matte(mask, features)
+    region = clip_box(scale_box(box_of_points(crop.to_photo(points)), 1.1), height=photo.shape[0], width=photo.shape[1])
     if region is None:
         return 0.0
     original = crop_image(photo, crop).astype(np.float32)
@@ -202,7 +236,11 @@ def composite_face(
     x_min, y_min, x_max, y_max = region
     alpha = np.clip(warp_to_photo(matte, crop, region), 0, 1)
     # premultiplied, so that nothing from outside the mesh leaks in while resampling
-    face = warp_to_photo(synthetic * matte[..., None], crop, region) / np.maximum(alpha, 1e-3)[..., None]
+    weighted = warp_to_photo(synthetic * matte[..., None], crop, region)
+    face = weighted / np.maximum(alpha, 1e-3)[..., None]
+    # beyond a hard outline the face goes on smoothly; black there would be sharpened to a white line along it
+    beyond = cv2.GaussianBlur(weighted, (0, 0), 3) / np.maximum(cv2.GaussianBlur(alpha, (0, 0), 3), 1e-3)[..., None]
+    face = np.where(alpha[..., None] > 0.3, face, np.clip(beyond, 0, 255))
     inside_here = (alpha > 0.95) & (warp_to_photo(inside_photo.astype(np.float32), crop, region) > 0.95)
     face = match_sharpness(face, photo[y_min:y_max, x_min:x_max].astype(np.float32), inside_here, generator)
     below = canvas[y_min:y_max, x_min:x_max].astype(np.float32)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from ganon_hf.alignment import align_face
 from ganon_hf.anonymizer import Anonymizer
-from ganon_hf.faces import AnonymizationResult, AnonymizeOptions, Box, Face, clip_box
-from tiny import face_at, noise_photo, tiny_engine, tiny_model, tiny_processor
+from ganon_hf.compositing import composite_face, face_matte, feature_mask
+from ganon_hf.faces import AnonymizationResult, AnonymizeOptions, Box, Face, box_of_points, clip_box
+from ganon_hf.landmarks import triangle_map
+from tiny import KnownFaces, face_at, noise_photo, tiny_engine, tiny_model, tiny_processor
 
 
 def run(faces: object, engine: Anonymizer | None = None) -> tuple[np.ndarray, AnonymizationResult]:
@@ -101,3 +104,62 @@ def test_a_replaced_face_does_not_uncover_another(covered: int) -> None:
     after, result = run(pair)
     assert [report.status for report in result.faces] == (["covered", "replaced"] if covered == 0 else ["replaced", "covered"])
     assert survivors(after, pair[covered].box) < 0.01
+
+
+# -- turned heads: eyes, nose and mouth reach the outline, where the original used to shine through the feather
+
+
+@pytest.fixture(scope="module")
+def large() -> Anonymizer:
+    return Anonymizer(tiny_model(image_size=256), tiny_processor(image_size=256), KnownFaces({}))
+
+
+@pytest.mark.parametrize("geometry", ["anonymous", "original"])
+@pytest.mark.parametrize("yaw", [0, 30, -45, 52, -58, 64])
+def test_nothing_of_eyes_nose_and_mouth_shines_through(large: Anonymizer, yaw: float, geometry: str) -> None:
+    face, before = face_at(200, 200, 260, yaw=yaw), noise_photo(400, 400)
+    assert face.landmarks is not None
+    result = large(before, AnonymizeOptions(seed=7, geometry=geometry), faces=[face])
+    assert result.num_replaced == 1
+    first, second = before.astype(float), np.asarray(result.image).astype(float)
+    for group in ([1, 2, 4, 5, 19, 94], [33, 133, 145, 159], [263, 362, 374, 386], [0, 17, 61, 291]):
+        x_min, y_min, x_max, y_max = box_of_points(face.landmarks[group])
+        here = np.zeros((400, 400), bool)
+        here[int(y_min) : int(y_max) + 1, int(x_min) : int(x_max) + 1] = True
+        here &= triangle_map(face.landmarks, 400) >= 0  # beside the nose of a turned head lies the background
+        correlation = np.corrcoef(first[here].ravel(), second[here].ravel())[0, 1]
+        assert abs(correlation) < 0.25, f"points {group}"
+
+
+def test_the_matte_is_full_over_the_features_and_soft_elsewhere() -> None:
+    face = face_at(200, 200, 260, yaw=50)
+    assert face.landmarks is not None
+    points = align_face(face.landmarks.astype(float), 256).to_crop(face.landmarks)
+    mask, features = triangle_map(points, 256) >= 0, feature_mask(points, 256)
+    assert (face_matte(mask)[features] > 0.98).mean() < 0.8, "the feather alone is no protection"
+    assert (face_matte(mask, features)[features] > 0.98).mean() > 0.97
+    nothing = np.zeros_like(features)
+    assert np.allclose(face_matte(mask, nothing), face_matte(mask)) and (face_matte(mask, features) >= face_matte(mask)).all()
+    assert not face_matte(mask, features)[~mask].any()
+
+
+def test_a_synthetic_face_beside_the_original_covers_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The exchange of identity must not move the new face off the old one's features."""
+    engine = tiny_engine()
+    monkeypatch.setattr(type(engine.shape_model), "anonymize", lambda model, points, identity, keep_outline: points + [12.0, 0.0, 0.0])
+    _, result = run([face_at(60, 60)], engine)
+    assert result.faces[0].status == "covered" and "would not hide" in result.faces[0].reason
+
+
+def test_a_hard_outline_is_not_sharpened_to_a_line() -> None:
+    face = face_at(80, 60, 90)
+    assert face.landmarks is not None
+    crop = align_face(face.landmarks.astype(float), 256)
+    points = crop.to_crop(face.landmarks)
+    photo = np.clip(np.random.default_rng(0).normal(120, 12, (120, 160, 3)), 0, 255).astype(np.uint8)
+    canvas = photo.copy()
+    flat = np.full((256, 256, 3), 120, np.float32)
+    everything = triangle_map(points, 256) >= 0
+    generator = np.random.default_rng(0)
+    composite_face(photo, canvas, flat, crop, points, match_tone=True, grayscale=False, generator=generator, features=everything)
+    assert canvas.max() <= photo.max() + 12
