@@ -114,9 +114,10 @@ class _TiledDetector:
         # 1. every view with its detectors -> candidates
         height, width = photo.shape[:2]
         jobs = [
-            (view, name)
+            (view, name, turned)
             for view in plan_views(height=height, width=width, min_face_size=min_face_size, tile_per_face=self.tile_per_face)
             for name in (self.detectors if view.whole else list(self.detectors)[:1])
+            for turned in ((False, True) if view.whole else (False,))  # the detectors see next to nothing upside down
         ]
         found = [c for part in self._graphs.map(lambda job: self._look(photo, *job), jobs) for c in part]
         # 2. one candidate per face
@@ -150,13 +151,14 @@ class _TiledDetector:
         photo, box = without_noise(_check_photo(image)), Face(box, 1.0).box
         return self._graphs.map(lambda _: self._fit_mesh(photo, box, roll), [None])[0]
 
-    def _look(self, photo: np.ndarray, view: View, name: str) -> list[Candidate]:
+    def _look(self, photo: np.ndarray, view: View, name: str, turned: bool = False) -> list[Candidate]:
         if not has_content(photo, view):
             return []
         pixels = brighten(cut_out(photo, view, longest=self.detectors[name]))
+        pixels = np.ascontiguousarray(pixels[::-1, ::-1]) if turned else pixels
         candidates = []
         for points, score in self._read_detections(self._graphs.run(name, pixels), pixels):
-            points = points * [view.width, view.height] + view.box[:2]
+            points = (1 - points if turned else points) * [view.width, view.height] + view.box[:2]
             low, high = points[:2].min(axis=0), points[:2].max(axis=0)
             if score < self.CANDIDATE_SCORE or not np.isfinite(points).all() or np.any(high - low < 2):
                 continue

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from ganon_hf.alignment import align_face
 from ganon_hf.anonymizer import Anonymizer
 from ganon_hf.compositing import composite_face, face_matte, feature_mask
+from ganon_hf.detection import default_detector
 from ganon_hf.faces import AnonymizationResult, AnonymizeOptions, Box, Face, box_of_points, clip_box
 from ganon_hf.landmarks import triangle_map
 from tiny import KnownFaces, face_at, noise_photo, tiny_engine, tiny_model, tiny_processor
@@ -163,3 +165,19 @@ def test_a_hard_outline_is_not_sharpened_to_a_line() -> None:
     generator = np.random.default_rng(0)
     composite_face(photo, canvas, flat, crop, points, match_tone=True, grayscale=False, generator=generator, features=everything)
     assert canvas.max() <= photo.max() + 12
+
+
+# -- photos that lie on their side or their head
+
+
+@pytest.mark.mediapipe
+@pytest.mark.parametrize("angle", [90, 135, 180, 225, 270])
+def test_faces_are_found_however_the_photo_is_turned(astronaut: Image.Image, angle: int) -> None:
+    """Upside down, four of five portraits went through as photos without a face."""
+    turned = np.asarray(astronaut.rotate(angle, expand=True, fillcolor=(128, 128, 128)))
+    detector = default_detector()
+    try:
+        (face,) = detector(turned)
+    finally:
+        detector.close()  # type: ignore[attr-defined]
+    assert face.landmarks is not None
