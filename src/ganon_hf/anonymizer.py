@@ -293,7 +293,7 @@ class Anonymizer:
         if synthetic is not None and face.crop is not None and face.points is not None:
             generator = np.random.default_rng([face.identity.grain_seed, number])
             change = composite_face(
-                plan.photo,
+                canvas,  # not the photo: nothing of a face behind, covered or replaced by now, may come back with tone and rim
                 canvas,
                 synthetic,
                 face.crop,

@@ -209,7 +209,7 @@ def composite_face(
     """Put one face into ``canvas`` (in place).
 
     Args:
-        photo: the untouched photo, (h, w, 3) uint8; tone and grain are read from it.
+        photo: (h, w, 3) uint8, from which tone and grain are read: the untouched photo, or the canvas itself.
         canvas: the picture being built, same size.
         synthetic: (S, S, 3) float32 0..255 from the generator.
         crop: the face's square.
