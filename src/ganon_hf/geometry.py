@@ -147,9 +147,9 @@ def _distance_to_oval() -> np.ndarray:
     return np.linalg.norm(LAYOUT[:, None] - (start + t[..., None] * along), axis=-1).min(axis=1)
 
 
-# How far a point may leave its place in the photo: not at all on the outline, freely from 0.13 layout units inwards. The head's
+# How far a point may leave its place in the photo: not at all on the outline, freely from 0.06 layout units inwards. The head's
 # silhouette, its hair and ears stay the photo's, and a face that did not meet them would show a seam or a remnant of the original.
-OUTLINE_FREEDOM = np.concatenate([_smoothstep(_distance_to_oval() / 0.13), np.ones(10)])
+OUTLINE_FREEDOM = np.concatenate([_smoothstep(_distance_to_oval() / 0.06), np.ones(10)])
 
 # Lids and lips come as pairs (upper, lower); their openings are carried over exactly because blinks and closed lips must stay closed.
 _MOUTH_PAIRS = (np.array(MOUTH_UPPER), np.array(MOUTH_LOWER))
