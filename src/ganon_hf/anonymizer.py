@@ -20,7 +20,7 @@ from PIL import Image
 from transformers import AutoConfig, AutoImageProcessor, AutoModel
 
 from .alignment import align_face
-from .compositing import composite_face, cover_face, face_matte, feature_mask
+from .compositing import COMPOSITE_ERRORS, composite_face, cover_face, face_matte, feature_mask
 from .detection import FaceDetector, default_detector
 from .faces import AnonymizationResult, AnonymizeOptions, Box, Crop, Face, FaceReport, NoFaceError, box_of_points, box_overlap
 from .geometry import Identity, ShapeModel, draw_identity, normalize_pose
@@ -292,20 +292,25 @@ class Anonymizer:
         face = plan.faces[number]
         if synthetic is not None and face.crop is not None and face.points is not None:
             generator = np.random.default_rng([face.identity.grain_seed, number])
-            change = composite_face(
-                canvas,  # not the photo: nothing of a face behind, covered or replaced by now, may come back with tone and rim
-                canvas,
-                synthetic,
-                face.crop,
-                face.points,
-                match_tone=plan.options.skin_tone == "match",
-                grayscale=face.grayscale,
-                generator=generator,
-                features=face.features,
-            )
+            try:
+                change = composite_face(
+                    canvas,  # not the photo: nothing of a face behind, covered or replaced by now, may come back with tone and rim
+                    canvas,
+                    synthetic,
+                    face.crop,
+                    face.points,
+                    match_tone=plan.options.skin_tone == "match",
+                    grayscale=face.grayscale,
+                    generator=generator,
+                    features=face.features,
+                )
+            except COMPOSITE_ERRORS as error:  # the canvas is written last: it still shows the original, which the cover hides
+                logger.error("A face could not be put back and is covered: %s", error)
+                change, reason = 0.0, f"the face could not be put back: {error}"
+            else:
+                reason = "the synthetic face did not change the picture"
             if change >= MIN_CHANGE:
                 return ""
-            reason = "the synthetic face did not change the picture"
         cover_face(canvas, face.face.box, face.face.landmarks)
         return reason
 

@@ -38,6 +38,10 @@ _FEATURES = (
     (168, 1, 2, 4, 5, 19, 98, 327, 48, 64, 278, 294, 94),
     (61, 91, 84, 17, 314, 321, 291, 185, 39, 37, 0, 267, 269, 409),
 )
+# What a face that cannot be composited raises: arrays of the wrong shape, singular fits, OpenCV's own complaints.
+COMPOSITE_ERRORS: tuple[type[Exception], ...] = (ArithmeticError, IndexError, RuntimeError, ValueError)
+if cv2 is not None:
+    COMPOSITE_ERRORS += (cv2.error,)
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 # JFIF (ITU-T T.871), chroma about 0
 _RGB_TO_YCC = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]], np.float32)

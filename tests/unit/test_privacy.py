@@ -192,3 +192,11 @@ def test_faces_are_found_however_the_photo_is_turned(astronaut: Image.Image, ang
     finally:
         detector.close()  # type: ignore[attr-defined]
     assert face.landmarks is not None
+
+
+def test_a_face_that_cannot_be_put_back_is_covered() -> None:
+    engine, face = tiny_engine(), face_at(80, 60)
+    plan = engine.plan(noise_photo(), AnonymizeOptions(seed=7), faces=[face])
+    result = engine.compose(plan, [np.zeros((10, 12, 3), np.float32)])  # not the size of the crop
+    assert result.faces[0].status == "covered" and "put back" in result.faces[0].reason
+    assert survivors(np.asarray(result.image), face.box) < 0.01
