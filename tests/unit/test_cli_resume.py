@@ -115,7 +115,14 @@ def test_interrupted_run_leaves_no_partial_file_and_can_go_on(how: signal.Signal
         save(tmp_path / "in" / name)
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
     command = [sys.executable, "-c", SLOW_WRITER, str(tmp_path / "in"), "-o", str(tmp_path / "out")]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it, and their children too
+    )
     assert process.stdout is not None and process.stdout.readline() == "now\n"
     process.send_signal(how)
     _, errors = process.communicate(timeout=20)
