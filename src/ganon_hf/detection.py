@@ -119,16 +119,16 @@ class _TiledDetector:
             for name in (self.detectors if view.whole else list(self.detectors)[:1])
             for turned in ((False, True) if view.whole else (False,))  # the detectors see next to nothing upside down
         ]
-        found = [c for part in self._graphs.map(lambda job: self._look(photo, *job), jobs) for c in part]
-        # 2. one candidate per face
-        if not found:
-            return []
-        kept = merge(np.array([c.box for c in found]), np.array([c.score for c in found]), np.array([c.truncated for c in found]))
+        found = self._graphs.map(lambda job: self._look(photo, *job), jobs)
+        # 2. one candidate per face and way up: which way is right only the second look can tell
+        candidates: list[Candidate] = []
+        for way in (False, True):
+            some = [c for (_, _, turned), part in zip(jobs, found, strict=True) if turned == way for c in part]
+            kept = merge(np.array([c.box for c in some]), np.array([c.score for c in some]), np.array([c.truncated for c in some]))
+            candidates += [some[index] for index in kept]
         # 3. a second look at each, and a mesh for those that stand it
-        looked = self._graphs.map(lambda index: self._finish(photo, found[index], min_score), kept)
+        looked = self._graphs.map(lambda candidate: self._finish(photo, candidate, min_score), candidates)
         faces = [face for face in looked if face is not None]
-        if not faces:
-            return []
         # 4. two looks may have ended in one face: the one with a mesh stays
         bare = np.array([face.landmarks is None for face in faces])
         faces = [faces[i] for i in merge(np.array([face.box for face in faces]), np.array([face.score for face in faces]), bare)]

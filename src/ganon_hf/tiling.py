@@ -198,6 +198,7 @@ def merge(boxes: np.ndarray, scores: np.ndarray, truncated: np.ndarray) -> list[
     A box that touches a tile's border where the photo goes on (``truncated``) may show half a face: it loses to every whole box.
     A box well inside a much larger one stays: a small face before a large one is a face.
     """
+    boxes = boxes.reshape(-1, 4)
     order = np.lexsort((boxes[:, 1], boxes[:, 0], -scores, truncated))
     kept: list[int] = []
     for index in order:
