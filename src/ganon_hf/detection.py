@@ -117,7 +117,7 @@ class _TiledDetector:
             (view, name, turned)
             for view in plan_views(height=height, width=width, min_face_size=min_face_size, tile_per_face=self.tile_per_face)
             for name in (self.detectors if view.whole else list(self.detectors)[:1])
-            for turned in ((False, True) if view.whole else (False,))  # the detectors see next to nothing upside down
+            for turned in ((False, True) if view.whole else (False,))
         ]
         found = self._graphs.map(lambda job: self._look(photo, *job), jobs)
         # 2. one candidate per face and way up: which way is right only the second look can tell
@@ -160,7 +160,8 @@ class _TiledDetector:
         for points, score in self._read_detections(self._graphs.run(name, pixels), pixels):
             points = (1 - points if turned else points) * [view.width, view.height] + view.box[:2]
             low, high = points[:2].min(axis=0), points[:2].max(axis=0)
-            if score < self.CANDIDATE_SCORE or not np.isfinite(points).all() or np.any(high - low < 2):
+            # upside down a detector proposes much that is nothing: only what it is surer of is worth a second look
+            if score < self.CANDIDATE_SCORE * (2 if turned else 1) or not np.isfinite(points).all() or np.any(high - low < 2):
                 continue
             outside = np.maximum(-(low + high) / 2, (low + high) / 2 - photo.shape[1::-1]).max()
             if outside > 0.1 * (high - low).max():  # a mirror image beyond the frame
