@@ -60,7 +60,7 @@ def crop_image(image: np.ndarray, crop: Crop) -> np.ndarray:
     """Resample (h, w[, c]) into the crop's square; the border is repeated. Shrinking averages instead of skipping pixels."""
     require_opencv()
     matrix = crop.matrix
-    while crop.scale < 0.6 and min(image.shape[:2]) >= 2 and np.sqrt(abs(np.linalg.det(matrix[:, :2]))) < 0.6:
+    while min(image.shape[:2]) >= 2 and np.sqrt(abs(np.linalg.det(matrix[:, :2]))) < 0.6:
         # halve by area first: warpAffine alone looks at four pixels however many it should average
         height, width = image.shape[:2]
         image = cv2.resize(image, (max(1, width // 2), max(1, height // 2)), interpolation=cv2.INTER_AREA)

@@ -284,7 +284,6 @@ def cover_face(canvas: np.ndarray, box: Box, landmarks: np.ndarray | None = None
     if region is None:
         return
     x_min, y_min, x_max, y_max = region
-    rim = np.concatenate(
-        [canvas[y_min, x_min:x_max], canvas[y_max - 1, x_min:x_max], canvas[y_min:y_max, x_min], canvas[y_min:y_max, x_max - 1]]
-    )
-    canvas[y_min:y_max, x_min:x_max] = np.round(rim.mean(axis=0)).astype(np.uint8)
+    patch = canvas[y_min:y_max, x_min:x_max]
+    rim = np.concatenate([patch[0], patch[-1], patch[:, 0], patch[:, -1]])
+    patch[:] = np.round(rim.mean(axis=0)).astype(np.uint8)

@@ -23,6 +23,7 @@ OUTPUTS = ("photo", "crop")
 ON_NO_FACE = ("keep", "raise")
 STATUSES = ("replaced", "covered")
 NUM_LANDMARKS = 478
+MAX_PIXELS = 200_000_000  # of a photo, from a file or in memory
 
 
 class NoFaceError(ValueError):

@@ -20,9 +20,8 @@ from typing import IO, Any
 
 from PIL import BmpImagePlugin, ExifTags, GifImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 
-from .faces import UnusableImageError
+from .faces import MAX_PIXELS, UnusableImageError
 
-MAX_PIXELS = 200_000_000
 MAX_FILE_BYTES = 1 << 30  # some decoders read the whole file into memory
 MAX_ICC_BYTES = 4 << 20  # real profiles are below 2 MB
 FORMATS = {

@@ -11,9 +11,8 @@ import numpy as np
 from PIL import Image, ImageOps
 from transformers.image_utils import load_image
 
-from .faces import UnusableImageError
+from .faces import MAX_PIXELS, UnusableImageError
 
-MAX_PIXELS = 200_000_000
 # What an unusable item of a list or stream raises; the others go on.
 ITEM_ERRORS = (OSError, ValueError, TypeError)
 

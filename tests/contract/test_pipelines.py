@@ -16,7 +16,6 @@ from transformers import pipeline
 from transformers.pipelines.pt_utils import KeyDataset
 
 import ganon_hf
-from ganon_hf.anonymizer import CHECKPOINT
 from ganon_hf.faces import AnonymizeOptions, NoFaceError, UnusableImageError
 from ganon_hf.pipeline_ganon import TASK, FaceAnonymizationPipeline
 from tiny import KnownFaces, face_at, noise_photo, same, tiny_engine, tiny_model, tiny_processor
@@ -80,8 +79,6 @@ def test_faces_of_many_photos_share_batches(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_bundled_weights(astronaut: Image.Image) -> None:
-    if not (CHECKPOINT / "model.safetensors").is_file():
-        pytest.skip("no bundled weights yet")
     detector = KnownFaces({(512, 512): [face_at(226, 124, 107)]})
     result = pipeline(TASK, detector=detector, device="cpu")(astronaut, seed=7)
     assert [face["status"] for face in result["faces"]] == ["replaced"]
