@@ -226,48 +226,73 @@ def sample_texture(luma: torch.Tensor, chroma: torch.Tensor, layout: torch.Tenso
 
 
 class RefinementBlock(nn.Module):
-    """Two 3x3 convolutions with group normalisation and SiLU around a residual connection."""
+    """Two 3x3 convolutions around a residual connection; no normalisation, so that a part of a face gives what the whole face gives."""
 
     def __init__(self, channels: int):
         super().__init__()
-        groups = max(1, channels // 8)
-        self.norm1, self.norm2 = nn.GroupNorm(groups, channels), nn.GroupNorm(groups, channels)
         self.conv1, self.conv2 = nn.Conv2d(channels, channels, 3, padding=1), nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
-        residual = self.conv1(functional.silu(self.norm1(hidden)))
-        return hidden + self.conv2(functional.silu(self.norm2(residual)))
+        residual = self.conv1(functional.leaky_relu(hidden, 0.2))
+        return hidden + self.conv2(functional.leaky_relu(residual, 0.2))
 
 
 class RefinementNetwork(nn.Module):
-    """Compact U-Net (coarse face, canonical coordinates, mesh mask, dots, grayscale flag) -> what to add to the coarse face.
+    """What a linear model of faces lacks: compact U-Net at half the resolution -> what to add to the coarse face.
+
+    It sees the coarse face, the condition (canonical coordinates, mesh mask, dots), the grayscale flag, and two sets of maps that it
+    learns in the canonical layout and sees through the canonical coordinates (Thies et al., Deferred Neural Rendering, 2019): features of
+    each place of a face, and one map per appearance coefficient that starts as white noise, so that a synthetic person has skin of their
+    own that moves with the face.
 
     The last convolution starts at zero: untrained, the network is the identity.
     """
 
-    in_channels = 3 + 2 + 1 + 1 + 1
+    num_canonical = 8
+    # Steps from full resolution to the coarsest level; regions are cut at multiples of it.
+    stride = 8
 
-    def __init__(self, channels: int):
+    def __init__(self, config: GanonConfig):
         super().__init__()
-        widths = [channels, channels * 2, channels * 4]
-        self.stem = nn.Conv2d(self.in_channels, widths[0], 3, padding=1)
-        self.down = nn.ModuleList(nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in zip(widths, widths[1:], strict=False))
-        self.encode = nn.ModuleList(RefinementBlock(width) for width in widths)
-        self.up = nn.ModuleList(nn.Conv2d(b + a, a, 3, padding=1) for a, b in zip(widths, widths[1:], strict=False))
-        self.decode = nn.ModuleList(RefinementBlock(width) for width in widths[:-1])
-        self.out = nn.Conv2d(widths[0], 3, 3, padding=1)
+        width, size = config.refinement_channels, config.texture_size
+        self.canonical = nn.Parameter(torch.zeros(self.num_canonical, size // 2, size // 2))
+        self.person = nn.Parameter(torch.zeros(config.num_appearance, size, size))
+        # coarse face, u and v, mask, dots, flag and the person's map, all folded to half the resolution
+        self.stem = nn.Conv2d(4 * (3 + 2 + 1 + 1 + 1 + 1) + self.num_canonical, width, 3, padding=1)
+        self.down1 = nn.Conv2d(width, width * 2, 3, stride=2, padding=1)
+        self.encode1 = RefinementBlock(width * 2)
+        self.down2 = nn.Conv2d(width * 2, width * 4, 3, stride=2, padding=1)
+        self.middle = RefinementBlock(width * 4)
+        self.up2 = nn.Conv2d(width * 4, width * 2, 1)
+        self.decode1 = RefinementBlock(width * 2)
+        self.up1 = nn.Conv2d(width * 2, width, 1)
+        self.decode0 = RefinementBlock(width)
+        self.unfold = nn.Conv2d(width, 4 * 8, 3, padding=1)
+        self.out = nn.Conv2d(8 + 3 + 1, 3, 3, padding=1)
 
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        hidden = self.encode[0](self.stem(inputs))  # (B, w, S, S)
-        skips = [hidden]
-        for down, encode in zip(self.down, self.encode[1:], strict=False):
-            hidden = encode(down(hidden))  # (B, 2w, S/2, S/2), (B, 4w, S/4, S/4)
-            skips.append(hidden)
-        skips.pop()
-        for up, decode in zip(reversed(self.up), reversed(self.decode), strict=True):
-            hidden = functional.interpolate(hidden, scale_factor=2.0, mode="nearest")
-            hidden = decode(up(torch.cat([hidden, skips.pop()], dim=1)))
-        return self.out(functional.silu(hidden))
+    def forward(self, coarse: torch.Tensor, condition: torch.Tensor, appearance: torch.Tensor, grayscale: torch.Tensor) -> torch.Tensor:
+        """(B, 3, S, S) coarse RGB in [-1, 1], (B, 4, S, S) u, v, mask, dots, (B, K), (B, 1) -> (B, 3, S, S) what to add to it.
+
+        Sides must be multiples of ``stride``; outside the mask nothing is added.
+        """
+        mask = condition[:, 2:3]
+        face = coarse * mask
+        grid = (condition[:, :2] * 2 - 1).permute(0, 2, 3, 1)  # (B, S, S, 2)
+        person = torch.einsum("bk,khw->bhw", appearance, self.person)[:, None] / max(1, len(self.person)) ** 0.5
+        person = functional.grid_sample(person, grid, mode="bilinear", padding_mode="border", align_corners=False) * mask
+        canonical = self.canonical.expand(len(coarse), -1, -1, -1)
+        canonical = functional.grid_sample(canonical, grid[:, ::2, ::2], mode="bilinear", padding_mode="border", align_corners=False)
+        flag = grayscale.view(-1, 1, 1, 1).expand_as(mask)
+        fine = torch.cat([face, condition, flag, person], dim=1)  # (B, 9, S, S)
+        level0 = self.stem(torch.cat([functional.pixel_unshuffle(fine, 2), canonical * mask[:, :, ::2, ::2]], dim=1))  # (B, w, S/2, S/2)
+        level1 = self.encode1(self.down1(functional.leaky_relu(level0, 0.2)))  # (B, 2w, S/4, S/4)
+        level2 = self.middle(self.down2(functional.leaky_relu(level1, 0.2)))  # (B, 4w, S/8, S/8)
+        level1 = self.decode1(level1 + functional.interpolate(self.up2(level2), scale_factor=2.0, mode="nearest"))
+        level0 = self.decode0(level0 + functional.interpolate(self.up1(level1), scale_factor=2.0, mode="nearest"))
+        detail = functional.pixel_shuffle(functional.leaky_relu(self.unfold(functional.leaky_relu(level0, 0.2)), 0.2), 2)  # (B, 8, S, S)
+        luma, chroma = self.out(torch.cat([detail, face, person], dim=1)).split([1, 2], dim=1)
+        change = ycbcr_to_rgb(luma * 127.5, chroma * (127.5 * (1 - grayscale.view(-1, 1, 1, 1)))) + 1
+        return change * mask
 
 
 class UNetDown(nn.Module):
@@ -367,21 +392,28 @@ class GanonModel(PreTrainedModel):
         else:
             self.prior = AppearancePrior(config)
             if config.refinement_channels:
-                self.refinement = RefinementNetwork(config.refinement_channels)
+                self.refinement = RefinementNetwork(config)
         self.post_init()
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-            init.normal_(module.weight, mean=0.0, std=0.0 if module is getattr(self.refinement, "out", None) else 0.02)
+            if self.refinement is None:
+                init.normal_(module.weight, mean=0.0, std=0.02)  # as published
+            elif module is self.refinement.out:
+                init.zeros_(module.weight)
+            else:
+                init.kaiming_normal_(module.weight, a=0.2, nonlinearity="leaky_relu")
             if module.bias is not None:
                 init.zeros_(module.bias)
+        elif isinstance(module, RefinementBlock):
+            init.normal_(module.conv2.weight, mean=0.0, std=0.01)  # close to the identity
+        elif isinstance(module, RefinementNetwork):
+            init.normal_(module.canonical, mean=0.0, std=0.1)
+            init.normal_(module.person, mean=0.0, std=1.0)
         elif isinstance(module, AppearancePrior):
             for parameter in module.parameters(recurse=False):
                 init.zeros_(parameter)
-        elif isinstance(module, nn.GroupNorm):
-            init.ones_(module.weight)
-            init.zeros_(module.bias)
 
     def forward(
         self,
@@ -427,9 +459,27 @@ class GanonModel(PreTrainedModel):
             coarse = sample_texture(luma, chroma, pixel_values[:, :2].to(precision)).clamp(-1, 1)
             images = coarse
             if self.refinement is not None:
-                flag = grayscale.to(precision).view(-1, 1, 1, 1).expand(-1, 1, *pixel_values.shape[2:])
-                known = torch.cat([coarse, pixel_values.to(precision), flag], dim=1)
-                images = (coarse + self.refinement(known.to(self.refinement.out.weight.dtype))).clamp(-1, 1)
+                images = self._refine(coarse, pixel_values.to(precision), appearance.to(precision), grayscale.to(precision)).clamp(-1, 1)
         if return_dict is False:
             return (images,) if coarse is None else (images, coarse)
         return GanonOutput(images=images, coarse=coarse)
+
+    def _refine(self, coarse: torch.Tensor, condition: torch.Tensor, appearance: torch.Tensor, grayscale: torch.Tensor) -> torch.Tensor:
+        """The coarse face and what the refinement network adds; outside training it looks only where the mesh is, half of the square."""
+        network: RefinementNetwork = self.refinement  # type: ignore[assignment]
+        part: tuple[Any, ...] = (...,)
+        if not self.training:
+            part += tuple(_span(condition[:, 2].amax(dim=(0, axis)), network.stride) for axis in (2, 1))
+        inputs = (coarse[part], condition[part], appearance, grayscale)
+        refined = coarse.clone()
+        refined[part] += network(*(value.to(network.out.weight.dtype) for value in inputs)).to(coarse.dtype)
+        return refined
+
+
+def _span(occupied: torch.Tensor, step: int) -> slice:
+    """(S,) values -> the multiples of ``step`` between which all positive ones lie, with one step to spare; all where there is none."""
+    where = occupied.nonzero()
+    if not len(where):
+        return slice(0, len(occupied))
+    first, last = int(where[0]) // step - 1, int(where[-1]) // step + 2
+    return slice(max(0, first) * step, min(last * step, len(occupied)))

@@ -111,8 +111,26 @@ def test_refinement_changes_the_face_once_it_is_trained() -> None:
     torch.nn.init.constant_(model.refinement.out.bias, 0.1)
     with torch.inference_mode():
         output = model(**inputs())
-    inner = (output.coarse > -0.9) & (output.coarse < 0.8)
-    torch.testing.assert_close(output.images[inner], output.coarse[inner] + 0.1)
+        gray = model(**inputs(), grayscale=torch.ones(1, 1))
+    mask = inputs()["pixel_values"][:, 2:3] > 0
+    inner = (mask & (output.coarse > -0.8) & (output.coarse < 0.6)).all(dim=1, keepdim=True).expand_as(output.coarse)
+    added = (output.images - output.coarse)[inner].view(3, -1)  # 0.1 of luma, Cb and Cr each, as RGB by JFIF
+    torch.testing.assert_close(added, torch.tensor([0.2402, -0.0058272, 0.2772])[:, None].expand_as(added), atol=1e-5, rtol=0)
+    assert torch.equal(output.images[~mask.expand_as(output.images)], output.coarse[~mask.expand_as(output.coarse)])
+    assert (gray.images - gray.coarse).std(dim=1).max() < 1e-5, "no colour is added to a gray face"
+
+
+def test_refinement_of_the_mesh_alone_is_that_of_the_square() -> None:
+    model = tiny_model(refinement_channels=8)
+    torch.nn.init.normal_(model.refinement.out.weight, std=0.1, generator=torch.Generator().manual_seed(1))  # type: ignore[union-attr]
+    everything = inputs(2)
+    with torch.inference_mode():
+        fast = model(**everything)
+        model.train()  # in training the whole square is looked at
+        whole = model(**everything)
+    assert (whole.images - whole.coarse).abs().max() > 0.05
+    # what differs is what lies beyond the cut region: zeros or the network's answer to zeros
+    torch.testing.assert_close(fast.images, whole.images, atol=0.02, rtol=0)
 
 
 def test_appearance_makes_the_person_and_gray_has_no_colour() -> None:

@@ -136,7 +136,7 @@ def read_shards(paths: Sequence[str | Path]) -> FaceShards:
         missing = [name for name in SCHEMA.names if name not in names]
         if missing:
             raise ValueError(
-                f"{os.fspath(path)} has no column {', '.join(missing)}: it is no prepared dataset. Make one with scripts/prepare_dataset.py."
+                f"{os.fspath(path)} has no column {', '.join(missing)}: it is no prepared dataset (scripts/prepare_dataset.py makes one)."
             )
         tables.append(pq.read_table(path, columns=SCHEMA.names).cast(SCHEMA))
     table = pa.concat_tables(tables).combine_chunks()
