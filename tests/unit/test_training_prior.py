@@ -16,7 +16,8 @@ from ganon_hf.landmarks import texel_table
 from ganon_hf.modeling_ganon import GanonConfig, GanonModel, shape_features
 from ganon_hf.topology import LAYOUT, MEAN_SHAPE, MIRROR
 from ganon_hf.training.data import Part, read_samples, unwrap_files
-from ganon_hf.training.prior import LightModel, fit_prior, remove_shading
+from ganon_hf.training.light import LightModel
+from ganon_hf.training.prior import fit_prior, remove_shading
 from ganon_hf.training.shape import between_and_within, fit_shape_model
 from ganon_hf.training.textures import FaceSample, TextureSet, mirror_shapes, unwrap_samples
 from tiny import KnownFaces, face_at, noise_photo
@@ -222,7 +223,8 @@ def test_a_beard_is_mostly_not_a_shadow() -> None:
     assert 0.1 < beard.sum() / MESH.sum() < 0.15
     face = np.where(beard, 40, MEAN).astype(np.float32)
     result = LightModel(TEXTURE).remove(face.reshape(1, -1), trust, mean)[0].reshape(TEXTURE, TEXTURE)
-    assert result[beard].mean() < 75 and np.abs(result - MEAN)[MESH & ~beard].mean() < 12
+    assert result[beard].mean() < 55, "the beard is 40"
+    assert np.abs(result - MEAN)[MESH & ~beard].mean() < 5, "and the rest of the face pays nothing for it"
     light = LightModel(TEXTURE)
     design = light.basis[light.skin] * mean[light.skin, None]
     plain = light.basis @ np.linalg.lstsq(design, face.ravel()[light.skin], rcond=None)[0]

@@ -16,7 +16,7 @@ import torch
 
 from ..landmarks import texel_table
 from ..modeling_ganon import AppearancePrior, GanonConfig, shape_features
-from ..topology import IRIS_PATCH_RADIUS, IRIS_PATCHES, IRIS_REACH, LAYOUT, LEFT_EYE_CORNERS, MOUTH_START, RIGHT_EYE_CORNERS
+from .light import LightModel
 from .shape import between_and_within
 from .textures import TextureSet, mirror_shapes
 
@@ -32,41 +32,6 @@ _CHUNK = 500
 # Structure broader than this share of the texture counts as light; so much of it is taken out of the appearance maps.
 _SHADING_SCALE = 0.075
 _SHADING_SHARE = 0.75
-
-
-class LightModel:
-    """Light on a face as a gain that is a quadratic in layout coordinates: six numbers per picture."""
-
-    def __init__(self, size: int):
-        v, u = (np.mgrid[:size, :size] + 0.5) / size
-        for center, corners in zip(IRIS_PATCHES, (RIGHT_EYE_CORNERS, LEFT_EYE_CORNERS), strict=True):
-            # an iris lies in a corner of the texture but is lit where the eye is
-            near = (u - center[0]) ** 2 + (v - center[1]) ** 2 < (IRIS_PATCH_RADIUS * (IRIS_REACH + 0.4)) ** 2
-            u[near], v[near] = LAYOUT[list(corners)].mean(axis=0)
-        u, v = u * 2 - 1, v * 2 - 1
-        self.basis = np.stack([np.ones_like(u), u, v, u * u, u * v, v * v], axis=-1).reshape(-1, 6).astype(np.float32)
-        rows, columns, owner, _ = texel_table(size)
-        skin = np.zeros((size, size), bool)
-        skin[rows, columns] = owner < MOUTH_START
-        self.skin = np.flatnonzero(skin.ravel())[::5]  # a fifth of the texels determines six numbers well enough
-
-    def remove(self, luma: np.ndarray, trust: np.ndarray, mean: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(n, texels) luma and trust 0..1, (texels,) mean -> luma under even light, and the (n, texels) gain."""
-        basis, reference = self.basis[self.skin], mean[self.skin]
-        design = basis * reference[:, None]
-        values, weights = luma[:, self.skin], trust[:, self.skin]
-        products = (design[:, :, None] * design[:, None, :]).reshape(len(design), 36)
-        robust = weights
-        ridge = np.diag([1e-5, 1e-3, 1e-3, 1e-3, 1e-3, 1e-3])
-        for _ in range(2):
-            gram = (robust @ products).reshape(-1, 6, 6).astype(np.float64)
-            gram += ridge * np.maximum(gram[:, :1, :1], 1.0)
-            coefficients = np.linalg.solve(gram, ((robust * values) @ design)[:, :, None].astype(np.float64))[:, :, 0].astype(np.float32)
-            gain = np.clip(coefficients @ basis.T, 0.15, 4)
-            # beards, fringes and shadows are not light: what the mean face cannot explain counts less
-            robust = weights * np.clip(1.5 - np.abs(values / gain - reference) / 40, 0.1, 1)
-        gain = np.clip(coefficients @ self.basis.T, 0.15, 4)
-        return np.clip(luma / gain, 0, 400), gain
 
 
 def _chunks(count: int) -> Iterator[slice]:
@@ -276,6 +241,15 @@ def remove_shading(maps: np.ndarray) -> np.ndarray:
     return maps - _SHADING_SHARE * broad
 
 
+def skin_tone(chroma: np.ndarray, trust: np.ndarray, light: LightModel) -> np.ndarray:
+    """(m, T / 2, T / 2, 2) Cb, Cr about 0 and (m, T / 2, T / 2) trust 0..1 -> (m, 2) mean of the skin, 0 where none was seen."""
+    half = trust.shape[-1]
+    skin = np.zeros(4 * half * half, bool)
+    skin[light.skin] = True
+    on_skin = trust * skin.reshape(half, 2, half, 2).any(axis=(1, 3))
+    return np.einsum("mij,mijc->mc", on_skin, chroma) / np.maximum(on_skin.sum(axis=(1, 2)), 1e-6)[:, None]
+
+
 def _fit_chroma(
     textures: TextureSet, features: np.ndarray, codes: np.ndarray, num_chroma: int, config: GanonConfig, light: LightModel, mean: np.ndarray
 ) -> dict[str, np.ndarray]:
@@ -289,12 +263,9 @@ def _fit_chroma(
     if len(rows) < 50:
         logger.warning("%d colour pictures are too few for a colour model: the prior stays gray.", len(rows))
         return zeros
-    skin = np.zeros(config.texture_size**2, bool)
-    skin[light.skin] = True
     chroma = textures.chroma.astype(np.float32) - 128  # (m, h, h, 2)
     trust = textures.trust[rows][:, ::2, ::2].astype(np.float32)[..., None] / 255
-    on_skin = trust[..., 0] * skin.reshape(config.texture_size, -1).reshape(half, 2, half, 2).any(axis=(1, 3))
-    tone = (chroma * on_skin[..., None]).sum(axis=(1, 2)) / np.maximum(on_skin.sum(axis=(1, 2)), 1e-6)[:, None]
+    tone = skin_tone(chroma, trust[..., 0], light)
     gains = np.empty(len(rows), np.float32)
     for start in range(0, len(rows), _CHUNK):
         part = rows[start : start + _CHUNK]
