@@ -40,12 +40,12 @@ _EYE_CONTOURS = (
     [LEFT_EYE_CORNERS[0], *LEFT_EYE_UPPER, LEFT_EYE_CORNERS[1], *reversed(LEFT_EYE_LOWER)],
 )
 # x, y, level of the pixels of a dot
-_DOT = np.array([(1, 0, 224), (-1, 0, 224), (0, 1, 224), (0, -1, 224), (0, 0, 255)])
+DOT = np.array([(1, 0, 224), (-1, 0, 224), (0, 1, 224), (0, -1, 224), (0, 0, 255)])
 # first corner and the edges to the other two of each triangle in the layout, (n_triangles, 6)
-_LAYOUT_CORNERS = np.concatenate(
+LAYOUT_CORNERS = np.concatenate(
     [LAYOUT[TRIANGLES[:, 0]], LAYOUT[TRIANGLES[:, 1]] - LAYOUT[TRIANGLES[:, 0]], LAYOUT[TRIANGLES[:, 2]] - LAYOUT[TRIANGLES[:, 0]]], axis=1
 ).astype(np.float32)
-_EYE_SPANS = ((RIGHT_EYE_START, LEFT_EYE_START), (LEFT_EYE_START, len(TRIANGLES)))
+EYE_SPANS = ((RIGHT_EYE_START, LEFT_EYE_START), (LEFT_EYE_START, len(TRIANGLES)))
 
 
 def require_opencv() -> None:
@@ -81,7 +81,7 @@ def triangle_map(points: np.ndarray, size: int) -> np.ndarray:
     depth = points[TRIANGLES, 2].mean(axis=1)
     # Lips and lids that fold over themselves must not hide what they frame: it lies at the depth of their nearest point, so that only
     # the nose of a turned head still comes before it.
-    for start, stop in ((MOUTH_START, RIGHT_EYE_START), *_EYE_SPANS):
+    for start, stop in ((MOUTH_START, RIGHT_EYE_START), *EYE_SPANS):
         depth[start:stop] = points[TRIANGLES[start:stop], 2].min() - 1e-3 * size
     corners = np.clip(points[TRIANGLES, :2] - 0.5, -4 * size, 5 * size)
     fixed = np.round(corners * (1 << _SUBPIXEL_BITS)).astype(np.int32)
@@ -109,7 +109,7 @@ def render_layout(points: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray
     rows, columns = np.nonzero(mask)
     owner = index[rows, columns]
     # one gather of all that a pixel needs of its triangle: six numbers to its weights, a corner and two edges of the layout
-    table = np.hstack([_barycentric_maps(points).reshape(-1, 6), _LAYOUT_CORNERS])[owner].T  # (12, n)
+    table = np.hstack([_barycentric_maps(points).reshape(-1, 6), LAYOUT_CORNERS])[owner].T  # (12, n)
     x, y = columns.astype(np.float32) + 0.5, rows.astype(np.float32) + 0.5
     # Pixels on an edge may have their centre outside; in a thin triangle the layout would run away from them.
     second = np.clip(table[0] * x + table[1] * y + table[2], 0.0, 1.0)
@@ -118,7 +118,7 @@ def render_layout(points: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray
     second, third = second / excess, third / excess
     uv = np.stack([table[6 + i] + second * table[8 + i] + third * table[10 + i] for i in range(2)], axis=1)
     for eye, (center, axes) in enumerate(iris_frames(points)):
-        start, stop = _EYE_SPANS[eye]
+        start, stop = EYE_SPANS[eye]
         inside = np.flatnonzero((owner >= start) & (owner < stop))
         if len(inside) and abs(np.linalg.det(axes)) > 1e-6:
             local = np.stack([x[inside] - center[0], y[inside] - center[1]], axis=1) @ np.linalg.inv(axes).T
@@ -188,14 +188,14 @@ def unwrap(image: np.ndarray, points: np.ndarray, size: int) -> tuple[np.ndarray
     trust = np.zeros((size, size), np.float32)
     value = np.clip(facing(points) / 0.12, 0, 1)
     interocular = max(float(np.linalg.norm(points[33, :2] - points[263, :2])), 1e-6)
-    for upper, lower, (start, stop) in ((13, 14, (MOUTH_START, RIGHT_EYE_START)), (159, 145, _EYE_SPANS[0]), (386, 374, _EYE_SPANS[1])):
+    for upper, lower, (start, stop) in ((13, 14, (MOUTH_START, RIGHT_EYE_START)), (159, 145, EYE_SPANS[0]), (386, 374, EYE_SPANS[1])):
         opening = float(np.linalg.norm(points[upper, :2] - points[lower, :2])) / interocular
         value[start:stop] = np.clip((opening - 0.03) / 0.05, 0, 1)
     trust[rows, columns] = value[owner]
     map_x, map_y = np.full((size, size), -1e4, np.float32), np.full((size, size), -1e4, np.float32)
     map_x[rows, columns], map_y[rows, columns] = where[:, 0] - 0.5, where[:, 1] - 0.5
     for eye, (center, axes) in enumerate(iris_frames(points)):
-        start, stop = _EYE_SPANS[eye]
+        start, stop = EYE_SPANS[eye]
         patch_rows, patch_columns, local = iris_texels(size)[eye]
         position = center + local @ axes.T
         map_x[patch_rows, patch_columns], map_y[patch_rows, patch_columns] = position[:, 0] - 0.5, position[:, 1] - 0.5
@@ -228,6 +228,6 @@ def draw_dots(points: np.ndarray, size: int) -> np.ndarray:
     inside = (points[:, :2] >= 0).all(axis=1) & (points[:, :2] <= size).all(axis=1)
     pixels = np.minimum(np.floor(points[inside, :2]).astype(np.int64), size - 1)
     canvas = np.zeros((size + 2, size + 2), np.uint8)  # one pixel of margin swallows strokes that cross the border
-    columns, rows = (pixels[:, None] + 1 + _DOT[:, :2]).transpose(2, 0, 1)  # (n, 5) each, the ring before the centre
-    canvas[rows, columns] = _DOT[:, 2]  # where an index is repeated numpy keeps the last value
+    columns, rows = (pixels[:, None] + 1 + DOT[:, :2]).transpose(2, 0, 1)  # (n, 5) each, the ring before the centre
+    canvas[rows, columns] = DOT[:, 2]  # where an index is repeated numpy keeps the last value
     return canvas[1:-1, 1:-1]
