@@ -33,7 +33,7 @@ HUB_SET = (
     "pipeline_ganon",
     "diffusion_pipeline_ganon",
 )
-PACKAGE_ONLY = ("_register", "files", "batch", "video", "training", "evaluation", "scale", "export", "cli", "__init__")
+PACKAGE_ONLY = ("_register", "files", "batch", "video", "detection_matte", "training", "evaluation", "scale", "export", "cli", "__init__")
 ORDER = HUB_SET + PACKAGE_ONLY
 
 # What a Hub file may import outside `try`: transformers refuses to load files whose imports are missing, even inside functions.

@@ -1,116 +1,117 @@
-"""Pictures on disk -> aligned samples -> unwrapped textures, in parallel and resumable."""
+"""Prepared faces (parquet shards) -> unwrapped textures, in parallel and resumable."""
 
 from __future__ import annotations
 
 import io
 import multiprocessing
 import os
+import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 from tqdm import tqdm
 
-from ..alignment import align_face, crop_image
-from ..detection import FaceDetector, default_detector
-from ..photos import to_rgb
+from ..topology import LAYOUT
+from .shards import SCHEMA
 from .textures import FaceSample, TextureSet, unwrap_samples
 
-_COLUMNS = ["image", "source", "person", "emotion", "grayscale"]
-_ROWS = 250
-# Faces smaller than this share of the picture are bystanders.
-_MIN_SHARE = 0.2
-_workers_detector: FaceDetector | None = None
+_COLUMNS = ["image", "landmarks", "person", "emotion", "grayscale", "resolution"]
 
 
 @dataclass(frozen=True)
 class Part:
-    """A run of rows of one parquet file."""
+    """One row group of one shard."""
 
     path: str
-    start: int
-    count: int
-    number: int
+    group: int
 
 
-def read_samples(part: Part, detector: FaceDetector, crop_size: int) -> Iterator[FaceSample]:
-    """Aligned samples of the pictures in which the detector finds a face with landmarks.
-
-    Args:
-        part: which rows. Columns: image (struct with bytes), source, person, emotion, grayscale.
-        detector: finds the face; the largest one counts.
-        crop_size: side of the crops in pixels.
-    """
-    rows = pq.read_table(part.path, columns=_COLUMNS).slice(part.start, part.count).to_pylist()
-    for row in rows:
-        photo = np.array(to_rgb(Image.open(io.BytesIO(row["image"]["bytes"])))[0])
-        smallest = max(24, int(_MIN_SHARE * min(photo.shape[:2])))
-        meshes = [face.landmarks for face in detector(photo, min_face_size=smallest) if face.landmarks is not None]
-        if not meshes:
-            continue
-        landmarks = max(meshes, key=lambda points: float(np.prod(np.ptp(points[:, :2], axis=0))))
-        try:
-            crop = align_face(landmarks, crop_size)
-        except ValueError:
-            continue  # landmarks without a head pose teach nothing
-        # person numbers count within a source: the source's name makes them unique
-        person = -1 if row["person"] is None else row["person"] + ((zlib.crc32(row["source"].encode()) >> 2) << 32)
-        yield FaceSample(
-            crop_image(photo, crop),
-            crop.to_crop(landmarks),
-            person,
-            bool(row["grayscale"]),
-            row["emotion"] == "neutral",
-            1 / crop.scale,
-        )
+def _samples(rows: pa.Table) -> Iterator[FaceSample]:
+    """The prepared faces of a table of ``shards.SCHEMA``."""
+    for row in rows.to_pylist():
+        image = np.array(Image.open(io.BytesIO(row["image"]["bytes"])).convert("RGB"))
+        landmarks = np.array(row["landmarks"], np.float64).reshape(-1, 3)
+        yield FaceSample(image, landmarks, row["person"], row["grayscale"], row["emotion"] == "neutral", row["resolution"])
 
 
-def _unwrap_part(part: Part, folder: str, crop_size: int, texture_size: int) -> str:
-    global _workers_detector
-    target = os.path.join(folder, f"part-{part.number:05d}.npz")
+def _key(rows: pa.Table, texture_size: int) -> str:
+    """Changes with the faces, their labels, the texture's size and the layout: names a part of the cache."""
+    value = zlib.crc32(LAYOUT.tobytes())
+    for row in rows.to_pylist():
+        value = zlib.crc32(np.array(row["landmarks"], np.float32).tobytes() + row["image"]["bytes"][-64:], value)
+        value = zlib.crc32(repr([row[name] for name in ("person", "emotion", "grayscale", "resolution")]).encode(), value)
+    return f"{texture_size}-{len(rows)}-{value:08x}"
+
+
+def _unwrap_part(part: Part, folder: str, texture_size: int) -> str:
+    rows = pq.ParquetFile(part.path).read_row_group(part.group, columns=_COLUMNS)
+    target = os.path.join(folder, f"textures-{_key(rows, texture_size)}.npz")
     if not os.path.exists(target):
-        if _workers_detector is None:
-            _workers_detector = default_detector()
-        textures = unwrap_samples(read_samples(part, _workers_detector, crop_size), texture_size)
-        textures.save(target + ".partial.npz")
-        os.replace(target + ".partial.npz", target)
+        partial_file = f"{target}.{os.getpid()}.partial.npz"
+        unwrap_samples(_samples(rows), texture_size).save(partial_file)
+        os.replace(partial_file, target)
     return target
 
 
-def unwrap_files(
-    paths: Sequence[str | Path], folder: str | Path, *, crop_size: int, texture_size: int, processes: int | None = None
+def _join(paths: Sequence[str]) -> TextureSet:
+    """All parts in one set. Each is read twice, so that memory holds the whole and one part, not two wholes."""
+    lengths, colored, first = [], [], TextureSet.load(paths[0])
+    for path in paths:
+        with np.load(path, allow_pickle=False) as arrays:
+            lengths.append(len(arrays["weights"]))
+            colored.append(len(arrays["color_rows"]))
+    starts, color_starts = np.cumsum([0, *lengths]), np.cumsum([0, *colored])
+    of_color = ("chroma", "color_rows")
+    joined = {
+        name: np.empty(((color_starts if name in of_color else starts)[-1], *value.shape[1:]), value.dtype)
+        for name, value in first.__dict__.items()
+    }
+    for number, path in enumerate(paths):
+        for name, value in TextureSet.load(path).__dict__.items():
+            begin = (color_starts if name in of_color else starts)[number]
+            joined[name][begin : begin + len(value)] = value + starts[number] if name == "color_rows" else value
+    return TextureSet(**joined)
+
+
+def unwrap_shards(
+    paths: Sequence[str | Path], texture_size: int, *, work_dir: str | Path | None = None, processes: int | None = None
 ) -> TextureSet:
-    """Unwrap all pictures of parquet files; parts that lie in ``folder`` already are not made again.
+    """Unwrap all faces of prepared shards.
 
     Args:
-        paths: parquet files.
-        folder: where the parts are kept.
-        crop_size, texture_size: sides in pixels.
-        processes: workers; None takes one per core. They are spawned, because MediaPipe does not survive a fork.
+        paths: parquet files of ``shards.SCHEMA``.
+        texture_size: side of the textures in pixels.
+        work_dir: where the parts are kept (about 75 kB a face at 192 px); parts that are there already, of the same faces at the same
+            size, are not made again. None keeps nothing.
+        processes: workers, spawned; None takes one per core, 1 works in this process.
 
     Raises:
-        ValueError: there is no file or no usable picture.
+        ValueError: there is no file or no face in them, or a file is no prepared shard.
     """
     parts: list[Part] = []
-    for path in sorted(map(str, paths)):
-        rows = pq.ParquetFile(path).metadata.num_rows
-        parts += [Part(path, start, min(_ROWS, rows - start), len(parts) + i) for i, start in enumerate(range(0, rows, _ROWS))]
+    for path in sorted(os.fspath(path) for path in paths):
+        file = pq.ParquetFile(path)
+        missing = [name for name in SCHEMA.names if name not in file.schema_arrow.names]
+        if missing:
+            raise ValueError(f"{path} has no column {', '.join(missing)}: it is no prepared shard. scripts/prepare_dataset.py makes them.")
+        parts += [Part(path, group) for group in range(file.num_row_groups)]
     if not parts:
-        raise ValueError("no parquet file was given.")
-    os.makedirs(folder, exist_ok=True)
-    work = partial(_unwrap_part, folder=str(folder), crop_size=crop_size, texture_size=texture_size)
-    with multiprocessing.get_context("spawn").Pool(processes or os.cpu_count()) as pool:
-        made = list(tqdm(pool.imap(work, parts), total=len(parts), unit="part", desc="unwrapping"))
-    sets = [TextureSet.load(path) for path in made]
-    if not any(map(len, sets)):
-        raise ValueError(f"no face with landmarks was found in {len(paths)} file(s).")
-    offsets = np.cumsum([0, *(len(part) for part in sets[:-1])])
-    joined = {
-        name: np.concatenate([getattr(part, name) for part in sets]) for name in TextureSet.__dataclass_fields__ if name != "color_rows"
-    }
-    return TextureSet(**joined, color_rows=np.concatenate([part.color_rows + offset for part, offset in zip(sets, offsets, strict=True)]))
+        raise ValueError("no face to unwrap: no parquet file was given, or none holds a row.")
+    processes = min(processes or os.cpu_count() or 1, len(parts))
+    with ExitStack() as stack:
+        folder = work_dir or stack.enter_context(tempfile.TemporaryDirectory())
+        os.makedirs(folder, exist_ok=True)
+        work = partial(_unwrap_part, folder=str(folder), texture_size=texture_size)
+        if processes == 1:
+            made: Iterator[str] = map(work, parts)
+        else:
+            made = stack.enter_context(multiprocessing.get_context("spawn").Pool(processes)).imap(work, parts)
+        return _join(list(tqdm(made, total=len(parts), unit="part", desc="unwrapping")))

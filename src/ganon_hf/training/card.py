@@ -1,0 +1,72 @@
+"""The card of a prepared data set: what the Hub and ``datasets`` read, and what a person wants to know."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .selection import SPLITS, SelectionOptions
+
+REASONS = {
+    "unreadable": "the bytes are no picture",
+    "no_face": "no face was found",
+    "no_landmarks": "a face was found, but no mesh fits it",
+    "no_pose": "the mesh has no head pose",
+    "implausible_mesh": "the mesh is further from the mean face than {max_misfit} of its radius",
+    "turned_away": "the head is turned by more than {max_yaw} degrees of yaw or {max_pitch} of pitch",
+    "cut_off": "less than {min_visible} of the face lies inside the picture",
+    "too_small": "less than {min_resolution} photo pixels per crop pixel",
+    "blurred": "sharpness below {min_sharpness}",
+    "duplicate": "the same pixels were kept already",
+}
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What became of the pictures: split -> kept, reason -> dropped."""
+
+    kept: dict[str, int]
+    dropped: dict[str, int]
+
+    @classmethod
+    def of(cls, decisions: Sequence[tuple[str | None, str | None]]) -> Counts:
+        """From the (split, reason) of every row; splits and reasons in a fixed order."""
+        kept, dropped = Counter(split for split, _ in decisions), Counter(reason for _, reason in decisions)
+        return cls({name: kept[name] for name in SPLITS if kept[name]}, {name: dropped[name] for name in REASONS if dropped[name]})
+
+    def __str__(self) -> str:
+        kept = ", ".join(f"{count} {name}" for name, count in self.kept.items()) or "none"
+        return f"kept {kept}; dropped " + (", ".join(f"{count} {name}" for name, count in self.dropped.items()) or "none")
+
+
+def write_card(folder: Path, name: str, counts: Counts, image_size: int, license: str, options: SelectionOptions) -> None:
+    """Write ``README.md`` into the folder, in one step."""
+    total = sum(counts.kept.values()) + sum(counts.dropped.values())
+    lines = ["---", f"license: {license}", "configs:", "- config_name: default", "  data_files:"]
+    for split in counts.kept:
+        lines += [f"  - split: {split}", f"    path: {split}-*.parquet"]
+    lines += ["---", "", f"# {name}", ""]
+    lines += [
+        f"Aligned faces of {image_size} x {image_size} pixels for training ganon-hf, made from {total} pictures by",
+        "`scripts/prepare_dataset.py`.",
+        "",
+        "| split | pictures |",
+        "|---|---|",
+        *(f"| {split} | {count} |" for split, count in counts.kept.items()),
+        "",
+        "| dropped | pictures | because |",
+        "|---|---|---|",
+        *(f"| {reason} | {count} | {REASONS[reason].format(**options.as_dict())} |" for reason, count in counts.dropped.items()),
+        "",
+        "Columns: `image` (RGB crop), `matte` (255 = person, 0 = background or outside the photo), `landmarks` (478 x 3 crop pixels, point",
+        "by point), `person` (same number, same person; -1 unknown), `source`, `emotion`, `grayscale`, `resolution` (photo pixels per crop",
+        "pixel; below 1 the crop was enlarged), `sharpness` (variance of the Laplacian over variance of the luma, face at 128 px).",
+        "A person is in one split only, as far as the source tells people apart.",
+        "",
+    ]
+    path = folder / "README.md"
+    path.with_suffix(".partial").write_text("\n".join(lines))
+    os.replace(path.with_suffix(".partial"), path)

@@ -1,0 +1,318 @@
+"""Any picture data set -> a folder of aligned, filtered, split training faces, as parquet shards that ``datasets`` opens.
+
+Two stages. *Measuring* finds the face of every picture, in parallel, into part files under ``.parts``; a restart goes on after the parts
+that are there. *Selecting* reads the parts once, draws the lines of ``selection.py`` and writes shards, card and contact sheet. Nothing
+depends on the number of workers: the same settings give the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import multiprocessing
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from datasets import ClassLabel, Dataset, Image, load_dataset
+from tqdm import tqdm
+
+from ..detection import FaceDetector, default_detector
+from ..detection_matte import PersonMatte, default_matte
+from .card import Counts, write_card
+from .contact_sheet import ContactSheet
+from .measure import MEASURED, measure_row
+from .selection import SPLITS, SelectionOptions, Selector
+from .shards import SCHEMA
+
+try:
+    import cv2
+except ImportError:  # landmarks.require_opencv() says what to install
+    cv2 = None
+
+logger = logging.getLogger(__name__)
+
+COLUMNS = ("image", "source", "person", "emotion", "grayscale")
+SETTINGS = "settings.json"
+_ROWS_PER_PART = 250
+_ROWS_PER_GROUP = 100
+_BYTES_PER_SHARD = 200 * 2**20
+_LIGHT = [name for name in MEASURED.names if name not in ("image", "matte", "landmarks", "thumbnail")]
+
+
+@dataclass(frozen=True)
+class PrepareOptions:
+    """How a data set is prepared.
+
+    Attributes:
+        image_size: side of the crops in pixels.
+        license: licence of the pictures as the card names it (an identifier of the Hub, such as cc-by-4.0, or "other").
+        source: name of the source for pictures whose row names none.
+        selection: what is kept, and in which split.
+        processes: workers, None one per core; they are spawned, because MediaPipe does not survive a fork. 1 works in this process.
+        reselect: another selection over parts that were measured before is meant; without it that is an error.
+    """
+
+    image_size: int = 256
+    license: str = "other"
+    source: str = "unknown"
+    selection: SelectionOptions = field(default_factory=SelectionOptions)
+    processes: int | None = None
+    reselect: bool = False
+
+    def __post_init__(self) -> None:
+        if self.image_size < 32:
+            raise ValueError(f"image_size must be at least 32 pixels, but got {self.image_size!r}.")
+        if self.processes is not None and self.processes < 1:
+            raise ValueError(f"processes must be None or at least 1, but got {self.processes!r}.")
+
+
+@dataclass(frozen=True)
+class Part:
+    """A run of rows that one worker measures at a time."""
+
+    path: str
+    start: int
+    stop: int
+
+
+# ---- the source
+
+
+def open_source(
+    inputs: Sequence[str | Path], *, config: str | None = None, split: str = "all", columns: Mapping[str, str] | None = None
+) -> Dataset:
+    """Open what is to be prepared.
+
+    Args:
+        inputs: parquet files, or one folder of pictures or of a data set, or one data set of the Hub.
+        config: configuration of the data set.
+        split: split of the data set, "all" for all of them one after the other.
+        columns: ours -> theirs, where the names differ ({"person": "identity"}).
+
+    Returns:
+        a data set with column ``image`` (not decoded) and those of ``COLUMNS`` that there are.
+
+    Raises:
+        ValueError: several inputs that are not all parquet files, or a column that is not there.
+    """
+    names = [os.fspath(path) for path in inputs]
+    if names and all(name.endswith(".parquet") for name in names):
+        dataset = load_dataset("parquet", data_files=names, split="train")
+    elif len(names) == 1:
+        dataset = load_dataset(names[0], config, split=split)
+    else:
+        raise ValueError(f"inputs must be parquet files, or one folder or data set, but got {', '.join(map(repr, names)) or 'nothing'}.")
+    wanted = {name: (columns or {}).get(name, name) for name in COLUMNS}
+    there = dataset.column_names
+    missing = [theirs for ours, theirs in wanted.items() if theirs not in there and (ours == "image" or ours in (columns or {}))]
+    if missing or set(columns or {}) - set(COLUMNS):
+        raise ValueError(
+            f"columns must map {', '.join(COLUMNS)} to columns of the data set; it has {', '.join(there)}, "
+            f"but got {dict(columns or {}) or 'no image column'}. Name the picture column with image=NAME."
+        )
+    dataset = dataset.select_columns([theirs for theirs in wanted.values() if theirs in there])
+    for ours, theirs in wanted.items():
+        if theirs in there and theirs != ours:
+            dataset = dataset.rename_column(theirs, ours)
+    return dataset.cast_column("image", Image(decode=False))
+
+
+def _rows(dataset: Dataset, start: int, stop: int, source: str) -> Iterator[dict[str, Any]]:
+    labels = {name: kind for name, kind in dataset.features.items() if isinstance(kind, ClassLabel) and name != "person"}
+    for offset, row in enumerate(dataset.select(range(start, stop)).to_list()):
+        full = {name: row.get(name) for name in COLUMNS} | {"row": start + offset}
+        for name, kind in labels.items():
+            full[name] = None if full[name] is None or full[name] < 0 else kind.int2str(full[name])
+        yield full | {"source": full["source"] or source}
+
+
+def _fingerprint(dataset: Dataset) -> str:
+    """Tells one data set from another: its length, columns and a few of its pictures."""
+    places = sorted({len(dataset) * step // 8 for step in range(8)} if len(dataset) else ())
+    sample = hashlib.sha256(f"{len(dataset)} {sorted(dataset.column_names)}".encode())
+    for row in dataset.select(places):
+        image = row["image"] or {}
+        sample.update(image.get("bytes") or os.path.basename(image.get("path") or "").encode())
+    return sample.hexdigest()[:16]
+
+
+# ---- measuring
+
+_worker: tuple[Dataset, FaceDetector, PersonMatte, PrepareOptions] | None = None
+
+
+def _start_worker(
+    dataset: Dataset, detector: Callable[[], FaceDetector], matte: Callable[[], PersonMatte], options: PrepareOptions, alone: bool
+) -> None:
+    global _worker
+    if not alone:
+        cv2.setNumThreads(1)  # the workers share the cores already
+    _worker = (dataset, detector(), matte(), options)
+
+
+def _measure_part(part: Part) -> int:
+    if _worker is None:
+        raise RuntimeError("the worker was not started.")
+    dataset, detector, matte, options = _worker
+    rows = [measure_row(row, detector, matte, options.image_size) for row in _rows(dataset, part.start, part.stop, options.source)]
+    pq.write_table(pa.Table.from_pylist(rows, MEASURED), part.path + ".partial")
+    os.replace(part.path + ".partial", part.path)
+    return part.stop - part.start
+
+
+def _measure(
+    dataset: Dataset, folder: Path, options: PrepareOptions, detector: Callable[[], FaceDetector], matte: Callable[[], PersonMatte]
+) -> list[Path]:
+    folder.mkdir(exist_ok=True)
+    starts = range(0, len(dataset), _ROWS_PER_PART)
+    parts = [
+        Part(str(folder / f"part-{number:06d}.parquet"), start, min(start + _ROWS_PER_PART, len(dataset)))
+        for number, start in enumerate(starts)
+    ]
+    todo = [part for part in parts if not os.path.exists(part.path)]
+    processes = min(options.processes or os.cpu_count() or 1, max(1, len(todo)))
+    done = len(dataset) - sum(part.stop - part.start for part in todo)
+    with ExitStack() as stack:
+        bar = stack.enter_context(tqdm(total=len(dataset), initial=done, unit="picture", desc="finding faces"))
+        if processes == 1:
+            _start_worker(dataset, detector, matte, options, True)
+            counts: Iterator[int] = map(_measure_part, todo)
+        else:
+            arguments = (dataset, detector, matte, options, False)
+            pool = stack.enter_context(multiprocessing.get_context("spawn").Pool(processes, _start_worker, arguments))
+            counts = pool.imap_unordered(_measure_part, todo)
+        for count in counts:
+            bar.update(count)
+    return [Path(part.path) for part in parts]
+
+
+# ---- selecting
+
+
+class _ShardWriter:
+    """Deals the rows of a split to its shards like cards, so that each shard is a sample of the whole; files appear when all are done."""
+
+    def __init__(self, folder: Path, split: str, shards: int) -> None:
+        self.paths = [folder / f"{split}-{number:05d}-of-{shards:05d}.parquet" for number in range(shards)]
+        self._writers = [pq.ParquetWriter(f"{path}.partial", SCHEMA) for path in self.paths]
+        self._waiting: list[list[dict[str, Any]]] = [[] for _ in self.paths]
+        self._count = 0
+
+    def add(self, row: dict[str, Any]) -> None:
+        number = self._count % len(self.paths)
+        self._waiting[number].append({name: row[name] for name in SCHEMA.names})
+        self._count += 1
+        if len(self._waiting[number]) == _ROWS_PER_GROUP:
+            self._flush(number)
+
+    def _flush(self, number: int) -> None:
+        if self._waiting[number]:
+            self._writers[number].write_table(pa.Table.from_pylist(self._waiting[number], SCHEMA))
+        self._waiting[number] = []
+
+    def close(self) -> None:
+        for number, writer in enumerate(self._writers):
+            self._flush(number)
+            writer.close()
+
+
+def _decide(parts: Sequence[Path], options: SelectionOptions) -> tuple[list[tuple[str | None, str | None]], dict[str, int]]:
+    """(split, reason) of every row, and bytes of each split."""
+    selector, decisions, sizes = Selector(options), [], Counter[str]()
+    for path in tqdm(parts, unit="part", desc="selecting"):
+        file = pq.ParquetFile(path)
+        rows = file.read(columns=_LIGHT).to_pylist()
+        decided = [selector(row) for row in rows]
+        kept = Counter(split for split, _ in decided if split)
+        for split, count in kept.items():
+            sizes[split] += path.stat().st_size * count // len(rows)
+        decisions += decided
+    return decisions, dict(sizes)
+
+
+def _write(parts: Sequence[Path], folder: Path, options: PrepareOptions, name: str) -> Counts:
+    decisions, sizes = _decide(parts, options.selection)
+    counts = Counts.of(decisions)
+    sheet = ContactSheet(decisions, options.selection.seed)
+    writers = {split: _ShardWriter(folder, split, -(-size // _BYTES_PER_SHARD)) for split, size in sizes.items()}
+    number = 0
+    for path in tqdm(parts, unit="part", desc="writing shards"):
+        for row in pq.read_table(path).to_pylist():
+            split, _ = decisions[number]
+            if split:
+                writers[split].add(row)
+            sheet.look(number, row)
+            number += 1
+    (folder / "README.md").unlink(missing_ok=True)  # the card comes last: a folder with a card is complete
+    for split in SPLITS:
+        for old in folder.glob(f"{split}-*-of-*.parquet"):
+            old.unlink()
+    for writer in writers.values():
+        writer.close()
+        for path in writer.paths:
+            os.replace(f"{path}.partial", path)
+    sheet.save(folder / "contact_sheet.png")
+    write_card(folder, name, counts, options.image_size, options.license, options.selection)
+    return counts
+
+
+def _check_settings(folder: Path, settings: dict[str, Any], reselect: bool) -> None:
+    path = folder / SETTINGS
+    if path.exists():
+        before = json.loads(path.read_text())
+        changed = [f"{name} was {before.get(name)!r} and is {value!r} now" for name, value in settings.items() if before.get(name) != value]
+        only_selection = all(before.get(name) == value for name, value in settings.items() if name != "selection")
+        if changed and not (reselect and only_selection):
+            advice = "Say that the same faces are to be selected anew (--reselect)" if only_selection else "Take another folder"
+            raise ValueError(f"{folder} was prepared with other settings: {'; '.join(changed)}. {advice}.")
+    elif any(folder.iterdir()):
+        raise ValueError(f"{folder} is not empty and holds no {SETTINGS} of an earlier run. Take an empty folder.")
+    path.with_suffix(".partial").write_text(json.dumps(settings, indent=1, sort_keys=True) + "\n")
+    os.replace(path.with_suffix(".partial"), path)
+
+
+def prepare_dataset(
+    dataset: Dataset,
+    folder: str | Path,
+    options: PrepareOptions,
+    *,
+    detector: Callable[[], FaceDetector] = default_detector,
+    matte: Callable[[], PersonMatte] = default_matte,
+) -> Counts:
+    """Prepare training faces in a folder: shards, ``README.md`` (the data set's card), ``contact_sheet.png``.
+
+    Args:
+        dataset: from :func:`open_source`.
+        folder: new, empty, or that of an earlier run with the same settings, which is continued.
+        options: sizes and thresholds.
+        detector, matte: make a worker's detector and matte; functions of a module, since they travel to other processes.
+
+    Returns:
+        what was kept and dropped.
+
+    Raises:
+        ValueError: the folder holds something else or was made with other settings, or no picture was kept.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = {
+        "data": _fingerprint(dataset),
+        "image_size": options.image_size,
+        "source": options.source,
+        "license": options.license,
+        "selection": asdict(options.selection),
+    }
+    _check_settings(folder, settings, options.reselect)
+    parts = _measure(dataset, folder / ".parts", options, detector, matte)
+    counts = _write(parts, folder, options, folder.resolve().name)
+    if not sum(counts.kept.values()):
+        raise ValueError(f"no picture was kept: {counts.dropped or 'the data set is empty'}. See {folder / 'contact_sheet.png'}.")
+    return counts
