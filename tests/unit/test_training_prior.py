@@ -1,26 +1,21 @@
-"""The closed-form fits on an invented population whose every law is known, and the way from pictures on disk to textures."""
+"""The closed-form fits on an invented population whose every law is known, and the way from pictures to textures."""
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
-from PIL import Image
 
 from ganon_hf.landmarks import texel_table
 from ganon_hf.modeling_ganon import GanonConfig, GanonModel, shape_features
 from ganon_hf.topology import LAYOUT, MEAN_SHAPE, MIRROR
-from ganon_hf.training.data import Part, read_samples, unwrap_files
 from ganon_hf.training.light import LightModel
 from ganon_hf.training.prior import fit_prior, remove_shading
 from ganon_hf.training.shape import between_and_within, fit_shape_model
 from ganon_hf.training.textures import FaceSample, TextureSet, mirror_shapes, unwrap_samples
-from tiny import KnownFaces, face_at, noise_photo
+from tiny import face_at
 
 TEXTURE = 32
 CONFIG = GanonConfig(
@@ -320,7 +315,7 @@ def test_mirrored_shapes() -> None:
     assert np.array_equal(mirrored[0, 33], shapes[0, MIRROR[33]] * [-1, 1, 1])
 
 
-# ---- pictures on disk
+# ---- pictures
 
 
 def sample(person: int = 3, *, grayscale: bool = False, resolution: float = 1.0, yaw: float = 0.0) -> FaceSample:
@@ -349,55 +344,3 @@ def test_no_sample_is_an_empty_set() -> None:
     assert len(empty) == 0
     for name in TextureSet.__dataclass_fields__:
         assert getattr(empty, name).shape[1:] == getattr(one, name).shape[1:] and getattr(empty, name).dtype == getattr(one, name).dtype
-
-
-def row(image: Image.Image, **values: object) -> dict[str, object]:
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return {"image": {"bytes": buffer.getvalue()}, "source": "a", "person": None, "emotion": "", "grayscale": False, **values}
-
-
-def test_rows_become_samples(tmp_path: Path) -> None:
-    picture, empty = Image.fromarray(noise_photo()), Image.fromarray(noise_photo(90, 90))
-    rows = [
-        row(picture, person=5, emotion="neutral"),
-        row(empty),
-        row(picture, person=5, source="b", grayscale=True),
-        row(picture),
-        row(picture, person=5),
-    ]
-    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "rows.parquet")
-    detector = KnownFaces({(160, 120): [face_at(120, 90, 30), face_at(60, 60, 60), face_at(30, 90, 50, landmarks=False)]})
-    samples = list(read_samples(Part(str(tmp_path / "rows.parquet"), 0, 4, 0), detector, 64))
-    assert len(samples) == 3, "four rows were asked for, one of them shows no face"
-    first, second, third = samples
-    assert (first.neutral, first.grayscale, second.neutral, second.grayscale) == (True, False, False, True)
-    assert first.person > 0 and second.person > 0 and first.person != second.person, "number 5 of another source is another person"
-    assert third.person == -1
-    (same,) = read_samples(Part(str(tmp_path / "rows.parquet"), 4, 1, 0), detector, 64)
-    assert same.person == first.person, "the number does not depend on the process"
-    assert first.image.shape == (64, 64, 3) and abs(first.landmarks[:, :2].mean() - 32) < 4
-    assert 1 / first.resolution == pytest.approx(64 / (60 / 2.7 * 3.36), rel=0.1), "the large face counts: its scale says so"
-
-
-@pytest.mark.mediapipe
-def test_unwrapping_resumes(tmp_path: Path, astronaut: Image.Image) -> None:
-    face = astronaut.crop((120, 0, 376, 256))
-    files = [tmp_path / f"{number}.parquet" for number in range(3)]
-    for number, pictures in enumerate([[face, Image.new("RGB", (200, 200))], [face.rotate(10)], [Image.new("RGB", (90, 90))]]):
-        pq.write_table(pa.Table.from_pylist([row(picture, person=number) for picture in pictures]), files[number])
-    parts = [tmp_path / "parts" / f"part-{number:05d}.npz" for number in range(3)]
-    made = unwrap_files(files, tmp_path / "parts", crop_size=64, texture_size=TEXTURE, processes=1)
-    assert len(made) == 2 and made.color_rows.tolist() == [0, 1] and len(set(made.persons.tolist())) == 2
-    assert sorted(path.name for path in (tmp_path / "parts").iterdir()) == [path.name for path in parts], "no half-written file"
-    times = [path.stat().st_mtime_ns for path in parts]
-    parts[1].unlink()
-    again = unwrap_files(files, tmp_path / "parts", crop_size=64, texture_size=TEXTURE, processes=1)
-    assert [path.stat().st_mtime_ns == time for path, time in zip(parts, times, strict=True)] == [True, False, True]
-    assert all(np.array_equal(getattr(again, name), getattr(made, name)) for name in TextureSet.__dataclass_fields__)
-
-
-def test_no_files(tmp_path: Path) -> None:
-    """Nothing to fit on is an error at once."""
-    with pytest.raises(ValueError, match="no parquet file"):
-        unwrap_files([], tmp_path, crop_size=64, texture_size=TEXTURE)

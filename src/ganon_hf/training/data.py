@@ -102,7 +102,7 @@ def unwrap_shards(
         missing = [name for name in SCHEMA.names if name not in file.schema_arrow.names]
         if missing:
             raise ValueError(f"{path} has no column {', '.join(missing)}: it is no prepared shard. scripts/prepare_dataset.py makes them.")
-        parts += [Part(path, group) for group in range(file.num_row_groups)]
+        parts += [Part(path, group) for group in range(file.num_row_groups) if file.metadata.row_group(group).num_rows]
     if not parts:
         raise ValueError("no face to unwrap: no parquet file was given, or none holds a row.")
     processes = min(processes or os.cpu_count() or 1, len(parts))

@@ -33,7 +33,8 @@ except ImportError:  # landmarks.require_opencv() says what to install
 # A part file: the shard's columns, null where there is no face, and what selection and contact sheet need.
 MEASURED = pa.schema(
     [
-        *SCHEMA,
+        # parquet knows no null among lists of fixed length
+        *(field.with_type(pa.list_(pa.float32())) if field.name == "landmarks" else field for field in SCHEMA),
         ("row", pa.int64()),
         ("digest", pa.binary()),
         ("reason", pa.string()),
@@ -42,7 +43,6 @@ MEASURED = pa.schema(
         ("misfit", pa.float32()),
         ("visible", pa.float32()),
         ("chroma", pa.float32()),
-        ("flatness", pa.float32()),
         ("thumbnail", pa.binary()),
     ]
 )
@@ -53,8 +53,6 @@ _MIN_SHARE = 0.2
 _BORDER = 0.25
 _MEASURING_SIZE = 128
 _THUMBNAIL = 128
-# Chroma levels (CIE-like distance in Cb, Cr) up to which a picture counts as having no colour of its own.
-GRAY_CHROMA = 3.0
 
 
 def unique_person(source: str, person: int | str | None) -> int:
@@ -79,7 +77,7 @@ def measure_row(row: Mapping[str, Any], detector: FaceDetector, matte: PersonMat
     """Align and measure the largest face of a picture.
 
     Args:
-        row: image ({"bytes", "path"}, or path alone), source, person, emotion, grayscale (None: told from the pixels).
+        row: image ({"bytes", "path"}), source, person, emotion, grayscale (as the source says it, None unknown), row (its number).
         detector: finds the face.
         matte: tells person from background.
         size: side of the crop in pixels.
@@ -113,23 +111,19 @@ def measure_row(row: Mapping[str, Any], detector: FaceDetector, matte: PersonMat
     inside = _inside_photo(crop, height=photo.shape[0], width=photo.shape[1])
     # the mesh knows that its face is a person, even where the light burns it out; beyond the photo's edge nobody is seen
     person = np.maximum(np.round(matte(image) * 255).astype(np.uint8), oval) * inside
-    chroma = _chroma(image, oval > 0)
-    sharpness, flatness = _structure(image, oval)
     yaw, pitch, _ = pose.angles
     return result | {
         "image": {"bytes": _encode(Image.fromarray(image), "WEBP", quality=95, method=4), "path": None},
         "matte": {"bytes": _encode(Image.fromarray(person), "PNG"), "path": None},
         "landmarks": points.ravel().tolist(),
-        # a picture without colour teaches gray skin when it is called a colour picture, so the pixels have the last word
-        "grayscale": bool(row["grayscale"]) or chroma < GRAY_CHROMA,
+        "grayscale": bool(row["grayscale"]),
         "resolution": 1 / crop.scale,
-        "sharpness": sharpness,
-        "flatness": flatness,
+        "sharpness": _sharpness(image, oval),
         "yaw": yaw,
         "pitch": pitch,
         "misfit": float(np.sqrt(((shape - MEAN_SHAPE)[:468] ** 2).sum(axis=1).mean())),
         "visible": float(inside[oval > 0].mean()) if oval.any() else 0.0,
-        "chroma": chroma,
+        "chroma": _chroma(image, oval > 0),
     }
 
 
@@ -175,21 +169,18 @@ def _chroma(image: np.ndarray, face: np.ndarray) -> float:
     return float(np.percentile(np.hypot(*(colors - np.median(colors, axis=0)).T), 90))
 
 
-def _structure(image: np.ndarray, oval: np.ndarray) -> tuple[float, float]:
-    """Sharpness and flatness of the face, its crop brought to 128 px.
+def _sharpness(image: np.ndarray, oval: np.ndarray) -> float:
+    """Variance of the 3 x 3 Laplacian of the face's luma over the luma's own variance, the crop brought to 128 px.
 
-    Returns:
-        variance of the 3 x 3 Laplacian of the luma over the luma's own variance (no unit: a dark face is not a blurred one), and the
-        share of face pixels whose luma differs by less than one level from the mean of their 3 x 3 neighbourhood.
+    It has no unit: a dark face is not a blurred one.
     """
     luma = cv2.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), (_MEASURING_SIZE, _MEASURING_SIZE), interpolation=cv2.INTER_AREA)
     luma = luma.astype(np.float32)
     face = cv2.resize(oval, (_MEASURING_SIZE, _MEASURING_SIZE), interpolation=cv2.INTER_AREA) > 127
     if face.sum() < 16:
-        return 0.0, 1.0
-    detail = np.abs(luma - cv2.blur(luma, (3, 3)))[face]
+        return 0.0
     variance = float(cv2.Laplacian(luma, cv2.CV_32F)[face].var())
-    return variance / max(float(luma[face].var()), 1.0), float((detail < 1).mean())
+    return variance / max(float(luma[face].var()), 1.0)
 
 
 def _thumbnail(photo: np.ndarray) -> bytes:

@@ -29,7 +29,7 @@ from ..detection_matte import PersonMatte, default_matte
 from .card import Counts, write_card
 from .contact_sheet import ContactSheet
 from .measure import MEASURED, measure_row
-from .selection import SPLITS, SelectionOptions, Selector
+from .selection import SPLITS, SelectionOptions, Selector, is_gray
 from .shards import SCHEMA
 
 try:
@@ -247,6 +247,8 @@ def _write(parts: Sequence[Path], folder: Path, options: PrepareOptions, name: s
     for path in tqdm(parts, unit="part", desc="writing shards"):
         for row in pq.read_table(path).to_pylist():
             split, _ = decisions[number]
+            if row["image"] is not None:
+                row["grayscale"] = is_gray(row, options.selection)
             if split:
                 writers[split].add(row)
             sheet.look(number, row)

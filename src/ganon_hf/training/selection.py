@@ -25,23 +25,26 @@ class SelectionOptions:
         max_yaw, max_pitch: degrees away from frontal.
         max_misfit: RMS distance of the mesh from the mean face after the pose is taken off, in units of the face's radius.
         min_visible: share of the face oval that lies inside the picture.
+        gray_chroma: a picture whose face's colours spread less than this (90th percentile of the distance to their median in Cb, Cr,
+            levels) has no colour, whatever the source says of it; called a colour picture it would teach gray skin.
     """
 
     validation_share: float = 0.05
     seed: int = 0
     keep_all: bool = False
     min_resolution: float = 0.2
-    min_sharpness: float = 0.01
+    min_sharpness: float = 0.025
     max_yaw: float = 65.0
     max_pitch: float = 50.0
     max_misfit: float = 0.3
     min_visible: float = 0.7
+    gray_chroma: float = 4.5
 
     def __post_init__(self) -> None:
         for name in ("validation_share", "min_visible"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must lie between 0 and 1, but got {getattr(self, name)!r}.")
-        for name in ("min_resolution", "min_sharpness", "max_yaw", "max_pitch", "max_misfit"):
+        for name in ("min_resolution", "min_sharpness", "max_yaw", "max_pitch", "max_misfit", "gray_chroma"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must be at least 0, but got {getattr(self, name)!r}.")
         if not 0 <= self.seed < 2**63:
@@ -67,6 +70,11 @@ def reason_to_drop(row: Mapping[str, Any], options: SelectionOptions) -> str | N
     if row["sharpness"] < options.min_sharpness:
         return "blurred"
     return None
+
+
+def is_gray(row: Mapping[str, Any], options: SelectionOptions) -> bool:
+    """Whether a measured row with a face has no colour: its source says so, or its pixels do."""
+    return bool(row["grayscale"]) or row["chroma"] < options.gray_chroma
 
 
 class Selector:
