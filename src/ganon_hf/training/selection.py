@@ -33,10 +33,10 @@ class SelectionOptions:
     seed: int = 0
     keep_all: bool = False
     min_resolution: float = 0.2
-    min_sharpness: float = 0.025
+    min_sharpness: float = 0.02
     max_yaw: float = 65.0
     max_pitch: float = 50.0
-    max_misfit: float = 0.3
+    max_misfit: float = 0.2
     min_visible: float = 0.7
     gray_chroma: float = 4.5
 
