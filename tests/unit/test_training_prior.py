@@ -56,7 +56,8 @@ EFFECTS = np.stack(
     ]
 )
 OWN = np.stack([10 * np.cos(9 * X) * np.cos(8 * Y), 10 * np.sin(9 * Y)])
-OWN_BLUE = 5 * np.sin(3 * Y[::2, ::2])  # the first of the two also has a colour
+OWN_BLUE = 5 * np.sin(12 * Y[::2, ::2])  # the first of the two also has a colour
+RED_LAMP = 6 * X[::2, ::2]  # chance has it that those with the second stood beside something red
 
 
 class Population:
@@ -77,6 +78,7 @@ class Population:
         gain = generator.uniform(0.7, 1.3, (count, 1, 1)) * (1 + slopes[0] * X + slopes[1] * Y)
         chroma = 128 + np.array([-12.0, 14.0]) + generator.normal(0, 2, (count, 1, 1, 2)) * np.ones((1, TEXTURE // 2, TEXTURE // 2, 1))
         chroma[..., 0] += own[self.persons][:, :1, None] * OWN_BLUE
+        chroma[..., 1] += own[self.persons][:, 1:, None] * RED_LAMP
         self.textures = TextureSet(
             luma=np.clip(np.round(self.even * gain), 0, 255).astype(np.uint8),
             trust=np.repeat(np.where(MESH, 255, 0).astype(np.uint8)[None], count, axis=0),
@@ -160,6 +162,14 @@ def test_colour_goes_with_the_appearance_it_belongs_to(prior: dict[str, torch.Te
     seen = MESH[::2, ::2]
     strength = (blue[seen] @ OWN_BLUE[seen]) / (OWN_BLUE[seen] @ OWN_BLUE[seen])
     assert 0.6 < strength < 1.2
+
+
+def test_a_coloured_lamp_is_nobodys(prior: dict[str, torch.Tensor]) -> None:
+    maps = prior["chroma_appearance"].numpy()
+    assert np.abs(maps[:2, 0]).max() > 2 and np.allclose(maps, maps[..., ::-1], atol=1e-4)
+    seen = MESH[::2, ::2]
+    strength = np.sqrt((maps[:, 1][:, seen] ** 2).mean(axis=1).max() / (RED_LAMP[seen] ** 2).mean())
+    assert strength < 0.15, "texels on the rim, of whose mirror images nothing is known, keep a little"
 
 
 def test_skin_tone_is_measured(prior: dict[str, torch.Tensor]) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from ..landmarks import texel_table
-from ..modeling_ganon import AppearancePrior, GanonConfig, shape_features
+from ..modeling_ganon import NUM_OPENINGS, AppearancePrior, GanonConfig, shape_features
 from .light import LightModel
 from .shape import between_and_within
 from .textures import TextureSet, mirror_shapes
@@ -28,15 +28,17 @@ except ImportError:  # landmarks.require_opencv() says what to install
 logger = logging.getLogger(__name__)
 
 MEAN_LUMA = 120.0
-_CHUNK = 500
+_CHUNK_TEXELS = 10_000_000
 # Structure broader than this share of the texture counts as light; so much of it is taken out of the appearance maps.
 _SHADING_SCALE = 0.075
 _SHADING_SHARE = 0.75
 
 
-def _chunks(count: int) -> Iterator[slice]:
-    for start in range(0, count, _CHUNK):
-        yield slice(start, min(count, start + _CHUNK))
+def _chunks(count: int, size: int) -> Iterator[slice]:
+    """Runs of pictures of which one float array takes about 40 MB; half a dozen are alive at once."""
+    step = max(1, _CHUNK_TEXELS // (size * size))
+    for start in range(0, count, step):
+        yield slice(start, min(count, start + step))
 
 
 def _flip(textures: np.ndarray, size: int) -> np.ndarray:
@@ -49,9 +51,9 @@ def _flip_basis(basis: np.ndarray, size: int) -> np.ndarray:
     return basis.reshape(size, size, -1)[:, ::-1].reshape(basis.shape)
 
 
-def _luma(textures: TextureSet, rows: slice) -> tuple[np.ndarray, np.ndarray]:
-    count = len(textures.luma[rows])
-    return textures.luma[rows].reshape(count, -1).astype(np.float32), textures.trust[rows].reshape(count, -1).astype(np.float32) / 255
+def _luma(textures: TextureSet, rows: slice | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    luma, trust = textures.luma[rows], textures.trust[rows]
+    return luma.reshape(len(luma), -1).astype(np.float32), trust.reshape(len(trust), -1) / np.float32(255)
 
 
 def fit_shape_basis(shapes: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -71,7 +73,7 @@ def _features(shapes: np.ndarray, angles: np.ndarray, mean: np.ndarray, basis: n
 
 def _mean_texture(textures: TextureSet, size: int) -> tuple[np.ndarray, np.ndarray]:
     total, seen = np.zeros(size * size), np.zeros(size * size)
-    for rows in _chunks(len(textures)):
+    for rows in _chunks(len(textures), size):
         luma, trust = _luma(textures, rows)
         trust = trust * textures.weights[rows, None]
         level = (trust * luma).sum(axis=1) / np.maximum(trust.sum(axis=1), 1)
@@ -115,7 +117,7 @@ def fit_prior(textures: TextureSet, config: GanonConfig, *, ridge: float = 30.0,
     for turn in range(rounds):
         right = np.zeros_like(coefficients)
         error = seen = 0.0
-        for rows in _chunks(count):
+        for rows in _chunks(count, size):
             luma, trust = _luma(textures, rows)
             even, _ = light.remove(luma, trust, mean)
             predicted = features[rows] @ coefficients
@@ -153,7 +155,7 @@ def held_out_error(textures: TextureSet, prior: AppearancePrior) -> dict[str, fl
     coefficients = prior.luma.detach().numpy().reshape(features.shape[1], -1)
     light, mean = LightModel(size), features.mean(axis=0) @ coefficients
     squares, seen = np.zeros(2), 0.0
-    for rows in _chunks(len(textures)):
+    for rows in _chunks(len(textures), size):
         luma, trust = _luma(textures, rows)
         even, _ = light.remove(luma, trust, mean)
         for number, predicted in enumerate((mean, features[rows] @ coefficients)):
@@ -178,29 +180,35 @@ def _residual_directions(
         (texels, count) orthonormal directions, (n, count) codes of the pictures.
     """
     total = len(textures)
-    residuals = np.empty((total, size * size), np.float16)
-    for rows in _chunks(total):
+    lamps = np.concatenate([light.fit(*_luma(textures, rows), mean) for rows in _chunks(total, size)])
+
+    def residuals(rows: slice) -> np.ndarray:
+        """What is left of some pictures. Made anew in every pass: to keep it would take more room than the pictures do."""
         luma, trust = _luma(textures, rows)
-        even, _ = light.remove(luma, trust, mean)
-        residuals[rows] = np.clip(trust * (even - features[rows] @ coefficients), -120, 120)
+        luma /= light.gain(lamps[rows])
+        np.clip(luma, 0, 400, out=luma)
+        luma -= features[rows] @ coefficients
+        luma *= trust
+        return np.clip(luma, -120, 120, out=luma)
+
     count = min(count, total)
     basis = np.linalg.qr(np.random.default_rng(seed).standard_normal((size * size, min(count + 16, size * size))).astype(np.float32))[0]
     weights = np.sqrt(textures.weights)[:, None]
     for turn in range(4):
         image, flipped = np.zeros_like(basis), _flip_basis(basis, size)
-        for rows in _chunks(total):
-            part = residuals[rows].astype(np.float32) * weights[rows]
+        for rows in _chunks(total, size):
+            part = residuals(rows) * weights[rows]
             image += part.T @ (part @ basis) + _flip_basis(part.T @ (part @ flipped), size)
         basis = np.linalg.qr(image)[0]
         logger.info("subspace iteration %d of 4", turn + 1)
     gram, flipped = np.zeros((basis.shape[1],) * 2), _flip_basis(basis, size)
-    for rows in _chunks(total):
-        part = residuals[rows].astype(np.float32) * weights[rows]
+    for rows in _chunks(total, size):
+        part = residuals(rows) * weights[rows]
         for view in (basis, flipped):
             codes = part @ view
             gram += codes.T @ codes
     basis = basis @ np.linalg.eigh(gram)[1][:, ::-1][:, :count].astype(np.float32)
-    codes = np.concatenate([residuals[rows].astype(np.float32) @ basis for rows in _chunks(total)])
+    codes = np.concatenate([residuals(rows) @ basis for rows in _chunks(total, size)])
     return basis, codes
 
 
@@ -226,7 +234,7 @@ def _between_people(directions: np.ndarray, codes: np.ndarray, persons: np.ndarr
 
 
 def remove_shading(maps: np.ndarray) -> np.ndarray:
-    """Take most of the broad light and dark out of (k, T, T) appearance maps.
+    """Take most of the broad light, dark and colour out of (k, T, T) appearance maps.
 
     Pictures of one person often share the lamp, so part of it passes for the person. Brows, beards, lips and wrinkles are finer than
     that; what is broader than about a tenth of the face is light, and the photo's own light is fitted when the face is put back.
@@ -250,12 +258,17 @@ def skin_tone(chroma: np.ndarray, trust: np.ndarray, light: LightModel) -> np.nd
     return np.einsum("mij,mijc->mc", on_skin, chroma) / np.maximum(on_skin.sum(axis=(1, 2)), 1e-6)[:, None]
 
 
+def _symmetric_chroma(maps: np.ndarray, half: int) -> np.ndarray:
+    """(k, half * half * 2) chroma maps -> the mean of each and its mirror image."""
+    maps = maps.reshape(-1, half, half, 2)
+    return ((maps + maps[:, :, ::-1]) / 2).reshape(len(maps), -1)
+
+
 def _fit_chroma(
     textures: TextureSet, features: np.ndarray, codes: np.ndarray, num_chroma: int, config: GanonConfig, light: LightModel, mean: np.ndarray
 ) -> dict[str, np.ndarray]:
     """Colour about each picture's own skin tone, from shape features, luma coefficients and a few directions of its own."""
     half, rows = config.texture_size // 2, textures.color_rows
-    num_luma = config.num_appearance - num_chroma
     zeros = {
         "chroma": np.zeros((config.num_features, 2, half, half), np.float32),
         "chroma_appearance": np.zeros((config.num_appearance, 2, half, half), np.float32),
@@ -264,37 +277,42 @@ def _fit_chroma(
         logger.warning("%d colour pictures are too few for a colour model: the prior stays gray.", len(rows))
         return zeros
     chroma = textures.chroma.astype(np.float32) - 128  # (m, h, h, 2)
-    trust = textures.trust[rows][:, ::2, ::2].astype(np.float32)[..., None] / 255
-    tone = skin_tone(chroma, trust[..., 0], light)
+    trust = textures.trust[rows, ::2, ::2] / np.float32(255)
+    tone = skin_tone(chroma, trust, light)
     gains = np.empty(len(rows), np.float32)
-    for start in range(0, len(rows), _CHUNK):
-        part = rows[start : start + _CHUNK]
-        luma = textures.luma[part].reshape(len(part), -1).astype(np.float32)
-        seen = textures.trust[part].reshape(len(part), -1).astype(np.float32) / 255
-        gains[start : start + _CHUNK] = np.median(light.remove(luma, seen, mean)[1][:, light.skin], axis=1)
+    for chunk in _chunks(len(rows), config.texture_size):
+        gain = light.gain(light.fit(*_luma(textures, rows[chunk]), mean))
+        gains[chunk] = np.median(gain[:, light.skin], axis=1)
     tones = np.column_stack([gains, tone])
     center = np.median(tones, axis=0)
     covariance = np.cov(np.clip(tones - center, -3 * tones.std(axis=0), 3 * tones.std(axis=0)).T)
-    target = (chroma - tone[:, None, None]).transpose(0, 3, 1, 2)  # (m, 2, h, h)
-    trust = trust.transpose(0, 3, 1, 2)
-    average = (target * trust).sum(axis=0) / np.maximum(trust.sum(axis=0), 1e-3)
-    average = (average + average[:, :, ::-1]) / 2
-    left = ((target - average) * trust).reshape(len(rows), -1)
-    design = np.concatenate([features[rows][:, 1 : 1 + config.num_shape_components + 7], np.clip(codes[rows], -4, 4)], axis=1)
+    chroma -= tone[:, None, None]
+    average = np.einsum("mijc,mij->ijc", chroma, trust) / np.maximum(trust.sum(axis=0), 1e-3)[..., None]
+    average = (average + average[:, ::-1]) / 2
+    chroma -= average
+    chroma *= trust[..., None]
+    left = chroma.reshape(len(rows), -1)
+    num_slopes = config.num_shape_components + NUM_OPENINGS
+    design = np.concatenate([features[rows][:, 1 : 1 + num_slopes], np.clip(codes[rows], -4, 4)], axis=1)
     design_mean = design.mean(axis=0)
     design = design - design_mean
     # two thousand pictures carry a hundred slopes only under a strong penalty
     solution = np.linalg.solve(design.T @ design + np.eye(design.shape[1]) * 0.15 * len(rows), design.T @ left)
-    left = left - design @ solution
+    # faces are symmetric; a coloured reflection on one cheek is not the person's
+    solution[num_slopes:] = _symmetric_chroma(solution[num_slopes:], half)
+    left -= design @ solution
+    left = _symmetric_chroma(left, half)
     values, vectors = np.linalg.eigh((left @ left.T).astype(np.float64))
     values, vectors = values[::-1][:num_chroma], vectors[:, ::-1][:, :num_chroma]
     # half as far as the pictures spread: the rest is white balance and coloured shadow, which on a face look like make-up
-    extra = 0.5 * (left.T @ vectors / np.sqrt(len(rows))).T.astype(np.float32)
-    num_slopes = config.num_shape_components + 7
-    zeros["chroma"][0] = average + center[1:][:, None, None] - (design_mean @ solution).reshape(2, half, half)
-    zeros["chroma"][1 : 1 + num_slopes] = solution[:num_slopes].reshape(num_slopes, 2, half, half)
-    zeros["chroma_appearance"][:num_luma] = solution[num_slopes:].reshape(num_luma, 2, half, half)
-    zeros["chroma_appearance"][num_luma:] = extra.reshape(num_chroma, 2, half, half)
+    extra = 0.5 * (left.T @ vectors.astype(np.float32) / np.float32(np.sqrt(len(rows)))).T
+    rows_of_maps = np.concatenate([[average.ravel() - design_mean @ solution], solution, extra])
+    maps = rows_of_maps.reshape(-1, half, half, 2).transpose(0, 3, 1, 2)
+    zeros["chroma"][: 1 + num_slopes] = maps[: 1 + num_slopes]
+    zeros["chroma"][0] += center[1:, None, None]
+    # broad colour is a lamp's, too: drawn at random it makes gray and orange blotches
+    broad_free = remove_shading(maps[1 + num_slopes :].reshape(-1, half, half).astype(np.float32))
+    zeros["chroma_appearance"][:] = broad_free.reshape(-1, 2, half, half)
     zeros["tone_mean"] = center.astype(np.float32)
     zeros["tone_factor"] = np.linalg.cholesky(covariance + 1e-6 * np.eye(3)).astype(np.float32)
     return zeros
