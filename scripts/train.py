@@ -1,0 +1,39 @@
+"""Train the generator on prepared faces (scripts/prepare_dataset.py).
+
+    accelerate launch scripts/train.py --train_data_dir FACES --output_dir RUN                      # refine the mesh generator
+    accelerate launch scripts/train.py --preset paper --train_data_dir FACES512 --output_dir RUN    # GANonymization as published
+
+Going on after an interruption: the same command with --resume_from_checkpoint latest.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from transformers import HfArgumentParser
+
+from ganon_hf.training.options import PRESETS, TrainingOptions
+from ganon_hf.training.trainer import Trainer
+
+
+def parse(arguments: list[str]) -> TrainingOptions:
+    """Options from the command line; those that are not given take the preset's values."""
+    parser = HfArgumentParser(TrainingOptions, description=__doc__)
+    preset = parser.parse_known_args(arguments)[0].preset
+    parser.set_defaults(**PRESETS.get(preset, {}))
+    return parser.parse_args_into_dataclasses(arguments)[0]
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    try:
+        trainer = Trainer(parse(sys.argv[1:]))
+    except (FileNotFoundError, ValueError) as error:
+        sys.exit(f"{error}")
+    trainer.run()
+
+
+if __name__ == "__main__":
+    main()

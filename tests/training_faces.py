@@ -1,0 +1,62 @@
+"""Prepared training faces made of nothing: the tiny model's own people, on a plain background."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from PIL import Image
+from tiny import face_at, tiny_model, tiny_processor
+
+from ganon_hf.training.shards import SCHEMA
+
+
+def encoded(picture: np.ndarray, form: str) -> dict[str, object]:
+    """A picture as the shards hold it; lossless, so that tests may compare."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, form, **({"lossless": True} if form == "WEBP" else {}))
+    return {"bytes": buffer.getvalue(), "path": None}
+
+
+def face_rows(count: int, size: int = 64, seed: int = 0) -> list[dict[str, object]]:
+    """``count`` rows of :data:`SCHEMA`: turned and tilted heads, every third gray, two pictures a person."""
+    generator = np.random.default_rng(seed)
+    model, processor = tiny_model(), tiny_processor(image_size=size)
+    rows = []
+    for number in range(count):
+        points = face_at(size / 2, size / 2, size * 0.8, yaw=float(generator.uniform(-25, 25))).landmarks
+        points = points + generator.normal(0, 0.3 * size / 64, points.shape)
+        inputs = dict(processor.preprocess(points))
+        gray = number % 3 == 0
+        appearance = torch.from_numpy(np.random.default_rng(number // 2).standard_normal((1, 4)).astype(np.float32))
+        with torch.inference_mode():
+            face = model(**inputs, appearance=appearance, grayscale=torch.tensor([[float(gray)]])).images
+        mask = inputs["pixel_values"][0, 2].numpy() > 0
+        pixels = processor.postprocess(face)[0] * generator.uniform(0.6, 1.1) + generator.normal(0, 4, (size, size, 1))
+        picture = np.where(mask[..., None], pixels, 90).clip(0, 255).astype(np.uint8)
+        rows.append(
+            {
+                "image": encoded(picture, "WEBP"),
+                "matte": encoded(mask.astype(np.uint8) * 255, "PNG"),
+                "landmarks": points.astype(np.float32).ravel().tolist(),
+                "person": number // 2,
+                "source": "test",
+                "emotion": "neutral" if number % 2 else "happiness",
+                "grayscale": gray,
+                "resolution": 1.2 if number % 4 else 0.5,
+                "sharpness": 1.0,
+            }
+        )
+    return rows
+
+
+def write_faces(folder: Path, count: int = 8, held_out: int = 4, size: int = 64) -> Path:
+    """A prepared folder with a train and a validation split."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for split, rows in (("train", face_rows(count, size)), ("validation", face_rows(held_out, size, seed=1))):
+        pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), folder / f"{split}-00000-of-00001.parquet")
+    return folder
