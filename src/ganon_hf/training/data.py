@@ -8,6 +8,7 @@ import os
 import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -113,5 +114,7 @@ def unwrap_shards(
         if processes == 1:
             made: Iterator[str] = map(work, parts)
         else:
-            made = stack.enter_context(multiprocessing.get_context("spawn").Pool(processes)).imap(work, parts)
+            executor = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"))
+            stack.callback(executor.shutdown, cancel_futures=True)
+            made = executor.map(work, parts)
         return _join(list(tqdm(made, total=len(parts), unit="part", desc="unwrapping")))

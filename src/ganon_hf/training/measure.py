@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -55,7 +56,7 @@ _MEASURING_SIZE = 128
 _THUMBNAIL = 128
 
 
-def unique_person(source: str, person: int | str | None) -> int:
+def unique_person(source: str, person: int | float | str | None) -> int:
     """A number for a person that is unique over all sources; -1 for None and negative numbers.
 
     Person numbers and names count within a source, so the source's name is part of the result. It is the same in every process.
@@ -63,6 +64,8 @@ def unique_person(source: str, person: int | str | None) -> int:
     Raises:
         ValueError: a number beyond 32 bits, or something that is neither number nor name.
     """
+    if isinstance(person, float):  # a column with gaps, as CSV files make it
+        person = None if math.isnan(person) else int(person) if person.is_integer() else person
     if person is None or (isinstance(person, int) and person < 0):
         return -1
     high = (zlib.crc32(source.encode()) >> 2) << 32
@@ -112,19 +115,22 @@ def measure_row(row: Mapping[str, Any], detector: FaceDetector, matte: PersonMat
     # the mesh knows that its face is a person, even where the light burns it out; beyond the photo's edge nobody is seen
     person = np.maximum(np.round(matte(image) * 255).astype(np.uint8), oval) * inside
     yaw, pitch, _ = pose.angles
-    return result | {
-        "image": {"bytes": _encode(Image.fromarray(image), "WEBP", quality=95, method=4), "path": None},
-        "matte": {"bytes": _encode(Image.fromarray(person), "PNG"), "path": None},
-        "landmarks": points.ravel().tolist(),
-        "grayscale": bool(row["grayscale"]),
-        "resolution": 1 / crop.scale,
-        "sharpness": _sharpness(image, oval),
-        "yaw": yaw,
-        "pitch": pitch,
-        "misfit": float(np.sqrt(((shape - MEAN_SHAPE)[:468] ** 2).sum(axis=1).mean())),
-        "visible": float(inside[oval > 0].mean()) if oval.any() else 0.0,
-        "chroma": _chroma(image, oval > 0),
-    }
+    return (
+        result
+        | {
+            "image": {"bytes": _encode(Image.fromarray(image), "WEBP", quality=95, method=4), "path": None},
+            "matte": {"bytes": _encode(Image.fromarray(person), "PNG"), "path": None},
+            "landmarks": points.ravel().tolist(),
+            "grayscale": row["grayscale"] == 1,  # null and NaN are no
+            "resolution": 1 / crop.scale,
+            "sharpness": _sharpness(image, oval),
+            "yaw": yaw,
+            "pitch": pitch,
+            "misfit": float(np.sqrt(((shape - MEAN_SHAPE)[:468] ** 2).sum(axis=1).mean())),
+            "visible": float(inside[oval > 0].mean()) if oval.any() else 0.0,
+            "chroma": _chroma(image, oval > 0),
+        }
+    )
 
 
 def _read(image: Any) -> np.ndarray:

@@ -14,6 +14,7 @@ import multiprocessing
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -131,7 +132,8 @@ def _rows(dataset: Dataset, start: int, stop: int, source: str) -> Iterator[dict
         full = {name: row.get(name) for name in COLUMNS} | {"row": start + offset}
         for name, kind in labels.items():
             full[name] = None if full[name] is None or full[name] < 0 else kind.int2str(full[name])
-        yield full | {"source": full["source"] or source}
+        texts = {"emotion": full["emotion"], "source": full["source"] or source}
+        yield full | {name: None if value is None else str(value) for name, value in texts.items()}
 
 
 def _fingerprint(dataset: Dataset) -> str:
@@ -146,26 +148,40 @@ def _fingerprint(dataset: Dataset) -> str:
 
 # ---- measuring
 
-_worker: tuple[Dataset, FaceDetector, PersonMatte, PrepareOptions] | None = None
+
+class _Worker:
+    """What a process needs to measure parts; detector and matte are made when the first part comes."""
+
+    def __init__(
+        self, dataset: Dataset, detector: Callable[[], FaceDetector], matte: Callable[[], PersonMatte], options: PrepareOptions
+    ) -> None:
+        self.dataset, self.options = dataset, options
+        self._make = (detector, matte)
+        self._tools: tuple[FaceDetector, PersonMatte] | None = None
+
+    def __call__(self, part: Part) -> int:
+        if self._tools is None:
+            self._tools = (self._make[0](), self._make[1]())
+        rows = _rows(self.dataset, part.start, part.stop, self.options.source)
+        measured = [measure_row(row, *self._tools, self.options.image_size) for row in rows]
+        pq.write_table(pa.Table.from_pylist(measured, MEASURED), part.path + ".partial")
+        os.replace(part.path + ".partial", part.path)
+        return part.stop - part.start
 
 
-def _start_worker(
-    dataset: Dataset, detector: Callable[[], FaceDetector], matte: Callable[[], PersonMatte], options: PrepareOptions, alone: bool
-) -> None:
+_worker: _Worker | None = None
+
+
+def _start_process(worker: _Worker) -> None:
     global _worker
-    if not alone:
-        cv2.setNumThreads(1)  # the workers share the cores already
-    _worker = (dataset, detector(), matte(), options)
+    cv2.setNumThreads(1)  # the processes share the cores already
+    _worker = worker
 
 
-def _measure_part(part: Part) -> int:
+def _measure_in_process(part: Part) -> int:
     if _worker is None:
-        raise RuntimeError("the worker was not started.")
-    dataset, detector, matte, options = _worker
-    rows = [measure_row(row, detector, matte, options.image_size) for row in _rows(dataset, part.start, part.stop, options.source)]
-    pq.write_table(pa.Table.from_pylist(rows, MEASURED), part.path + ".partial")
-    os.replace(part.path + ".partial", part.path)
-    return part.stop - part.start
+        raise RuntimeError("the process was not started by prepare_dataset.")
+    return _worker(part)
 
 
 def _measure(
@@ -182,13 +198,15 @@ def _measure(
     done = len(dataset) - sum(part.stop - part.start for part in todo)
     with ExitStack() as stack:
         bar = stack.enter_context(tqdm(total=len(dataset), initial=done, unit="picture", desc="finding faces"))
+        worker = _Worker(dataset, detector, matte, options)
         if processes == 1:
-            _start_worker(dataset, detector, matte, options, True)
-            counts: Iterator[int] = map(_measure_part, todo)
+            counts: Iterator[int] = map(worker, todo)
         else:
-            arguments = (dataset, detector, matte, options, False)
-            pool = stack.enter_context(multiprocessing.get_context("spawn").Pool(processes, _start_worker, arguments))
-            counts = pool.imap_unordered(_measure_part, todo)
+            # an executor, not a Pool: a Pool waits for ever when a process is killed
+            context = multiprocessing.get_context("spawn")
+            executor = ProcessPoolExecutor(processes, context, initializer=_start_process, initargs=(worker,))
+            stack.callback(executor.shutdown, cancel_futures=True)
+            counts = executor.map(_measure_in_process, todo)
         for count in counts:
             bar.update(count)
     return [Path(part.path) for part in parts]
@@ -271,7 +289,7 @@ def _check_settings(folder: Path, settings: dict[str, Any], reselect: bool) -> N
     if path.exists():
         before = json.loads(path.read_text())
         changed = [f"{name} was {before.get(name)!r} and is {value!r} now" for name, value in settings.items() if before.get(name) != value]
-        only_selection = all(before.get(name) == value for name, value in settings.items() if name != "selection")
+        only_selection = all(before.get(name) == value for name, value in settings.items() if name not in ("selection", "license"))
         if changed and not (reselect and only_selection):
             advice = "Say that the same faces are to be selected anew (--reselect)" if only_selection else "Take another folder"
             raise ValueError(f"{folder} was prepared with other settings: {'; '.join(changed)}. {advice}.")
