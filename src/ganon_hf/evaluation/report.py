@@ -40,6 +40,17 @@ TITLES = {
     "geometry_rank1": ("rank-1", "share"),
     "geometry_rank5": ("rank-5", "share"),
     "geometry_linkage_rank1": ("linkage rank-1", "share"),
+    "told_network": ("told from real, network", "share"),
+    "told_statistics": ("told from real, statistics", "share"),
+    "told_network_auc": ("AUC, network", "number"),
+    "told_statistics_auc": ("AUC, statistics", "number"),
+    "kernel_distance": ("kernel distance", "one"),
+    "detail_1": ("detail, finest octave", "number"),
+    "detail_2": ("2nd", "number"),
+    "detail_3": ("3rd", "number"),
+    "detail_4": ("4th", "number"),
+    "detail_5": ("5th octave", "number"),
+    "generator_ms": ("generator, ms a face", "one"),
 }
 SECTIONS = {
     "Faces": ("found", "replaced", "covered", "missed", "redetected", "redetected_second"),
@@ -54,6 +65,9 @@ SECTIONS = {
     "Geometry kept": ("landmark_error", "gaze_error", "pose_error"),
     "Recogniser (gallery: original neutral, probe: smiling)": ("rank1", "rank5", "tar", "linkage_rank1", "linkage_rank5", "linkage_tar"),
     "Geometry attack (discriminants of re-detected landmarks)": ("geometry_rank1", "geometry_rank5", "geometry_linkage_rank1"),
+    "Realism (50 % = cannot be told from real)": ("told_network", "told_network_auc", "told_statistics", "told_statistics_auc"),
+    "Distance and detail (energy generated / real)": ("kernel_distance", "detail_1", "detail_2", "detail_3", "detail_4", "detail_5"),
+    "Speed": ("generator_ms",),
 }
 
 
