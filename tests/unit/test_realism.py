@@ -103,7 +103,7 @@ def test_the_outside_has_no_say() -> None:
     other = np.where(mask[..., None], picture, 255).astype(np.uint8)
     for function in (face_pairs.octave_energies, face_pairs.picture_statistics, realism.kernel_features):
         assert np.allclose(function(picture[None], mask[None]), function(other[None], mask[None]))
-    flat = np.where(mask[..., None], 100, 0).astype(np.uint8)
+    flat = np.repeat(np.where(mask, 100, 0).astype(np.uint8)[..., None], 3, axis=2)
     assert face_pairs.octave_energies(flat[None], mask[None]).max() < 1e-3, "the mask's edge is no structure"
 
 
