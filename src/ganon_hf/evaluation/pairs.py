@@ -76,6 +76,21 @@ def read_samples(folder: str | Path, name: str, *, people: int | None = None, bo
     return samples
 
 
+def read_pictures(path: str | Path, *, people: int | None = None) -> list[Sample]:
+    """All pictures of one Parquet file with columns image, source, person and emotion, or those of its first ``people`` people.
+
+    Persons count within a source; the samples' numbers tell people of different sources apart. A row without a person is somebody else.
+    """
+    numbers: dict[tuple[str, int], int] = {}
+    samples: list[Sample] = []
+    for place, row in enumerate(_table(Path(path), ["image", "source", "person", "emotion"]).to_pylist()):
+        key = (row["source"] or "", -1 - place if row["person"] is None else int(row["person"]))
+        if people is not None and key not in numbers and len(numbers) >= people:
+            continue
+        samples.append(Sample(_decode(row["image"]), numbers.setdefault(key, len(numbers)), row["emotion"] or ""))
+    return samples
+
+
 def with_border(photo: np.ndarray, share: float) -> np.ndarray:
     """The picture with a border of ``share`` of its height on every side, the edge pixels repeated."""
     width = round(share * photo.shape[0])
