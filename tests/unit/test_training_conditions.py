@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from tiny import face_at
 
 from ganon_hf.geometry import Pose
 from ganon_hf.landmarks import draw_dots as draw_dots_one
 from ganon_hf.landmarks import render_layout, triangle_map
 from ganon_hf.topology import IRIS_PATCHES, MEAN_SHAPE
 from ganon_hf.training.conditions import draw_dots, draw_layouts
+from tiny import face_at
 
 SIZE = 96
 

@@ -7,8 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny import tiny_model
-from training_faces import encoded, face_rows, write_faces
 
 from ganon_hf.landmarks import draw_dots, render_layout
 from ganon_hf.modeling_ganon import ycbcr_to_rgb
@@ -18,6 +16,8 @@ from ganon_hf.training.encode import light_gain
 from ganon_hf.training.losses import adversarial_loss, discriminator_loss, feature_matching_loss
 from ganon_hf.training.options import PRESETS, TrainingOptions
 from ganon_hf.training.shards import SCHEMA, FaceShards, find_shards, read_shards
+from tiny import tiny_model
+from training_faces import encoded, face_rows, write_faces
 
 CPU = torch.device("cpu")
 STRAIGHT = np.array([0.5, 0.5, 1.0])

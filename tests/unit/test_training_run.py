@@ -5,13 +5,12 @@ from __future__ import annotations
 import signal
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny import same, tiny_model, tiny_processor
-from training_faces import write_faces
 
 from ganon_hf.anonymizer import Anonymizer
 from ganon_hf.modeling_ganon import GanonModel
@@ -19,6 +18,8 @@ from ganon_hf.training.bank import FaceBatch
 from ganon_hf.training.options import TrainingOptions
 from ganon_hf.training.states import find_states
 from ganon_hf.training.trainer import Trainer
+from tiny import same, tiny_model, tiny_processor
+from training_faces import write_faces
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +62,7 @@ class Recording(Trainer):
         super().__init__(options)
         self.losses: list[dict[str, float]] = []
 
-    def update(self) -> dict[str, float | torch.Tensor]:
+    def update(self) -> dict[str, Any]:
         parts = super().update()
         self.losses.append({name: float(value) for name, value in parts.items()})
         return parts
@@ -103,7 +104,7 @@ def test_going_on_gives_the_losses_of_an_undisturbed_run(options: TrainingOption
 
 def test_a_signal_ends_the_run_with_its_state_saved(options: TrainingOptions) -> None:
     class Interrupted(Recording):
-        def update(self) -> dict[str, float | torch.Tensor]:
+        def update(self) -> dict[str, Any]:
             if self.step == 1:
                 signal.raise_signal(signal.SIGTERM)
             return super().update()
@@ -159,7 +160,17 @@ def test_fine_tuning_may_move_the_prior(options: TrainingOptions) -> None:
 
 def test_training_learns(options: TrainingOptions) -> None:
     """Pictures that are the prior's plus a pattern: the refinement finds the pattern."""
-    trainer = Recording(replace(options, adversarial_weight=0.0, max_train_steps=60, learning_rate=5e-3, ema_decay=0.0))
+    trainer = Recording(
+        replace(
+            options,
+            adversarial_weight=0.0,
+            max_train_steps=100,
+            learning_rate=5e-3,
+            checkpointing_steps=100,
+            validation_steps=100,
+            ema_decay=0.0,
+        )
+    )
     trainer.run()
     errors = trainer.look()
     assert errors["l1"] < 0.9 * errors["l1_coarse"], errors

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import time
+import zlib
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,8 @@ def build_model(options: TrainingOptions, image_size: int) -> GanonModel:
     if source is None and conditioning == "landmarks":
         return GanonModel(GanonConfig(conditioning="landmarks", image_size=image_size))
     source = str(CHECKPOINT if source is None else source)
-    model, loading = GanonModel.from_pretrained(source, output_loading_info=True)
+    loaded: Any = GanonModel.from_pretrained(source, output_loading_info=True)
+    model, loading = loaded
     problems = {name: sorted(map(str, keys)) for name, keys in loading.items() if keys}
     if problems:
         raise ValueError(f"the weights in {source} do not fit this model: {problems}")
@@ -96,19 +98,23 @@ class Trainer:
             discriminator.compile()
         else:
             # channels last is what CPU convolutions are fastest in
-            model, discriminator = (network.to(memory_format=torch.channels_last) for network in (model, discriminator))
+            for network in (model, discriminator):
+                network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         betas = (options.adam_beta1, options.adam_beta2)
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         optimizer = torch.optim.Adam(trained, lr=options.learning_rate, betas=betas)
         judges = torch.optim.Adam(discriminator.parameters(), lr=options.discriminator_learning_rate, betas=betas)
-        self.schedulers = [
-            get_scheduler(options.lr_scheduler, one, num_warmup_steps=options.lr_warmup_steps, num_training_steps=options.max_train_steps)
-            for one in (optimizer, judges)
-        ]
+        rates = (options.learning_rate, options.discriminator_learning_rate)
+        schedule = get_scheduler(
+            options.lr_scheduler, optimizer, num_warmup_steps=options.lr_warmup_steps, num_training_steps=options.max_train_steps
+        ).lr_lambdas[0]
         prepared = self.accelerator.prepare(model, discriminator, optimizer, judges)
+        self.model: Any
         self.model, self.discriminator, self.optimizer, self.judges = prepared
         self.trained = [parameter for parameter in self.plain_model.parameters() if parameter.requires_grad]
         self.averaged = EMAModel(self.trained, decay=options.ema_decay, use_ema_warmup=False) if options.ema_decay else None
+        # The rate is a function of the step alone: set, not counted, it needs no state to go on from.
+        self._rates = [(one, rate, schedule) for one, rate in zip((self.optimizer, self.judges), rates, strict=True)]
         self.step = 0
         self._stop = ""
         self._operations: int | None = None
@@ -134,7 +140,7 @@ class Trainer:
         if model.prior is None:
             return DotsBank(shards, self.accelerator.device)
         prior = model.prior
-        digest = f"{shards.digest}-{abs(hash_of(prior)):08x}"
+        digest = f"{shards.digest}-{digest_of(prior):08x}"
         cache = self.output_dir / "cache" / f"{name}-{digest}.npz"
         with self.accelerator.main_process_first():  # the others find the cache
             return MeshBank(shards, prior, self.accelerator.device, cache=cache, num_appearance=self.options.num_appearance)
@@ -189,17 +195,18 @@ class Trainer:
         accelerator.end_training()
         return self.output_dir
 
-    def update(self) -> dict[str, float | torch.Tensor]:
+    def update(self) -> dict[str, Any]:
         """One update of both networks; returns the losses of its last batch."""
         parts: dict[str, Any] = {}
+        for optimizer, rate, schedule in self._rates:
+            for group in optimizer.param_groups:
+                group["lr"] = rate * schedule(self.step)
         for micro in range(self.options.gradient_accumulation_steps):
             batch = self._batch(self.step * self.options.gradient_accumulation_steps + micro)
             with self.accelerator.accumulate(self.model, self.discriminator):
                 if self._operations is None:
                     self._measure(batch)
                 parts = self._learn(batch)
-        for scheduler in self.schedulers:
-            scheduler.step()
         return parts
 
     def _learn(self, batch: FaceBatch) -> dict[str, Any]:
@@ -255,7 +262,7 @@ class Trainer:
         self._rate = matmul_rate(self.accelerator.device, precision)
         plain = self.plain_model
         with torch.random.fork_rng(devices=[self.accelerator.device] if self.accelerator.device.type == "cuda" else []):
-            forward = count_operations(lambda: plain.forward(**batch.inputs))
+            forward = count_operations(lambda: plain(**batch.inputs))
         # A backward pass costs two forward passes. The judge sees real and generated pictures with both passes, the generated once more.
         judge = self.accelerator.unwrap_model(self.discriminator)
         judged = count_operations(lambda: judge.eval().forward(*self.objective.judged(batch.target, batch)))
@@ -268,8 +275,9 @@ class Trainer:
         progress.update(1)
         progress.set_postfix({"images/s": f"{speed:.1f}", "of peak": f"{share:.0%}"}, refresh=False)
         if self.step % self.options.logging_steps == 0:
-            values = {f"train/{name}": float(value) for name, value in parts.items()}
-            values.update({"lr": self.schedulers[0].get_last_lr()[0], "images_per_second": speed, "share_of_peak": share})
+            means = self.accelerator.reduce(torch.stack([value.float() for value in parts.values()]), "mean")
+            values = {f"train/{name}": value for name, value in zip(parts, means.tolist(), strict=True)}
+            values.update({"lr": self.optimizer.param_groups[0]["lr"], "images_per_second": speed, "share_of_peak": share})
             if not np.isfinite(values["train/loss"]):
                 raise FloatingPointError(f"the loss is {values['train/loss']} at step {self.step}: lower the learning rate and resume.")
             self.accelerator.log(values, step=self.step)
@@ -299,14 +307,12 @@ class Trainer:
             names = [name for name, parameter in self.plain_model.named_parameters() if parameter.requires_grad]
             self.averaged.shadow_params = [values[name].detach().clone().to(self.accelerator.device) for name in names]
             self.averaged.optimization_step = self.step
-        for scheduler in self.schedulers:
-            scheduler.last_epoch = self.step
         logger.info("Going on from %s.", folder)
 
     def _averaged_model(self) -> GanonModel:
         """A copy of the model with the averaged weights, if there are any, else with the last ones."""
         plain = self.plain_model
-        copy = GanonModel(plain.config)
+        copy = GanonModel(plain.config)  # type: ignore[arg-type]
         copy.load_state_dict({name: value.detach().clone() for name, value in plain.state_dict().items()})
         copy.to(self.accelerator.device).train(plain.training)
         if self.averaged is not None:
@@ -334,10 +340,8 @@ class Trainer:
         upload_folder(repo_id=repository, folder_path=str(self.output_dir), allow_patterns=names, commit_message=f"{self.step} steps")
 
 
-def hash_of(module: torch.nn.Module) -> int:
+def digest_of(module: torch.nn.Module) -> int:
     """A number that changes with the weights."""
-    import zlib
-
     value = 0
     for tensor in module.state_dict().values():
         value = zlib.crc32(tensor.detach().cpu().contiguous().numpy().tobytes(), value)

@@ -22,7 +22,7 @@ def _detail(luma: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 
 
 @torch.no_grad()
-def validate(model: GanonModel, bank: MeshBank | DotsBank, patch: int, limit: int = 64) -> tuple[dict[str, float], np.ndarray]:
+def validate(model: GanonModel, bank: MeshBank | DotsBank, patch: int, limit: int = 256) -> tuple[dict[str, float], np.ndarray]:
     """Errors on held-out faces and a grid of some.
 
     Args:
