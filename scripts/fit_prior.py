@@ -18,6 +18,8 @@ from pathlib import Path
 from ganon_hf.image_processing_ganon import GanonImageProcessor
 from ganon_hf.modeling_ganon import GanonConfig, GanonModel
 from ganon_hf.training.data import unwrap_shards
+from ganon_hf.training.encode import encode_textures
+from ganon_hf.training.people import fit_people
 from ganon_hf.training.prior import fit_prior, held_out_error
 from ganon_hf.training.shape import fit_shape_model
 
@@ -36,8 +38,12 @@ def main() -> None:
     logging.info("%d pictures, %d in colour", len(textures), len(textures.color_rows))
     model = GanonModel(config)
     model.prior.load_state_dict(fit_prior(textures, config, seed=arguments.seed))
-    model.geometry.load_state_dict(fit_shape_model(textures.shapes, textures.persons, textures.angles, textures.neutral, config))
-    del textures  # the held-out pictures need the room
+    shape_model = fit_shape_model(textures.shapes, textures.persons, textures.angles, textures.neutral, config)
+    model.geometry.load_state_dict(shape_model, strict=False)
+    codes = encode_textures(textures, model.prior)
+    people = fit_people(textures.shapes, textures.angles, textures.persons, codes, model.geometry, config.num_people, seed=arguments.seed)
+    model.geometry.load_state_dict({**shape_model, **people})
+    del textures, codes  # the held-out pictures need the room
     for path in arguments.held_out:
         pictures = unwrap_shards([path], config.texture_size, work_dir=arguments.work_dir)
         error = held_out_error(pictures, model.prior)

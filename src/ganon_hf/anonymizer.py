@@ -23,7 +23,7 @@ from .alignment import align_face
 from .compositing import COMPOSITE_ERRORS, composite_face, cover_face, face_matte, feature_mask
 from .detection import FaceDetector, default_detector
 from .faces import AnonymizationResult, AnonymizeOptions, Box, Crop, Face, FaceReport, NoFaceError, box_of_points, box_overlap
-from .geometry import Identity, ShapeModel, draw_identity, normalize_pose
+from .geometry import Identity, Population, ShapeModel, draw_identity, normalize_pose
 from .image_processing_ganon import GanonImageProcessor
 from .landmarks import triangle_map
 from .modeling_ganon import GanonConfig, GanonModel
@@ -110,6 +110,8 @@ class Anonymizer:
         statistics = model.geometry
         arrays = (statistics.mean, statistics.expression_encode, statistics.expression_decode, statistics.identity_basis)
         self.shape_model = ShapeModel(*(array.detach().cpu().double().numpy() for array in arrays))
+        groups = (statistics.people_centers.detach().cpu().numpy(), statistics.people_spread.detach().cpu().numpy())
+        self.population = Population(*groups, num_shape=model.config.num_identity)
 
     @classmethod
     def from_pretrained(
@@ -255,7 +257,7 @@ class Anonymizer:
 
     def _plan_face(self, photo: np.ndarray, options: AnonymizeOptions, seed: int, index: int, face: Face) -> FacePlan:
         config = self.model.config
-        identity = draw_identity(seed, index, num_shape=config.num_identity, num_appearance=config.num_appearance)
+        identity = draw_identity(seed, index, self.population)
         reason = _why_not(photo, face)
         if reason:
             return FacePlan(face, identity, reason=reason)

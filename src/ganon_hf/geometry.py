@@ -97,8 +97,8 @@ class Identity:
     """One synthetic person, drawn from a seed and owing nothing to any photo.
 
     Attributes:
-        shape: (k,) standard normal coefficients of the neutral shape.
-        appearance: (a,) standard normal coefficients of the texture.
+        shape: (k,) coefficients of the neutral shape.
+        appearance: (a,) coefficients of the texture.
         tone: (3,) standard normal coefficients of the skin tone.
         grain_seed: seed of the fine skin structure.
     """
@@ -120,17 +120,43 @@ def _truncated_normal(generator: np.random.Generator, count: int) -> np.ndarray:
     return values.astype(np.float32)
 
 
-def draw_identity(seed: int, index: int, *, num_shape: int, num_appearance: int) -> Identity:
+@dataclass(frozen=True, eq=False)
+class Population:
+    """Of whom synthetic people are drawn: groups of people who look alike (``ganon_hf.training.people``), each as likely as the others.
+
+    One bell curve over all training people would draw their average again and again, a man of fifty.
+
+    Attributes:
+        centers: (m, k + a) middle of each group: k coefficients of the shape, then a of the texture.
+        spread: (k + a,) standard deviations within a group.
+        num_shape: k.
+    """
+
+    centers: np.ndarray
+    spread: np.ndarray
+    num_shape: int
+
+    def __post_init__(self) -> None:
+        if self.centers.ndim != 2 or not len(self.centers) or self.spread.shape != self.centers.shape[1:]:
+            raise ValueError(f"centers must be (groups, n) and spread (n,), but got {self.centers.shape} and {self.spread.shape}.")
+        if not 0 <= self.num_shape <= self.centers.shape[1]:
+            raise ValueError(f"num_shape must be 0 to {self.centers.shape[1]}, but got {self.num_shape}.")
+
+
+def draw_identity(seed: int, index: int, population: Population) -> Identity:
     """The synthetic person number ``index`` of a seed; the same arguments give the same person everywhere.
 
     Args:
         seed: 0 to 2**63 - 1.
         index: place of the face in the photo; every face of a photo becomes somebody else.
-        num_shape, num_appearance: how many coefficients the model has.
+        population: of whom they are drawn.
     """
     generator = np.random.default_rng([seed, index])
-    shape, appearance = _truncated_normal(generator, num_shape), _truncated_normal(generator, num_appearance)
-    return Identity(shape, appearance, _truncated_normal(generator, 3), int(generator.integers(2**31)))
+    noise = _truncated_normal(generator, len(population.spread))
+    tone, grain_seed = _truncated_normal(generator, 3), int(generator.integers(2**31))
+    center = population.centers[int(generator.integers(len(population.centers)))]
+    shape, appearance = np.split((center + population.spread * noise).astype(np.float32), [population.num_shape])
+    return Identity(shape, appearance, tone, grain_seed)
 
 
 def _smoothstep(values: np.ndarray) -> np.ndarray:

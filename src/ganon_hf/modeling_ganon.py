@@ -48,6 +48,7 @@ class GanonConfig(PretrainedConfig):
         num_appearance: coefficients that make one synthetic person's appearance.
         num_identity: coefficients of a synthetic person's shape.
         num_expression: numbers that pass from a photo's shape to the anonymous one.
+        num_people: groups of people of which synthetic ones are drawn.
         refinement_channels: width of the refinement network; 0 leaves it out.
     """
 
@@ -63,6 +64,7 @@ class GanonConfig(PretrainedConfig):
         num_appearance: int = 40,
         num_identity: int = 40,
         num_expression: int = 8,
+        num_people: int = 8,
         refinement_channels: int = 0,
         **kwargs: Any,
     ) -> None:
@@ -82,6 +84,7 @@ class GanonConfig(PretrainedConfig):
         self.num_appearance = num_appearance
         self.num_identity = num_identity
         self.num_expression = num_expression
+        self.num_people = num_people
         self.refinement_channels = refinement_channels
         # An exported folder names its own code; inside the installed package the installed code serves it.
         if not __name__.startswith("transformers_modules"):
@@ -158,12 +161,14 @@ def ycbcr_to_rgb(luma: torch.Tensor, chroma: torch.Tensor) -> torch.Tensor:
 
 
 class ShapeStatistics(nn.Module):
-    """The numbers of ``ganon_hf.geometry.ShapeModel``, kept with the weights so that one file holds all that was learned."""
+    """The numbers of ``ganon_hf.geometry``: ``ShapeModel`` and ``Population``, kept with the weights so that one file holds all."""
 
     mean: torch.Tensor
     identity_basis: torch.Tensor
     expression_encode: torch.Tensor
     expression_decode: torch.Tensor
+    people_centers: torch.Tensor
+    people_spread: torch.Tensor
 
     def __init__(self, config: GanonConfig):
         super().__init__()
@@ -172,6 +177,9 @@ class ShapeStatistics(nn.Module):
         self.register_buffer("identity_basis", torch.zeros(points, config.num_identity))
         self.register_buffer("expression_encode", torch.zeros(config.num_expression, points))
         self.register_buffer("expression_decode", torch.zeros(points, config.num_expression))
+        coefficients = config.num_identity + config.num_appearance
+        self.register_buffer("people_centers", torch.zeros(config.num_people, coefficients))
+        self.register_buffer("people_spread", torch.ones(coefficients))
 
 
 class AppearancePrior(nn.Module):

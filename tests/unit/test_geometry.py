@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ganon_hf.geometry import OUTLINE_FREEDOM, Pose, ShapeModel, carry_mouth_corners, carry_openings, draw_identity, normalize_pose
+from ganon_hf.geometry import (
+    OUTLINE_FREEDOM,
+    Population,
+    Pose,
+    ShapeModel,
+    carry_mouth_corners,
+    carry_openings,
+    draw_identity,
+    normalize_pose,
+)
 from ganon_hf.topology import (
     FACE_OVAL,
     LAYOUT,
@@ -82,10 +91,15 @@ def people(strength: float = 1.0) -> ShapeModel:
 def person(index: int = 0) -> np.ndarray:
     """The shape of somebody else than the mean."""
     model = people()
-    return MEAN_SHAPE + (model.identity_basis @ draw_identity(11, index, num_shape=4, num_appearance=1).shape).reshape(478, 3)
+    return MEAN_SHAPE + (model.identity_basis @ draw_identity(11, index, anybody(4, 1)).shape).reshape(478, 3)
 
 
-IDENTITIES = [draw_identity(3, index, num_shape=4, num_appearance=2) for index in range(3)]
+def anybody(num_shape: int, num_appearance: int) -> Population:
+    """One group about the mean person."""
+    return Population(np.zeros((1, num_shape + num_appearance)), np.ones(num_shape + num_appearance), num_shape)
+
+
+IDENTITIES = [draw_identity(3, index, anybody(4, 2)) for index in range(3)]
 
 # ---- pose
 
@@ -185,7 +199,7 @@ def test_points_without_a_pose_are_refused(points: np.ndarray, why: str) -> None
 
 
 def test_an_identity_is_the_same_everywhere() -> None:
-    first, again = (draw_identity(5, 2, num_shape=40, num_appearance=30) for _ in range(2))
+    first, again = (draw_identity(5, 2, anybody(40, 30)) for _ in range(2))
     for name in ("shape", "appearance", "tone", "grain_seed"):
         assert np.array_equal(getattr(first, name), getattr(again, name))
     assert (first.shape.shape, first.appearance.shape, first.tone.shape) == ((40,), (30,), (3,))
@@ -193,7 +207,7 @@ def test_an_identity_is_the_same_everywhere() -> None:
 
 @pytest.mark.parametrize("other", [(5, 3), (6, 2), (2, 5), (2**63 - 1, 2)])
 def test_another_seed_or_place_is_another_person(other: tuple[int, int]) -> None:
-    first, second = (draw_identity(*pair, num_shape=40, num_appearance=30) for pair in ((5, 2), other))
+    first, second = (draw_identity(*pair, anybody(40, 30)) for pair in ((5, 2), other))
     for name in ("shape", "appearance", "tone"):
         assert abs(np.corrcoef(getattr(first, name), getattr(second, name))[0, 1]) < (0.5 if name != "tone" else 1)
         assert np.abs(getattr(first, name) - getattr(second, name)).max() > 0.3
@@ -201,9 +215,34 @@ def test_another_seed_or_place_is_another_person(other: tuple[int, int]) -> None
 
 
 def test_identities_are_normal_and_no_caricatures() -> None:
-    drawn = np.concatenate([draw_identity(1, i, num_shape=50, num_appearance=50).shape for i in range(200)])
+    drawn = np.concatenate([draw_identity(1, i, anybody(50, 50)).shape for i in range(200)])
     assert np.abs(drawn).max() <= 2.0 and np.abs(drawn).max() > 1.9
     assert abs(drawn.mean()) < 0.05 and drawn.std() == pytest.approx(0.8796, abs=0.012)  # a normal cut off at 2
+
+
+def test_people_are_drawn_from_every_group_alike() -> None:
+    centers = np.array([[10.0, 0, 0, 1], [-10, 0, 0, 2], [0, 10, 0, 3]])
+    population = Population(centers, np.array([0.5, 0.5, 0.5, 0.0]), 2)
+    drawn = [draw_identity(4, index, population) for index in range(600)]
+    groups = np.array([identity.appearance[1] for identity in drawn])
+    assert [abs((groups == group).mean() - 1 / 3) < 0.08 for group in (1, 2, 3)] == [True] * 3
+    for group, center in zip((1, 2, 3), centers, strict=True):
+        shapes = np.stack([identity.shape for identity, mine in zip(drawn, groups, strict=True) if mine == group])
+        assert np.abs(shapes - center[:2]).max() <= 1.0 and shapes.std() > 0 and shapes.shape[1] == 2
+
+
+@pytest.mark.parametrize(
+    ("centers", "spread", "num_shape", "message"),
+    [
+        (np.zeros((0, 4)), np.ones(4), 2, "centers must be"),  # nobody to draw
+        (np.zeros((2, 4)), np.ones(3), 2, "spread"),
+        (np.zeros(4), np.ones(4), 2, "centers must be"),
+        (np.zeros((2, 4)), np.ones(4), 5, "num_shape"),
+    ],
+)
+def test_a_population_checks_itself(centers: np.ndarray, spread: np.ndarray, num_shape: int, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Population(centers, spread, num_shape)
 
 
 # ---- openings and gaze

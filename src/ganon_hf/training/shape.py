@@ -70,7 +70,7 @@ def _point_weights() -> np.ndarray:
 def fit_shape_model(
     shapes: np.ndarray, persons: np.ndarray, angles: np.ndarray, neutral: np.ndarray, config: GanonConfig
 ) -> dict[str, torch.Tensor]:
-    """Fit the buffers of ``ShapeStatistics``.
+    """Fit the buffers of ``ShapeStatistics`` but those of the people (``people.py``).
 
     Args:
         shapes: (n, 478, 3) pose-normalised landmarks.
@@ -81,7 +81,7 @@ def fit_shape_model(
         config: sizes.
 
     Returns:
-        name -> float32 tensor, ready for ``model.geometry.load_state_dict``.
+        name -> float32 tensor, ready for ``model.geometry.load_state_dict(..., strict=False)``.
     """
     frontal = np.abs(angles[:, 0]) < 35
     origin = shapes[neutral & frontal] if (neutral & frontal).sum() >= 20 else shapes[frontal]
