@@ -462,7 +462,8 @@ class GanonModel(PreTrainedModel):
             if grayscale is None:
                 grayscale = pixel_values.new_zeros(batch, 1)
             precision = self.prior.luma.dtype  # type: ignore[union-attr]
-            luma, chroma = self.prior(shape.to(precision), angles.to(precision), appearance.to(precision))  # type: ignore[misc]
+            with torch.autocast(pixel_values.device.type, enabled=False):  # sums over 1434 coordinates
+                luma, chroma = self.prior(shape.to(precision), angles.to(precision), appearance.to(precision))  # type: ignore[misc]
             chroma = chroma * (1 - grayscale.to(precision).view(-1, 1, 1, 1))
             coarse = sample_texture(luma, chroma, pixel_values[:, :2].to(precision)).clamp(-1, 1)
             images = coarse

@@ -110,6 +110,7 @@ def test_a_killed_run_goes_on(faces: Path, tmp_path: Path) -> None:
         (["--train_data_dir", "nowhere"], "holds no train-"),
         (["--preset", "enormous"], "mesh, paper"),
         (["--patch_size", "33"], "multiple of 8"),
+        (["--preset", "paper"], "multiple of 256 pixels, not 64"),
     ],
 )
 def test_wrong_options_end_with_one_line(faces: Path, tmp_path: Path, arguments: list[str], message: str) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch.nn import functional
 
 from ganon_hf.anonymizer import Anonymizer
 from ganon_hf.faces import AnonymizeOptions
@@ -32,8 +33,10 @@ def script() -> ModuleType:
 
 @pytest.fixture(scope="module")
 def generator() -> dict[str, torch.Tensor]:
-    torch.manual_seed(0)
-    return LandmarkGenerator().state_dict()
+    """Weights that spread values over the whole range of the output."""
+    shapes = LandmarkGenerator().to("meta").state_dict()
+    seeds = (torch.Generator().manual_seed(number) for number in range(len(shapes)))
+    return {name: torch.randn(one.shape, generator=seed) * 0.05 for (name, one), seed in zip(shapes.items(), seeds, strict=True)}
 
 
 def save(path: Path, tensors: dict[str, torch.Tensor], **changes: Any) -> Path:
@@ -62,6 +65,29 @@ def test_weights_and_statistics_arrive(converted: Path, generator: dict[str, tor
     assert all(torch.equal(tensor, generator[name]) for name, tensor in model.generator.state_dict().items())
     for name, tensor in tiny_model().geometry.state_dict().items():
         assert torch.equal(model.geometry.state_dict()[name], tensor), name
+
+
+def published_network(weights: dict[str, torch.Tensor], dots: torch.Tensor) -> torch.Tensor:
+    """The published generator as its table of layers says, after training, without a class of ours."""
+    hidden, skips = dots, []
+    for number in range(1, 9):
+        hidden = functional.conv2d(hidden, weights[f"down{number}.model.0.weight"], stride=2, padding=1)
+        hidden = functional.leaky_relu(hidden if number in (1, 8) else functional.instance_norm(hidden), 0.2)
+        skips.append(hidden)
+    for number in range(1, 8):
+        hidden = functional.conv_transpose2d(hidden, weights[f"up{number}.model.0.weight"], stride=2, padding=1)
+        hidden = torch.cat([functional.relu(functional.instance_norm(hidden)), skips[7 - number]], dim=1)
+    hidden = functional.pad(functional.interpolate(hidden, scale_factor=2, mode="nearest"), (1, 0, 1, 0))
+    return functional.conv2d(hidden, weights["final.2.weight"], weights["final.2.bias"], padding=1).tanh()
+
+
+def test_the_folder_computes_what_the_published_network_does(converted: Path, generator: dict[str, torch.Tensor]) -> None:
+    dots = torch.randn(1, 3, 256, 256, generator=torch.Generator().manual_seed(99)).clamp(-1, 1)
+    with torch.inference_mode():
+        expected, images = published_network(generator, dots), GanonModel.from_pretrained(converted)(dots).images
+    torch.testing.assert_close(images, expected, atol=1e-5, rtol=0)
+    # the authors' own network, filled and fed the same, has this mean and spread
+    assert (expected.mean().item(), expected.std().item()) == (pytest.approx(-0.178760, abs=2e-4), pytest.approx(0.669225, abs=2e-4))
 
 
 def test_the_folder_anonymizes(converted: Path) -> None:

@@ -97,6 +97,15 @@ def test_half_precision_halves_the_networks_and_nothing_else(tmp_path: Path, dty
         torch.testing.assert_close(model(**inputs(2)).images, tiny_model()(**inputs(2)).images, atol=1e-6, rtol=0)
 
 
+def test_mixed_precision_leaves_the_prior_exact() -> None:
+    model = tiny_model(refinement_channels=8)
+    with torch.inference_mode():
+        exact = model(**inputs(2))
+        with torch.autocast("cpu", torch.bfloat16):
+            mixed = model(**inputs(2))
+    assert torch.equal(mixed.coarse, exact.coarse)
+
+
 def test_refinement_is_the_identity_until_it_is_trained() -> None:
     model = tiny_model(refinement_channels=8)
     with torch.inference_mode():

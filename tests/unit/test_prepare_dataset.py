@@ -19,6 +19,7 @@ from datasets import Dataset, Image, load_dataset
 from PIL import Image as Pictures
 
 from ganon_hf.faces import Face
+from ganon_hf.topology import FACE_OVAL
 from ganon_hf.training import prepare
 from ganon_hf.training.card import REASONS, Counts
 from ganon_hf.training.measure import MEASURED, measure_row, unique_person
@@ -91,10 +92,17 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
 
 
 def make(
-    data: Dataset, folder: Path, *, detector: Any = known_faces, processes: int = 1, reselect: bool = False, **selection: Any
+    data: Dataset,
+    folder: Path,
+    *,
+    detector: Any = known_faces,
+    processes: int = 1,
+    reselect: bool = False,
+    tight: bool = False,
+    **selection: Any,
 ) -> Counts:
     chosen = SelectionOptions(**{"validation_share": 0.25, **selection})
-    options = PrepareOptions(SIZE, "cc0-1.0", "a", chosen, processes, reselect)
+    options = PrepareOptions(SIZE, "cc0-1.0", "a", chosen, processes, reselect, tight)
     return prepare_dataset(data, folder, options, detector=detector, matte=LeftOut)
 
 
@@ -194,6 +202,34 @@ def test_other_settings_are_refused(data: Dataset, tmp_path: Path) -> None:
     (tmp_path / "full" / "thesis.txt").write_text("mine")
     with pytest.raises(ValueError, match="not empty"):
         make(data, tmp_path / "full")
+
+
+def test_tight_crops_end_at_the_face_oval(data: Dataset, tmp_path: Path) -> None:
+    make(data, tmp_path / "tight", tight=True, validation_share=0)
+    make(data, tmp_path / "loose", validation_share=0)
+    tight, loose = (read_shards(find_shards(tmp_path / name, "train")) for name in ("tight", "loose"))
+    assert tight.tight and not loose.tight and tight.image_size == loose.image_size == SIZE
+    oval = tight.landmarks[:, FACE_OVAL, :2]
+    low, high = oval.min(axis=1), oval.max(axis=1)
+    assert np.allclose((high - low).max(axis=1), SIZE, atol=1e-3), "its longer side fills the square"
+    assert np.allclose((low + high) / 2, SIZE / 2, atol=1e-3), "in the middle"
+    assert (tight.resolution < loose.resolution).all() and not np.array_equal(tight.image(0), loose.image(0))
+    assert "fills the crop" in (tmp_path / "tight" / "README.md").read_text()
+    assert json.loads((tmp_path / "tight" / "settings.json").read_text())["tight"] is True
+    for reselect in (False, True):
+        with pytest.raises(ValueError, match="tight was True and is False now.*another folder"):
+            make(data, tmp_path / "tight", validation_share=0, reselect=reselect)
+
+
+def test_a_folder_of_before_there_were_tight_crops_goes_on(data: Dataset, tmp_path: Path) -> None:
+    make(data, tmp_path / "out")
+    path = tmp_path / "out" / "settings.json"
+    settings = json.loads(path.read_text())
+    del settings["tight"]
+    path.write_text(json.dumps(settings))
+    with pytest.raises(ValueError, match="tight was False and is True now"):
+        make(data, tmp_path / "out", tight=True)
+    assert sum(make(data, tmp_path / "out", detector=broken_detector).kept.values()) == 28, "nothing is looked for again"
 
 
 def test_no_face_at_all_is_an_error(data: Dataset, tmp_path: Path) -> None:

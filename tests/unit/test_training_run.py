@@ -17,9 +17,9 @@ from ganon_hf.modeling_ganon import GanonModel
 from ganon_hf.training.bank import FaceBatch
 from ganon_hf.training.options import TrainingOptions
 from ganon_hf.training.states import find_states
-from ganon_hf.training.trainer import Trainer
+from ganon_hf.training.trainer import Trainer, build_model
 from tiny import same, tiny_model, tiny_processor
-from training_faces import write_faces
+from training_faces import Recording, record_uploads, write_faces
 
 
 @pytest.fixture(scope="module")
@@ -53,19 +53,6 @@ def options(faces: Path, start: Path, tmp_path: Path) -> TrainingOptions:
         validation_steps=3,
         logging_steps=1,
     )
-
-
-class Recording(Trainer):
-    """A trainer whose losses a test can look at."""
-
-    def __init__(self, options: TrainingOptions) -> None:
-        super().__init__(options)
-        self.losses: list[dict[str, float]] = []
-
-    def update(self) -> dict[str, Any]:
-        parts = super().update()
-        self.losses.append({name: float(value) for name, value in parts.items()})
-        return parts
 
 
 def weights(folder: str | Path) -> dict[str, torch.Tensor]:
@@ -182,12 +169,38 @@ def test_training_learns(options: TrainingOptions) -> None:
         ({"train_data_dir": "/nowhere"}, "holds no train-"),
         ({"resume_from_checkpoint": "latest"}, "no checkpoint-"),
         ({"resume_from_checkpoint": "/nowhere"}, "no saved training state"),
-        ({"preset": "paper", "patch_size": 64}, "trains conditioning='landmarks'"),
+        ({"preset": "paper"}, "multiple of 256 pixels, not 64 and crops that the face fills.*--tight --image-size 512"),
     ],
 )
 def test_what_does_not_fit_is_said(options: TrainingOptions, change: dict[str, object], message: str) -> None:
     with pytest.raises((FileNotFoundError, ValueError), match=message):
         Trainer(replace(options, **change)).run()
+
+
+def test_the_preset_and_the_model_are_of_one_kind(options: TrainingOptions) -> None:
+    with pytest.raises(ValueError, match="preset 'paper' trains conditioning='landmarks', but .* has 'mesh'"):
+        build_model(replace(options, preset="paper"), 256)
+
+
+def test_tight_crops_are_not_for_the_mesh(options: TrainingOptions, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="preset 'mesh' needs crops with a margin.*no --tight"):
+        Trainer(replace(options, train_data_dir=str(write_faces(tmp_path, 2, 1, tight=True))))
+
+
+def test_looking_and_saving_draw_nothing(options: TrainingOptions) -> None:
+    """Dropout must not notice when a run was looked at, saved, stopped or measured."""
+    trainer = Trainer(options)
+    before = torch.get_rng_state()
+    trainer.look()
+    trainer.save()
+    trainer._measure(trainer._batch(0))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_model_alone_goes_to_the_hub(options: TrainingOptions, monkeypatch: pytest.MonkeyPatch) -> None:
+    uploaded = record_uploads(monkeypatch)
+    Trainer(replace(options, push_to_hub=True, hub_model_id="user/name", max_train_steps=3)).run()
+    assert uploaded == {"config.json", "model.safetensors", "preprocessor_config.json"}, "no state, no picture"
 
 
 def test_color_only(options: TrainingOptions) -> None:

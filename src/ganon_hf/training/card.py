@@ -42,7 +42,9 @@ class Counts:
         return f"kept {kept}; dropped " + (", ".join(f"{count} {name}" for name, count in self.dropped.items()) or "none")
 
 
-def write_card(folder: Path, name: str, counts: Counts, image_size: int, license: str, options: SelectionOptions) -> None:
+def write_card(
+    folder: Path, name: str, counts: Counts, image_size: int, license: str, options: SelectionOptions, *, tight: bool = False
+) -> None:
     """Write ``README.md`` into the folder, in one step."""
     total = sum(counts.kept.values()) + sum(counts.dropped.values())
     lines = ["---", f"license: {license}", "configs:", "- config_name: default", "  data_files:"]
@@ -51,7 +53,7 @@ def write_card(folder: Path, name: str, counts: Counts, image_size: int, license
     lines += ["---", "", f"# {name}", ""]
     lines += [
         f"Aligned faces of {image_size} x {image_size} pixels for training ganon-hf, made from {total} pictures by",
-        "`scripts/prepare_dataset.py`.",
+        f"`scripts/prepare_dataset.py`. {'The face oval fills the crop' if tight else 'Around the face there is a margin'}.",
         "",
         "| split | pictures |",
         "|---|---|",

@@ -76,7 +76,7 @@ def unique_person(source: str, person: int | float | str | None) -> int:
     return high + person
 
 
-def measure_row(row: Mapping[str, Any], detector: FaceDetector, matte: PersonMatte, size: int) -> dict[str, Any]:
+def measure_row(row: Mapping[str, Any], detector: FaceDetector, matte: PersonMatte, size: int, *, tight: bool = False) -> dict[str, Any]:
     """Align and measure the largest face of a picture.
 
     Args:
@@ -84,6 +84,7 @@ def measure_row(row: Mapping[str, Any], detector: FaceDetector, matte: PersonMat
         detector: finds the face.
         matte: tells person from background.
         size: side of the crop in pixels.
+        tight: as in :func:`align_face`.
 
     Returns:
         a row of :data:`MEASURED`; ``reason`` is None where there is a face, else unreadable, no_face, no_landmarks or no_pose.
@@ -105,7 +106,7 @@ def measure_row(row: Mapping[str, Any], detector: FaceDetector, matte: PersonMat
         return result | {"reason": "no_landmarks" if faces else "no_face", "thumbnail": _thumbnail(photo)}
     try:
         shape, pose = normalize_pose(landmarks)
-        crop = align_face(landmarks, size)
+        crop = align_face(landmarks, size, tight=tight)
     except ValueError:
         return result | {"reason": "no_pose", "thumbnail": _thumbnail(photo)}
     image, points = crop_image(photo, crop), crop.to_crop(landmarks).astype(np.float32)

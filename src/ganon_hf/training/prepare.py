@@ -59,6 +59,8 @@ class PrepareOptions:
         selection: what is kept, and in which split.
         processes: workers, None one per core; they are spawned, because MediaPipe does not survive a fork. 1 works in this process.
         reselect: another selection over parts that were measured before is meant; without it that is an error.
+        tight: the face oval's box fills the crop, as the landmark generator of the paper sees faces; else there is a margin and one scale
+            for all heads, as the mesh generator does.
     """
 
     image_size: int = 256
@@ -67,6 +69,7 @@ class PrepareOptions:
     selection: SelectionOptions = field(default_factory=SelectionOptions)
     processes: int | None = None
     reselect: bool = False
+    tight: bool = False
 
     def __post_init__(self) -> None:
         if self.image_size < 32:
@@ -163,7 +166,7 @@ class _Worker:
         if self._tools is None:
             self._tools = (self._make[0](), self._make[1]())
         rows = _rows(self.dataset, part.start, part.stop, self.options.source)
-        measured = [measure_row(row, *self._tools, self.options.image_size) for row in rows]
+        measured = [measure_row(row, *self._tools, self.options.image_size, tight=self.options.tight) for row in rows]
         pq.write_table(pa.Table.from_pylist(measured, MEASURED), part.path + ".partial")
         os.replace(part.path + ".partial", part.path)
         return part.stop - part.start
@@ -280,14 +283,14 @@ def _write(parts: Sequence[Path], folder: Path, options: PrepareOptions, name: s
         for path in writer.paths:
             os.replace(f"{path}.partial", path)
     sheet.save(folder / "contact_sheet.png")
-    write_card(folder, name, counts, options.image_size, options.license, options.selection)
+    write_card(folder, name, counts, options.image_size, options.license, options.selection, tight=options.tight)
     return counts
 
 
 def _check_settings(folder: Path, settings: dict[str, Any], reselect: bool) -> None:
     path = folder / SETTINGS
     if path.exists():
-        before = json.loads(path.read_text())
+        before = {"tight": False} | json.loads(path.read_text())  # folders of before there were tight crops do not say
         changed = [f"{name} was {before.get(name)!r} and is {value!r} now" for name, value in settings.items() if before.get(name) != value]
         only_selection = all(before.get(name) == value for name, value in settings.items() if name not in ("selection", "license"))
         if changed and not (reselect and only_selection):
@@ -326,6 +329,7 @@ def prepare_dataset(
     settings = {
         "data": _fingerprint(dataset),
         "image_size": options.image_size,
+        "tight": options.tight,
         "source": options.source,
         "license": options.license,
         "selection": asdict(options.selection),

@@ -23,9 +23,15 @@ def save_model(model: GanonModel, folder: Path) -> None:
     with tempfile.TemporaryDirectory(dir=folder) as partial:
         model.save_pretrained(partial, max_shard_size="15MB" if model.config.conditioning == "landmarks" else "100MB")
         GanonImageProcessor(model.config.conditioning, model.config.image_size).save_pretrained(partial)
-        for file in sorted(Path(partial).iterdir()):
+        files = sorted(Path(partial).iterdir())
+        names = {file.name for file in files}
+        for file in files:
             file.chmod(0o644)
             os.replace(file, folder / file.name)
+        # transformers would take a model.safetensors of before for the model, whatever an index beside it says
+        for old in (*folder.glob("model*.safetensors"), *folder.glob("model*.safetensors.index.json")):
+            if old.name not in names:
+                old.unlink()
 
 
 def find_states(output_dir: Path) -> list[Path]:

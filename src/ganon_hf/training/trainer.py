@@ -34,6 +34,40 @@ from .validation import validate
 logger = logging.getLogger(__name__)
 
 
+def check_faces(options: TrainingOptions, shards: FaceShards) -> None:
+    """Raise ValueError if the faces are not cut as the preset's generator will see them in photos."""
+    problems = []
+    if options.preset == "paper" and shards.image_size % 256:
+        problems.append(f"crops whose side is a multiple of 256 pixels, not {shards.image_size}")  # the network halves them eight times
+    if shards.tight != (options.preset == "paper"):
+        problems.append("crops with a margin around the face" if shards.tight else "crops that the face fills")
+    if problems:
+        advice = "--tight --image-size 512" if options.preset == "paper" else "no --tight"
+        raise ValueError(
+            f"preset {options.preset!r} needs {' and '.join(problems)}, but {options.train_data_dir} holds others: "
+            f"prepare the pictures with scripts/prepare_dataset.py and {advice}."
+        )
+
+
+def _load(source: str) -> GanonModel:
+    """The model of a folder or Hub repository; ValueError unless all its weights are there."""
+    loaded: Any = GanonModel.from_pretrained(source, output_loading_info=True)
+    model, loading = loaded
+    problems = {name: sorted(map(str, keys)) for name, keys in loading.items() if keys}
+    if problems:
+        raise ValueError(f"the weights in {source} do not fit this model: {problems}")
+    return model
+
+
+def _new_landmark_model(image_size: int) -> GanonModel:
+    """The published generator with random weights. Synthetic identities are not trained with it: their statistics are the package's."""
+    bundled = _load(str(CHECKPOINT))
+    changes = {"conditioning": "landmarks", "image_size": image_size, "refinement_channels": 0}
+    model = GanonModel(GanonConfig.from_dict({**bundled.config.to_dict(), **changes}))  # type: ignore[arg-type]
+    model.geometry.load_state_dict(bundled.geometry.state_dict())
+    return model
+
+
 def build_model(options: TrainingOptions, image_size: int) -> GanonModel:
     """The model that training starts from.
 
@@ -43,13 +77,9 @@ def build_model(options: TrainingOptions, image_size: int) -> GanonModel:
     conditioning = "landmarks" if options.preset == "paper" else "mesh"
     source = options.pretrained_model_name_or_path
     if source is None and conditioning == "landmarks":
-        return GanonModel(GanonConfig(conditioning="landmarks", image_size=image_size))
+        return _new_landmark_model(image_size)
     source = str(CHECKPOINT if source is None else source)
-    loaded: Any = GanonModel.from_pretrained(source, output_loading_info=True)
-    model, loading = loaded
-    problems = {name: sorted(map(str, keys)) for name, keys in loading.items() if keys}
-    if problems:
-        raise ValueError(f"the weights in {source} do not fit this model: {problems}")
+    model = _load(source)
     config = model.config
     if config.conditioning != conditioning:
         raise ValueError(f"preset {options.preset!r} trains conditioning={conditioning!r}, but {source} has {config.conditioning!r}.")
@@ -87,6 +117,7 @@ class Trainer:
         )
         set_seed(options.seed)
         train, held_out = self._read("train"), self._read("validation")
+        check_faces(options, train)
         model = build_model(options, train.image_size)
         self.objective = Objective(options)
         self.bank, self.held_out = (self._bank(model, shards, name) for shards, name in ((train, "train"), (held_out, "validation")))
@@ -259,10 +290,11 @@ class Trainer:
     def _measure(self, batch: FaceBatch) -> None:
         """Count a step's operations and measure the device, once."""
         precision = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[self.options.mixed_precision]
-        self._rate = matmul_rate(self.accelerator.device, precision)
-        plain = self.plain_model
-        with torch.random.fork_rng(devices=[self.accelerator.device] if self.accelerator.device.type == "cuda" else []):
-            forward = count_operations(lambda: plain(**batch.inputs))
+        plain, device = self.plain_model, self.accelerator.device
+        # a run that goes on measures again: dropout must not notice
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            self._rate = matmul_rate(device, precision)
+            forward = count_operations(lambda: plain.forward(**batch.inputs))  # type: ignore[arg-type]  # not the compiled one
         # A backward pass costs two forward passes. The judge sees real and generated pictures with both passes, the generated once more.
         judge = self.accelerator.unwrap_model(self.discriminator)
         judged = count_operations(lambda: judge.eval().forward(*self.objective.judged(batch.target, batch)))
@@ -312,7 +344,8 @@ class Trainer:
     def _averaged_model(self) -> GanonModel:
         """A copy of the model with the averaged weights, if there are any, else with the last ones."""
         plain = self.plain_model
-        copy = GanonModel(plain.config)  # type: ignore[arg-type]
+        with torch.random.fork_rng(devices=[]):  # when it is saved must not change what dropout draws afterwards
+            copy = GanonModel(plain.config)  # type: ignore[arg-type]
         copy.load_state_dict({name: value.detach().clone() for name, value in plain.state_dict().items()})
         copy.to(self.accelerator.device).train(plain.training)
         if self.averaged is not None:
@@ -336,8 +369,13 @@ class Trainer:
     def _push(self) -> None:
         repository = create_repo(self.options.hub_model_id, exist_ok=True).repo_id
         # samples/ and checkpoints show or hold real people's pictures and optimizer states: the model alone goes up
-        names = ["config.json", "preprocessor_config.json", "*.safetensors", "*.safetensors.index.json"]
-        upload_folder(repo_id=repository, folder_path=str(self.output_dir), allow_patterns=names, commit_message=f"{self.step} steps")
+        upload_folder(
+            repo_id=repository,
+            folder_path=str(self.output_dir),
+            allow_patterns=["config.json", "preprocessor_config.json", "*.safetensors", "*.safetensors.index.json"],
+            ignore_patterns=["*/*"],  # the Hub's * goes over slashes, too
+            commit_message=f"{self.step} steps",
+        )
 
 
 def digest_of(module: torch.nn.Module) -> int:
