@@ -24,7 +24,7 @@ from ganon_hf.modeling_ganon import GanonConfig, GanonModel, LandmarkGenerator
 from ganon_hf.topology import MEAN_SHAPE
 
 PREFIX = "generator."
-STATISTICS = ("mean", "identity_basis", "expression_encode", "expression_decode")
+STATISTICS = ("mean", "identity_basis", "expression_encode", "expression_decode", "people_centers", "people_spread")
 
 
 class ConversionError(ValueError):
@@ -73,6 +73,7 @@ def read_statistics(folder: Path) -> dict[str, torch.Tensor]:
     if not (folder / "model.safetensors").is_file():
         points = MEAN_SHAPE.size
         empty = {"identity_basis": (points, 1), "expression_encode": (1, points), "expression_decode": (points, 1)}
+        empty |= {"people_centers": (1, 1), "people_spread": (1,)}
         return {"mean": torch.from_numpy(MEAN_SHAPE).float().flatten(), **{name: torch.zeros(shape) for name, shape in empty.items()}}
     try:
         with safe_open(folder / "model.safetensors", framework="pt") as file:
@@ -95,6 +96,8 @@ def convert(checkpoint: Path, output: Path, *, image_size: int = 512, statistics
     """
     shapes = read_statistics(statistics)
     sizes = {"num_identity": shapes["identity_basis"].shape[1], "num_expression": shapes["expression_encode"].shape[0]}
+    sizes["num_people"], coefficients = shapes["people_centers"].shape
+    sizes["num_appearance"] = coefficients - sizes["num_identity"]
     config = GanonConfig(conditioning="landmarks", image_size=image_size, **sizes)
     with torch.device("meta"):
         expected = LandmarkGenerator().state_dict()

@@ -1,7 +1,8 @@
 """Train the generator on prepared faces (scripts/prepare_dataset.py).
 
     accelerate launch scripts/train.py --train_data_dir FACES --output_dir RUN                      # refine the mesh generator
-    accelerate launch scripts/train.py --preset paper --train_data_dir FACES512 --output_dir RUN    # GANonymization as published
+    accelerate launch scripts/train.py --preset paper --train_data_dir FACES512 --output_dir RUN    # GANonymization as published;
+                                            FACES512 is prepared with --tight --image-size 512
 
 Going on after an interruption: the same command with --resume_from_checkpoint latest.
 """

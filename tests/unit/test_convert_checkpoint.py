@@ -130,19 +130,21 @@ class Unpicklable:
     ids=["absent", "garbage", "code", "list", "no generator", "extra", "missing", "shape", "nan"],
 )
 def test_what_is_no_such_checkpoint_is_refused(
-    script: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str], make: Any, words: list[str]
+    script: ModuleType, converted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], make: Any, words: list[str]
 ) -> None:
     path = tmp_path / "paper.ckpt"
     # one element spread out over each shape: the files stay small
     make(path, {name: torch.zeros(1).expand(tensor.shape) for name, tensor in LandmarkGenerator().to("meta").state_dict().items()})
-    assert script.main([str(path), "-o", str(tmp_path / "out")]) == 3
+    statistics = str(converted.parent / "statistics")
+    assert script.main([str(path), "-o", str(tmp_path / "out"), "--statistics", statistics]) == 3
     message = capsys.readouterr().err
     assert "paper.ckpt" in message and all(word in message for word in words), message
     assert "Traceback" not in message and not (tmp_path / "out").exists()
 
 
-def test_impossible_sizes_are_refused(script: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert script.main([str(tmp_path / "any.ckpt"), "-o", str(tmp_path / "out"), "--image-size", "300"]) == 3
+def test_impossible_sizes_are_refused(script: ModuleType, converted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [tmp_path / "any.ckpt", "-o", tmp_path / "out", "--image-size", 300, "--statistics", converted.parent / "statistics"]
+    assert script.main([str(argument) for argument in arguments]) == 3
     assert "multiple of 256" in capsys.readouterr().err
 
 

@@ -190,6 +190,7 @@ def test_tight_crops_are_not_for_the_mesh(options: TrainingOptions, tmp_path: Pa
 def test_looking_and_saving_draw_nothing(options: TrainingOptions) -> None:
     """Dropout must not notice when a run was looked at, saved, stopped or measured."""
     trainer = Trainer(options)
+    trainer.accelerator.init_trackers("ganon")
     before = torch.get_rng_state()
     trainer.look()
     trainer.save()

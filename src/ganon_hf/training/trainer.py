@@ -63,7 +63,7 @@ def _new_landmark_model(image_size: int) -> GanonModel:
     """The published generator with random weights. Synthetic identities are not trained with it: their statistics are the package's."""
     bundled = _load(str(CHECKPOINT))
     changes = {"conditioning": "landmarks", "image_size": image_size, "refinement_channels": 0}
-    model = GanonModel(GanonConfig.from_dict({**bundled.config.to_dict(), **changes}))  # type: ignore[arg-type]
+    model = GanonModel(GanonConfig.from_dict({**bundled.config.to_dict(), **changes}))
     model.geometry.load_state_dict(bundled.geometry.state_dict())
     return model
 
@@ -87,7 +87,7 @@ def build_model(options: TrainingOptions, image_size: int) -> GanonModel:
     config.image_size = image_size
     if conditioning == "mesh" and not config.refinement_channels:
         config.refinement_channels = options.refinement_channels
-        grown = GanonModel(config)
+        grown = GanonModel(config)  # type: ignore[arg-type]
         grown.load_state_dict(model.state_dict(), strict=False)
         model = grown
     if model.prior is not None:
