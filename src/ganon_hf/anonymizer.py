@@ -110,7 +110,7 @@ class Anonymizer:
         statistics = model.geometry
         arrays = (statistics.mean, statistics.expression_encode, statistics.expression_decode, statistics.identity_basis)
         self.shape_model = ShapeModel(*(array.detach().cpu().double().numpy() for array in arrays))
-        groups = (statistics.people_centers.detach().cpu().numpy(), statistics.people_spread.detach().cpu().numpy())
+        groups = (array.detach().cpu().double().numpy() for array in (statistics.people_centers, statistics.people_spread))
         self.population = Population(*groups, num_shape=model.config.num_identity)
 
     @classmethod
