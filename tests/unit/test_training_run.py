@@ -65,7 +65,7 @@ def test_a_run_leaves_a_model_states_and_pictures(options: TrainingOptions) -> N
     assert {path.name for path in folder.iterdir()} >= {"config.json", "model.safetensors", "preprocessor_config.json", "samples", "logs"}
     assert [path.name for path in find_states(folder)] == ["checkpoint-000003", "checkpoint-000006"]
     assert not list(folder.glob("partial-*"))
-    assert {path.name for path in (folder / "samples").iterdir()} == {"step-000003.png", "step-000006.png"}
+    assert {path.name for path in (folder / "samples").iterdir()} == {"step-000000.png", "step-000003.png", "step-000006.png"}
     assert np.array(Image.open(folder / "samples" / "step-000006.png")).shape == (4 * 32, 4 * 32, 3)
     assert [sorted(parts) for parts in trainer.losses[:3]] == [["l1", "loss"]] * 2 + [
         ["adversarial", "discriminator", "feature_matching", "l1", "loss"]

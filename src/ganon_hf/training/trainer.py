@@ -188,6 +188,8 @@ class Trainer:
             self._resume(options.resume_from_checkpoint)
         accelerator.init_trackers("ganon", config={k: v for k, v in asdict(options).items() if isinstance(v, int | float | str | bool)})
         handlers = {name: signal.signal(name, self._asked_to_end) for name in (signal.SIGTERM, signal.SIGINT)}
+        if not self.step:
+            self.look()  # what training starts from
         self.model.train()
         self.discriminator.train()
         progress = tqdm(

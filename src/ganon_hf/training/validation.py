@@ -32,15 +32,15 @@ def validate(model: GanonModel, bank: MeshBank | DotsBank, patch: int, limit: in
         limit: at most so many faces, evenly spread.
 
     Returns:
-        ``l1``: mean absolute luma error in levels inside the mask; ``l1_coarse``: the prior's; ``detail``: energy of the finest octave
-        over the pictures' (1 = as much as in photos, sharp pictures only). The grid is (H, W, 3) uint8: rows picture, coarse face (mesh),
-        generated face, and the same geometry with another person's appearance (mesh).
+        ``l1``: mean absolute luma error in levels inside the mask; ``detail``: energy of the finest octave over the pictures' (1 = as much
+        as in photos, sharp pictures only); ``l1_coarse`` and ``detail_coarse``: the prior's (mesh). The grid is (H, W, 3) uint8: rows
+        picture, coarse face (mesh), generated face, and the same geometry with another person's appearance (mesh).
     """
     was_training = model.training
     model.eval()
     rows = np.unique(np.linspace(0, len(bank) - 1, min(limit, len(bank))).astype(int))
     draws = np.tile([0.5, 0.5, 1.0], (_BATCH, 1))  # in the middle, not mirrored
-    sums = {"l1": 0.0, "l1_coarse": 0.0, "pixels": 0.0, "generated": 0.0, "real": 0.0}
+    sums = {"l1": 0.0, "l1_coarse": 0.0, "pixels": 0.0, "generated": 0.0, "generated_coarse": 0.0, "real": 0.0}
     shown: list[list[torch.Tensor]] = []
     every = max(1, len(rows) // _SHOWN)
     for start in range(0, len(rows), _BATCH):
@@ -60,6 +60,8 @@ def validate(model: GanonModel, bank: MeshBank | DotsBank, patch: int, limit: in
             one = slice(number, number + 1)
             sums["generated"] += float(_detail(luma_of(output.images[one]), mask[one]))
             sums["real"] += float(_detail(luma_of(batch.target[one]), mask[one]))
+            if output.coarse is not None:
+                sums["generated_coarse"] += float(_detail(luma_of(output.coarse[one]), mask[one]))
         for number in range(len(part)):
             if (start + number) % every == 0 and len(shown) < _SHOWN:
                 visible = batch.inputs["pixel_values"][number, 2:3] if output.coarse is not None else mask[number]
@@ -72,4 +74,6 @@ def validate(model: GanonModel, bank: MeshBank | DotsBank, patch: int, limit: in
         errors["l1_coarse"] = sums["l1_coarse"] / max(sums["pixels"], 1.0)
     if sums["real"]:
         errors["detail"] = sums["generated"] / sums["real"]
+        if sums["generated_coarse"]:
+            errors["detail_coarse"] = sums["generated_coarse"] / sums["real"]
     return errors, np.round((grid + 1) * 127.5).astype(np.uint8)
