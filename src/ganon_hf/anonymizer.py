@@ -110,8 +110,8 @@ class Anonymizer:
         statistics = model.geometry
         arrays = (statistics.mean, statistics.expression_encode, statistics.expression_decode, statistics.identity_basis)
         self.shape_model = ShapeModel(*(array.detach().cpu().double().numpy() for array in arrays))
-        groups = (array.detach().cpu().double().numpy() for array in (statistics.people_centers, statistics.people_spread))
-        self.population = Population(*groups, num_shape=model.config.num_identity)
+        centers, spread = (array.detach().cpu().double().numpy() for array in (statistics.people_centers, statistics.people_spread))
+        self.population = Population(centers, spread, num_shape=model.config.num_identity)
 
     @classmethod
     def from_pretrained(
