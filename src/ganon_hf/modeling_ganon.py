@@ -487,8 +487,8 @@ class GanonModel(PreTrainedModel):
 
 def _span(occupied: torch.Tensor, step: int) -> slice:
     """(S,) values -> the multiples of ``step`` between which all positive ones lie, with one step to spare; all where there is none."""
-    where = occupied.nonzero()
-    if not len(where):
+    where = [place for place, value in enumerate(occupied.tolist()) if value > 0]
+    if not where:
         return slice(0, len(occupied))
-    first, last = int(where[0]) // step - 1, int(where[-1]) // step + 2
+    first, last = where[0] // step - 1, where[-1] // step + 2
     return slice(max(0, first) * step, min(last * step, len(occupied)))
