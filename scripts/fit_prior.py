@@ -10,18 +10,16 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import resource
-import tempfile
 from pathlib import Path
 
-from ganon_hf.image_processing_ganon import GanonImageProcessor
 from ganon_hf.modeling_ganon import GanonConfig, GanonModel
 from ganon_hf.training.data import unwrap_shards
 from ganon_hf.training.encode import encode_textures
 from ganon_hf.training.people import fit_people
 from ganon_hf.training.prior import fit_prior, held_out_error
 from ganon_hf.training.shape import fit_shape_model
+from ganon_hf.training.states import save_model
 
 
 def main() -> None:
@@ -48,13 +46,7 @@ def main() -> None:
         pictures = unwrap_shards([path], config.texture_size, work_dir=arguments.work_dir)
         error = held_out_error(pictures, model.prior)
         logging.info("%s: luma error %.2f levels (one average face for all: %.2f)", path, error["prior"], error["mean"])
-    arguments.output_dir.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=arguments.output_dir) as folder:  # whoever reads the old files now keeps them whole
-        model.save_pretrained(folder)
-        GanonImageProcessor(config.conditioning, config.image_size).save_pretrained(folder)
-        for file in sorted(Path(folder).iterdir()):
-            file.chmod(0o644)
-            os.replace(file, arguments.output_dir / file.name)
+    save_model(model, arguments.output_dir)
     gigabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # kB on Linux
     logging.info("wrote %s (at most %.1f GB of memory)", arguments.output_dir, gigabytes)
 

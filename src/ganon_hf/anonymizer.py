@@ -133,13 +133,9 @@ class Anonymizer:
             ValueError: the weights do not fit the configuration; a generator with made-up parts must never run.
         """
         source = str(CHECKPOINT if pretrained_model_name_or_path is None else pretrained_model_name_or_path)
-        register_auto_classes()
-        model, loading = AutoModel.from_pretrained(source, output_loading_info=True)
-        problems = {name: sorted(map(str, keys)) for name, keys in loading.items() if keys}
-        if problems:
-            raise ValueError(f"the weights in {source} do not fit this model: {problems}")
+        model = load_model(source)
         processor = AutoImageProcessor.from_pretrained(source)
-        return cls(model if device is None else model.to(device), processor, detector)
+        return cls(model if device is None else model.to(device), processor, detector)  # type: ignore[arg-type]  # transformers wraps `to`
 
     @property
     def detector(self) -> FaceDetector:
@@ -361,6 +357,21 @@ def _is_gray(photo: np.ndarray, box: Box) -> bool:
     x_min, y_min, x_max, y_max = (max(0, int(v)) for v in box)
     region = photo[y_min : y_max + 1, x_min : x_max + 1].astype(np.int16)
     return region.size == 0 or float((region.max(axis=2) - region.min(axis=2)).mean()) < 1.5
+
+
+def load_model(source: str) -> GanonModel:
+    """The model of a folder or Hub repository.
+
+    Raises:
+        OSError: it has no such files.
+        ValueError: the weights do not fit the configuration; a generator with made-up parts must never run.
+    """
+    register_auto_classes()
+    model, loading = AutoModel.from_pretrained(source, output_loading_info=True)
+    problems = {name: sorted(map(str, keys)) for name, keys in loading.items() if keys}
+    if problems:
+        raise ValueError(f"the weights in {source} do not fit this model: {problems}")
+    return model
 
 
 def register_auto_classes() -> None:

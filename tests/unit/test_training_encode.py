@@ -9,8 +9,8 @@ import torch
 from ganon_hf.landmarks import texel_table
 from ganon_hf.modeling_ganon import AppearancePrior, GanonConfig
 from ganon_hf.topology import IRIS_PATCHES, MEAN_SHAPE
-from ganon_hf.training.encode import PictureCodes, encode_textures, light_gain
-from ganon_hf.training.light import LightModel
+from ganon_hf.training.encode import PictureCodes, encode_textures
+from ganon_hf.training.light import LightModel, light_gain
 from ganon_hf.training.textures import TextureSet
 
 TEXTURE, COUNT, LUMA_ONLY, COLOUR_ONLY = 48, 60, 6, 2

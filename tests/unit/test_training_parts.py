@@ -12,7 +12,7 @@ from ganon_hf.landmarks import draw_dots, render_layout
 from ganon_hf.modeling_ganon import ycbcr_to_rgb
 from ganon_hf.training.bank import DotsBank, MeshBank
 from ganon_hf.training.discriminator import MultiScaleDiscriminator, PublishedDiscriminator
-from ganon_hf.training.encode import light_gain
+from ganon_hf.training.light import light_gain
 from ganon_hf.training.losses import adversarial_loss, discriminator_loss, feature_matching_loss
 from ganon_hf.training.options import PRESETS, TrainingOptions
 from ganon_hf.training.shards import SCHEMA, FaceShards, find_shards, read_shards

@@ -19,7 +19,8 @@ from ..landmarks import triangle_map
 from ..modeling_ganon import AppearancePrior, ycbcr_to_rgb
 from ..topology import MIRROR
 from .conditions import draw_dots, draw_layouts
-from .encode import PictureCodes, encode_textures, light_gain
+from .encode import PictureCodes, encode_textures
+from .light import light_gain
 from .shards import FaceShards
 from .textures import FaceSample, unwrap_samples
 
@@ -144,11 +145,10 @@ class MeshBank:
         self.table = {name: torch.from_numpy(np.ascontiguousarray(array)).to(device) for name, array in arrays.items()}
         self.luma, self.chroma, self.triangles = luma.to(device), chroma.to(device), triangles.to(device)
         seen = self.triangles >= 0
-        edges = [
-            (seen.any(dim=axis).to(torch.uint8).argmax(dim=1), size - seen.any(dim=axis).flip(1).to(torch.uint8).argmax(dim=1))
-            for axis in (1, 2)
-        ]
-        self.box = torch.stack([edges[0][0], edges[1][0], edges[0][1], edges[1][1]], dim=1)  # x_min, y_min, x_max, y_max of the mesh
+        occupied = torch.stack([seen.any(dim=1), seen.any(dim=2)], dim=1).to(torch.uint8)  # (n, 2, S): columns, rows
+        self.box = torch.cat(
+            [occupied.argmax(dim=2), size - occupied.flip(2).argmax(dim=2)], dim=1
+        )  # x_min, y_min, x_max, y_max of the mesh
 
     def __len__(self) -> int:
         return len(self.luma)

@@ -14,11 +14,9 @@ import torch
 from torch.nn import functional
 
 from ..modeling_ganon import AppearancePrior, shape_features
-from .light import LightModel, light_gain
+from .light import LightModel
 from .prior import skin_tone
 from .textures import TextureSet
-
-__all__ = ["PictureCodes", "encode_textures", "light_gain"]
 
 _CHUNK = 250
 _TURNS = 2
@@ -39,7 +37,7 @@ class PictureCodes:
 
     Attributes:
         appearance: (n, K) coefficients of the person in the prior's units, within -3..3.
-        light: (n, 6) coefficients for :func:`light_gain`.
+        light: (n, 6) coefficients for :func:`.light.light_gain`.
         tone: (n, 2) mean Cb, Cr of the skin about 0; 0 for grayscale pictures.
     """
 
@@ -119,7 +117,7 @@ def encode_textures(textures: TextureSet, prior: AppearancePrior) -> PictureCode
 
     Returns:
         Codes in the order of the pictures. With them ``prior(shapes, angles, appearance)`` resembles each picture's luma over its
-        :func:`light_gain`, and its chroma less ``tone`` plus ``prior.tone_mean[1:]``. Texels without trust have no say.
+        :func:`.light.light_gain`, and its chroma less ``tone`` plus ``prior.tone_mean[1:]``. Texels without trust have no say.
     """
     count, size = len(textures), textures.luma.shape[-1]
     half = size // 2

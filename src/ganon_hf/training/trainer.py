@@ -21,7 +21,7 @@ from PIL import Image
 from torch.nn.utils import clip_grad_norm_
 from tqdm import tqdm
 
-from ..anonymizer import CHECKPOINT
+from ..anonymizer import CHECKPOINT, load_model
 from ..modeling_ganon import GanonConfig, GanonModel
 from .bank import DotsBank, FaceBatch, MeshBank
 from .objective import Objective, build_discriminator
@@ -49,19 +49,9 @@ def check_faces(options: TrainingOptions, shards: FaceShards) -> None:
         )
 
 
-def _load(source: str) -> GanonModel:
-    """The model of a folder or Hub repository; ValueError unless all its weights are there."""
-    loaded: Any = GanonModel.from_pretrained(source, output_loading_info=True)
-    model, loading = loaded
-    problems = {name: sorted(map(str, keys)) for name, keys in loading.items() if keys}
-    if problems:
-        raise ValueError(f"the weights in {source} do not fit this model: {problems}")
-    return model
-
-
 def _new_landmark_model(image_size: int) -> GanonModel:
     """The published generator with random weights. Synthetic identities are not trained with it: their statistics are the package's."""
-    bundled = _load(str(CHECKPOINT))
+    bundled = load_model(str(CHECKPOINT))
     changes = {"conditioning": "landmarks", "image_size": image_size, "refinement_channels": 0}
     model = GanonModel(GanonConfig.from_dict({**bundled.config.to_dict(), **changes}))
     model.geometry.load_state_dict(bundled.geometry.state_dict())
@@ -79,7 +69,7 @@ def build_model(options: TrainingOptions, image_size: int) -> GanonModel:
     if source is None and conditioning == "landmarks":
         return _new_landmark_model(image_size)
     source = str(CHECKPOINT if source is None else source)
-    model = _load(source)
+    model = load_model(source)
     config = model.config
     if config.conditioning != conditioning:
         raise ValueError(f"preset {options.preset!r} trains conditioning={conditioning!r}, but {source} has {config.conditioning!r}.")
@@ -195,7 +185,6 @@ class Trainer:
         progress = tqdm(
             total=options.max_train_steps, initial=self.step, unit="step", disable=not accelerator.is_local_main_process, smoothing=0.05
         )
-        saved = self.step
         try:
             while self.step < options.max_train_steps:
                 began = time.perf_counter()
@@ -210,7 +199,6 @@ class Trainer:
                 ending = self._anyone_ends()
                 if self.step % options.checkpointing_steps == 0 or ending or self.step == options.max_train_steps:
                     self.save()
-                    saved = self.step
                 if ending:
                     logger.info("Stopped after step %d: %s.", self.step, ending)
                     break
@@ -218,8 +206,6 @@ class Trainer:
             progress.close()
             for name, handler in handlers.items():
                 signal.signal(name, handler)
-        if saved != self.step:
-            self.save()
         if accelerator.is_main_process:
             save_model(self._averaged_model(), self.output_dir)
             if options.push_to_hub:
