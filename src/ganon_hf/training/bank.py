@@ -22,7 +22,7 @@ from .conditions import draw_dots, draw_layouts
 from .encode import PictureCodes, encode_textures
 from .light import light_gain
 from .shards import FaceShards
-from .textures import FaceSample, unwrap_samples
+from .textures import unwrap_samples
 
 try:
     import cv2
@@ -64,18 +64,7 @@ def picture_codes(shards: FaceShards, prior: AppearancePrior, cache: Path | None
         with np.load(cache, allow_pickle=False) as arrays:
             found = {name: arrays[name] for name in names}
     else:
-        neutral = [emotion == "neutral" for emotion in shards.emotions]
-        samples = (
-            FaceSample(
-                shards.image(i),
-                shards.landmarks[i].astype(np.float64),
-                int(shards.persons[i]),
-                bool(shards.grayscale[i]),
-                neutral[i],
-                float(shards.resolution[i]),
-            )
-            for i in tqdm(range(len(shards)), desc="light and appearance", unit="face", leave=False)
-        )
+        samples = map(shards.sample, tqdm(range(len(shards)), desc="light and appearance", unit="face", leave=False))
         textures = unwrap_samples(samples, _CODE_SIZE)
         codes = encode_textures(textures, prior)
         found = {**codes.__dict__, "shapes": textures.shapes, "angles": textures.angles, "weights": textures.weights}

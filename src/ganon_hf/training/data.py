@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import multiprocessing
 import os
 import tempfile
@@ -15,16 +14,12 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
-from PIL import Image
 from tqdm import tqdm
 
 from ..topology import LAYOUT
-from .shards import SCHEMA
-from .textures import FaceSample, TextureSet, unwrap_samples
-
-_COLUMNS = ["image", "landmarks", "person", "emotion", "grayscale", "resolution"]
+from .shards import SCHEMA, FaceShards, check_columns
+from .textures import TextureSet, unwrap_samples
 
 
 @dataclass(frozen=True)
@@ -35,29 +30,13 @@ class Part:
     group: int
 
 
-def _samples(rows: pa.Table) -> Iterator[FaceSample]:
-    """The prepared faces of a table of ``shards.SCHEMA``."""
-    for row in rows.to_pylist():
-        image = np.array(Image.open(io.BytesIO(row["image"]["bytes"])).convert("RGB"))
-        landmarks = np.array(row["landmarks"], np.float64).reshape(-1, 3)
-        yield FaceSample(image, landmarks, row["person"], row["grayscale"], row["emotion"] == "neutral", row["resolution"])
-
-
-def _key(rows: pa.Table, texture_size: int) -> str:
-    """Changes with the faces, their labels, the texture's size and the layout: names a part of the cache."""
-    value = zlib.crc32(LAYOUT.tobytes())
-    for row in rows.to_pylist():
-        value = zlib.crc32(np.array(row["landmarks"], np.float32).tobytes() + row["image"]["bytes"][-64:], value)
-        value = zlib.crc32(repr([row[name] for name in ("person", "emotion", "grayscale", "resolution")]).encode(), value)
-    return f"{texture_size}-{len(rows)}-{value:08x}"
-
-
 def _unwrap_part(part: Part, folder: str, texture_size: int) -> str:
-    rows = pq.ParquetFile(part.path).read_row_group(part.group, columns=_COLUMNS)
-    target = os.path.join(folder, f"textures-{_key(rows, texture_size)}.npz")
+    faces = FaceShards.of(pq.ParquetFile(part.path).read_row_group(part.group, columns=SCHEMA.names))
+    # the name changes with the faces, their labels, the texture's size and the layout
+    target = os.path.join(folder, f"textures-{texture_size}-{len(faces)}-{zlib.crc32(LAYOUT.tobytes()):08x}-{faces.digest}.npz")
     if not os.path.exists(target):
         partial_file = f"{target}.{os.getpid()}.partial.npz"
-        unwrap_samples(_samples(rows), texture_size).save(partial_file)
+        unwrap_samples(map(faces.sample, range(len(faces))), texture_size).save(partial_file)
         os.replace(partial_file, target)
     return target
 
@@ -100,9 +79,7 @@ def unwrap_shards(
     parts: list[Part] = []
     for path in sorted(os.fspath(path) for path in paths):
         file = pq.ParquetFile(path)
-        missing = [name for name in SCHEMA.names if name not in file.schema_arrow.names]
-        if missing:
-            raise ValueError(f"{path} has no column {', '.join(missing)}: it is no prepared shard. scripts/prepare_dataset.py makes them.")
+        check_columns(path, file.schema_arrow.names)
         parts += [Part(path, group) for group in range(file.num_row_groups) if file.metadata.row_group(group).num_rows]
     if not parts:
         raise ValueError("no face to unwrap: no parquet file was given, or none holds a row.")

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from ..topology import FACE_OVAL
+from .textures import FaceSample
 
 _PICTURE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 # What `datasets` needs to know to show the columns as pictures.
@@ -69,6 +70,26 @@ class FaceShards:
     resolution: np.ndarray
     image_size: int
 
+    @classmethod
+    def of(cls, table: pa.Table) -> FaceShards:
+        """The rows of a table of :data:`SCHEMA`, at least one; ValueError where landmarks are not finite."""
+        landmarks = np.stack(table["landmarks"].to_numpy(zero_copy_only=False)).reshape(-1, 478, 3).astype(np.float32)
+        if not np.isfinite(landmarks).all():
+            raise ValueError("landmarks must be finite.")
+        images = tuple(row["bytes"] for row in table["image"].to_pylist())
+        with Image.open(io.BytesIO(images[0])) as first:
+            size = first.size[0]
+        return cls(
+            images,
+            tuple(row["bytes"] for row in table["matte"].to_pylist()),
+            landmarks,
+            table["person"].to_numpy(),
+            tuple(table["emotion"].to_pylist()),
+            table["grayscale"].to_numpy(zero_copy_only=False).astype(bool),
+            table["resolution"].to_numpy().astype(np.float32),
+            size,
+        )
+
     def __len__(self) -> int:
         return len(self.images)
 
@@ -79,6 +100,17 @@ class FaceShards:
     def matte(self, number: int) -> np.ndarray:
         """(S, S) uint8, 255 where the person is."""
         return self._decode(self.mattes[number], "L", number)
+
+    def sample(self, number: int) -> FaceSample:
+        """What the unwrapping of textures needs of a face."""
+        return FaceSample(
+            self.image(number),
+            self.landmarks[number].astype(np.float64),
+            int(self.persons[number]),
+            bool(self.grayscale[number]),
+            self.emotions[number] == "neutral",
+            float(self.resolution[number]),
+        )
 
     def _decode(self, data: bytes, mode: str, number: int) -> np.ndarray:
         picture = np.array(Image.open(io.BytesIO(data)).convert(mode))
@@ -108,8 +140,10 @@ class FaceShards:
 
     @property
     def digest(self) -> str:
-        """Eight hexadecimal digits that change with the faces or their order: names caches of what was computed from them."""
-        value = zlib.crc32(self.landmarks.tobytes())
+        """Eight hexadecimal digits that change with the faces, their labels or their order: names caches of what was computed from them."""
+        value = zlib.crc32(repr(self.emotions).encode())
+        for array in (self.landmarks, self.persons, self.grayscale, self.resolution):
+            value = zlib.crc32(array.tobytes(), value)
         for data in self.images:
             value = zlib.crc32(data[-64:], value)
         return f"{value:08x}"
@@ -127,6 +161,15 @@ def find_shards(folder: str | Path, split: str) -> list[Path]:
     return found
 
 
+def check_columns(path: str | Path, names: Sequence[str]) -> None:
+    """Raise ValueError unless a file with these columns is a prepared shard."""
+    missing = [name for name in SCHEMA.names if name not in names]
+    if missing:
+        raise ValueError(
+            f"{os.fspath(path)} has no column {', '.join(missing)}: it is no prepared dataset (scripts/prepare_dataset.py makes one)."
+        )
+
+
 def read_shards(paths: Sequence[str | Path]) -> FaceShards:
     """Read prepared faces, all of them into memory (about 15 kB each at 256 px).
 
@@ -140,29 +183,9 @@ def read_shards(paths: Sequence[str | Path]) -> FaceShards:
         raise ValueError("no parquet file was given.")
     tables = []
     for path in paths:
-        names = pq.read_schema(path).names
-        missing = [name for name in SCHEMA.names if name not in names]
-        if missing:
-            raise ValueError(
-                f"{os.fspath(path)} has no column {', '.join(missing)}: it is no prepared dataset (scripts/prepare_dataset.py makes one)."
-            )
+        check_columns(path, pq.read_schema(path).names)
         tables.append(pq.read_table(path, columns=SCHEMA.names).cast(SCHEMA))
     table = pa.concat_tables(tables).combine_chunks()
     if not len(table):
         raise ValueError(f"{len(paths)} file(s) hold no face.")
-    landmarks = np.stack(table["landmarks"].to_numpy(zero_copy_only=False)).reshape(-1, 478, 3).astype(np.float32)
-    if not np.isfinite(landmarks).all():
-        raise ValueError("landmarks must be finite.")
-    images = tuple(row["bytes"] for row in table["image"].to_pylist())
-    with Image.open(io.BytesIO(images[0])) as first:
-        size = first.size[0]
-    return FaceShards(
-        images,
-        tuple(row["bytes"] for row in table["matte"].to_pylist()),
-        landmarks,
-        table["person"].to_numpy(),
-        tuple(table["emotion"].to_pylist()),
-        table["grayscale"].to_numpy(zero_copy_only=False).astype(bool),
-        table["resolution"].to_numpy().astype(np.float32),
-        size,
-    )
+    return FaceShards.of(table)
