@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from diffusers import DiffusionPipeline
 from diffusers.utils import BaseOutput
+from huggingface_hub import snapshot_download
 from PIL import Image
 
 from .anonymizer import Anonymizer
@@ -54,6 +55,23 @@ class GanonPipeline(DiffusionPipeline):
         super().__init__()
         self.register_modules(generator=generator, image_processor=image_processor)  # type: ignore[attr-defined]
         self._engine = Anonymizer(generator, image_processor, detector)
+
+    @classmethod
+    def download(cls, pretrained_model_name: str, **kwargs: Any) -> str:
+        """Fetch weights and configs of a Hub repository; ``from_pretrained`` calls it. Errors as of ``huggingface_hub.snapshot_download``.
+
+        diffusers' own ``download`` looks for the code of each part in the repository, whereas here the installed package is the code.
+
+        Args:
+            pretrained_model_name: "name/model".
+            kwargs: ``revision``, ``cache_dir``, ``token``, ``local_files_only`` and ``force_download`` are heeded.
+
+        Returns:
+            the folder in the cache.
+        """
+        heeded = ("revision", "cache_dir", "token", "local_files_only", "force_download")
+        given = {name: kwargs[name] for name in heeded if kwargs.get(name) is not None}
+        return snapshot_download(pretrained_model_name, allow_patterns=["*.json", "*.safetensors"], **given)
 
     @torch.no_grad()
     def __call__(

@@ -33,12 +33,27 @@ HUB_SET = (
     "pipeline_ganon",
     "diffusion_pipeline_ganon",
 )
-PACKAGE_ONLY = ("_register", "files", "batch", "video", "detection_matte", "training", "evaluation", "scale", "export", "cli", "__init__")
+PACKAGE_ONLY = (
+    "_register",
+    "files",
+    "batch",
+    "video",
+    "detection_matte",
+    "training",
+    "evaluation",
+    "scale",
+    "model_card",
+    "card_pictures",
+    "export",
+    "publish",
+    "cli",
+    "__init__",
+)
 ORDER = HUB_SET + PACKAGE_ONLY
 
 # What a Hub file may import outside `try`: transformers refuses to load files whose imports are missing, even inside functions.
 HUB_LIBRARIES = {"numpy", "PIL", "torch", "transformers"}
-ALSO = {"diffusion_pipeline_ganon": {"diffusers"}}
+ALSO = {"diffusion_pipeline_ganon": {"diffusers", "huggingface_hub"}}
 CONVENTIONAL = {"forward", "to_dict"}  # methods whose meaning is fixed by torch and by the class; properties too may say it by their name
 MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
 

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.hub
 
 PACKAGE = Path(ganon_hf.__file__).parent
 DATA = {"config.json", "preprocessor_config.json", "model.safetensors"}
-ALLOWED = {"torch", "numpy", "PIL", "transformers", "diffusers"} | set(sys.stdlib_module_names)
+ALLOWED = {"torch", "numpy", "PIL", "transformers", "diffusers", "huggingface_hub"} | set(sys.stdlib_module_names)
 
 # A process in which `import ganon_hf` fails; photo and landmarks come in a file, pictures go out in one.
 REMOTE = """

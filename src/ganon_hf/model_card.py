@@ -1,0 +1,233 @@
+"""The model card: a template filled from what was measured and logged. What was not measured says so; nothing is typed by hand.
+
+Sources: ``report.json`` (``scripts/evaluate.py``), the training log (a Markdown file with one table per run, newest first), the model's
+own config and weights, and the outcome of the trials in ``card_pictures.py``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+
+from .evaluation.measures import Estimate
+from .evaluation.report import SECTIONS, TITLES, format_estimate, markdown_table
+
+TEMPLATE = Path(__file__).parent / "card" / "model_card.md"
+# Stands for the repository's name in an exported card until it is published under one.
+UNNAMED = "YOUR_NAME/YOUR_MODEL"
+NOT_MEASURED = "not measured"
+PAPER = "https://doi.org/10.1145/3641107"
+MAX_REPORT_BYTES = 20_000_000
+# What of the report goes into the card's metadata, where the Hub shows it: measure -> name.
+HEADLINES = {
+    "rank1": "re-identification, rank-1 (lower is better)",
+    "geometry_rank1": "landmark attack, rank-1 (lower is better)",
+    "linkage_rank1": "linkage, rank-1 (lower is better)",
+    "blendshape_correlation": "blendshape correlation (higher is better)",
+}
+# Titles of report entries that tell groups of people apart.
+GROUP_WORDS = re.compile(r"\b(skin|tone|sex|gender|women|men|female|male|age|young|old)\b", re.I)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What ``scripts/evaluate.py`` measured.
+
+    Attributes:
+        settings: how it was run.
+        left_out: what was not measured, and why.
+        data: pictures -> method -> measure -> estimate. Entries of another form are ignored: the file may hold more than a card shows.
+    """
+
+    settings: dict[str, Any]
+    left_out: tuple[str, ...]
+    data: dict[str, dict[str, dict[str, Estimate]]]
+
+    @classmethod
+    def read(cls, path: Path) -> Report:
+        """Read ``report.json``.
+
+        Raises:
+            ValueError: the file is no report; the message names it.
+        """
+        try:
+            if path.stat().st_size > MAX_REPORT_BYTES:
+                raise ValueError(f"it is larger than {MAX_REPORT_BYTES} bytes")
+            content = json.loads(path.read_text(encoding="utf-8"))
+            data = {
+                str(name): {str(method): _estimates(row) for method, row in rows.items() if isinstance(row, Mapping)}
+                for name, rows in content["data"].items()
+                if isinstance(rows, Mapping)
+            }
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise ValueError(f"{path} is no report of scripts/evaluate.py: {type(error).__name__}: {error}") from error
+        settings, left_out = content.get("settings"), content.get("left_out")
+        return cls(
+            dict(settings) if isinstance(settings, Mapping) else {},
+            tuple(map(str, left_out)) if isinstance(left_out, list) else (),
+            {name: rows for name, rows in data.items() if any(rows.values())},
+        )
+
+    def default_row(self) -> tuple[str, str, dict[str, Estimate]] | None:
+        """(pictures, method, measures) of the first method of this package that was attacked; None where there is none."""
+        for name, rows in self.data.items():
+            for method, row in rows.items():
+                if method.startswith("ganon-hf") and "rank1" in row and not GROUP_WORDS.search(name):
+                    return name, method, row
+        return None
+
+
+def _estimates(row: Mapping[str, Any]) -> dict[str, Estimate]:
+    """The entries of a row that are estimates; numbers that are missing become NaN."""
+    found = {}
+    for measure, entry in row.items():
+        if not isinstance(entry, Mapping) or "value" not in entry:
+            continue
+        value, low, high = (_number(entry.get(key)) for key in ("value", "low", "high"))
+        found[str(measure)] = Estimate(value, low, high, int(_number(entry.get("count"), 0)), int(_number(entry.get("people"), 0)))
+    return found
+
+
+def _number(value: Any, default: float = math.nan) -> float:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return float(value) if is_number else default
+
+
+def read_training_log(path: Path) -> dict[str, str]:
+    """The table of the newest run: of the first section whose heading starts with "Run".
+
+    Raises:
+        ValueError: there is no such table; the message names the file.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"the training log {path} cannot be read: {error}") from error
+    section = re.search(r"^## (Run\b.*?)$(.*?)(?=^## |\Z)", text, re.M | re.S)
+    rows = re.findall(r"^\|([^|\n]+)\|([^|\n]+)\|\s*$", section.group(2), re.M) if section else []
+    record = {name.strip(): value.strip() for name, value in rows if name.strip(" -")}
+    if section is None or not record:
+        raise ValueError(f'{path} is no training log: it has no section "## Run ..." with a table of two columns.')
+    return {"run": section.group(1).strip(), **record}
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A picture that is hard, and what became of the face in it: ``"replaced"``, ``"covered"`` or ``"missed"``."""
+
+    name: str
+    outcome: str
+    reason: str = ""
+
+
+def fill_card(
+    *,
+    config: Mapping[str, Any],
+    parameters: int,
+    weights: str,
+    version: str,
+    report: Report | None,
+    training: Mapping[str, str] | None,
+    trials: Sequence[Trial],
+    pictures: Sequence[str],
+) -> str:
+    """The text of ``README.md``.
+
+    Args:
+        config: of the model.
+        parameters: how many numbers its weights hold.
+        weights: SHA-256 of ``model.safetensors``.
+        version: of this package.
+        report: what was measured, None if nothing was.
+        training: of :func:`read_training_log`, None if there is no record.
+        trials: what became of hard pictures.
+        pictures: names of the files in ``samples/``.
+
+    Raises:
+        ValueError: the metadata is not valid.
+    """
+    data = ModelCardData(
+        license="apache-2.0",
+        library_name="transformers",
+        pipeline_tag="image-to-image",
+        tags=["face-anonymization", "privacy", "face", "gan", "diffusers", "ganon"],
+        model_name="ganon-hf",
+        eval_results=None if report is None else _eval_results(report, version),
+    )
+    text = TEMPLATE.read_text(encoding="utf-8")
+    card = ModelCard.from_template(
+        data,
+        template_str=text,
+        repo_id=UNNAMED,
+        paper=PAPER,
+        config=config,
+        parameters=parameters,
+        weights=weights,
+        version=version,
+        report=report,
+        evaluation=[] if report is None else _evaluation(report),
+        groups=[] if report is None else _evaluation(report, groups=True),
+        not_measured=NOT_MEASURED,
+        training=training,
+        trials=trials,
+        pictures=pictures,
+    )
+    check_card(str(card))
+    return re.sub(r"\n{3,}", "\n\n", str(card)).rstrip() + "\n"
+
+
+def check_card(text: str) -> None:
+    """Check a card's metadata as far as it can be done without asking the Hub.
+
+    Raises:
+        ValueError: there is no metadata, a needed field is missing or of the wrong kind, or a figure is not finite.
+    """
+    card = ModelCard(text, ignore_metadata_errors=False)
+    fields = card.data.to_dict()
+    for name in ("license", "library_name", "pipeline_tag", "tags"):
+        value = fields.get(name)
+        if not value or not isinstance(value, list if name == "tags" else str):
+            raise ValueError(f"the card's metadata must have {name}, but got {value!r}.")
+    for result in getattr(card.data, "eval_results", None) or []:
+        if not isinstance(result.metric_value, int | float) or not math.isfinite(result.metric_value):
+            raise ValueError(f"the card's metadata has a figure that is no number: {result.metric_name} is {result.metric_value!r}.")
+
+
+def _eval_results(report: Report, version: str) -> list[EvalResult] | None:
+    found = report.default_row()
+    if found is None:
+        return None
+    pictures, method, row = found
+    results = [
+        EvalResult(
+            task_type="image-to-image",
+            task_name="face anonymization",
+            dataset_type="face-pairs",
+            dataset_name=pictures,
+            metric_type=measure,
+            metric_name=f"{title}; {method}; 95 % interval {format_estimate(row[measure], TITLES[measure][1]).split('(')[-1].rstrip(')')}",
+            metric_value=round(row[measure].value, 4),
+            source_name=f"ganon-hf {version}, report.json",
+            source_url="report.json",
+        )
+        for measure, title in HEADLINES.items()
+        if measure in row and math.isfinite(row[measure].value)
+    ]
+    return results or None
+
+
+def _evaluation(report: Report, *, groups: bool = False) -> list[dict[str, Any]]:
+    """Per set of pictures its name and tables; either those that tell groups of people apart, or the others."""
+    entries = []
+    for name, rows in report.data.items():
+        if bool(GROUP_WORDS.search(name)) is groups:
+            tables = [{"title": title, "table": markdown_table(rows, measures)} for title, measures in SECTIONS.items()]
+            entries.append({"name": name, "tables": [table for table in tables if table["table"]]})
+    return [entry for entry in entries if entry["tables"]]
