@@ -27,7 +27,7 @@ from ._register import CHECKPOINT
 from .anonymizer import Anonymizer
 from .card_pictures import PORTRAIT, run_trials, sample_pictures
 from .faces import AnonymizeOptions
-from .model_card import Report, fill_card, read_training_log
+from .model_card import fill_card, load_report, read_training_log
 from .pipeline_ganon import FaceAnonymizationPipeline
 
 PACKAGE = Path(__file__).parent
@@ -98,7 +98,7 @@ def export(folder: Path, options: ExportOptions) -> list[Path]:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ExportError(f"{folder} is not an empty folder; name a new one, or remove it first.")
     report_path = options.report or _report_beside(options.model)
-    report = None if report_path is None else Report.read(report_path)
+    report = None if report_path is None else load_report(report_path)
     log_path = options.training_log or _log_of(options.model)
     training = None if log_path is None else read_training_log(log_path)
     engine = Anonymizer.from_pretrained(options.model)

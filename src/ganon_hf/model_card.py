@@ -1,12 +1,11 @@
 """The model card: a template filled from what was measured and logged. What was not measured says so; nothing is typed by hand.
 
-Sources: ``report.json`` (``scripts/evaluate.py``), the training log (a Markdown file with one table per run, newest first), the model's
+Sources: ``report.json`` of the evaluation, the training log (a Markdown file with one table per run, newest first), the model's
 own config and weights, and the outcome of the trials in ``card_pictures.py``.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -16,8 +15,17 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from .evaluation.measures import Estimate
-from .evaluation.report import SECTIONS, TITLES, format_estimate, markdown_table
+from .evaluation.report import (
+    RECOGNISER,
+    SECTIONS,
+    TITLES,
+    Report,
+    SetReport,
+    coverage_markdown,
+    format_estimate,
+    markdown_table,
+    read_report,
+)
 
 TEMPLATE = Path(__file__).parent / "card" / "model_card.md"
 # Stands for the repository's name in an exported card until it is published under one.
@@ -25,79 +33,31 @@ UNNAMED = "YOUR_NAME/YOUR_MODEL"
 NOT_MEASURED = "not measured"
 PAPER = "https://doi.org/10.1145/3641107"
 MAX_REPORT_BYTES = 20_000_000
-# What of the report goes into the card's metadata, where the Hub shows it: measure -> name.
+# Rows of the report that are this package; the first one is the default.
+OURS = "ganon-hf"
+# What of the report goes into the card's metadata, where the Hub shows it: measure (of a recogniser or not) -> name.
 HEADLINES = {
     "rank1": "re-identification, rank-1 (lower is better)",
-    "geometry_rank1": "landmark attack, rank-1 (lower is better)",
     "linkage_rank1": "linkage, rank-1 (lower is better)",
+    "geometry_rank1": "landmark attack, rank-1 (lower is better)",
     "blendshape_correlation": "blendshape correlation (higher is better)",
 }
 # Titles of report entries that tell groups of people apart.
 GROUP_WORDS = re.compile(r"\b(skin|tone|sex|gender|women|men|female|male|age|young|old)\b", re.I)
 
 
-@dataclass(frozen=True)
-class Report:
-    """What ``scripts/evaluate.py`` measured.
+def load_report(path: Path) -> Report:
+    """Read ``report.json``.
 
-    Attributes:
-        settings: how it was run.
-        left_out: what was not measured, and why.
-        data: pictures -> method -> measure -> estimate. Entries of another form are ignored: the file may hold more than a card shows.
+    Raises:
+        ValueError: the file is no report; the message names it.
     """
-
-    settings: dict[str, Any]
-    left_out: tuple[str, ...]
-    data: dict[str, dict[str, dict[str, Estimate]]]
-
-    @classmethod
-    def read(cls, path: Path) -> Report:
-        """Read ``report.json``.
-
-        Raises:
-            ValueError: the file is no report; the message names it.
-        """
-        try:
-            if path.stat().st_size > MAX_REPORT_BYTES:
-                raise ValueError(f"it is larger than {MAX_REPORT_BYTES} bytes")
-            content = json.loads(path.read_text(encoding="utf-8"))
-            data = {
-                str(name): {str(method): _estimates(row) for method, row in rows.items() if isinstance(row, Mapping)}
-                for name, rows in content["data"].items()
-                if isinstance(rows, Mapping)
-            }
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise ValueError(f"{path} is no report of scripts/evaluate.py: {type(error).__name__}: {error}") from error
-        settings, left_out = content.get("settings"), content.get("left_out")
-        return cls(
-            dict(settings) if isinstance(settings, Mapping) else {},
-            tuple(map(str, left_out)) if isinstance(left_out, list) else (),
-            {name: rows for name, rows in data.items() if any(rows.values())},
-        )
-
-    def default_row(self) -> tuple[str, str, dict[str, Estimate]] | None:
-        """(pictures, method, measures) of the first method of this package that was attacked; None where there is none."""
-        for name, rows in self.data.items():
-            for method, row in rows.items():
-                if method.startswith("ganon-hf") and "rank1" in row and not GROUP_WORDS.search(name):
-                    return name, method, row
-        return None
-
-
-def _estimates(row: Mapping[str, Any]) -> dict[str, Estimate]:
-    """The entries of a row that are estimates; numbers that are missing become NaN."""
-    found = {}
-    for measure, entry in row.items():
-        if not isinstance(entry, Mapping) or "value" not in entry:
-            continue
-        value, low, high = (_number(entry.get(key)) for key in ("value", "low", "high"))
-        found[str(measure)] = Estimate(value, low, high, int(_number(entry.get("count"), 0)), int(_number(entry.get("people"), 0)))
-    return found
-
-
-def _number(value: Any, default: float = math.nan) -> float:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if is_number else default
+    try:
+        if path.stat().st_size > MAX_REPORT_BYTES:
+            raise ValueError(f"it is larger than {MAX_REPORT_BYTES} bytes")
+        return read_report(path)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{path} is no report of the evaluation: {type(error).__name__}: {error}") from error
 
 
 def read_training_log(path: Path) -> dict[str, str]:
@@ -174,6 +134,7 @@ def fill_card(
         report=report,
         evaluation=[] if report is None else _evaluation(report),
         groups=[] if report is None else _evaluation(report, groups=True),
+        coverage="" if report is None else coverage_markdown(report.coverage),
         not_measured=NOT_MEASURED,
         training=training,
         trials=trials,
@@ -201,33 +162,54 @@ def check_card(text: str) -> None:
 
 
 def _eval_results(report: Report, version: str) -> list[EvalResult] | None:
-    found = report.default_row()
-    if found is None:
-        return None
-    pictures, method, row = found
-    results = [
-        EvalResult(
-            task_type="image-to-image",
-            task_name="face anonymization",
-            dataset_type="face-pairs",
-            dataset_name=pictures,
-            metric_type=measure,
-            metric_name=f"{title}; {method}; 95 % interval {format_estimate(row[measure], TITLES[measure][1]).split('(')[-1].rstrip(')')}",
-            metric_value=round(row[measure].value, 4),
-            source_name=f"ganon-hf {version}, report.json",
-            source_url="report.json",
-        )
-        for measure, title in HEADLINES.items()
-        if measure in row and math.isfinite(row[measure].value)
-    ]
-    return results or None
+    """The headlines of the default method on the first set of pictures that it was attacked on."""
+    for part in report.sets:
+        method = next((name for name in part.figures if name.startswith(OURS)), None)
+        if method is None or GROUP_WORDS.search(part.title):
+            continue
+        results = [
+            EvalResult(
+                task_type="image-to-image",
+                task_name="face anonymization",
+                dataset_type="face-pairs",
+                dataset_name=part.title,
+                metric_type=key.replace("/", "_"),
+                metric_name=f"{title}; {method}; {figure}",
+                metric_value=round(value, 4),
+                source_name=f"ganon-hf {version}, report.json",
+                source_url="report.json",
+            )
+            for key, title, figure, value in _headlines(part, method)
+        ]
+        if results:
+            return results
+    return None
+
+
+def _headlines(part: SetReport, method: str) -> list[tuple[str, str, str, float]]:
+    """(key, title, figure with its interval, figure) of a method's headlines."""
+    row, found = part.figures[method], []
+    for key, estimate in row.items():
+        recogniser, _, measure = key.rpartition("/")
+        if measure in HEADLINES and math.isfinite(estimate.value):
+            title = HEADLINES[measure] + (f", recogniser {recogniser}" if recogniser else "")
+            found.append((key, title, format_estimate(estimate, TITLES[measure][1]), estimate.value))
+    return found
 
 
 def _evaluation(report: Report, *, groups: bool = False) -> list[dict[str, Any]]:
-    """Per set of pictures its name and tables; either those that tell groups of people apart, or the others."""
-    entries = []
-    for name, rows in report.data.items():
-        if bool(GROUP_WORDS.search(name)) is groups:
-            tables = [{"title": title, "table": markdown_table(rows, measures)} for title, measures in SECTIONS.items()]
-            entries.append({"name": name, "tables": [table for table in tables if table["table"]]})
+    """Per set of pictures its name, notes and tables; either those that tell groups of people apart, or the others."""
+    parts = [part for part in report.sets if bool(GROUP_WORDS.search(part.title)) is groups]
+    entries = [{"name": part.title, "notes": part.notes, "tables": _tables(part)} for part in parts]
     return [entry for entry in entries if entry["tables"]]
+
+
+def _tables(part: SetReport) -> list[dict[str, str]]:
+    tables = [{"title": title, "table": markdown_table(part.figures, measures)} for title, measures in SECTIONS.items()]
+    for name in part.recognisers:
+        own = {
+            method: {key.removeprefix(f"{name}/"): estimate for key, estimate in row.items() if key.startswith(f"{name}/")}
+            for method, row in part.figures.items()
+        }
+        tables.append({"title": f"Recogniser {name} (gallery: originals, probe: anonymized)", "table": markdown_table(own, RECOGNISER)})
+    return [table for table in tables if table["table"]]

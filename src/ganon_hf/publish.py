@@ -199,3 +199,7 @@ def _plainly(repo_id: str) -> Iterator[None]:
         raise PublishError(f"the Hub refused: {error}") from error
     except (_HTTP_ERROR, ConnectionError) as error:
         raise PublishError(f"the Hub cannot be reached ({type(error).__name__}: {error}); is there a connection?") from error
+    except PublishError:
+        raise
+    except RuntimeError as error:  # what huggingface_hub makes of anything that goes wrong while a file is on its way
+        raise PublishError(f"the upload failed: {error} {error.__cause__ or ''}".rstrip()) from error
