@@ -22,8 +22,8 @@ from ganon_hf.detection import default_detector
 from ganon_hf.evaluation import comparison, pairs, report
 from ganon_hf.evaluation.blendshapes import BlendshapeReader
 from ganon_hf.evaluation.measures import Estimate
+from ganon_hf.evaluation.methods import ORIGINAL
 from ganon_hf.evaluation.readings import Instruments
-from ganon_hf.evaluation.suite import ORIGINAL
 from ganon_hf.faces import GEOMETRIES
 
 
@@ -65,7 +65,7 @@ def main(argv: list[str] | None = None) -> None:
             continue
         name = folder.name if folder.name not in engines else str(folder)
         engines[name] = engine
-    instruments = Instruments(detector, reader, None)
+    instruments = Instruments(detector, reader)
     data: dict[str, dict[str, dict[str, Estimate]]] = {}
     for path in options.pictures:
         samples = pairs.read_pictures(path, people=options.people)
@@ -91,7 +91,8 @@ def main(argv: list[str] | None = None) -> None:
         "minutes": round((time.perf_counter() - start) / 60, 1),
     }
     settings = {name: value if isinstance(value, int | float) else str(value) for name, value in settings.items()}
-    report.write_report(options.output_dir, data, settings, notes)
+    sets = tuple(report.SetReport(title, figures) for title, figures in data.items())
+    report.write_report(options.output_dir, report.Report(sets, settings, tuple(notes)))
     logging.info("wrote %s", options.output_dir / "report.md")
 
 

@@ -81,9 +81,9 @@ def test_compare_checkpoints(tmp_path: Path, checkpoint: Path, faces: KnownFaces
     finally:
         torch.set_num_threads(threads)
     report = json.loads((out / "report.json").read_text())
-    (title,) = report["data"]
+    (title,) = report["sets"]
     assert title == "held-out: 8 pictures of 5 people"
-    rows = report["data"][title]
+    rows = report["sets"][title]["figures"]
     ours = [f"{name}, {geometry} geometry" for geometry in ("original", "anonymous") for name in ("prior", "step-1")]
     assert list(rows) == ["original", "original, encoded again", *ours]
     for name in ours:

@@ -12,26 +12,95 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganon_hf.evaluation import baselines, expression, geometry_attack, identity, measures, pairs, readings, report, suite
-from ganon_hf.faces import AnonymizationResult, AnonymizeOptions, Face, FaceReport
+from ganon_hf.evaluation import (
+    baselines,
+    expression,
+    figures,
+    geometry_attack,
+    identity,
+    measures,
+    methods,
+    pairs,
+    readings,
+    report,
+    seam,
+    suite,
+    workers,
+)
+from ganon_hf.faces import AnonymizationResult, AnonymizeOptions, Crop, Face, FaceReport
 from ganon_hf.topology import MEAN_SHAPE
 
 
 def test_embedding_cache(tmp_path: Path) -> None:
-    class Counter:
-        calls = 0
+    calls = []
 
-        def embed(self, photo: np.ndarray, box: tuple[float, ...]) -> np.ndarray:
-            self.calls += 1
-            return np.full(4, photo.mean())
+    def recogniser(photo: np.ndarray, box: tuple[float, ...]) -> np.ndarray | None:
+        calls.append(box)
+        return None if photo.max() == 0 else np.full(4, photo.mean())
 
-    counter, photo = Counter(), np.full((8, 8, 3), 5, np.uint8)
+    photo, box = np.full((8, 8, 3), 5, np.uint8), (0.0, 0.0, 8.0, 8.0)
     for _ in range(2):
-        cache = identity.EmbeddingCache(tmp_path / "c.npz", 4)
-        assert cache.get(counter, photo, (0, 0, 8, 8))[0] == 5  # type: ignore[arg-type]
-        cache.get(counter, photo, (1, 0, 8, 8))  # type: ignore[arg-type]  another box is another face
+        cache = identity.EmbeddingCache(tmp_path / "c.npz")
+        assert cache.get(recogniser, photo, box)[1][0] == 5  # type: ignore[index]
+        cache.get(recogniser, photo, (1.0, 0.0, 8.0, 8.0))  # another box is another face
+        assert cache.get(recogniser, np.zeros_like(photo), box)[1] is None
         cache.save()
-    assert counter.calls == 2
+    assert len(calls) == 4, "two vectors once, and what could not be read every time"
+    cache = identity.EmbeddingCache(tmp_path / "c.npz")
+    cache.get(recogniser, photo, box)
+    cache.save()
+    with np.load(tmp_path / "c.npz") as stored:
+        assert len(stored.files) == 1, "what a run does not use is forgotten"
+    (tmp_path / "c.npz").write_bytes(b"PK damaged")
+    assert identity.EmbeddingCache(tmp_path / "c.npz").get(recogniser, photo, box)[1] is not None
+
+
+def test_unreadable_faces_are_misses_and_spoil_nobody_else() -> None:
+    first, second = np.array([1.0, 0.0]), np.array([0.0, 1.0])
+    for metric in identity.METRICS:
+        values = identity.similarity([first, None, second], [first, None, second], metric)
+        hits = measures.hit_rates(values, np.arange(3), 1)
+        assert hits.tolist() == [1, 0, 1] and np.isnan(values[1]).all() and np.isneginf(values[0, 1])
+        found = identity.recognition_values(values, np.arange(3), threshold=identity.impostor_threshold(values, far=0.5))
+        assert found["tar"].tolist() == [1, 0, 1]
+
+
+class PluggedIn:
+    """A recogniser as a user would write one: the mean colour of the box."""
+
+    name, metric = "mean colour", "cosine"
+
+    def __call__(self, photo: np.ndarray, box: tuple[float, ...]) -> np.ndarray:
+        return photo.reshape(-1, 3).mean(axis=0)
+
+
+as_function = PluggedIn()
+
+
+def nameless(photo: np.ndarray, box: tuple[float, ...]) -> np.ndarray:
+    return np.zeros(3)
+
+
+@pytest.mark.parametrize("name", ["PluggedIn", "as_function"])
+def test_recognisers_are_found_by_name(name: str) -> None:
+    recognizer = identity.load_recognizer(f"{__name__}:{name}")
+    assert isinstance(recognizer, identity.Recognizer) and (recognizer.name, recognizer.metric) == ("mean colour", "cosine")
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "words"),
+    [
+        ("dlibb", ValueError, "module:name"),  # neither dlib nor a module's
+        ("no_such_module_here:x", ImportError, "no_such_module_here"),
+        (f"{__name__}:missing", ValueError, "has no missing"),
+        (f"{__name__}:nameless", TypeError, "arguments"),  # taken for a function that makes one
+    ],
+)
+def test_what_is_no_recogniser_is_named(name: str, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        identity.load_recognizer(name)
+    with pytest.raises(ValueError, match="metric"):
+        identity.check_recognizer(nameless)
 
 
 @pytest.mark.parametrize("name", baselines.BASELINES)
@@ -105,9 +174,9 @@ class StubDetector:
 class StubEngine:
     """Whitens the picture; refuses dark ones."""
 
-    def plan(self, photo: np.ndarray, options: AnonymizeOptions) -> object:
-        faces = () if photo[30, 30].sum() == 0 else (SimpleNamespace(crop=None, points=None),)
-        return SimpleNamespace(photo=photo, faces=faces, inputs=[])
+    def plan(self, photo: np.ndarray, options: AnonymizeOptions, *, faces: object = None) -> object:
+        found = () if photo[30, 30].sum() == 0 else (SimpleNamespace(crop=None, points=None),)
+        return SimpleNamespace(photo=photo, faces=found, inputs=[])
 
     def generate(self, inputs: list[object]) -> None:
         return None
@@ -117,41 +186,167 @@ class StubEngine:
         return AnonymizationResult(Image.new("RGB", (60, 60), "white"), reports)
 
 
-def test_suite_runs_every_method_over_every_sample() -> None:
+OURS = methods.engine_method(AnonymizeOptions())
+
+
+def some_samples() -> list[pairs.Sample]:
+    """Three people with two pictures each, and one whose only picture shows no face."""
     generator = np.random.default_rng(4)
     labels = [(person, emotion) for person in range(3) for emotion in ("neutral", "happiness")]
     samples = [pairs.Sample(generator.integers(50, 200, (60, 60, 3), dtype=np.uint8), *label) for label in labels]
-    samples.append(pairs.Sample(np.zeros((60, 60, 3), np.uint8), 3, "neutral"))
-    instruments = readings.Instruments(StubDetector(), None, None)
-    result = suite.run_suite(samples, StubEngine(), instruments, geometries=["anonymous"], keep_photos=True)  # type: ignore[arg-type]
-    assert set(result.runs) == {suite.ORIGINAL, suite.NOISE, suite.ours("anonymous"), *baselines.BASELINES}
-    run = result.runs[suite.ours("anonymous")]
-    covered = suite.coverage_measures(result, run, repeats=10)
+    return [*samples, pairs.Sample(np.zeros((60, 60, 3), np.uint8), 3, "neutral")]
+
+
+def run_stubs(**options: object) -> suite.Suite:
+    def make() -> workers.Tools:
+        return workers.Tools(StubEngine(), readings.Instruments(StubDetector(), recognizers=[PluggedIn()]))  # type: ignore[arg-type]
+
+    samples = some_samples()
+    chosen = [*methods.REFERENCES, OURS, methods.shuffled_method(), *methods.HIDING]
+    with workers.Pool(make) as pool:
+        subjects = [suite.locate(pool._make(), sample) for sample in samples]
+        return suite.run_suite(samples, subjects, pool, chosen, **options)  # type: ignore[arg-type]
+
+
+def test_suite_runs_every_method_over_every_sample() -> None:
+    result = run_stubs(keep_rows=[0])
+    assert set(result.runs) == {methods.ORIGINAL, methods.NOISE, OURS.name, methods.SHUFFLED, *baselines.BASELINES}
+    run = result.runs[OURS.name]
+    assert [output.photo.size > 0 for output in run.outputs] == [True] + 6 * [False], "only what is shown is kept"
+    covered = figures.coverage_measures(result, run, repeats=10)
     assert (covered["replaced"].value, covered["missed"].value) == (pytest.approx(6 / 7), pytest.approx(1 / 7))
     assert "redetected_second" not in covered, "no second detector, no column"
-    assert "replaced" not in suite.coverage_measures(result, result.runs[suite.ORIGINAL], repeats=10), "nobody tried"
-    assert suite.coverage_measures(result, result.runs["solid cover"], repeats=10)["redetected"].value == 0
-    kept = suite.expression_measures(result, run, (), repeats=10)
+    assert "replaced" not in figures.coverage_measures(result, result.runs[methods.ORIGINAL], repeats=10), "nobody tried"
+    assert figures.coverage_measures(result, result.runs["solid cover"], repeats=10)["redetected"].value == 0
+    kept = figures.expression_measures(result, run, (), repeats=10)
     assert kept["pose_error"].count == 6 and kept["pose_error"].value == pytest.approx(0, abs=1e-3)
     attack = geometry_attack.Discriminants(np.zeros(1404), np.eye(1404)[:, :5])
-    stolen = suite.identity_measures(result, run, attack, repeats=10)
+    stolen = figures.geometry_measures(result, run, attack, repeats=10)
     assert stolen["geometry_rank1"].value == pytest.approx(1 / 3), "everybody has the same face: chance"
-    assert "rank1" not in stolen, "no recogniser, no column"
+    known, curves = figures.recogniser_measures(result, result.runs[methods.ORIGINAL], "mean colour", "cosine", repeats=10)
+    assert known["linkage_rank1"] == known["rank1"], "the original is its own gallery"
+    white, _ = figures.recogniser_measures(result, run, "mean colour", "cosine", repeats=10)
+    assert white["rank1"].value == pytest.approx(1 / 3) and white["linkage_taken_for_one"].value == 1, "white is white"
+    assert len(curves["cmc"]) == 3 and curves["cmc"][-1] == 1 and curves["tar"][-1] == 1
+    assert all(a <= b for a, b in zip(curves["cmc"], curves["cmc"][1:], strict=False))
+
+
+def test_draws_repeat_what_draws() -> None:
+    result = run_stubs(draws=3)
+    assert [len(result.runs[name].readings) for name in (methods.ORIGINAL, "blur", OURS.name, methods.SHUFFLED)] == [7, 7, 21, 21]
+    run = result.runs[OURS.name]
+    assert figures.coverage_measures(result, run, repeats=10)["replaced"].count == 21
+    assert figures.recogniser_measures(result, run, "mean colour", "cosine", repeats=10)[0]["rank1"].people == 3
+
+
+@pytest.mark.parametrize(("seeds", "wanted"), [("fresh", 6), ("person", 3), ("one", 1)])
+def test_seeds_of_a_method(seeds: str, wanted: int) -> None:
+    samples = some_samples()[:6]
+    drawn = suite._seeds(methods.Method("x", AnonymizeOptions(), seeds=seeds), samples, 0, 5)
+    assert len(set(drawn)) == wanted
+    assert drawn == suite._seeds(methods.Method("y", AnonymizeOptions(), seeds=seeds), samples, 0, 5), "the same in every evaluation"
+    assert not set(drawn) & set(suite._seeds(methods.Method("x", AnonymizeOptions(), seeds=seeds), samples, 1, 5)), "a draw is a new one"
+
+
+def test_somebody_elses_landmarks_are_those_of_the_same_label() -> None:
+    samples = some_samples()[:6]
+    subjects = [readings.Subject((0, 0, 1, 1), np.full((478, 3), float(row))) for row in range(6)]
+    for draw in range(5):
+        for sample, donor in zip(samples, suite._donors(samples, subjects, draw, 0), strict=True):
+            assert donor is not None
+            giver = samples[int(donor[0, 0])]
+            assert giver.person != sample.person and giver.emotion == sample.emotion
+
+
+def test_landmarks_in_the_pose_of_another_face() -> None:
+    from ganon_hf.topology import FACE_OVAL
+
+    own = 12 * MEAN_SHAPE + [30, 30, 0]
+    other = 70 * (MEAN_SHAPE + 0.05 * np.sin(np.arange(478))[:, None]) + [200, 90, 5]
+    mixed = methods.in_pose_of(own, other)
+    assert np.allclose(mixed[FACE_OVAL], own[FACE_OVAL]), "the outline stays"
+    assert 0.05 < np.abs(mixed - own).max() / 12 < 0.3, "the inner points do not, and are of this face's size"
+    assert np.allclose(methods.in_pose_of(own, 3 * own + 50), own), "the same face in another place is the same face"
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("", AnonymizeOptions()),
+        ("geometry=original", AnonymizeOptions(geometry="original")),
+        (" min_score = 0.4, min_face_size=32", AnonymizeOptions(min_score=0.4, min_face_size=32)),
+    ],
+)
+def test_parse_options(text: str, wanted: AnonymizeOptions) -> None:
+    assert methods.parse_options(text) == wanted
+
+
+@pytest.mark.parametrize("text", ["seed=3", "geometry", "geometry=none", "min_score=high", "nonsense=1", "output=crop"])
+def test_options_that_are_none(text: str) -> None:
+    with pytest.raises(ValueError, match="expected NAME=VALUE|must be"):
+        methods.parse_options(text)
+
+
+@pytest.mark.parametrize(
+    ("drawn", "low", "high"),
+    [
+        ("nothing", 0.999, 1.001),  # the photo itself
+        ("hard edge", 5, 1e9),  # a patch of another tone
+        ("soft edge", 1.1, 4.0),  # a fainter one, feathered over the rim
+        ("flat", -0.1, 0.2),  # the photo's own structure is gone
+    ],
+)
+def test_seam_energy(drawn: str, low: float, high: float) -> None:
+    import cv2
+
+    generator = np.random.default_rng(0)
+    photo = cv2.GaussianBlur(generator.normal(0, 60, (256, 256, 3)).astype(np.float32), (0, 0), 4) + 120
+    inside = cv2.circle(np.zeros((256, 256), np.uint8), (128, 128), 80, 1, -1) > 0
+    alpha = cv2.GaussianBlur(cv2.erode(inside.astype(np.float32), np.ones((15, 15))), (0, 0), 6)[..., None]
+    after = {
+        "nothing": photo,
+        "hard edge": np.where(inside[..., None], photo + 60, photo),
+        "soft edge": photo + 10 * alpha,
+        "flat": np.full_like(photo, 120),
+    }[drawn]
+    pictures = [np.clip(np.round(p), 0, 255).astype(np.uint8) for p in (photo, after)]
+    crop = Crop(np.array([[1.0, 0, 0], [0, 1, 0]]), 256)
+    assert low < seam.seam_energy(*pictures, crop, inside) < high
+
+
+def test_seam_needs_a_rim() -> None:
+    photo = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    crop = Crop(np.array([[1.0, 0, 0], [0, 1, 0]]), 64)
+    assert np.isnan(seam.seam_energy(np.full_like(photo, 9), photo, crop, np.eye(64) > 0)), "a flat original has no energy to compare with"
 
 
 def test_report(tmp_path: Path) -> None:
     few = measures.Estimate(1.0, 1.0, 1.0, 2, 2)
     good, unknown = measures.Estimate(0.5, 0.4, 0.6, 10, 5), measures.Estimate(float("nan"), float("nan"), float("nan"), 0, 0)
-    data = {"some people": {"original": {"rank1": good, "smile_auc": good}, "blur": {"rank1": unknown}, "mosaic": {"rank1": few}}}
-    report.write_report(tmp_path / "new", data, {"seed": 1}, ["blendshapes: no model"])
+    rows = {
+        "original": {"dlib/rank1": good, "other/rank1": few, "smile_auc": good},
+        "blur": {"dlib/rank1": unknown},
+        "mosaic": {"dlib/rank1": few},
+    }
+    written = report.Report((report.SetReport("some: 2 pictures", rows, notes=("a note",)),), {"seed": 1}, ("blendshapes: no model",))
+    report.write_report(tmp_path / "new", written)
     content = json.loads((tmp_path / "new" / "report.json").read_text())
-    assert content["data"]["some people"]["original"]["rank1"] == {"value": 0.5, "low": 0.4, "high": 0.6, "count": 10, "people": 5}
-    assert content["data"]["some people"]["blur"]["rank1"]["value"] is None
+    stored = content["sets"]["some: 2 pictures"]["figures"]
+    assert content["schema"] == report.SCHEMA
+    assert stored["original"]["dlib/rank1"] == {"value": 0.5, "low": 0.4, "high": 0.6, "count": 10, "people": 5}
+    assert stored["blur"]["dlib/rank1"]["value"] is None
     text = (tmp_path / "new" / "report.md").read_text()
-    assert "50.0 % (40.0 to 60.0)" in text and "| blur | - |" in text and "blendshapes: no model" in text
+    assert "50.0 % (40.0 to 60.0)" in text and "| blur | - |" in text and "blendshapes: no model" in text and "* a note" in text
     assert "| mosaic | 100.0 % (100.0 to 100.0) of 2 |" in text, "how many pictures there were"
     assert text.count("| blur |") == 1, "no line where the method has no figure"
-    assert set(report.TITLES) == {name for names in report.SECTIONS.values() for name in names}
+    assert "### Recogniser dlib\n" in text and "### Recogniser other\n" in text, "a table each"
+    assert set(report.TITLES) == {name for names in (*report.SECTIONS.values(), report.RECOGNISER) for name in names}
+    again = report.read_report(tmp_path / "new" / "report.json")
+    assert report.markdown(again) == text, "a stored report says the same"
+    (tmp_path / "old.json").write_text('{"data": {}}')
+    with pytest.raises(ValueError, match="schema"):
+        report.read_report(tmp_path / "old.json")
+    assert [path.name for path in (tmp_path / "new").iterdir() if path.name.startswith("tmp")] == []
 
 
 def test_sheet(tmp_path: Path) -> None:
@@ -180,11 +375,11 @@ def test_dlib_knows_a_face_again(astronaut: object) -> None:
         pytest.skip(str(error))
     photo = np.asarray(astronaut)
     near = (160.0, 50.0, 290.0, 220.0)
-    box = recognizer.find(photo, near)
-    assert box is not None and recognizer.find(photo, (400.0, 400.0, 500.0, 500.0)) is None
-    first = recognizer.embed(photo, box)
-    again = recognizer.embed(baselines.encode_again(photo, box), box)
-    hidden = recognizer.embed(baselines.solid(photo, box), box)
+    box = recognizer.detector.find(photo, near)
+    assert box is not None and recognizer.detector.find(photo, (400.0, 400.0, 500.0, 500.0)) is None
+    first = recognizer(photo, box)
+    again = recognizer(baselines.encode_again(photo, box), box)
+    hidden = recognizer(baselines.solid(photo, box), box)
     assert first.shape == (128,)
     assert np.linalg.norm(first - again) < 0.3 < 0.6 < np.linalg.norm(first - hidden)
 

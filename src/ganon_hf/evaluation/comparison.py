@@ -18,12 +18,15 @@ from ..detection import FaceDetector
 from ..faces import AnonymizeOptions, Face
 from .baselines import encode_again
 from .face_pairs import FacePairs, face_interior
+from .figures import coverage_measures, expression_measures
 from .measures import Estimate, bootstrap
-from .pairs import Sample, with_border
+from .methods import NOISE, ORIGINAL
+from .pairs import Sample
 from .readings import Instruments, Output, Subject, run_engine
 from .realism import realism_measures
 from .report import write_sheet
-from .suite import NOISE, ORIGINAL, Progress, Run, Suite, coverage_measures, expression_measures
+from .suite import Run, Suite
+from .workers import Progress
 
 # Side of the crops that are judged, and of the faces on the sheets.
 JUDGED, SHOWN = 192, 256
@@ -76,7 +79,7 @@ def locate(samples: Sequence[Sample], instruments: Instruments, progress: Progre
             corners = crop.to_photo(np.array([[0, 0], [SHOWN, 0], [0, SHOWN], [SHOWN, SHOWN]], float))
             inside = bool((corners >= 0).all() and (corners <= [width, height]).all())
         if not inside:
-            sample = replace(sample, photo=with_border(sample.photo, BORDER))
+            sample = replace(sample, border=BORDER)
             subject = instruments.locate(sample.photo)
         placed.append(sample)
         subjects.append(subject)

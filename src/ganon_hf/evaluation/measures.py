@@ -5,7 +5,7 @@ Conventions: one row is one picture; similarities are larger for more alike; sha
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +26,12 @@ class Estimate:
         named = {"value": self.value, "low": self.low, "high": self.high}
         numbers = {name: round(float(v), 5) if np.isfinite(v) else None for name, v in named.items()}
         return {**numbers, "count": self.count, "people": self.people}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, float | int | None]) -> Estimate:
+        """What :meth:`to_dict` made."""
+        value, low, high = (float("nan") if (v := values[name]) is None else float(v) for name in ("value", "low", "high"))
+        return cls(value, low, high, int(values["count"] or 0), int(values["people"] or 0))
 
 
 def bootstrap(

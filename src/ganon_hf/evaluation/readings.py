@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from ..anonymizer import Anonymizer
 from ..detection import FaceDetector
 from ..faces import AnonymizeOptions, Box, Face, box_overlap
 from .blendshapes import NUM_BLENDSHAPES, BlendshapeReader
-from .identity import DlibRecognizer
+from .identity import EmbeddingCache, FaceFinder, Recognizer
 
 MIN_IOU = 0.3
 
@@ -27,6 +27,7 @@ class Output:
         reason: why not replaced.
         asked: (478, 3) landmarks that the output should show, None where there are none.
         seconds: that the generator took for all faces of the picture.
+        seam: energy across the outline, see :mod:`seam`; NaN where not measured.
     """
 
     photo: np.ndarray
@@ -34,15 +35,24 @@ class Output:
     reason: str = ""
     asked: np.ndarray | None = None
     seconds: float = 0.0
+    seam: float = float("nan")
 
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """A known face in an original: its box, its landmarks, and the box in which the recogniser looks (both None where not found)."""
+    """What is known about an original.
+
+    Attributes:
+        box: of its largest face; without one, the middle of the picture.
+        landmarks: (478, 3) of that face, or None.
+        faces: all faces that were found with the default options, largest first.
+        own_boxes: name of a recogniser that has a detector -> where that one sees the face, None where it does not.
+    """
 
     box: Box
     landmarks: np.ndarray | None = None
-    second_box: Box | None = None
+    faces: tuple[Face, ...] = ()
+    own_boxes: Mapping[str, Box | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,13 +63,19 @@ class Reading:
         landmarks: (478, 3) found anew, None where the detector sees no face at the place.
         second: whether the second detector sees one; None without it.
         blendshapes: (52,), NaN where not read.
-        embedding: (128,), NaN without a recogniser.
+        blendshape_names: their names; empty until any were read.
+        embeddings: name of a recogniser -> its vector, None where it could not read the face; empty where none was asked.
+        keys: likewise, under which the vector is stored.
+        emotions: (k,) probabilities of a classifier that does not look at landmarks; None without it.
     """
 
     landmarks: np.ndarray | None
     second: bool | None
     blendshapes: np.ndarray
-    embedding: np.ndarray
+    blendshape_names: tuple[str, ...] = ()
+    embeddings: Mapping[str, np.ndarray | None] = field(default_factory=dict)
+    keys: Mapping[str, str] = field(default_factory=dict)
+    emotions: np.ndarray | None = None
 
 
 def run_engine(engine: Anonymizer, photo: np.ndarray, options: AnonymizeOptions, *, faces: Sequence[Face] | None = None) -> Output:
@@ -89,47 +105,82 @@ def _at(faces: Sequence[Face], box: Box) -> Face | None:
 
 
 class Instruments:
-    """Detectors, blendshape reader and recogniser, applied alike to originals and outputs.
+    """Detectors, blendshape reader, recognisers and classifier, applied alike to originals and outputs.
 
     Args:
         detector: the first detector.
         blendshapes: None leaves the scores out.
-        recognizer: None leaves the second detector and the identity out.
+        recognizers: with different names.
+        second: an independent detector, only asked whether it sees the face; None leaves it out.
+        caches: name of a recogniser -> its stored vectors.
+        emotions: photo and the original's landmarks -> probabilities of emotions.
+
+    Raises:
+        ValueError: two recognisers have one name.
     """
 
-    def __init__(self, detector: FaceDetector, blendshapes: BlendshapeReader | None, recognizer: DlibRecognizer | None) -> None:
-        self.detector, self.blendshapes, self.recognizer = detector, blendshapes, recognizer
+    def __init__(
+        self,
+        detector: FaceDetector,
+        blendshapes: BlendshapeReader | None = None,
+        recognizers: Sequence[Recognizer] = (),
+        second: FaceFinder | None = None,
+        caches: Mapping[str, EmbeddingCache] | None = None,
+        emotions: Callable[[np.ndarray, np.ndarray | None], np.ndarray] | None = None,
+    ) -> None:
+        names = [recognizer.name for recognizer in recognizers]
+        if len(set(names)) < len(names):
+            raise ValueError(f"recognisers must have different names, but got {', '.join(names)}.")
+        self.detector, self.blendshapes, self.recognizers, self.second = detector, blendshapes, tuple(recognizers), second
+        self.caches, self.emotions = dict(caches or {}), emotions
+
+    def _own_boxes(self, photo: np.ndarray, near: Box) -> tuple[dict[str, Box | None], Box | None]:
+        """Where the recognisers' own detectors and the second one see the face; each detector is asked once."""
+        seen: dict[int, Box | None] = {}
+
+        def find(finder: FaceFinder) -> Box | None:
+            if id(finder) not in seen:
+                seen[id(finder)] = finder.find(photo, near)
+            return seen[id(finder)]
+
+        own = {r.name: find(finder) for r in self.recognizers if (finder := getattr(r, "detector", None)) is not None}
+        return own, None if self.second is None else find(self.second)
 
     def locate(self, photo: np.ndarray) -> Subject:
         """The largest face of an original; without one, the middle of the picture stands for it."""
-        faces = self.detector(photo)
+        faces = tuple(self.detector(photo))
         height, width = photo.shape[:2]
         box = faces[0].box if faces else (width * 0.2, height * 0.2, width * 0.8, height * 0.8)
-        second = None if self.recognizer is None else self.recognizer.find(photo, box)
-        return Subject(box, faces[0].landmarks if faces else None, second)
+        return Subject(box, faces[0].landmarks if faces else None, faces, self._own_boxes(photo, box)[0])
 
-    def read(
-        self,
-        photo: np.ndarray,
-        subject: Subject,
-        *,
-        identity: bool,
-        embed: Callable[[np.ndarray, Box], np.ndarray] | None = None,
-    ) -> Reading:
+    def read(self, photo: np.ndarray, subject: Subject, *, identity: bool) -> Reading:
         """Read one picture.
 
         Args:
             photo: original or output; the face is where it was in the original.
-            subject: the original's face. The recogniser looks where the second detector sees a face, else where it was in the original.
-            identity: whether the recogniser is asked.
-            embed: recogniser with a memory; None asks the recogniser itself.
+            subject: the original's face. A recogniser looks where its detector sees a face, else where it was in the original.
+            identity: whether the recognisers are asked.
         """
-        face = _at(self.detector(photo), subject.box)
+        height = subject.box[3] - subject.box[1]
+        # what is much smaller cannot overlap the box by 0.3, and need not be searched for
+        face = _at(self.detector(photo, min_face_size=max(24, min(4096, int(MIN_IOU * height)))), subject.box)
         scores = np.full(NUM_BLENDSHAPES, np.nan) if self.blendshapes is None else self.blendshapes(photo, subject.box)
-        second, embedding = None, np.full(DlibRecognizer.size, np.nan)
-        if self.recognizer is not None:
-            found = self.recognizer.find(photo, subject.box)
-            second = found is not None
-            if identity:
-                embedding = (embed or self.recognizer.embed)(photo, found or subject.second_box or subject.box)
-        return Reading(None if face is None else face.landmarks, second, scores, embedding)
+        own, second = self._own_boxes(photo, subject.box)
+        embeddings: dict[str, np.ndarray | None] = {}
+        keys: dict[str, str] = {}
+        for recognizer in self.recognizers if identity else ():
+            name = recognizer.name
+            box = (own[name] or subject.own_boxes.get(name) if name in own else face and face.box) or subject.box
+            if name in self.caches:
+                keys[name], embeddings[name] = self.caches[name].get(recognizer, photo, box)
+            else:
+                embeddings[name] = recognizer(photo, box)
+        return Reading(
+            None if face is None else face.landmarks,
+            None if self.second is None else second is not None,
+            scores,
+            () if self.blendshapes is None else self.blendshapes.names,
+            embeddings,
+            keys,
+            None if self.emotions is None else self.emotions(photo, subject.landmarks),
+        )

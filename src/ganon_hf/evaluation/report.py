@@ -1,9 +1,12 @@
-"""Estimates -> report.json, report.md and side-by-side sheets."""
+"""Estimates -> report.json, report.md and side-by-side sheets; and a stored report back again."""
 
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +39,13 @@ TITLES = {
     "tar": ("TAR at FAR 1 %", "share"),
     "linkage_rank1": ("linkage rank-1", "share"),
     "linkage_rank5": ("linkage rank-5", "share"),
-    "linkage_tar": ("linkage TAR", "share"),
+    "linkage_tar": ("linkage TAR at FAR 1 %", "share"),
+    "linkage_taken_for_one": ("linkage, others taken for one", "share"),
     "geometry_rank1": ("rank-1", "share"),
     "geometry_rank5": ("rank-5", "share"),
     "geometry_linkage_rank1": ("linkage rank-1", "share"),
+    "geometry_linkage_rank5": ("linkage rank-5", "share"),
+    "seam": ("seam energy, output / photo", "one"),
     "told_network": ("told from real, network", "share"),
     "told_statistics": ("told from real, statistics", "share"),
     "told_network_auc": ("AUC, network", "number"),
@@ -53,7 +59,7 @@ TITLES = {
     "generator_ms": ("generator, ms a face", "one"),
 }
 SECTIONS = {
-    "Faces": ("found", "replaced", "covered", "missed", "redetected", "redetected_second"),
+    "Faces": ("found", "replaced", "covered", "missed", "redetected", "redetected_second", "seam"),
     "Expression": (
         "blendshape_correlation",
         "blendshape_correlation_mean",
@@ -63,12 +69,58 @@ SECTIONS = {
         "smile_paired",
     ),
     "Geometry kept": ("landmark_error", "gaze_error", "pose_error"),
-    "Recogniser (gallery: original neutral, probe: smiling)": ("rank1", "rank5", "tar", "linkage_rank1", "linkage_rank5", "linkage_tar"),
-    "Geometry attack (discriminants of re-detected landmarks)": ("geometry_rank1", "geometry_rank5", "geometry_linkage_rank1"),
+    "Geometry attack (discriminants of landmarks found anew)": (
+        "geometry_rank1",
+        "geometry_rank5",
+        "geometry_linkage_rank1",
+        "geometry_linkage_rank5",
+    ),
     "Realism (50 % = cannot be told from real)": ("told_network", "told_network_auc", "told_statistics", "told_statistics_auc"),
     "Distance and detail (energy generated / real)": ("kernel_distance", "detail_1", "detail_2", "detail_3", "detail_4", "detail_5"),
     "Speed": ("generator_ms",),
 }
+# Of each recogniser, under "NAME/measure".
+RECOGNISER = ("rank1", "rank5", "tar", "linkage_rank1", "linkage_rank5", "linkage_tar", "linkage_taken_for_one")
+SCHEMA = 2
+
+
+@dataclass(frozen=True)
+class SetReport:
+    """The figures of one set of pictures.
+
+    Attributes:
+        title: name and size of the set.
+        figures: method -> measure -> estimate; measures of a recogniser are named ``NAME/measure``.
+        curves: recogniser -> method -> lists of numbers, see :func:`identity.recognition_curves`.
+        notes: what was left out, and how people were compared.
+    """
+
+    title: str
+    figures: Table
+    curves: Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def recognisers(self) -> list[str]:
+        """Their names, in order of appearance."""
+        return list(dict.fromkeys(key.partition("/")[0] for row in self.figures.values() for key in row if "/" in key))
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that is written.
+
+    Attributes:
+        sets: in order.
+        settings: what was run: versions, the model and its digest, seeds.
+        notes: what was left out altogether, and why.
+        coverage: tables of ``scripts/coverage.py``: condition -> program -> rows; empty without.
+    """
+
+    sets: tuple[SetReport, ...]
+    settings: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
+    coverage: Mapping[str, Any] = field(default_factory=dict)
 
 
 def format_estimate(estimate: Estimate | None, kind: str, *, of: int = 0) -> str:
@@ -96,27 +148,105 @@ def markdown_table(rows: Table, measures: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
-def markdown(data: Mapping[str, Table], settings: Mapping[str, Any], notes: Sequence[str]) -> str:
-    """The whole report."""
+def _set_markdown(part: SetReport) -> list[str]:
+    paragraphs = [f"## {part.title}"]
+    if part.notes:
+        paragraphs.append("\n".join(f"* {note}" for note in part.notes))
+    for title, measures in SECTIONS.items():
+        if table := markdown_table(part.figures, measures):
+            paragraphs += [f"### {title}", table]
+        if title == "Geometry kept":
+            for name in part.recognisers:
+                own = {
+                    method: {key.partition("/")[2]: e for key, e in row.items() if key.startswith(f"{name}/")}
+                    for method, row in part.figures.items()
+                }
+                paragraphs += [f"### Recogniser {name}", markdown_table(own, RECOGNISER)]
+    return paragraphs
+
+
+def coverage_markdown(coverage: Mapping[str, Any]) -> str:
+    """One line per condition and program, one column per face height."""
+    lines, header = [], ""
+    for condition, programs in coverage.items():
+        for program, entry in programs.items() if isinstance(programs, dict) else ():
+            rows = entry.get("rows") if isinstance(entry, dict) else None
+            if rows:
+                header = header or "| scenes | program |" + "".join(
+                    f" {row['height']} px |" for row in rows
+                ) + "\n|---|---|" + "---|" * len(rows)
+                cells = (f" {row['found_share']:.1%} ({row['low']:.1%} to {row['high']:.1%}) |" for row in rows)
+                lines.append(f"| {condition} | {program} |" + "".join(cells))
+    return "\n".join([header, *lines]) if lines else ""
+
+
+def markdown(report: Report, pictures: Sequence[str] = ()) -> str:
+    """The whole report; ``pictures`` are paths, relative to where it will stand, of plots to show."""
     parts = ["# Evaluation", "Every figure with its 95 % bootstrap interval over people. What they mean: `docs/evaluation.md`."]
-    parts.append("\n".join(f"* {name}: {value}" for name, value in settings.items()))
-    if notes:
-        parts.append("Left out:\n\n" + "\n".join(f"* {note}" for note in notes))
-    for name, rows in data.items():
-        parts.append(f"## {name}")
-        for title, measures in SECTIONS.items():
-            if table := markdown_table(rows, measures):
-                parts += [f"### {title}", table]
+    parts.append("\n".join(f"* {name}: {value}" for name, value in report.settings.items()))
+    if report.notes:
+        parts.append("Left out:\n\n" + "\n".join(f"* {note}" for note in report.notes))
+    for one in report.sets:
+        parts += _set_markdown(one)
+    if table := coverage_markdown(report.coverage):
+        parts += ["## Coverage by face height", table]
+    parts += ["## Plots", *(f"![{path}]({path})" for path in pictures)] if pictures else []
     return "\n\n".join(parts) + "\n"
 
 
-def write_report(folder: Path, data: Mapping[str, Table], settings: Mapping[str, Any], notes: Sequence[str]) -> None:
-    """report.json and report.md in a folder."""
+def to_json(report: Report) -> dict[str, Any]:
+    """The content of ``report.json``; ``schema`` changes whenever a reader would have to."""
+    sets = {
+        part.title: {
+            "figures": {method: {key: e.to_dict() for key, e in row.items()} for method, row in part.figures.items()},
+            "curves": part.curves,
+            "notes": list(part.notes),
+        }
+        for part in report.sets
+    }
+    content = {"schema": SCHEMA, "settings": dict(report.settings), "left_out": list(report.notes), "sets": sets}
+    return content | ({"coverage": dict(report.coverage)} if report.coverage else {})
+
+
+def read_report(path: Path) -> Report:
+    """A ``report.json``.
+
+    Raises:
+        ValueError: it is none, or of another schema.
+    """
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+        raise ValueError(f"{path} is no report of schema {SCHEMA}: run the evaluation again.")
+    sets = tuple(
+        SetReport(
+            title,
+            {method: {key: Estimate.from_dict(e) for key, e in row.items()} for method, row in part["figures"].items()},
+            part["curves"],
+            tuple(part["notes"]),
+        )
+        for title, part in content["sets"].items()
+    )
+    return Report(sets, content["settings"], tuple(content["left_out"]), content.get("coverage", {}))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file, complete or not at all."""
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".part", delete=False, encoding="utf-8") as file:
+        try:
+            file.write(text)
+            file.close()
+            os.chmod(file.name, 0o644)  # temporary files are private; a report is like any other file
+            os.replace(file.name, path)
+        except BaseException:
+            os.unlink(file.name)
+            raise
+
+
+def write_report(folder: Path, report: Report, *, pictures: Sequence[Path] = ()) -> None:
+    """report.json and report.md in a folder; ``pictures`` lie in it and are shown."""
     folder.mkdir(parents=True, exist_ok=True)
-    plain = {name: {method: {key: e.to_dict() for key, e in row.items()} for method, row in rows.items()} for name, rows in data.items()}
-    content = {"settings": dict(settings), "left_out": list(notes), "data": plain}
-    (folder / "report.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    (folder / "report.md").write_text(markdown(data, settings, notes), encoding="utf-8")
+    write_text(folder / "report.json", json.dumps(to_json(report), indent=1, allow_nan=False) + "\n")
+    write_text(folder / "report.md", markdown(report, [path.relative_to(folder).as_posix() for path in pictures]))
 
 
 def write_sheet(path: Path, rows: Sequence[Sequence[np.ndarray]]) -> None:

@@ -1,36 +1,29 @@
-"""From samples to figures: every method over the same pictures, one dictionary of estimates per method."""
+"""Every method over the same pictures: from samples to what the instruments read. The figures come from ``figures``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
-from ..anonymizer import Anonymizer
-from ..faces import GEOMETRIES, AnonymizeOptions, Box
-from .baselines import BASELINES, encode_again
-from .expression import blendshape_measures, landmark_measures, smile_auc, smile_score
-from .geometry_attack import Discriminants, landmark_features
-from .identity import EmbeddingCache, impostor_threshold, recognition_measures
-from .measures import Estimate, bootstrap_mean, cosine_similarity, negative_distance
-from .pairs import NEUTRAL, SMILING, Sample, pair_rows
-from .readings import Instruments, Output, Reading, Subject, run_engine
+from ..alignment import align_face
+from ..faces import UnusableImageError
+from .identity import EmbeddingCache
+from .methods import Method, apply, changed_region
+from .pairs import Pairing, Sample, pair_up
+from .people_files import PictureSet, without
+from .readings import Output, Reading, Subject
+from .seam import seam_energy
+from .workers import Pool, Tools
 
-ORIGINAL = "original"
-NOISE = "original, encoded again"
-Progress = Callable[..., Iterable[Any]]
-
-
-def ours(geometry: str) -> str:
-    """Name of the row of the engine with a geometry."""
-    return f"ganon-hf, {geometry} geometry"
+# Side of the aligned crop in which seams are looked at.
+SEAM_CROP = 256
 
 
 @dataclass
 class Run:
-    """One method over all samples.
+    """One method over all samples, several times where it draws: the samples in order, then again for the next draw.
 
     Attributes:
         outputs: what became of each picture.
@@ -57,147 +50,128 @@ class Suite:
     def emotions(self) -> np.ndarray:
         return np.array([sample.emotion for sample in self.samples])
 
+    @property
+    def pairing(self) -> Pairing:
+        """Who is compared with whom; pictures in whose original no face is found take no part."""
+        return pair_up(self.samples, [subject.landmarks is not None for subject in self.subjects])
 
-def _without_engine(change: Callable[[np.ndarray, Box], np.ndarray], status: str) -> Callable[[Sample, Subject], Output]:
-    return lambda sample, subject: Output(change(sample.photo, subject.box), status, asked=subject.landmarks)
+    def draws(self, run: Run) -> list[np.ndarray]:
+        """Per draw of a run the (n,) places of its outputs and readings, in the order of the samples."""
+        count = len(self.samples)
+        return [np.arange(first, first + count) for first in range(0, len(run.readings), count)]
 
 
-def _with_engine(engine: Anonymizer, geometry: str, seed: int) -> Callable[[Sample, Subject], Output]:
-    generator = np.random.default_rng(seed)  # a fresh seed for every photo, the same ones in every evaluation
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One picture through one method; see :func:`perform`."""
 
-    def run(sample: Sample, subject: Subject) -> Output:
-        return run_engine(engine, sample.photo, AnonymizeOptions(seed=int(generator.integers(2**62)), geometry=geometry))
+    sample: Sample
+    subject: Subject
+    method: Method
+    seed: int
+    donor: np.ndarray | None
+    identity: bool
+    keep_photo: bool
 
-    return run
+
+def locate(tools: Tools, sample: Sample) -> Subject | str:
+    """The face of one original, or why the picture cannot be read."""
+    try:
+        return tools.instruments.locate(sample.photo)
+    except UnusableImageError as error:
+        return str(error)
+
+
+def perform(tools: Tools, job: Job) -> tuple[Output, Reading]:
+    """What became of one picture, and what the instruments say about it."""
+    photo = job.sample.photo
+    output = apply(job.method, tools.engine, photo, job.subject, seed=job.seed, donor=job.donor)
+    if job.subject.landmarks is not None:
+        crop = align_face(job.subject.landmarks, SEAM_CROP)
+        region = changed_region(job.method, job.subject, output, crop)
+        if region is not None:
+            output = replace(output, seam=seam_energy(photo, output.photo, crop, region))
+    reading = tools.instruments.read(output.photo, job.subject, identity=job.identity)
+    return output if job.keep_photo else replace(output, photo=np.zeros((0, 0, 3), np.uint8)), reading
+
+
+def locate_all(pictures: PictureSet, pool: Pool) -> tuple[PictureSet, list[Subject]]:
+    """The faces of all originals; unreadable pictures are left out and named in the set's notes.
+
+    Raises:
+        NoPeopleError: nobody has two readable pictures.
+    """
+    found = pool.map(locate, pictures.samples, desc="locating")
+    unreadable = {place: reason for place, reason in enumerate(found) if isinstance(reason, str)}
+    left = without(pictures, unreadable)
+    places = {id(sample): place for place, sample in enumerate(pictures.samples)}
+    subjects = [found[places[id(sample)]] for sample in left.samples]
+    return left, [subject for subject in subjects if isinstance(subject, Subject)]
+
+
+def _seeds(method: Method, samples: Sequence[Sample], draw: int, seed: int) -> list[int]:
+    """One seed a photo: fresh, the same in every evaluation and for every method; or shared as the method says."""
+    drawn = np.random.default_rng([seed, draw]).integers(2**62, size=len(samples)).tolist()
+    if method.seeds == "one":
+        return [drawn[0]] * len(samples)
+    if method.seeds == "person":
+        first: dict[int, int] = {}
+        return [first.setdefault(sample.person, value) for sample, value in zip(samples, drawn, strict=True)]
+    return drawn
+
+
+def _donors(samples: Sequence[Sample], subjects: Sequence[Subject], draw: int, seed: int) -> list[np.ndarray | None]:
+    """Landmarks of somebody else for each sample, of a picture with the same label where there is one."""
+    generator = np.random.default_rng([seed, draw, 1])
+    donors: list[np.ndarray | None] = []
+    for sample in samples:
+        others = [row for row, o in enumerate(samples) if o.person != sample.person and subjects[row].landmarks is not None]
+        alike = [row for row in others if samples[row].emotion == sample.emotion] or others
+        donors.append(subjects[alike[int(generator.integers(len(alike)))]].landmarks if alike else None)
+    return donors
 
 
 def run_suite(
     samples: Sequence[Sample],
-    engine: Anonymizer,
-    instruments: Instruments,
+    subjects: list[Subject],
+    pool: Pool,
+    methods: Sequence[Method],
     *,
-    geometries: Sequence[str] = GEOMETRIES,
-    baselines: bool = True,
     identity: bool = True,
-    cache: EmbeddingCache | None = None,
+    draws: int = 1,
     seed: int = 0,
-    progress: Progress = lambda items, **_: items,
-    keep_photos: bool = False,
+    caches: dict[str, EmbeddingCache] | None = None,
+    keep_rows: Collection[int] = (),
 ) -> Suite:
     """Put every sample through every method and read the results.
 
     Args:
         samples: pictures with one known person each; the largest face counts.
-        engine: with its own detector; ``instruments`` bring theirs.
-        geometries: of the engine.
-        baselines: blur, mosaic and solid cover too.
-        identity: ask the recogniser.
-        cache: of the originals' embeddings.
+        subjects: their faces, see :func:`locate_all`.
+        pool: works in as many processes as it has.
+        methods: with different names; the untouched original should be one of them.
+        identity: ask the recognisers.
+        draws: how often each method that draws goes over all samples, with fresh seeds.
         seed: from which the photos' seeds are drawn.
-        progress: wraps an iterable, as ``tqdm`` does.
-        keep_photos: keep the engine's pictures (for sheets); the others are always let go.
+        caches: name of a recogniser -> where new vectors are noted.
+        keep_rows: places of the samples whose pictures are kept (for sheets); the others are let go.
     """
-    subjects = [instruments.locate(sample.photo) for sample in progress(samples, desc="locating")]
-    methods: dict[str, Callable[[Sample, Subject], Output]] = {
-        ORIGINAL: _without_engine(lambda photo, box: photo, ""),
-        NOISE: _without_engine(encode_again, ""),
-    }
-    methods |= {ours(geometry): _with_engine(engine, geometry, seed) for geometry in geometries}
-    if baselines:
-        methods |= {name: _without_engine(change, "covered") for name, change in BASELINES.items()}
-    recognizer = instruments.recognizer
-    runs = {}
-    for name, method in methods.items():
-        run = runs[name] = Run()
-        embed = None
-        if name == ORIGINAL and cache is not None and recognizer is not None:
-            embed = lambda photo, box: cache.get(recognizer, photo, box)  # noqa: E731
-        for sample, subject in progress(list(zip(samples, subjects, strict=True)), desc=name):
-            output = method(sample, subject)
-            run.readings.append(instruments.read(output.photo, subject, identity=identity, embed=embed))
-            keep = keep_photos and name.startswith("ganon-hf")
-            run.outputs.append(output if keep else replace(output, photo=np.zeros((0, 0, 3), np.uint8)))
-        if cache is not None and name == ORIGINAL:
-            cache.save()
+    shown, caches = set(keep_rows), caches or {}
+    runs: dict[str, Run] = {}
+    for method in methods:
+        jobs = []
+        for draw in range(draws if method.options is not None else 1):
+            seeds = _seeds(method, samples, draw, seed)
+            donors = _donors(samples, subjects, draw, seed) if method.others_landmarks else [None] * len(samples)
+            for row, (sample, subject, one_seed, donor) in enumerate(zip(samples, subjects, seeds, donors, strict=True)):
+                jobs.append(Job(sample, subject, method, one_seed, donor, identity, draw == 0 and row in shown))
+        done = pool.map(perform, jobs, desc=method.name)
+        run = runs[method.name] = Run([output for output, _ in done], [reading for _, reading in done])
+        for reading in run.readings:
+            for name, key in reading.keys.items():
+                vector = reading.embeddings[name]
+                if vector is not None and name in caches:
+                    caches[name].add(key, vector)
+    for cache in caches.values():
+        cache.save()
     return Suite(samples, subjects, runs)
-
-
-def find_only(samples: Sequence[Sample], instruments: Instruments, *, repeats: int, progress: Progress) -> dict[str, Estimate]:
-    """Share of pictures in which the first detector finds a face at all (the engine anonymizes no other)."""
-    found = [instruments.locate(sample.photo).landmarks is not None for sample in progress(samples, desc="finding")]
-    return {"found": bootstrap_mean(np.array([sample.person for sample in samples]), np.array(found, float), repeats=repeats)}
-
-
-def coverage_measures(suite: Suite, run: Run, *, repeats: int) -> dict[str, Estimate]:
-    """Shares of pictures whose face was replaced, covered, missed, and found anew by either detector."""
-    values = {}
-    if any(output.status for output in run.outputs):
-        statuses = np.array([output.status for output in run.outputs])
-        values = {status: (statuses == status).astype(float) for status in ("replaced", "covered", "missed")}
-    values["redetected"] = np.array([reading.landmarks is not None for reading in run.readings], float)
-    if run.readings[0].second is not None:
-        values["redetected_second"] = np.array([bool(reading.second) for reading in run.readings], float)
-    return {name: bootstrap_mean(suite.persons, shares, repeats=repeats) for name, shares in values.items()}
-
-
-def expression_measures(suite: Suite, run: Run, names: Sequence[str], *, repeats: int) -> dict[str, Estimate]:
-    """Everything of ``expression`` for one method; blendshapes only where they were read.
-
-    Pictures that came back untouched because no face was found are left out: they would agree perfectly.
-    """
-    originals = suite.runs[ORIGINAL].readings
-    touched = np.array([output.status != "missed" for output in run.outputs])
-    measures = landmark_measures(
-        [subject.landmarks for subject in suite.subjects],
-        [output.asked for output in run.outputs],
-        [reading.landmarks if use else None for reading, use in zip(run.readings, touched, strict=True)],
-        suite.persons,
-        repeats=repeats,
-    )
-    if names:
-        before, after = (np.array([reading.blendshapes for reading in some]) for some in (originals, run.readings))
-        after = np.where(touched[:, None], after, np.nan)
-        measures |= blendshape_measures(before, after, suite.persons, repeats=repeats)
-        emotions = suite.emotions
-        score = smile_score(after, names)
-        measures["smile_auc"] = smile_auc(score, emotions == SMILING, emotions == NEUTRAL, suite.persons, repeats=repeats)
-        rest, smile = pair_rows(suite.samples)
-        if len(rest):
-            known = np.isfinite(score[rest]) & np.isfinite(score[smile])
-            gained = np.where(known, score[smile] > score[rest], np.nan)
-            measures["smile_paired"] = bootstrap_mean(suite.persons[rest], gained, repeats=repeats)
-    return measures
-
-
-def identity_measures(suite: Suite, run: Run, attack: Discriminants | None, *, repeats: int) -> dict[str, Estimate]:
-    """Recogniser and geometry attack: gallery original neutral, probe this method's smiling; linkage: both this method's."""
-    neutral, smiling = pair_rows(suite.samples)
-    if not len(neutral):
-        return {}
-    persons, originals = suite.persons[neutral], suite.runs[ORIGINAL].readings
-    measures: dict[str, Estimate] = {}
-
-    def take(readings: Sequence[Reading], rows: np.ndarray) -> np.ndarray:
-        return np.array([readings[row].embedding for row in rows])
-
-    if np.isfinite(take(originals, neutral)).all():
-        gallery = take(originals, neutral)
-        threshold = impostor_threshold(negative_distance(take(originals, smiling), gallery))
-        probes = take(run.readings, smiling)
-        measures |= recognition_measures(negative_distance(probes, gallery), persons, threshold=threshold, repeats=repeats)
-        between = negative_distance(probes, take(run.readings, neutral))
-        linked = recognition_measures(between, persons, threshold=threshold, repeats=repeats)
-        measures |= {f"linkage_{name}": estimate for name, estimate in linked.items()}
-    if attack is not None:
-
-        def describe(readings: Sequence[Reading], rows: np.ndarray) -> np.ndarray:
-            return attack(landmark_features([readings[row].landmarks for row in rows]))
-
-        # a gallery entry that could not be read lies at 0, unlike everybody, and does not spoil the others
-        gallery, own_gallery = (np.nan_to_num(describe(readings, neutral)) for readings in (originals, run.readings))
-        seen = describe(run.readings, smiling)
-        found = recognition_measures(cosine_similarity(seen, gallery), persons, repeats=repeats)
-        linked = recognition_measures(cosine_similarity(seen, own_gallery), persons, repeats=repeats)
-        measures |= {f"geometry_{name}": estimate for name, estimate in found.items()}
-        measures["geometry_linkage_rank1"] = linked["rank1"]
-    return measures

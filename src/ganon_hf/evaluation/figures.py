@@ -1,0 +1,144 @@
+"""What the instruments read -> estimates: one dictionary per method, every figure with its interval over people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .expression import blendshape_measures, landmark_measures, smile_auc, smile_score
+from .geometry_attack import Discriminants, landmark_features
+from .identity import METRICS, impostor_scores, impostor_threshold, recognition_curves, recognition_values, similarity
+from .measures import Estimate, bootstrap, bootstrap_mean, cosine_similarity, threshold_at_far
+from .methods import ORIGINAL
+from .pairs import NEUTRAL, SMILING, pair_rows
+from .readings import Reading
+from .suite import Run, Suite
+
+Figures = dict[str, Estimate]
+
+
+def coverage_measures(suite: Suite, run: Run, *, repeats: int) -> Figures:
+    """Shares of pictures whose face was replaced, covered, missed, and found anew by either detector; and the seam."""
+    persons = np.tile(suite.persons, len(suite.draws(run)))
+    values = {}
+    if any(output.status for output in run.outputs):
+        statuses = np.array([output.status for output in run.outputs])
+        values = {status: (statuses == status).astype(float) for status in ("replaced", "covered", "missed")}
+    values["redetected"] = np.array([reading.landmarks is not None for reading in run.readings], float)
+    if run.readings[0].second is not None:
+        values["redetected_second"] = np.array([bool(reading.second) for reading in run.readings], float)
+    figures = {name: bootstrap_mean(persons, shares, repeats=repeats) for name, shares in values.items()}
+    seams = np.array([output.seam for output in run.outputs])
+    if np.isfinite(seams).any():
+        logs = np.log(np.where(seams > 0, seams, np.nan))  # a ratio: half and double are equally far from one
+        figures["seam"] = bootstrap(persons, lambda rows: float(np.exp(logs[rows].mean())), valid=np.isfinite(logs), repeats=repeats)
+    return figures
+
+
+def blendshape_names(suite: Suite) -> tuple[str, ...]:
+    """Names of the scores, empty where none were read."""
+    return next((r.blendshape_names for run in suite.runs.values() for r in run.readings if r.blendshape_names), ())
+
+
+def expression_measures(suite: Suite, run: Run, names: Sequence[str], *, repeats: int) -> Figures:
+    """Everything of ``expression`` for one method; blendshapes only where they were read.
+
+    Pictures that came back untouched because no face was found are left out: they would agree perfectly.
+    """
+    draws = len(suite.draws(run))
+    persons, emotions = np.tile(suite.persons, draws), np.tile(suite.emotions, draws)
+    originals = suite.runs[ORIGINAL].readings * draws
+    touched = np.array([output.status != "missed" for output in run.outputs])
+    figures = landmark_measures(
+        [subject.landmarks for subject in suite.subjects] * draws,
+        [output.asked for output in run.outputs],
+        [reading.landmarks if use else None for reading, use in zip(run.readings, touched, strict=True)],
+        persons,
+        repeats=repeats,
+    )
+    if names:
+        before, after = (np.array([reading.blendshapes for reading in some]) for some in (originals, run.readings))
+        after = np.where(touched[:, None], after, np.nan)
+        figures |= blendshape_measures(before, after, persons, repeats=repeats)
+        score = smile_score(after, names)
+        if {NEUTRAL, SMILING} <= set(suite.emotions):
+            figures["smile_auc"] = smile_auc(score, emotions == SMILING, emotions == NEUTRAL, persons, repeats=repeats)
+        rest, smile = (np.concatenate([draw[rows] for draw in suite.draws(run)]) for rows in pair_rows(suite.samples))
+        if len(rest):
+            known = np.isfinite(score[rest]) & np.isfinite(score[smile])
+            gained = np.where(known, score[smile] > score[rest], np.nan)
+            figures["smile_paired"] = bootstrap_mean(persons[rest], gained, repeats=repeats)
+    return figures
+
+
+def average(parts: Sequence[Mapping[str, np.ndarray]], persons: np.ndarray, *, repeats: int) -> Figures:
+    """Per name the mean over draws of the (n,) values of each, and its interval over people."""
+    return {name: bootstrap_mean(persons, np.mean([part[name] for part in parts], axis=0), repeats=repeats) for name in parts[0]}
+
+
+def recogniser_names(suite: Suite) -> list[str]:
+    """The recognisers that were asked."""
+    return list(suite.runs[ORIGINAL].readings[0].embeddings)
+
+
+def _embeddings(readings: Sequence[Reading], rows: np.ndarray, name: str) -> list[np.ndarray | None]:
+    return [readings[row].embeddings[name] for row in rows]
+
+
+def recogniser_measures(suite: Suite, run: Run, name: str, metric: str, *, repeats: int) -> tuple[Figures, dict[str, Any]]:
+    """One recogniser: figures, and curves for the plots.
+
+    Re-identification: gallery original, probe this method's; the threshold is that of the originals' pairs of different people. Linkage:
+    both this method's, and a threshold from this method's own pairs of different people.
+
+    Raises:
+        ValueError: the metric is not known, or there are no pairs.
+    """
+    if metric not in METRICS:
+        raise ValueError(f"metric must be one of {', '.join(METRICS)}, but got {metric!r}.")
+    pairing, originals = suite.pairing, suite.runs[ORIGINAL].readings
+    persons, target = suite.persons[pairing.probes], pairing.target
+    gallery = _embeddings(originals, pairing.gallery, name)
+    between = similarity(_embeddings(originals, pairing.probes, name), gallery, metric)
+    threshold = impostor_threshold(between, target=target)
+    found, linked, matrices = [], [], []
+    for draw in suite.draws(run):
+        probes = _embeddings(run.readings, draw[pairing.probes], name)
+        matrices.append(similarity(probes, gallery, metric))
+        found.append(recognition_values(matrices[-1], target, threshold))
+        linked.append(_linkage(similarity(probes, _embeddings(run.readings, draw[pairing.gallery], name), metric), target, threshold))
+    figures = average(found, persons, repeats=repeats)
+    figures |= {f"linkage_{key}": value for key, value in average(linked, persons, repeats=repeats).items()}
+    return figures, recognition_curves(matrices, target, persons, repeats=repeats)
+
+
+def _linkage(own: np.ndarray, target: np.ndarray, threshold: float) -> dict[str, np.ndarray]:
+    """Recognition within one method's pictures, and how many other people each probe is taken for at the originals' threshold."""
+    impostors = impostor_scores(own, target)
+    values = recognition_values(own, target, threshold_at_far(impostors) if len(impostors) else np.inf)
+    others = np.arange(own.shape[1])[None] != target[:, None]
+    with np.errstate(invalid="ignore"):  # an unread probe is taken for nobody
+        values["taken_for_one"] = ((own > threshold) & others).sum(axis=1) / np.maximum(others.sum(axis=1), 1)
+    return values
+
+
+def geometry_measures(suite: Suite, run: Run, attack: Discriminants, *, repeats: int) -> Figures:
+    """The landmarks found anew, recognised by discriminants; gallery and probes as for a recogniser."""
+    pairing = suite.pairing
+    persons, target = suite.persons[pairing.probes], pairing.target
+
+    def describe(readings: Sequence[Reading], rows: np.ndarray) -> np.ndarray:
+        return attack(landmark_features([readings[row].landmarks for row in rows]))
+
+    # a gallery entry that could not be read lies at 0, unlike everybody, and does not spoil the others
+    gallery = np.nan_to_num(describe(suite.runs[ORIGINAL].readings, pairing.gallery))
+    found, linked = [], []
+    for draw in suite.draws(run):
+        seen = describe(run.readings, draw[pairing.probes])
+        own = np.nan_to_num(describe(run.readings, draw[pairing.gallery]))
+        found.append(recognition_values(cosine_similarity(seen, gallery), target))
+        linked.append(recognition_values(cosine_similarity(seen, own), target))
+    figures = {f"geometry_{name}": value for name, value in average(found, persons, repeats=repeats).items()}
+    return figures | {f"geometry_linkage_{name}": value for name, value in average(linked, persons, repeats=repeats).items()}

@@ -1,0 +1,153 @@
+"""What is compared: a method is the engine with some options, or a change of pixels.
+
+Photos are RGB uint8 (height, width, 3), landmarks (478, 3) photo pixels; nothing is changed in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+
+from ..anonymizer import Anonymizer
+from ..faces import AnonymizeOptions, Box, Crop, Face, scale_box
+from ..geometry import OUTLINE_FREEDOM, normalize_pose
+from ..landmarks import require_opencv, triangle_map
+from .baselines import BASELINES, REACH, encode_again
+from .readings import Output, Subject, run_engine
+
+try:
+    import cv2
+except ImportError:  # require_opencv() says what to install
+    cv2 = None
+
+ORIGINAL = "original"
+NOISE = "original, encoded again"
+DEFAULT = "ganon-hf"
+SHUFFLED = "ganon-hf, somebody else's landmarks"
+SEEDS = ("fresh", "person", "one")
+
+
+@dataclass(frozen=True)
+class Method:
+    """One row of the report.
+
+    Attributes:
+        name: of the row.
+        options: of the engine (their seed does not count); None for a change of pixels.
+        change: photo and face's box -> photo, a function of a module; None for the engine.
+        covers: the change hides the face.
+        others_landmarks: the engine is given the inner landmarks of another person of the set, in this face's pose and outline.
+        seeds: ``"fresh"`` for every photo, the same for all photos of one ``"person"``, or ``"one"`` for all.
+
+    Raises:
+        ValueError: not exactly one of ``options`` and ``change``, or unknown seeds.
+    """
+
+    name: str
+    options: AnonymizeOptions | None = None
+    change: Callable[[np.ndarray, Box], np.ndarray] | None = None
+    covers: bool = False
+    others_landmarks: bool = False
+    seeds: str = "fresh"
+
+    def __post_init__(self) -> None:
+        if (self.options is None) == (self.change is None):
+            raise ValueError(
+                f"a method has either options or a change of pixels, but {self.name!r} has {'both' if self.change else 'neither'}."
+            )
+        if self.seeds not in SEEDS:
+            raise ValueError(f"seeds must be one of {', '.join(map(repr, SEEDS))}, but got {self.seeds!r}.")
+
+
+def untouched(photo: np.ndarray, box: Box) -> np.ndarray:
+    """The photo itself: the best that every attack and measure can reach."""
+    return photo
+
+
+REFERENCES = (Method(ORIGINAL, change=untouched), Method(NOISE, change=encode_again))
+HIDING = tuple(Method(name, change=change, covers=True) for name, change in BASELINES.items())
+
+
+def engine_method(options: AnonymizeOptions) -> Method:
+    """The row of the engine with some options, named after those that are not the default."""
+    differing = [
+        f"{f.name} {getattr(options, f.name)}" for f in fields(options) if f.name != "seed" and getattr(options, f.name) != f.default
+    ]
+    return Method(", ".join([DEFAULT, *differing]), replace(options, seed=None))
+
+
+def shuffled_method() -> Method:
+    """The engine with somebody else's landmarks: what is still recognised is what the photo around the face gives away."""
+    return Method(SHUFFLED, AnonymizeOptions(geometry="original"), others_landmarks=True)
+
+
+def parse_options(text: str) -> AnonymizeOptions:
+    """``"geometry=original,min_score=0.4"`` -> options.
+
+    Raises:
+        ValueError: an unknown name, or a value that does not fit.
+    """
+    known: dict[str, Any] = {
+        field.name: field.default for field in fields(AnonymizeOptions) if field.name not in ("seed", "output", "on_no_face")
+    }
+    values: dict[str, Any] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, equals, value = (piece.strip() for piece in part.partition("="))
+        if not equals or name not in known:
+            raise ValueError(f"expected NAME=VALUE with a name of {', '.join(known)}, but got {part!r}.")
+        try:
+            values[name] = value if isinstance(known[name], str) else type(known[name])(value)
+        except ValueError as error:
+            raise ValueError(f"{name} must be a number, but got {value!r}.") from error
+    return AnonymizeOptions(**values)
+
+
+def in_pose_of(own: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """The inner points of another face in the pose, size and outline of this one, both (478, 3) photo pixels.
+
+    Raises:
+        ValueError: landmarks without a head pose.
+    """
+    pose = normalize_pose(own)[1]
+    return own + OUTLINE_FREEDOM[:, None] * (pose.apply(normalize_pose(other)[0]) - own)
+
+
+def apply(method: Method, engine: Anonymizer, photo: np.ndarray, subject: Subject, *, seed: int, donor: np.ndarray | None) -> Output:
+    """One photo through one method.
+
+    Args:
+        method: what is done.
+        engine: does it, where the method has options.
+        photo: the original.
+        subject: its faces, as found with the default options; other search options search anew.
+        seed: of this photo.
+        donor: landmarks of another person, for ``others_landmarks``; without any the picture is left out as missed.
+    """
+    if method.options is None:
+        change = method.change or untouched
+        return Output(change(photo, subject.box), "covered" if method.covers else "", asked=subject.landmarks)
+    options = replace(method.options, seed=seed)
+    default = AnonymizeOptions()
+    searched = (options.min_face_size, options.min_score) == (default.min_face_size, default.min_score)
+    faces: Sequence[Face] | None = subject.faces if searched else None
+    if method.others_landmarks:
+        if donor is None or subject.landmarks is None:
+            return Output(photo, "missed", "no landmarks of somebody else")
+        first = Face(subject.faces[0].box, subject.faces[0].score, in_pose_of(subject.landmarks, donor))
+        faces = [first, *subject.faces[1:]]
+    return run_engine(engine, photo, options, faces=faces)
+
+
+def changed_region(method: Method, subject: Subject, output: Output, crop: Crop) -> np.ndarray | None:
+    """(S, S) bool, which part of the aligned crop a method replaced; None where it has no outline."""
+    if method.options is not None:
+        return None if output.asked is None or output.status != "replaced" else triangle_map(crop.to_crop(output.asked), crop.size) >= 0
+    if not method.covers:
+        return None
+    require_opencv()
+    x_min, y_min, x_max, y_max = scale_box(subject.box, REACH)
+    corners = crop.to_crop(np.array([[x_min, y_min], [x_max, y_min], [x_max, y_max], [x_min, y_max]]))
+    return cv2.fillConvexPoly(np.zeros((crop.size, crop.size), np.uint8), np.round(corners).astype(np.int32), 1) > 0

@@ -1,0 +1,106 @@
+"""What is measured with, put together from names and paths: engine, detectors, blendshapes, recognisers. What is missing is said."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..anonymizer import Anonymizer
+from ..detection import default_detector
+from .blendshapes import BlendshapeReader
+from .identity import DlibRecognizer, EmbeddingCache, FaceFinder, HogDetector, Recognizer, check_recognizer, load_recognizer
+from .readings import Instruments
+from .workers import Tools
+
+
+@dataclass(frozen=True)
+class Toolkit:
+    """Makes :class:`workers.Tools`, the same in every process.
+
+    Attributes:
+        model: folder or Hub name of the weights; None takes the bundled ones.
+        blendshape_model: the Face Landmarker bundle; None leaves blendshapes out.
+        recognizers: as for :func:`identity.load_recognizer`, or the things themselves (picklable, where there are several processes).
+        second: ask dlib's HOG whether it sees the face.
+        cache: folder of stored vectors; None stores none.
+        device: where the generator runs.
+    """
+
+    model: str | None = None
+    blendshape_model: Path | None = None
+    recognizers: tuple[str | Recognizer, ...] = ()
+    second: bool = False
+    cache: Path | None = None
+    device: str | None = None
+
+    def load_recognizers(self) -> list[Recognizer]:
+        """The recognisers, made or checked.
+
+        Raises:
+            ImportError, ValueError: one of them cannot be had, see :func:`identity.load_recognizer`.
+        """
+        return [load_recognizer(r) if isinstance(r, str) else check_recognizer(r) for r in self.recognizers]
+
+    def caches(self, recognizers: Sequence[Recognizer]) -> dict[str, EmbeddingCache]:
+        """Name of a recogniser -> its stored vectors; empty without a folder."""
+        if self.cache is None:
+            return {}
+        return {r.name: EmbeddingCache(self.cache / f"embeddings-{re.sub(r'[^A-Za-z0-9_.-]+', '-', r.name)}.npz") for r in recognizers}
+
+    def __call__(self) -> Tools:
+        logging.getLogger("transformers").setLevel(logging.ERROR)
+        detector = default_detector()
+        engine = Anonymizer.from_pretrained(self.model, device=self.device, detector=detector)
+        reader = None if self.blendshape_model is None else BlendshapeReader(self.blendshape_model)
+        recognizers = self.load_recognizers()
+        second: FaceFinder | None = None
+        if self.second:
+            second = next((r.detector for r in recognizers if isinstance(r, DlibRecognizer)), None) or HogDetector()
+        return Tools(engine, Instruments(detector, reader, recognizers, second, self.caches(recognizers)))
+
+
+def available(kit: Toolkit) -> tuple[Toolkit, tuple[str, ...]]:
+    """The toolkit without what is not installed, and what that is.
+
+    Only dlib and the blendshapes may be missing; a recogniser that was asked for by another name must be there.
+
+    Raises:
+        ImportError, ValueError: such a recogniser cannot be had.
+    """
+    notes, recognizers, reader, second = [], list(kit.recognizers), kit.blendshape_model, kit.second
+    if second:
+        try:
+            HogDetector()
+        except ImportError as error:
+            second = False
+            notes.append(f"second detector: {error}")
+    if "dlib" in recognizers:
+        try:
+            DlibRecognizer()
+        except ImportError as error:
+            recognizers.remove("dlib")
+            notes.append(f"recogniser dlib: {error}")
+    if reader is None:
+        notes.append("blendshapes (correlation, smile): no Face Landmarker bundle was given")
+    else:
+        try:
+            BlendshapeReader(reader).close()
+        except (FileNotFoundError, ImportError) as error:
+            reader = None
+            notes.append(f"blendshapes (correlation, smile): {error}")
+    left = Toolkit(kit.model, reader, tuple(recognizers), second, kit.cache, kit.device)
+    left.load_recognizers()
+    return left, tuple(notes)
+
+
+def weights_digest(tools: Tools, item: None = None) -> str:
+    """12 hexadecimal digits of the engine's configuration and weights, wherever they came from."""
+    model = tools.engine.model
+    digest = hashlib.sha256(model.config.to_json_string().encode())
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode() + tensor.detach().cpu().numpy().tobytes())
+    return digest.hexdigest()[:12]
