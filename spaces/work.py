@@ -1,0 +1,228 @@
+"""What the app does with a photo: options, engine, pictures, words. Nothing here knows about the page.
+
+A photo that cannot be shown safely gives a :class:`Refusal`, whose text is written for people and names no path of this machine.
+"""
+
+from __future__ import annotations
+
+import html
+import io
+import json
+import math
+import os
+import secrets
+import tempfile
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from ganon_hf import AnonymizationResult, AnonymizeOptions, Anonymizer, NoFaceError, UnusableImageError
+
+HERE = Path(__file__).resolve().parent
+MAX_PIXELS = 40_000_000
+MAX_PHOTOS = 12
+WEBCAM_SIDE = 480  # longer side of a webcam picture, in pixels
+QUALITY = 95
+# Rows of the report that the page shows, by how they begin.
+ROWS = ("original", "ganon-hf", "blur", "mosaic", "solid cover")
+TITLES = {"rank1": "named first", "linkage_rank1": "two anonymized photos linked", "geometry_rank1": "named first by landmarks alone"}
+
+
+class Refusal(Exception):
+    """A photo was not anonymized, and why, in plain words."""
+
+
+@dataclass(frozen=True, eq=False)
+class Done:
+    """An anonymized photo.
+
+    Attributes:
+        before: the photo, upright, RGB.
+        result: picture and account of the faces.
+        options: with the seed that was used.
+    """
+
+    before: Image.Image
+    result: AnonymizationResult
+    options: AnonymizeOptions
+
+
+def new_seed() -> int:
+    """A fresh person; small enough for a browser's numbers."""
+    return secrets.randbits(31)
+
+
+def open_engine() -> Anonymizer:
+    """The engine with the model named by GANON_MODEL, or with the weights of the package; it has worked once before it is returned."""
+    engine = Anonymizer.from_pretrained(os.environ.get("GANON_MODEL") or None)
+    engine(HERE / "examples" / "portrait.jpg", AnonymizeOptions(seed=0))  # the first photo after a start takes seconds
+    return engine
+
+
+def make_options(seed: float | None, **choices: Any) -> AnonymizeOptions:
+    """Options from what the page's controls hold; a photo in which no face is found is refused, never shown as anonymized."""
+    try:
+        whole = new_seed() if seed is None else int(seed)
+        numbers = {name: int(value) if isinstance(value, float) and value.is_integer() else value for name, value in choices.items()}
+        return AnonymizeOptions(seed=whole, on_no_face="raise", **numbers)
+    except (ValueError, OverflowError, TypeError) as error:
+        raise Refusal(str(error)) from error
+
+
+def read_photo(path: str) -> Image.Image:
+    """An uploaded file -> upright RGB picture."""
+    try:
+        with Image.open(path) as image:
+            if image.width * image.height > MAX_PIXELS:
+                limit = MAX_PIXELS // 1_000_000
+                raise Refusal(f"This photo has {image.width} x {image.height} pixels. At most {limit} million can be worked on here.")
+            return (ImageOps.exif_transpose(image) or image).copy()
+    except FileNotFoundError as error:
+        raise Refusal(
+            "This photo has been deleted here already: uploads are kept for less than a minute. Please choose it again."
+        ) from error
+    except Refusal:
+        raise
+    except Exception as error:  # decoders meet hostile bytes and fail in many ways
+        raise Refusal("This file cannot be read as a picture. It may be damaged, or of a kind that is not known here.") from error
+
+
+def anonymize(engine: Anonymizer, photo: Image.Image, options: AnonymizeOptions) -> Done:
+    """One photo."""
+    try:
+        result = engine(photo, options)
+    except NoFaceError as error:
+        raise Refusal(
+            "No face was found, so nothing was changed and nothing is shown. Faces that are very small, dark, turned away or hidden "
+            "are missed; a smaller “smallest face” in the options looks closer."
+        ) from error
+    except UnusableImageError as error:
+        raise Refusal(f"This photo cannot be used: {error}") from error
+    return Done(photo.convert("RGB"), result, options)
+
+
+def before_and_after(done: Done) -> tuple[Image.Image, Image.Image]:
+    """Two pictures of one size."""
+    after = done.result.image
+    return (done.before if done.before.size == after.size else ImageOps.pad(done.before, after.size)), after
+
+
+def save(folder: Path, name: str, image: Image.Image) -> str:
+    """Write a JPEG into a folder of its own below ``folder``, which is cleared by the app's server."""
+    path = Path(tempfile.mkdtemp(dir=folder)) / f"{name}.jpg"
+    image.save(path, quality=QUALITY, subsampling=0)
+    return str(path)
+
+
+def save_zip(folder: Path, pictures: Mapping[str, Image.Image]) -> str:
+    """Write all pictures into one ZIP file, as JPEG."""
+    path = Path(tempfile.mkdtemp(dir=folder)) / "anonymized.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for name, image in pictures.items():
+            data = io.BytesIO()
+            image.save(data, "JPEG", quality=QUALITY, subsampling=0)
+            archive.writestr(zipfile.ZipInfo(f"{name}.jpg"), data.getvalue())
+    return str(path)
+
+
+def summary(done: Done) -> str:
+    """One sentence."""
+    result = done.result
+    parts = [f"{result.num_replaced} of {len(result.faces)} faces replaced" if len(result.faces) != 1 else "1 face found"]
+    parts += ["replaced"] if len(result.faces) == 1 and result.num_replaced else []
+    parts += [f"{result.num_covered} covered, because they could not be replaced"] if result.num_covered else []
+    return f"{', '.join(parts)}. Seed {done.options.seed}. Look at the result before you use it: a face can be missed."
+
+
+def face_table(done: Done) -> str:
+    """HTML table: one line per face with what was done, and the options that did it."""
+    shown = [field.name for field in fields(done.options) if field.name not in ("min_face_size", "min_score", "on_no_face")]
+    names = ["face", "place", "sure", "status", *(name.replace("_", " ") for name in shown)]
+    rows = []
+    for number, face in enumerate(done.result.faces, start=1):
+        x_min, y_min, x_max, y_max = (round(value) for value in face.box)
+        place = f"{x_max - x_min} x {y_max - y_min} pixels at {x_min}, {y_min}"
+        status = face.status + (f": {face.reason}" if face.reason else "")
+        rows.append([str(number), place, f"{face.score:.0%}", status, *(str(getattr(done.options, name)) for name in shown)])
+    return table("Faces, largest first", names, rows)
+
+
+def table(caption: str, names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """HTML; everything is escaped."""
+    head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in names)
+    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    title = html.escape(caption)
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{title}"><table><caption>{title}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def what_the_generator_sees(engine: Anonymizer, photo: Image.Image, options: AnonymizeOptions) -> list[tuple[Image.Image, str]]:
+    """The largest face's landmarks as they are and as the generator gets them, and what it draws: square pictures with captions."""
+    plans = []
+    for geometry in ("original", "anonymous"):
+        changed = AnonymizeOptions(**{field.name: getattr(options, field.name) for field in fields(options)} | {"geometry": geometry})
+        try:
+            plans.append(engine.plan(photo, changed))
+        except NoFaceError as error:
+            raise Refusal("No face was found in this photo.") from error
+        except UnusableImageError as error:
+            raise Refusal(f"This photo cannot be used: {error}") from error
+    pictures = []
+    for plan, caption in zip(plans, ("The landmarks in the photo: they can identify", "What the generator gets by default"), strict=True):
+        if plan.faces[0].inputs is None:
+            raise Refusal(f"The largest face is covered, not replaced: {plan.faces[0].reason}.")
+        pictures.append((draw_condition(plan.faces[0].inputs["pixel_values"][0].numpy()), caption))
+    drawn = engine.generate([plans[1].faces[0].inputs])[0]
+    if isinstance(drawn, str):
+        raise Refusal(f"The face is covered, not replaced: {drawn}.")
+    return [
+        *pictures,
+        (Image.fromarray(np.clip(np.round(drawn), 0, 255).astype(np.uint8)), "What it draws, before tone and light of the photo"),
+    ]
+
+
+def draw_condition(values: np.ndarray) -> Image.Image:
+    """The model's input as a picture: (4, S, S) u, v, mask, dots in [0, 1], or (3, S, S) dots in [-1, 1]."""
+    if len(values) == 3:
+        shown = (values.transpose(1, 2, 0) + 1) / 2
+    else:
+        u, v, mask, dots = values
+        surface = np.stack([u, v, np.full_like(u, 0.5)], axis=2) * mask[..., None]
+        shown = np.maximum(0.55 * surface, dots[..., None])
+    return Image.fromarray(np.clip(np.round(shown * 255), 0, 255).astype(np.uint8))
+
+
+def report_tables() -> str:
+    """HTML: how often attackers name the person, from ``report.json`` beside the app, or a sentence where there is none."""
+    path = Path(os.environ.get("GANON_REPORT") or HERE / "report.json")
+    try:
+        sets = json.loads(path.read_text(encoding="utf-8"))["sets"]
+        tables = [shown for title, part in sets.items() if (shown := _privacy_table(title, part["figures"]))]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        tables = []
+    return "".join(tables) or "<p><strong>Not measured</strong> for the weights that run here: there is no report.json beside the app.</p>"
+
+
+def _privacy_table(title: str, figures: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
+    methods = [name for name in figures if name.startswith(ROWS)]
+    keys = list(dict.fromkeys(key for name in methods for key in figures[name] if key.rpartition("/")[2] in TITLES))
+    if not keys:
+        return ""
+    names = [TITLES[key.rpartition("/")[2]] + (f" ({key.rpartition('/')[0]})" if "/" in key else "") for key in keys]
+    rows = [[name, *(_share(figures[name].get(key)) for key in keys)] for name in methods]
+    return table(title, ["photo", *names], rows)
+
+
+def _share(estimate: Mapping[str, Any] | None) -> str:
+    numbers = [] if estimate is None else [estimate.get(name) for name in ("value", "low", "high")]
+    if len(numbers) != 3 or not all(isinstance(number, int | float) and math.isfinite(number) for number in numbers):
+        return "-"
+    value, low, high = (f"{100 * number:.0f}" for number in numbers)
+    return f"{value} % ({low} to {high})"
