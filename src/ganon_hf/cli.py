@@ -121,6 +121,78 @@ def anonymize(
         raise typer.Exit(INCOMPLETE)
 
 
+@app.command()
+def evaluate(
+    originals: Annotated[
+        Path,
+        typer.Argument(
+            help="Photos of known people: a folder with one sub-folder a person (two photos or more in each), a .csv or .jsonl listing "
+            "(file, person, and where known emotion), or with --set a folder of Parquet files."
+        ),
+    ],
+    output: Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help="Folder for the report. Its sheets show original faces.")],
+    set_name: Annotated[str | None, typer.Option("--set", metavar="NAME", help="Read NAME-*.parquet in the folder.")] = None,
+    training: Annotated[
+        Path | None, typer.Option(help="Photos of other people, in the same form: attackers learn from them. Without: no such attack.")
+    ] = None,
+    training_set: Annotated[str | None, typer.Option(metavar="NAME", help="Likewise NAME-*.parquet in the training folder.")] = None,
+    rows: Annotated[
+        list[str] | None,
+        typer.Option("--with", metavar="NAME=VALUE,...", help="A row with these options instead of the default rows; may be repeated."),
+    ] = None,
+    recognizers: Annotated[
+        list[str] | None,
+        typer.Option("--recognizer", metavar="dlib|MODULE:NAME", help="Who tries to recognise people; may be repeated. Default: dlib."),
+    ] = None,
+    attacks: Annotated[
+        str, typer.Option(metavar="LIST", help="Long parts, by commas: seeds, geometry, parrot, reconstruction, emotion; or `none`.")
+    ] = "seeds,geometry,parrot,reconstruction,emotion",
+    blendshape_model: Annotated[
+        Path | None, typer.Option(metavar="face_landmarker.task", help="MediaPipe's bundle. Without: no blendshapes, no smile.")
+    ] = None,
+    people: Annotated[int | None, typer.Option(min=2, help="Only the first so many people.")] = None,
+    draws: Annotated[int, typer.Option(min=1, max=100, help="Anonymize everything so many times with fresh seeds, and average.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="From which the photos' seeds are drawn.")] = 0,
+    sheets: Annotated[int, typer.Option(min=0, max=10_000, help="People to show side by side.")] = 8,
+    baselines: Annotated[bool, typer.Option(help="Also blur, mosaic, solid cover, and somebody else's landmarks.")] = True,
+    coverage: Annotated[Path | None, typer.Option(metavar="FILE.json", help="Of scripts/coverage.py, to be shown with the rest.")] = None,
+    processes: Annotated[int | None, typer.Option(min=1, max=256, help="Default: one per core.")] = None,
+    model: Annotated[str | None, typer.Option(help="Folder or Hub name of another model. Default: the one in the package.")] = None,
+    device: Annotated[str | None, typer.Option(help="Where the generator runs: cpu, cuda, cuda:1, mps.")] = None,
+) -> None:
+    """Measure on your own photos what is kept and what still identifies: report.json, report.md, plots and sheets.
+
+    Exit code 0: done; whatever was left out is named in the report. 2: the command cannot be carried out.
+    """
+    from .evaluation.command import run_command
+
+    with _interruptible():
+        try:
+            echo = run_command(
+                originals,
+                output,
+                set_name=set_name,
+                training=training,
+                training_set=training_set,
+                rows=tuple(rows or ()),
+                recognizers=tuple(recognizers or ("dlib",)),
+                attacks=attacks,
+                blendshape_model=blendshape_model,
+                people=people,
+                draws=draws,
+                seed=seed,
+                sheets=sheets,
+                baselines=baselines,
+                coverage=coverage,
+                processes=processes,
+                model=model,
+                device=device,
+            )
+        except (ImportError, OSError, RuntimeError, ValueError) as error:
+            _stop(str(error))
+    typer.echo(echo)
+
+
 @app.command(name="export")
 def export_command(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="New folder.")],

@@ -311,13 +311,15 @@ def test_seam_energy(drawn: str, low: float, high: float) -> None:
     }[drawn]
     pictures = [np.clip(np.round(p), 0, 255).astype(np.uint8) for p in (photo, after)]
     crop = Crop(np.array([[1.0, 0, 0], [0, 1, 0]]), 256)
-    assert low < seam.seam_energy(*pictures, crop, inside) < high
+    assert low < seam.seam_energy(*pictures, crop, (inside, inside)) < high
 
 
 def test_seam_needs_a_rim() -> None:
     photo = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
     crop = Crop(np.array([[1.0, 0, 0], [0, 1, 0]]), 64)
-    assert np.isnan(seam.seam_energy(np.full_like(photo, 9), photo, crop, np.eye(64) > 0)), "a flat original has no energy to compare with"
+    face, everything = np.eye(64) > 0, np.ones((64, 64), bool)
+    assert np.isnan(seam.seam_energy(photo, photo, crop, (everything, everything))), "an outline outside of the crop"
+    assert np.isnan(seam.seam_energy(np.full_like(photo, 9), photo, crop, (face, face))), "a flat original has no energy to compare with"
 
 
 def test_report(tmp_path: Path) -> None:

@@ -141,13 +141,17 @@ def apply(method: Method, engine: Anonymizer, photo: np.ndarray, subject: Subjec
     return run_engine(engine, photo, options, faces=faces)
 
 
-def changed_region(method: Method, subject: Subject, output: Output, crop: Crop) -> np.ndarray | None:
-    """(S, S) bool, which part of the aligned crop a method replaced; None where it has no outline."""
+def outlines(method: Method, subject: Subject, output: Output, crop: Crop) -> tuple[np.ndarray, np.ndarray] | None:
+    """(S, S) bool each, in the aligned crop: the face in the original, and what a method put there; None where it put nothing."""
     if method.options is not None:
-        return None if output.asked is None or output.status != "replaced" else triangle_map(crop.to_crop(output.asked), crop.size) >= 0
+        if output.asked is None or output.status != "replaced" or subject.landmarks is None:
+            return None
+        first, second = (triangle_map(crop.to_crop(points), crop.size) >= 0 for points in (subject.landmarks, output.asked))
+        return first, second
     if not method.covers:
         return None
     require_opencv()
     x_min, y_min, x_max, y_max = scale_box(subject.box, REACH)
     corners = crop.to_crop(np.array([[x_min, y_min], [x_max, y_min], [x_max, y_max], [x_min, y_max]]))
-    return cv2.fillConvexPoly(np.zeros((crop.size, crop.size), np.uint8), np.round(corners).astype(np.int32), 1) > 0
+    box = cv2.fillConvexPoly(np.zeros((crop.size, crop.size), np.uint8), np.round(corners).astype(np.int32), 1) > 0
+    return box, box

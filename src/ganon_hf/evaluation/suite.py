@@ -10,7 +10,7 @@ import numpy as np
 from ..alignment import align_face
 from ..faces import UnusableImageError
 from .identity import EmbeddingCache
-from .methods import Method, apply, changed_region
+from .methods import Method, apply, outlines
 from .pairs import Pairing, Sample, pair_up
 from .people_files import PictureSet, without
 from .readings import Output, Reading, Subject
@@ -88,9 +88,9 @@ def perform(tools: Tools, job: Job) -> tuple[Output, Reading]:
     output = apply(job.method, tools.engine, photo, job.subject, seed=job.seed, donor=job.donor)
     if job.subject.landmarks is not None:
         crop = align_face(job.subject.landmarks, SEAM_CROP)
-        region = changed_region(job.method, job.subject, output, crop)
-        if region is not None:
-            output = replace(output, seam=seam_energy(photo, output.photo, crop, region))
+        edges = outlines(job.method, job.subject, output, crop)
+        if edges is not None:
+            output = replace(output, seam=seam_energy(photo, output.photo, crop, edges))
     reading = tools.instruments.read(output.photo, job.subject, identity=job.identity)
     return output if job.keep_photo else replace(output, photo=np.zeros((0, 0, 3), np.uint8)), reading
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +53,7 @@ class Toolkit:
         return {r.name: EmbeddingCache(self.cache / f"embeddings-{re.sub(r'[^A-Za-z0-9_.-]+', '-', r.name)}.npz") for r in recognizers}
 
     def __call__(self) -> Tools:
-        logging.getLogger("transformers").setLevel(logging.ERROR)
+        quiet()  # every process anew
         detector = default_detector()
         engine = Anonymizer.from_pretrained(self.model, device=self.device, detector=detector)
         reader = None if self.blendshape_model is None else BlendshapeReader(self.blendshape_model)
@@ -104,3 +105,12 @@ def weights_digest(tools: Tools, item: None = None) -> str:
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode() + tensor.detach().cpu().numpy().tobytes())
     return digest.hexdigest()[:12]
+
+
+def quiet() -> None:
+    """Libraries keep to themselves what is not an error."""
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", module=r"PIL\.")
