@@ -80,17 +80,17 @@ def landmark_features(points: Sequence[np.ndarray | None]) -> np.ndarray:
     return features
 
 
-def choose_training_rows(persons: np.ndarray, limit: int | None, *, seed: int = 0) -> np.ndarray:
+def choose_training_rows(persons: np.ndarray, limit: int | None, *, seed: int = 0, per_person: int = MAX_PER_PERSON) -> np.ndarray:
     """Row numbers of whole people with two pictures or more, in random order of people, up to ``limit`` rows (None: all).
 
-    Nobody gives more than 20 pictures: a few people fill many pages of the news.
+    Nobody gives more than ``per_person`` pictures: a few people fill many pages of the news.
     """
     generator = np.random.default_rng(seed)
     chosen: list[np.ndarray] = []
     total = 0
     labels, sizes = np.unique(persons, return_counts=True)
     for label in generator.permutation(labels[sizes >= 2]):
-        rows = np.flatnonzero(persons == label)[:MAX_PER_PERSON]
+        rows = np.flatnonzero(persons == label)[:per_person]
         if limit is not None and total + len(rows) > limit:
             break
         chosen.append(rows)
