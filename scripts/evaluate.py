@@ -44,6 +44,9 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--attacks", nargs="*", choices=ATTACKS, default=list(ATTACKS), help="which of the long parts")
     parser.add_argument("--attack-pictures", type=int, default=defaults.attack_pictures, help="that the geometry attack learns from")
+    parser.add_argument(
+        "--exposed-pictures", type=int, default=defaults.exposed_pictures, help="that parrots and reconstruction learn from"
+    )
     parser.add_argument("--no-baselines", action="store_true", help="without blur, mosaic, solid cover and somebody else's landmarks")
     parser.add_argument("--draws", type=int, default=1, help="fresh seeds for every picture so many times")
     parser.add_argument("--sheets", type=int, default=defaults.sheets, help="side-by-side sheets for so many people")
@@ -79,6 +82,7 @@ def main(argv: list[str] | None = None) -> int:
             options.repeats,
             options.sheets,
             options.attack_pictures,
+            options.exposed_pictures,
             options.processes,
         ),
         training=read_samples(options.faces, TRAINING, border=BORDER) if learning else None,

@@ -15,8 +15,16 @@ import torch
 
 from .. import __version__
 from ..faces import AnonymizeOptions
-from .attacks import GEOMETRY_PICTURES, learn_geometry
-from .figures import blendshape_names, coverage_measures, expression_measures, geometry_measures, recogniser_measures, recogniser_names
+from .attacks import EXPOSED_PICTURES, GEOMETRY_PICTURES, Schooling, learn_emotions, learn_geometry
+from .figures import (
+    blendshape_names,
+    coverage_measures,
+    emotion_measures,
+    expression_measures,
+    geometry_measures,
+    recogniser_measures,
+    recogniser_names,
+)
 from .geometry_attack import Discriminants
 from .identity import EmbeddingCache, Recognizer
 from .measures import Estimate, bootstrap_mean
@@ -27,9 +35,11 @@ from .plots import draw_plots
 from .report import Report, SetReport, write_report, write_sheet
 from .suite import Suite, locate, locate_all, run_suite
 from .toolkit import Toolkit, available, weights_digest
+from .trials import parrot_trial, prepare_trial
 from .workers import Pool, Progress
 
 ATTACKS = ("seeds", "geometry", "parrot", "reconstruction", "emotion")
+LEARNING = ATTACKS[1:]  # those that need pictures of other people
 
 
 @dataclass(frozen=True)
@@ -45,6 +55,7 @@ class EvaluationOptions:
         repeats: bootstrap resamples (0: no intervals).
         sheets: people to show side by side.
         attack_pictures: that the geometry attack learns from; None: all.
+        exposed_pictures: that parrots and reconstruction anonymize and learn from; None: all.
         processes: worker processes.
 
     Raises:
@@ -59,6 +70,7 @@ class EvaluationOptions:
     repeats: int = 1000
     sheets: int = 8
     attack_pictures: int | None = GEOMETRY_PICTURES
+    exposed_pictures: int | None = EXPOSED_PICTURES
     processes: int = 1
 
     def __post_init__(self) -> None:
@@ -130,22 +142,19 @@ def evaluate(
     parts: list[SetReport] = []
     with Pool(kit, options.processes, progress) as pool:
         digest = pool.map(weights_digest, [None], desc="loading")[0]
-        attack = None
-        if "geometry" in options.attacks and training:
-            attack = learn_geometry(training, pool, cache, limit=options.attack_pictures)
-        elif "geometry" in options.attacks:
-            notes += ("geometry attack: no pictures of other people to learn from were given",)
+        school = _learn(options, Schooling(training, pool, cache) if training else None)
+        notes += school.notes
         for task in tasks:
             if task.bare is not None:
                 parts.append(_detection_alone(task.bare, pool, options))
-            parts.append(_evaluate_set(task, pool, options, recognizers, caches, attack, output))
+            parts.append(_evaluate_set(task, pool, options, recognizers, caches, school, output))
     settings = {
         "ganon-hf": __version__,
         "model": f"{kit.model or 'bundled'}@{digest}",
         "seed": options.seed,
         "draws": options.draws,
         "attacks": ", ".join(options.attacks) or "none",
-        "pictures of the geometry attack": "none" if attack is None else options.attack_pictures or "all",
+        "pictures of the geometry attack": "none" if school.geometry is None else options.attack_pictures or "all",
         "torch": torch.__version__,
         "python": platform.python_version(),
         "processes": options.processes,
@@ -158,6 +167,41 @@ def evaluate(
         pictures, report = [], replace(report, notes=(*notes, f"plots: {error}"))
     write_report(output, report, pictures=pictures)
     return report
+
+
+@dataclass(frozen=True, eq=False)
+class School:
+    """What was learned from other people.
+
+    Attributes:
+        schooling: their pictures, None without any.
+        geometry: who knows faces by landmarks.
+        emotions: file of a classifier.
+        notes: what could not be learned, and why.
+    """
+
+    schooling: Schooling | None = None
+    geometry: Discriminants | None = None
+    emotions: Path | None = None
+    notes: tuple[str, ...] = ()
+
+
+def _learn(options: EvaluationOptions, schooling: Schooling | None) -> School:
+    learning = [name for name in options.attacks if name in LEARNING]
+    if schooling is None:
+        return School(notes=tuple(f"{name}: no pictures of other people to learn from were given" for name in learning))
+    notes, geometry, emotions = [], None, None
+    if "geometry" in learning:
+        try:
+            geometry = learn_geometry(schooling, limit=options.attack_pictures)
+        except ValueError as error:
+            notes.append(f"geometry: {error}")
+    if "emotion" in learning:
+        try:
+            emotions = learn_emotions(schooling)
+        except ValueError as error:
+            notes.append(f"emotion: {error}")
+    return School(schooling, geometry, emotions, tuple(notes))
 
 
 def _detection_alone(pictures: PictureSet, pool: Pool, options: EvaluationOptions) -> SetReport:
@@ -176,7 +220,7 @@ def _evaluate_set(
     options: EvaluationOptions,
     recognizers: Sequence[Recognizer],
     caches: dict[str, EmbeddingCache],
-    attack: Discriminants | None,
+    school: School,
     output: Path,
 ) -> SetReport:
     pictures, subjects = locate_all(task.pictures, pool)
@@ -192,6 +236,7 @@ def _evaluate_set(
         seed=options.seed,
         caches=caches,
         keep_rows=[row for rows in shown for row in rows],
+        emotions=school.emotions,
     )
     compare = task.identity and len(suite.pairing) >= 2
     figures: dict[str, dict[str, Estimate]] = {}
@@ -204,10 +249,44 @@ def _evaluate_set(
         for name in curves:
             found, curves[name][method] = recogniser_measures(suite, run, name, metrics[name], repeats=options.repeats)
             row |= {f"{name}/{key}": value for key, value in found.items()}
-        if attack is not None and compare:
-            row |= geometry_measures(suite, run, attack, repeats=options.repeats)
+        row |= emotion_measures(suite, run, repeats=options.repeats) if school.emotions is not None else {}
+        if school.geometry is not None and compare:
+            row |= geometry_measures(suite, run, school.geometry, repeats=options.repeats)
+    notes = [*pictures.notes, *_notes(suite, task.identity, compare)]
+    if compare and school.schooling is not None:
+        notes += _try_attackers(suite, options, school.schooling, recognizers, caches, figures, output)
     _write_sheets(suite, shown, output / "sheets")
-    return SetReport(pictures.title, figures, curves, (*pictures.notes, *_notes(suite, task.identity, compare)))
+    return SetReport(pictures.title, figures, curves, tuple(notes))
+
+
+def _try_attackers(
+    suite: Suite,
+    options: EvaluationOptions,
+    schooling: Schooling,
+    recognizers: Sequence[Recognizer],
+    caches: dict[str, EmbeddingCache],
+    figures: dict[str, dict[str, Estimate]],
+    output: Path,
+) -> list[str]:
+    """The attackers who own the program, on the first row of the engine: adds to the figures, and returns notes."""
+    method, notes = engine_method(options.engine_options[0]), []
+    if not {"parrot", "reconstruction"} & set(options.attacks):
+        return []
+    try:
+        trial = prepare_trial(suite, schooling, method, limit=options.exposed_pictures, seed=options.seed)
+    except ValueError as error:
+        return [f"parrot and reconstruction: {error}"]
+    if "parrot" in options.attacks:
+        limit, repeats = options.attack_pictures, options.repeats
+        try:
+            found, said = parrot_trial(trial, schooling, recognizers, caches, geometry_limit=limit, repeats=repeats, seed=options.seed)
+        except ValueError as error:
+            found, said = {}, [f"parrot: {error}"]
+        figures[method.name] |= found
+        notes += said
+    for cache in caches.values():
+        cache.save()
+    return notes
 
 
 def _notes(suite: Suite, identity: bool, compare: bool) -> list[str]:

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from .emotion import EMOTIONS, accuracy_measures, agreement_measures
 from .expression import blendshape_measures, landmark_measures, smile_auc, smile_score
 from .geometry_attack import Discriminants, landmark_features
-from .identity import METRICS, impostor_scores, impostor_threshold, recognition_curves, recognition_values, similarity
+from .identity import METRICS, impostor_scores, recognition_curves, recognition_values, similarity
 from .measures import Estimate, bootstrap, bootstrap_mean, cosine_similarity, threshold_at_far
 from .methods import ORIGINAL
 from .pairs import NEUTRAL, SMILING, pair_rows
@@ -73,6 +74,23 @@ def expression_measures(suite: Suite, run: Run, names: Sequence[str], *, repeats
     return figures
 
 
+def emotion_measures(suite: Suite, run: Run, *, repeats: int) -> Figures:
+    """Does a classifier that looks at no landmark still see the same emotion, and the one that the picture is labelled with?"""
+    draws = len(suite.draws(run))
+    persons = np.tile(suite.persons, draws)
+    before = [reading.emotions for reading in suite.runs[ORIGINAL].readings * draws]
+    nothing = np.full(len(EMOTIONS), np.nan)
+    answers = [
+        nothing if reading.emotions is None or output.status == "missed" else reading.emotions
+        for reading, output in zip(run.readings, run.outputs, strict=True)
+    ]
+    first, second = np.array([nothing if some is None else some for some in before]), np.array(answers)
+    figures = agreement_measures(first, second, persons, repeats=repeats)
+    if any(suite.emotions):
+        figures |= accuracy_measures(second, np.tile(suite.emotions, draws).tolist(), persons, repeats=repeats)
+    return figures
+
+
 def average(parts: Sequence[Mapping[str, np.ndarray]], persons: np.ndarray, *, repeats: int) -> Figures:
     """Per name the mean over draws of the (n,) values of each, and its interval over people."""
     return {name: bootstrap_mean(persons, np.mean([part[name] for part in parts], axis=0), repeats=repeats) for name in parts[0]}
@@ -102,7 +120,7 @@ def recogniser_measures(suite: Suite, run: Run, name: str, metric: str, *, repea
     persons, target = suite.persons[pairing.probes], pairing.target
     gallery = _embeddings(originals, pairing.gallery, name)
     between = similarity(_embeddings(originals, pairing.probes, name), gallery, metric)
-    threshold = impostor_threshold(between, target=target)
+    threshold = _own_threshold(between, target)
     found, linked, matrices = [], [], []
     for draw in suite.draws(run):
         probes = _embeddings(run.readings, draw[pairing.probes], name)
@@ -114,10 +132,15 @@ def recogniser_measures(suite: Suite, run: Run, name: str, metric: str, *, repea
     return figures, recognition_curves(matrices, target, persons, repeats=repeats)
 
 
+def _own_threshold(between: np.ndarray, target: np.ndarray) -> float:
+    """Threshold of the pairs of different people; a recogniser that cannot read any pair takes nobody for anybody."""
+    impostors = impostor_scores(between, target)
+    return threshold_at_far(impostors) if len(impostors) else np.inf
+
+
 def _linkage(own: np.ndarray, target: np.ndarray, threshold: float) -> dict[str, np.ndarray]:
     """Recognition within one method's pictures, and how many other people each probe is taken for at the originals' threshold."""
-    impostors = impostor_scores(own, target)
-    values = recognition_values(own, target, threshold_at_far(impostors) if len(impostors) else np.inf)
+    values = recognition_values(own, target, _own_threshold(own, target))
     others = np.arange(own.shape[1])[None] != target[:, None]
     with np.errstate(invalid="ignore"):  # an unread probe is taken for nobody
         values["taken_for_one"] = ((own > threshold) & others).sum(axis=1) / np.maximum(others.sum(axis=1), 1)

@@ -45,6 +45,23 @@ TITLES = {
     "geometry_rank5": ("rank-5", "share"),
     "geometry_linkage_rank1": ("linkage rank-1", "share"),
     "geometry_linkage_rank5": ("linkage rank-5", "share"),
+    "emotion_agreement": ("same emotion as in the original", "share"),
+    "emotion_kappa": ("beyond chance (kappa)", "number"),
+    "emotion_accuracy": ("emotion as labelled", "share"),
+    "emotion_balanced_accuracy": ("mean over labels", "share"),
+    "emotion_smile_auc": ("smile AUC", "number"),
+    "parrot_geometry_rank1": ("parrot rank-1", "share"),
+    "parrot_geometry_rank5": ("parrot rank-5", "share"),
+    "parrot_geometry_tar": ("parrot TAR at FAR 1 %", "share"),
+    "parrot_geometry_linkage_rank1": ("parrot linkage rank-1", "share"),
+    "parrot_geometry_linkage_rank5": ("parrot linkage rank-5", "share"),
+    "parrot_geometry_linkage_tar": ("parrot linkage TAR", "share"),
+    "parrot_rank1": ("parrot rank-1", "share"),
+    "parrot_rank5": ("parrot rank-5", "share"),
+    "parrot_tar": ("parrot TAR at FAR 1 %", "share"),
+    "parrot_linkage_rank1": ("parrot linkage rank-1", "share"),
+    "parrot_linkage_rank5": ("parrot linkage rank-5", "share"),
+    "parrot_linkage_tar": ("parrot linkage TAR", "share"),
     "seam": ("seam energy, output / photo", "one"),
     "told_network": ("told from real, network", "share"),
     "told_statistics": ("told from real, statistics", "share"),
@@ -68,6 +85,13 @@ SECTIONS = {
         "smile_auc",
         "smile_paired",
     ),
+    "Emotion, by a classifier that looks at no landmark": (
+        "emotion_agreement",
+        "emotion_kappa",
+        "emotion_accuracy",
+        "emotion_balanced_accuracy",
+        "emotion_smile_auc",
+    ),
     "Geometry kept": ("landmark_error", "gaze_error", "pose_error"),
     "Geometry attack (discriminants of landmarks found anew)": (
         "geometry_rank1",
@@ -75,12 +99,21 @@ SECTIONS = {
         "geometry_linkage_rank1",
         "geometry_linkage_rank5",
     ),
+    "Parrot by landmarks (learned from pictures that it anonymized itself)": (
+        "parrot_geometry_rank1",
+        "parrot_geometry_rank5",
+        "parrot_geometry_tar",
+        "parrot_geometry_linkage_rank1",
+        "parrot_geometry_linkage_rank5",
+        "parrot_geometry_linkage_tar",
+    ),
     "Realism (50 % = cannot be told from real)": ("told_network", "told_network_auc", "told_statistics", "told_statistics_auc"),
     "Distance and detail (energy generated / real)": ("kernel_distance", "detail_1", "detail_2", "detail_3", "detail_4", "detail_5"),
     "Speed": ("generator_ms",),
 }
 # Of each recogniser, under "NAME/measure".
 RECOGNISER = ("rank1", "rank5", "tar", "linkage_rank1", "linkage_rank5", "linkage_tar", "linkage_taken_for_one")
+LEARNED = ("parrot_rank1", "parrot_rank5", "parrot_tar", "parrot_linkage_rank1", "parrot_linkage_rank5", "parrot_linkage_tar")
 SCHEMA = 2
 
 
@@ -162,6 +195,8 @@ def _set_markdown(part: SetReport) -> list[str]:
                     for method, row in part.figures.items()
                 }
                 paragraphs += [f"### Recogniser {name}", markdown_table(own, RECOGNISER)]
+                if table := markdown_table(own, LEARNED):
+                    paragraphs += [f"### Recogniser {name}, after learning from pictures that the attacker anonymized", table]
     return paragraphs
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 
 from ..alignment import align_face
 from ..faces import UnusableImageError
+from .emotion import EmotionClassifier
 from .identity import EmbeddingCache
 from .methods import Method, apply, outlines
 from .pairs import Pairing, Sample, pair_up
@@ -72,6 +74,7 @@ class Job:
     donor: np.ndarray | None
     identity: bool
     keep_photo: bool
+    emotions: Path | None
 
 
 def locate(tools: Tools, sample: Sample) -> Subject | str:
@@ -84,6 +87,8 @@ def locate(tools: Tools, sample: Sample) -> Subject | str:
 
 def perform(tools: Tools, job: Job) -> tuple[Output, Reading]:
     """What became of one picture, and what the instruments say about it."""
+    if job.emotions is not None and tools.instruments.emotions is None:
+        tools.instruments.emotions = EmotionClassifier.load(job.emotions)
     photo = job.sample.photo
     output = apply(job.method, tools.engine, photo, job.subject, seed=job.seed, donor=job.donor)
     if job.subject.landmarks is not None:
@@ -142,6 +147,7 @@ def run_suite(
     seed: int = 0,
     caches: dict[str, EmbeddingCache] | None = None,
     keep_rows: Collection[int] = (),
+    emotions: Path | None = None,
 ) -> Suite:
     """Put every sample through every method and read the results.
 
@@ -155,6 +161,7 @@ def run_suite(
         seed: from which the photos' seeds are drawn.
         caches: name of a recogniser -> where new vectors are noted.
         keep_rows: places of the samples whose pictures are kept (for sheets); the others are let go.
+        emotions: file of a classifier that reads them.
     """
     shown, caches = set(keep_rows), caches or {}
     runs: dict[str, Run] = {}
@@ -164,7 +171,7 @@ def run_suite(
             seeds = _seeds(method, samples, draw, seed)
             donors = _donors(samples, subjects, draw, seed) if method.others_landmarks else [None] * len(samples)
             for row, (sample, subject, one_seed, donor) in enumerate(zip(samples, subjects, seeds, donors, strict=True)):
-                jobs.append(Job(sample, subject, method, one_seed, donor, identity, draw == 0 and row in shown))
+                jobs.append(Job(sample, subject, method, one_seed, donor, identity, draw == 0 and row in shown, emotions))
         done = pool.map(perform, jobs, desc=method.name)
         run = runs[method.name] = Run([output for output, _ in done], [reading for _, reading in done])
         for reading in run.readings:

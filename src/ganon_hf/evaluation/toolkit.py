@@ -7,7 +7,7 @@ import logging
 import re
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..anonymizer import Anonymizer
@@ -93,7 +93,7 @@ def available(kit: Toolkit) -> tuple[Toolkit, tuple[str, ...]]:
         except (FileNotFoundError, ImportError) as error:
             reader = None
             notes.append(f"blendshapes (correlation, smile): {error}")
-    left = Toolkit(kit.model, reader, tuple(recognizers), second, kit.cache, kit.device)
+    left = replace(kit, blendshape_model=reader, recognizers=tuple(recognizers), second=second)
     left.load_recognizers()
     return left, tuple(notes)
 
