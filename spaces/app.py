@@ -7,8 +7,11 @@ are off, the page loads nothing from elsewhere.
 from __future__ import annotations
 
 import atexit
+import functools
 import os
 import shutil
+import signal
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -27,7 +30,7 @@ SWEEP_SECONDS, KEEP_SECONDS = 10, 45  # looked for every 10 seconds, deleted whe
 MAX_FILE = "20mb"
 QUEUE = 32
 AT_ONCE = 2  # a free Space has two cores
-EXAMPLES = [[str(work.HERE / "examples" / name)] for name in ("portrait.jpg", "two_people.jpg")]
+EXAMPLES = {"Example: one face": "portrait.jpg", "Example: two faces": "two_people.jpg"}
 
 HEADER = """# Every face becomes a synthetic one
 
@@ -159,12 +162,13 @@ class App:
 
 
 def build(app: App, *, sweep: int = SWEEP_SECONDS, keep: int = KEEP_SECONDS) -> gr.Blocks:
-    """The page."""
+    """The page. Files are looked for every ``sweep`` seconds and deleted when they are ``keep`` seconds old."""
     with gr.Blocks(title="ganon-hf: every face becomes a synthetic one", analytics_enabled=False, delete_cache=(sweep, keep)) as page:
         gr.Markdown(HEADER)
         with gr.Accordion("Options", open=False):
-            seed = gr.Number(value=work.new_seed, precision=0, minimum=0, label="Seed: which synthetic person", elem_id="seed")
+            seed = gr.Number(precision=0, minimum=0, label="Seed: which synthetic person", elem_id="seed")
             choices = controls()
+        page.load(work.new_seed, outputs=[seed], api_visibility="private")  # everybody starts with somebody else
         shared: dict[str, Any] = {"inputs_kwargs": {"seed": seed, **choices}, "concurrency_id": "engine"}
         with gr.Tab("Photo"):
             _photo_tab(app, seed, shared)
@@ -175,6 +179,7 @@ def build(app: App, *, sweep: int = SWEEP_SECONDS, keep: int = KEEP_SECONDS) -> 
         with gr.Tab("How private is it"):
             _private_tab(app, shared)
         _api(app, choices)
+    work.start_sweeping(SCRATCH, every=sweep, older_than=keep)
     return page.queue(max_size=QUEUE, default_concurrency_limit=AT_ONCE, api_open=False)
 
 
@@ -185,12 +190,7 @@ def _photo_tab(app: App, seed: gr.Number, shared: dict[str, Any]) -> None:
             with gr.Row():
                 again = gr.Button("Anonymize", variant="primary", elem_id="anonymize")
                 others = gr.Button("New people", elem_id="new-people")
-            gr.Examples(
-                EXAMPLES,
-                inputs=[photo],
-                label="Examples: a NASA portrait in the public domain; two people who do not exist",
-                cache_examples=False,
-            )
+            _examples(photo)
         with gr.Column(min_width=280):
             said = gr.HTML(elem_id="said")
             slider = gr.ImageSlider(
@@ -201,6 +201,7 @@ def _photo_tab(app: App, seed: gr.Number, shared: dict[str, Any]) -> None:
         "fn": app.one,
         "inputs": [photo],
         "outputs": [slider, faces, said],
+        "show_progress_on": slider,
         "api_visibility": "private",
         "concurrency_limit": AT_ONCE,
         **shared,
@@ -208,6 +209,14 @@ def _photo_tab(app: App, seed: gr.Number, shared: dict[str, Any]) -> None:
     photo.change(**ask)
     again.click(**ask)
     others.click(work.new_seed, outputs=[seed], api_visibility="private", queue=False).then(**ask)
+
+
+def _examples(photo: gr.Image) -> None:
+    with gr.Row():
+        for label, name in EXAMPLES.items():
+            take = functools.partial(work.copy_example, SCRATCH, name)
+            gr.Button(label, size="sm").click(take, outputs=[photo], api_visibility="private", queue=False)
+    gr.Markdown("<small>The examples: NASA's portrait of Eileen Collins (public domain), and two people who do not exist.</small>")
 
 
 def _photos_tab(app: App, shared: dict[str, Any]) -> None:
@@ -218,7 +227,9 @@ def _photos_tab(app: App, shared: dict[str, Any]) -> None:
     said = gr.HTML(elem_id="said-many")
     gallery = gr.Gallery(label="Anonymized photos", columns=3, format="jpeg", interactive=False, elem_id="gallery")
     archive = gr.File(label="All of them, as ZIP", interactive=False, elem_id="zip")
-    button.click(app.many, [files], [gallery, archive, said], api_visibility="private", concurrency_limit=AT_ONCE, **shared)
+    button.click(
+        app.many, [files], [gallery, archive, said], show_progress_on=gallery, api_visibility="private", concurrency_limit=AT_ONCE, **shared
+    )
 
 
 def _webcam_tab(app: App, shared: dict[str, Any]) -> None:
@@ -258,13 +269,15 @@ def _private_tab(app: App, shared: dict[str, Any]) -> None:
     with gr.Row():
         with gr.Column(min_width=280):
             photo = photo_input(label="A photo", elem_id="private-photo", height=300)
-            gr.Examples(EXAMPLES[:1], inputs=[photo], label="Example", cache_examples=False)
+            _examples(photo)
         with gr.Column(min_width=280):
             said = gr.HTML(elem_id="said-private")
             pictures = gr.Gallery(
                 label="Landmarks and what is drawn from them", columns=3, format="png", interactive=False, elem_id="seen", height="auto"
             )
-    photo.change(app.seen, [photo], [pictures, said], api_visibility="private", concurrency_limit=AT_ONCE, **shared)
+    photo.change(
+        app.seen, [photo], [pictures, said], show_progress_on=pictures, api_visibility="private", concurrency_limit=AT_ONCE, **shared
+    )
 
 
 def _api(app: App, choices: dict[str, Any]) -> None:
@@ -306,4 +319,5 @@ def launch(page: gr.Blocks, **changes: Any) -> Any:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # a polite kill clears the scratch folder, too
     launch(build(App()))

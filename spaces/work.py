@@ -11,7 +11,10 @@ import json
 import math
 import os
 import secrets
+import shutil
 import tempfile
+import threading
+import time
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -128,6 +131,33 @@ def save_zip(folder: Path, pictures: Mapping[str, Image.Image]) -> str:
             image.save(data, "JPEG", quality=QUALITY, subsampling=0)
             archive.writestr(zipfile.ZipInfo(f"{name}.jpg"), data.getvalue())
     return str(path)
+
+
+def copy_example(folder: Path, name: str) -> str:
+    """An example, as if it had been uploaded."""
+    return shutil.copyfile(HERE / "examples" / name, Path(tempfile.mkdtemp(dir=folder)) / name).as_posix()
+
+
+def start_sweeping(folder: Path, *, every: float, older_than: float) -> None:
+    """Delete what is older, again and again, on a thread: Gradio deletes what it knows of, which leaves uploads that broke off."""
+
+    def run() -> None:
+        while folder.is_dir():
+            sweep(folder, older_than)
+            time.sleep(every)
+
+    threading.Thread(target=run, daemon=True, name="sweeper").start()
+
+
+def sweep(folder: Path, older_than: float) -> None:
+    """Delete files below a folder that came there more than so many seconds ago, and folders that have been empty for as long."""
+    limit = time.time() - older_than
+    for path in sorted(folder.rglob("*"), reverse=True):  # what is in a folder before the folder
+        try:
+            if path.lstat().st_ctime < limit:
+                path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+        except OSError:  # not empty, or gone already
+            continue
 
 
 def summary(done: Done) -> str:

@@ -1,0 +1,152 @@
+"""A Space in a process of its own, and somebody who looks at it through a browser."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[1]
+SPACE = ROOT / "spaces"
+EXAMPLES = SPACE / "examples"
+SCREENSHOTS = Path(os.environ.get("GANON_SCREENSHOTS") or ROOT / "out" / "browser")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+SERVE = """
+import signal, sys
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+import app
+page = app.build(app.App(), sweep=int(sys.argv[2]), keep=int(sys.argv[3]))
+app.launch(page, server_name="127.0.0.1", server_port=int(sys.argv[1]), quiet=True)
+"""
+REPORT = {
+    "schema": 2,
+    "sets": {
+        "invented: 4 pictures of 2 people": {
+            "figures": {
+                "original": {"net/rank1": {"value": 1.0, "low": 0.9, "high": 1.0}},
+                "ganon-hf": {"net/rank1": {"value": 0.123, "low": 0.05, "high": 0.25}},
+            }
+        }
+    },
+}
+
+
+@dataclass(frozen=True)
+class Site:
+    """A running Space: address, the folder that holds its files, seconds from the first answer back to the start of the process."""
+
+    url: str
+    scratch: Path
+    log: Path
+
+
+@contextlib.contextmanager
+def serving(folder: Path, *, sweep: int = 10, keep: int = 45, limit: float = 180.0) -> Iterator[Site]:
+    """A Space in a fresh process, its files below ``folder``."""
+    report, log = folder / "report.json", folder / "log.txt"
+    report.write_text(json.dumps(REPORT))
+    (folder / "tmp").mkdir()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("GANON_", "GRADIO_"))}
+    environment |= {"GANON_REPORT": str(report), "TMPDIR": str(folder / "tmp")}
+    command = [sys.executable, "-c", SERVE, str(port), str(sweep), str(keep)]
+    url = f"http://127.0.0.1:{port}"
+    with log.open("wb") as output, subprocess.Popen(command, cwd=SPACE, env=environment, stdout=output, stderr=output) as process:
+        try:
+            end = time.monotonic() + limit
+            while not _answers(url):
+                if process.poll() is not None or time.monotonic() > end:
+                    pytest.fail(f"the Space did not start:\n{log.read_text()[-3000:]}")
+                time.sleep(0.2)
+            yield Site(url, folder / "tmp", log)
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5):
+            return True
+    except (OSError, urllib.error.URLError):
+        return False
+
+
+@dataclass
+class Visitor:
+    """Somebody on the page."""
+
+    page: Any
+    requests: list[str]
+
+    def upload(self, path: Path | str, where: str = "#photo") -> None:
+        self.page.set_input_files(f"{where} input[type=file]", str(path))
+
+    def open_tab(self, name: str) -> None:
+        self.page.get_by_role("tab", name=name, exact=True).click()
+
+    def said(self, where: str = "#said", *, timeout: float = 60_000) -> str:
+        """What the status line says once it says something."""
+        self.page.wait_for_selector(f"{where} p", timeout=timeout)
+        return "\n".join(self.page.locator(f"{where} p").all_inner_texts())
+
+    def pictures(self, timeout: float = 60_000) -> tuple[np.ndarray, np.ndarray]:
+        """Before and after, (height, width, 3) uint8, as the server gave them."""
+        self.page.wait_for_selector("#slider img >> nth=1", state="attached", timeout=timeout)
+        first, second = (self.page.locator("#slider img").nth(i).get_attribute("src") for i in (0, 1))
+        return self.fetch(first), self.fetch(second)
+
+    def fetch(self, address: str | None) -> np.ndarray:
+        assert address
+        with urllib.request.urlopen(address) as answer:
+            return np.asarray(Image.open(io.BytesIO(answer.read())).convert("RGB"))
+
+    def set_seed(self, seed: int) -> None:
+        if not self.page.locator("#seed input").is_visible():
+            self.page.get_by_role("button", name="Options").click()
+        self.page.wait_for_function("document.querySelector('#seed input')?.value")  # the page draws one when it is loaded
+        self.page.fill("#seed input", str(seed))
+        self.page.keyboard.press("Tab")
+
+    def click_and_wait(self, button: str) -> None:
+        """Click, and wait until the answer is on the page."""
+        self.page.evaluate("document.querySelector('#said p')?.setAttribute('data-old', '1')")
+        self.page.click(button)
+        self.page.wait_for_selector("#said p:not([data-old])", timeout=60_000)
+
+    def shoot(self, name: str) -> None:
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        self.page.wait_for_timeout(400)  # pictures fade in
+        self.page.screenshot(path=SCREENSHOTS / f"space-{name}.jpg", type="jpeg", quality=80, full_page=True)
+
+
+@contextlib.contextmanager
+def visiting(browser: Any, site: Site, **settings: Any) -> Iterator[Visitor]:
+    """A fresh visitor on the page, ready to upload."""
+    context = browser.new_context(**{"viewport": {"width": 1280, "height": 860}, "permissions": ["camera"], **settings})
+    page, requests = context.new_page(), []
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto(site.url)
+    page.wait_for_selector("#photo input[type=file]", state="attached")
+    try:
+        yield Visitor(page, requests)
+    finally:
+        context.close()
