@@ -187,7 +187,7 @@ def test_command_line_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ar
 
 def test_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From arguments to files, with toy tools in place of the installed ones."""
-    monkeypatch.setattr("ganon_hf.evaluation.command.Toolkit", lambda *_, **__: ToyKit(recognizers=(Corner(),)))
+    monkeypatch.setattr("ganon_hf.evaluation.command.Toolkit", lambda *_, **__: ToyKit(recognizers=(Corner(), Blind())))
     people, out = write_people(tmp_path / "people"), tmp_path / "out"
     arguments = ["--processes", "1", "--attacks", "none", "--no-baselines", "--with", "geometry=original", "--people", "2", "--sheets", "0"]
     result = CliRunner().invoke(cli.app, ["evaluate", str(people), "-o", str(out), *arguments])

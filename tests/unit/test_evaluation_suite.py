@@ -342,7 +342,7 @@ def test_report(tmp_path: Path) -> None:
     assert "| mosaic | 100.0 % (100.0 to 100.0) of 2 |" in text, "how many pictures there were"
     assert text.count("| blur |") == 1, "no line where the method has no figure"
     assert "### Recogniser dlib\n" in text and "### Recogniser other\n" in text, "a table each"
-    assert set(report.TITLES) == {name for names in (*report.SECTIONS.values(), report.RECOGNISER, report.LEARNED) for name in names}
+    assert set(report.TITLES) == {name for names in (*report.SECTIONS.values(), report.RECOGNISER, report.LEARNED, report.RECONSTRUCTED) for name in names}
     again = report.read_report(tmp_path / "new" / "report.json")
     assert report.markdown(again) == text, "a stored report says the same"
     (tmp_path / "old.json").write_text('{"data": {}}')

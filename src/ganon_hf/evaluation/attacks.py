@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from ..faces import AnonymizeOptions, Box, UnusableImageError
-from .emotion import choose_labelled_rows, emotion_crop, train_classifier
+from .emotion import EmotionOptions, choose_labelled_rows, emotion_crop, train_classifier
 from .exposures import FACE_IN_CROP, MAX_PER_PERSON, Exposures, box_change, engine_change, expose, program_digest
 from .geometry_attack import Discriminants, choose_training_rows, landmark_features
 from .identity import EmbeddingCache, Recognizer
@@ -111,14 +111,14 @@ def _cut(tools: Tools, job: _Cut) -> np.ndarray | None:
     return emotion_crop(job.sample.photo, job.landmarks)
 
 
-def learn_emotions(schooling: Schooling) -> Path:
-    """File of the classifier that learned the labels of other people's pictures.
+def learn_emotions(schooling: Schooling, options: EmotionOptions | None = None) -> Path:
+    """File of the classifier that learned the labels of other people's pictures; ``options`` None takes the defaults.
 
     Raises:
         ValueError: an emotion has no picture.
     """
     rows, labels = choose_labelled_rows([sample.emotion for sample in schooling.samples])
-    digest = fingerprint([schooling.samples[row] for row in rows])
+    digest = hashlib.sha256(f"{fingerprint([schooling.samples[row] for row in rows])} {options}".encode()).hexdigest()[:16]
     path = schooling.cache / f"emotion-{digest}.safetensors"
     if not path.is_file():
         points = schooling.landmarks(rows)
@@ -128,7 +128,7 @@ def learn_emotions(schooling: Schooling) -> Path:
         usable = [place for place, crop in enumerate(crops) if crop is not None]
         kept = [crop for crop in crops if crop is not None]
         empty = np.zeros((0, 64, 64), np.uint8)
-        train_classifier(np.stack(kept) if kept else empty, labels[np.array(known, int)[usable]]).save(path)
+        train_classifier(np.stack(kept) if kept else empty, labels[np.array(known, int)[usable]], options).save(path)
     return path
 
 

@@ -35,7 +35,7 @@ from .plots import draw_plots
 from .report import Report, SetReport, write_report, write_sheet
 from .suite import Suite, locate, locate_all, run_suite
 from .toolkit import Toolkit, available, weights_digest
-from .trials import parrot_trial, prepare_trial
+from .trials import parrot_trial, prepare_trial, reconstruction_trials
 from .workers import Pool, Progress
 
 ATTACKS = ("seeds", "geometry", "parrot", "reconstruction", "emotion")
@@ -284,6 +284,18 @@ def _try_attackers(
             found, said = {}, [f"parrot: {error}"]
         figures[method.name] |= found
         notes += said
+    if "reconstruction" in options.attacks and recognizers:
+        name = recognizers[0].name
+        try:
+            trials = {method.name: trial}
+            if options.baselines:  # blur falls to this attack, which shows that it works
+                blur = next(hiding for hiding in HIDING if hiding.name == "blur")
+                trials[blur.name] = prepare_trial(suite, schooling, blur, limit=options.exposed_pictures, seed=options.seed)
+            for row, (reconstructed, sheet) in reconstruction_trials(trials, name, schooling.pool, repeats=options.repeats).items():
+                figures[row] |= reconstructed
+                write_sheet(output / "sheets" / f"reconstruction-{row}.png", [[sheet]])
+        except ValueError as error:
+            notes.append(f"reconstruction: {error}")
     for cache in caches.values():
         cache.save()
     return notes

@@ -62,6 +62,15 @@ TITLES = {
     "parrot_linkage_rank1": ("parrot linkage rank-1", "share"),
     "parrot_linkage_rank5": ("parrot linkage rank-5", "share"),
     "parrot_linkage_tar": ("parrot linkage TAR", "share"),
+    "reconstruction_rank1": ("reconstruction rank-1", "share"),
+    "reconstruction_rank5": ("rank-5", "share"),
+    "reconstruction_tar": ("TAR at FAR 1 %", "share"),
+    "unattacked_rank1": ("before the attack rank-1", "share"),
+    "unattacked_rank5": ("rank-5", "share"),
+    "unattacked_tar": ("TAR", "share"),
+    "original_rank1": ("original crops rank-1", "share"),
+    "original_rank5": ("rank-5", "share"),
+    "original_tar": ("TAR", "share"),
     "seam": ("seam energy, output / photo", "one"),
     "told_network": ("told from real, network", "share"),
     "told_statistics": ("told from real, statistics", "share"),
@@ -114,6 +123,7 @@ SECTIONS = {
 # Of each recogniser, under "NAME/measure".
 RECOGNISER = ("rank1", "rank5", "tar", "linkage_rank1", "linkage_rank5", "linkage_tar", "linkage_taken_for_one")
 LEARNED = ("parrot_rank1", "parrot_rank5", "parrot_tar", "parrot_linkage_rank1", "parrot_linkage_rank5", "parrot_linkage_tar")
+RECONSTRUCTED = tuple(f"{what}_{key}" for what in ("reconstruction", "unattacked", "original") for key in ("rank1", "rank5", "tar"))
 SCHEMA = 2
 
 
@@ -195,8 +205,9 @@ def _set_markdown(part: SetReport) -> list[str]:
                     for method, row in part.figures.items()
                 }
                 paragraphs += [f"### Recogniser {name}", markdown_table(own, RECOGNISER)]
-                if table := markdown_table(own, LEARNED):
-                    paragraphs += [f"### Recogniser {name}, after learning from pictures that the attacker anonymized", table]
+                for heading, learned in (("parrot", LEARNED), ("reconstruction", RECONSTRUCTED)):
+                    if table := markdown_table(own, learned):
+                        paragraphs += [f"### Recogniser {name}: {heading} (learned from pictures that the attacker anonymized)", table]
     return paragraphs
 
 

@@ -13,7 +13,9 @@ from .identity import EmbeddingCache, Recognizer
 from .measures import Estimate
 from .methods import Method
 from .parrot import ParrotResult, paired, parrot_geometry, parrot_recogniser
+from .reconstruction import ReconstructionOptions, ReconstructionResult, reconstruction_measures
 from .suite import Suite
+from .workers import Pool, Tools
 
 Figures = dict[str, Estimate]
 
@@ -85,3 +87,43 @@ def _named(found: ParrotResult, prefix: str) -> Figures:
 def _chosen(what: str, found: ParrotResult) -> str:
     best = f"the best on other people are {found.chosen!r}, and for linkage {found.linkage_chosen!r}"
     return f"parrot, {what}: of {len(found.scores)} learners {best}"
+
+
+@dataclass(frozen=True, eq=False)
+class _Reconstruction:
+    trial: Trial
+    recogniser: str
+    options: ReconstructionOptions | None
+    repeats: int
+
+
+def _reconstruct(tools: Tools, job: _Reconstruction) -> ReconstructionResult:
+    recognizer = next(r for r in tools.instruments.recognizers if r.name == job.recogniser)
+    return reconstruction_measures(job.trial.train, job.trial.known, job.trial.unknown, recognizer, job.options, repeats=job.repeats)
+
+
+def reconstruction_trials(
+    trials: dict[str, Trial], recogniser: str, pool: Pool, options: ReconstructionOptions | None = None, *, repeats: int = 1000
+) -> dict[str, tuple[Figures, np.ndarray]]:
+    """A network that is to bring the faces back, for each method; one method a process.
+
+    Args:
+        trials: method -> what the attacker has in hand.
+        recogniser: name of the one that is asked who the reconstructions show.
+        pool: does the work.
+        options: of the network; None takes the defaults.
+        repeats: bootstrap resamples.
+
+    Returns:
+        method -> figures, and a sheet (h, w, 3) uint8: anonymized, reconstruction, original.
+
+    Raises:
+        ValueError: there is nothing to learn from, or nobody could be read.
+    """
+    jobs = [_Reconstruction(trial, recogniser, options, repeats) for trial in trials.values()]
+    found = pool.map(_reconstruct, jobs, desc="reconstruction")
+    return {name: (_prefixed(result, recogniser), result.sheet) for name, result in zip(trials, found, strict=True)}
+
+
+def _prefixed(result: ReconstructionResult, recogniser: str) -> Figures:
+    return {f"{recogniser}/{key}": value for key, value in result.measures.items()}
