@@ -1,13 +1,15 @@
 # make run [IMAGE=my.jpg]   anonymize a photo into out/          make test      run the tests
 # make style                fix formatting                       make quality   check formatting, lint and types
+# make space                the demo on this machine             make test-browser   it, through headless Chromium
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+APT := DEBIAN_FRONTEND=noninteractive apt-get -o APT::Sandbox::User=root
 IMAGE ?= $(shell $(BIN)/python -c "import skimage, pathlib; print(pathlib.Path(skimage.__file__).parent / 'data' / 'astronaut.png')" 2>/dev/null)
 
-.PHONY: run test test-slow style quality clean
+.PHONY: run test test-slow test-hub test-browser space style quality clean
 
 run: $(VENV)/.installed-run
 	@$(BIN)/ganon-hf anonymize "$(IMAGE)" -o out
@@ -18,6 +20,19 @@ test: $(VENV)/.installed-dev
 
 test-slow: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m slow $(ARGS)
+
+# Exports, publishes to a stand-in of the Hub, downloads and uses it: two minutes.
+test-hub: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -m "slow and hub" tests/hub $(ARGS)
+
+test-browser: $(VENV)/.installed-browser
+	@command -v chromium >/dev/null || { $(APT) update -qq && $(APT) install -y -qq --no-install-recommends chromium >/dev/null; } \
+		|| echo "chromium could not be installed (on Debian or Ubuntu that needs root): the browser tests will be skipped"
+	$(BIN)/python -m pytest -m browser tests/browser $(ARGS)
+
+# REPORT=runs/report/report.json shows its figures in the tab "How private is it".
+space: $(VENV)/.installed-browser
+	cd spaces && $(if $(REPORT),GANON_REPORT=$(abspath $(REPORT))) ../$(BIN)/python app.py
 
 style: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
@@ -41,6 +56,10 @@ $(VENV)/.created:
 $(VENV)/.installed-run: pyproject.toml constraints.txt | $(VENV)/.created
 	$(PIP) -e . scikit-image
 	@touch $@
+
+$(VENV)/.installed-browser: pyproject.toml constraints.txt | $(VENV)/.created
+	$(PIP) -e ".[browser]"
+	@touch $@ $(VENV)/.installed-dev $(VENV)/.installed-run
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/.created
 	$(PIP) -e ".[dev]"

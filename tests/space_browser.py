@@ -27,6 +27,7 @@ SPACE = ROOT / "spaces"
 EXAMPLES = SPACE / "examples"
 SCREENSHOTS = Path(os.environ.get("GANON_SCREENSHOTS") or ROOT / "out" / "browser")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+TIMEOUT = 150_000.0  # milliseconds; a free machine needs one or two seconds, a busy one much longer
 SERVE = """
 import signal, sys
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
@@ -57,7 +58,7 @@ class Site:
 
 
 @contextlib.contextmanager
-def serving(folder: Path, *, sweep: int = 10, keep: int = 45, limit: float = 180.0) -> Iterator[Site]:
+def serving(folder: Path, *, sweep: int = 10, keep: int = 45, limit: float = 400.0) -> Iterator[Site]:
     """A Space in a fresh process, its files below ``folder``."""
     report, log = folder / "report.json", folder / "log.txt"
     report.write_text(json.dumps(REPORT))
@@ -103,12 +104,12 @@ class Visitor:
     def open_tab(self, name: str) -> None:
         self.page.get_by_role("tab", name=name, exact=True).click()
 
-    def said(self, where: str = "#said", *, timeout: float = 60_000) -> str:
+    def said(self, where: str = "#said", *, timeout: float = TIMEOUT) -> str:
         """What the status line says once it says something."""
         self.page.wait_for_selector(f"{where} p", timeout=timeout)
         return "\n".join(self.page.locator(f"{where} p").all_inner_texts())
 
-    def pictures(self, timeout: float = 60_000) -> tuple[np.ndarray, np.ndarray]:
+    def pictures(self, timeout: float = TIMEOUT) -> tuple[np.ndarray, np.ndarray]:
         """Before and after, (height, width, 3) uint8, as the server gave them."""
         self.page.wait_for_selector("#slider img >> nth=1", state="attached", timeout=timeout)
         first, second = (self.page.locator("#slider img").nth(i).get_attribute("src") for i in (0, 1))
@@ -130,7 +131,7 @@ class Visitor:
         """Click, and wait until the answer is on the page."""
         self.page.evaluate("document.querySelector('#said p')?.setAttribute('data-old', '1')")
         self.page.click(button)
-        self.page.wait_for_selector("#said p:not([data-old])", timeout=60_000)
+        self.page.wait_for_selector("#said p:not([data-old])", timeout=TIMEOUT)
 
     def shoot(self, name: str) -> None:
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
@@ -142,6 +143,7 @@ class Visitor:
 def visiting(browser: Any, site: Site, **settings: Any) -> Iterator[Visitor]:
     """A fresh visitor on the page, ready to upload."""
     context = browser.new_context(**{"viewport": {"width": 1280, "height": 860}, "permissions": ["camera"], **settings})
+    context.set_default_timeout(TIMEOUT)
     page, requests = context.new_page(), []
     page.on("request", lambda request: requests.append(request.url))
     page.goto(site.url)

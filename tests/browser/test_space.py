@@ -39,7 +39,7 @@ def test_an_upload_gives_before_and_after(visitor: Visitor) -> None:
     start = time.monotonic()
     visitor.upload(PORTRAIT)
     before, after = visitor.pictures()
-    assert time.monotonic() - start < 20, "a warm server answers in a second; this machine may be busy"
+    assert time.monotonic() - start < 30, "a warm server answers in two seconds; this machine may be busy"
     assert difference(before, after, FACE) > 6 and difference(before, after, AWAY) < 1
     assert visitor.said().startswith("1 face found, replaced. Seed ")
     table = visitor.page.locator("#faces table")
@@ -144,7 +144,7 @@ def test_the_webcam_streams(visitor: Visitor) -> None:
     visitor.open_tab("Webcam")
     visitor.page.get_by_text("Click to Access Webcam").click()
     visitor.page.get_by_role("button", name="capture photo").click()
-    visitor.page.wait_for_selector("#live img", timeout=60_000)
+    visitor.page.wait_for_selector("#live img")
     assert visitor.said("#said-live").startswith("Live. Seed ")
     seen = set()
     for _ in range(40):  # the stream goes on: the picture changes, because the film's grain and ours do not match frame by frame
@@ -163,7 +163,7 @@ def test_how_private_it_is(visitor: Visitor) -> None:
     visitor.open_tab("How private is it")
     assert "12 % (5 to 25)" in visitor.page.inner_text("#report") and "named first (net)" in visitor.page.inner_text("#report")
     visitor.upload(PORTRAIT, "#private-photo")
-    visitor.page.wait_for_selector("#seen img >> nth=2", timeout=60_000)
+    visitor.page.wait_for_selector("#seen img >> nth=2")
     assert visitor.page.locator("#seen button img").count() == 3
     visitor.shoot("how-private")
 
@@ -186,7 +186,7 @@ def test_eight_users_at_once(chromium: Any, site: Site) -> None:
         alone, _ = client.predict(handle_file(str(PORTRAIT)), seed=seed, api_name="/anonymize")
         with Image.open(alone) as image:
             assert np.array_equal(np.asarray(image.convert("RGB")), picture), seed
-    assert served < 60
+    assert served < 120
 
 
 def test_uploads_are_gone(chromium: Any, tmp_path: Path) -> None:
@@ -211,7 +211,7 @@ def test_uploads_are_gone(chromium: Any, tmp_path: Path) -> None:
             visitor.open_tab("Webcam")
             visitor.page.get_by_text("Click to Access Webcam").click()
             visitor.page.get_by_role("button", name="capture photo").click()
-            visitor.page.wait_for_selector("#live img", timeout=60_000)
+            visitor.page.wait_for_selector("#live img")
             visitor.page.wait_for_timeout(3000)
             visitor.page.get_by_role("button", name="capture photo").click()
             end = time.monotonic() + 40
@@ -329,6 +329,6 @@ def test_without_a_mouse(visitor: Visitor) -> None:
     assert {"Photo", "Anonymize", "New people"} <= set(reached)
     visitor.page.evaluate("document.querySelector('#said p').setAttribute('data-old', '1')")
     visitor.page.keyboard.press("Enter")
-    visitor.page.wait_for_selector("#said p:not([data-old])", timeout=60_000)
+    visitor.page.wait_for_selector("#said p:not([data-old])")
     assert "Seed 8." not in visitor.said()
     assert not visitor.page.evaluate(UNNAMED)
