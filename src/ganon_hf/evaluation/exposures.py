@@ -81,7 +81,7 @@ class Exposures:
 
     def take(self, numbers: Sequence[int] | np.ndarray) -> Exposures:
         """The pictures with these numbers, in this order."""
-        chosen = np.asarray(numbers)
+        chosen = np.asarray(numbers, int)
         return Exposures(**{field.name: getattr(self, field.name)[chosen] for field in fields(self)})
 
     def places(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:

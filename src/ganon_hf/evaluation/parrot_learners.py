@@ -177,6 +177,8 @@ def principal_axes(features: np.ndarray, count: int) -> tuple[np.ndarray, np.nda
     """(n, d) -> (d,) mean and (d, k) axes with the most variance, k at most ``count``."""
     mean = features.mean(axis=0)
     centered = features - mean
+    if len(features) < features.shape[1]:
+        return mean, np.linalg.svd(centered, full_matrices=False)[2][:count].T
     return mean, np.linalg.eigh(centered.T @ centered)[1][:, ::-1][:, :count]
 
 
