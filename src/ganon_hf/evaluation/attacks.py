@@ -16,9 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..faces import AnonymizeOptions, Box, UnusableImageError
-from .emotion import EmotionOptions, choose_labelled_rows, emotion_crop, train_classifier
-from .exposures import FACE_IN_CROP, MAX_PER_PERSON, Exposures, box_change, engine_change, expose, program_digest
+from ..detection import FaceDetector
+from ..faces import AnonymizeOptions, Box, Face, UnusableImageError, box_of_points
+from .emotion import MAX_PER_EMOTION, EmotionOptions, choose_labelled_rows, emotion_crop, train_classifier
+from .exposures import FACE_IN_CROP, MAX_PER_PERSON, MIN_IOU, Exposures, box_change, engine_change, expose, program_digest
 from .geometry_attack import Discriminants, choose_training_rows, landmark_features
 from .identity import EmbeddingCache, Recognizer
 from .methods import Method
@@ -80,12 +81,8 @@ class Schooling:
                 os.unlink(file.name)
                 raise
 
-    def geometry_rows(self, limit: int | None = GEOMETRY_PICTURES) -> np.ndarray:
-        """The pictures that teach landmarks."""
-        return np.sort(choose_training_rows(self.persons, limit))
-
-    def exposed_rows(self, limit: int | None = EXPOSED_PICTURES) -> np.ndarray:
-        """The pictures that attackers anonymize themselves: few of many people."""
+    def rows(self, limit: int | None) -> np.ndarray:
+        """Places of pictures to learn from, few of many people; a larger limit holds all those of a smaller one."""
         return np.sort(choose_training_rows(self.persons, limit, per_person=MAX_PER_PERSON))
 
 
@@ -95,7 +92,7 @@ def learn_geometry(schooling: Schooling, *, limit: int | None = GEOMETRY_PICTURE
     Raises:
         ValueError: fewer than two people have two pictures with a face.
     """
-    rows = schooling.geometry_rows(limit)
+    rows = schooling.rows(limit)
     features = landmark_features(schooling.landmarks(rows))
     usable = np.isfinite(features).all(axis=1)
     return Discriminants.fit(features[usable], schooling.persons[rows][usable])
@@ -111,13 +108,23 @@ def _cut(tools: Tools, job: _Cut) -> np.ndarray | None:
     return emotion_crop(job.sample.photo, job.landmarks)
 
 
+def _emotions_at_hand(schooling: Schooling) -> list[str]:
+    """Label of each picture; of an emotion with plenty of pictures only those whose landmarks other attacks need anyway keep theirs."""
+    labels = np.array([sample.emotion for sample in schooling.samples])
+    known = np.isin(np.arange(len(labels)), schooling.rows(GEOMETRY_PICTURES))
+    for emotion in np.unique(labels):
+        if (known & (labels == emotion)).sum() >= MAX_PER_EMOTION // 2:
+            labels[~known & (labels == emotion)] = ""
+    return labels.tolist()
+
+
 def learn_emotions(schooling: Schooling, options: EmotionOptions | None = None) -> Path:
     """File of the classifier that learned the labels of other people's pictures; ``options`` None takes the defaults.
 
     Raises:
         ValueError: an emotion has no picture.
     """
-    rows, labels = choose_labelled_rows([sample.emotion for sample in schooling.samples])
+    rows, labels = choose_labelled_rows(_emotions_at_hand(schooling))
     digest = hashlib.sha256(f"{fingerprint([schooling.samples[row] for row in rows])} {options}".encode()).hexdigest()[:16]
     path = schooling.cache / f"emotion-{digest}.safetensors"
     if not path.is_file():
@@ -138,27 +145,46 @@ class _Exposure:
     options: AnonymizeOptions | None
     change: Callable[[np.ndarray, Box], np.ndarray] | None
     seed: int
-    min_face_size: int
+    landmarks: np.ndarray | None
+
+
+@dataclass(frozen=True, eq=False)
+class _Knowing:
+    """A detector that need not look for the face of one photo, because it was found before."""
+
+    detector: FaceDetector
+    photo: np.ndarray
+    landmarks: np.ndarray
+
+    def __call__(self, image: np.ndarray, *, min_face_size: int = 24, min_score: float = 0.5) -> list[Face]:
+        if image is self.photo:
+            return [Face(box_of_points(self.landmarks), 1.0, self.landmarks)]
+        return self.detector(image, min_face_size=min_face_size, min_score=min_score)
 
 
 def _expose(tools: Tools, job: _Exposure) -> Exposures | None:
-    """One picture before and after; None where it cannot be read."""
+    """One picture before and after; None where it cannot be read or shows no face."""
+    if job.landmarks is None:
+        return None
     change = box_change(job.change) if job.change is not None else engine_change(tools.engine, job.options or AnonymizeOptions(), job.seed)
     try:
-        photos = [job.sample.photo]
+        photo = job.sample.photo
     except UnusableImageError:
         return None
-    return expose(photos, [job.sample.person], change, tools.instruments.detector, min_face_size=job.min_face_size)
+    height = float(np.ptp(job.landmarks[:, 1]))  # a face found anew overlaps the known one by 0.3
+    size = max(24, min(4096, int(MIN_IOU * height)))
+    return expose([photo], [job.sample.person], change, _Knowing(tools.instruments.detector, photo, job.landmarks), min_face_size=size)
 
 
 def _program(tools: Tools, options: AnonymizeOptions) -> str:
     return program_digest(tools.engine, options)
 
 
-def expose_all(samples: Sequence[Sample], method: Method, pool: Pool, *, seed: int, min_face_size: int = 24) -> Exposures:
-    """Every picture anonymized by a method, each with a seed of its own."""
+def expose_all(samples: Sequence[Sample], landmarks: Sequence[np.ndarray | None], method: Method, pool: Pool, *, seed: int) -> Exposures:
+    """Every picture with a known face anonymized by a method, each with a seed of its own."""
     seeds = np.random.default_rng([seed, 2]).integers(2**62, size=len(samples)).tolist()
-    jobs = [_Exposure(sample, method.options, method.change, one, min_face_size) for sample, one in zip(samples, seeds, strict=True)]
+    known = zip(samples, seeds, landmarks, strict=True)
+    jobs = [_Exposure(sample, method.options, method.change, one, points) for sample, one, points in known]
     found = pool.map(_expose, jobs, desc=f"exposing: {method.name}")
     parts = [(row, part) for row, part in enumerate(found) if part is not None and len(part)]
     empty = expose([], [], lambda photo, face: None, _nothing)
@@ -173,14 +199,14 @@ def _nothing(image: np.ndarray, *, min_face_size: int = 24, min_score: float = 0
 
 def training_exposures(schooling: Schooling, method: Method, *, limit: int | None = EXPOSED_PICTURES, seed: int = 0) -> Exposures:
     """What an attacker collects about a method, kept under a digest of the program, the options and the pictures."""
-    rows = schooling.exposed_rows(limit)
+    rows = schooling.rows(limit)
     samples = [schooling.samples[row] for row in rows]
     program = method.name if method.options is None else schooling.pool.map(_program, [method.options], desc="digest")[0]
     digest = hashlib.sha256(f"{fingerprint(samples)} {program} {seed}".encode()).hexdigest()[:16]
     path = schooling.cache / f"exposures-{digest}.npz"
     if path.is_file():
         return Exposures.load(path)
-    exposures = expose_all(samples, method, schooling.pool, seed=seed, min_face_size=64)
+    exposures = expose_all(samples, schooling.landmarks(rows), method, schooling.pool, seed=seed)
     exposures.save(path)
     return exposures
 

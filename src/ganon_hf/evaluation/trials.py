@@ -43,7 +43,7 @@ def prepare_trial(suite: Suite, schooling: Schooling, method: Method, *, limit: 
     train = training_exposures(schooling, method, limit=limit, seed=seed)
     pairing = suite.pairing
     first = [int(pairing.probes[np.flatnonzero(pairing.target == place)[0]]) for place in range(len(pairing))]
-    tested = expose_all(suite.samples, method, schooling.pool, seed=seed + 1)
+    tested = expose_all(suite.samples, [subject.landmarks for subject in suite.subjects], method, schooling.pool, seed=seed + 1)
     known, unknown = paired(tested, pairing.gallery, first)
     if len(known) < 2:
         raise ValueError(f"{len(known)} people under test have two pictures that were anonymized; two are needed.")
@@ -65,7 +65,7 @@ def parrot_trial(
     Raises:
         ValueError: too few people to learn from.
     """
-    rows = schooling.geometry_rows(geometry_limit)
+    rows = schooling.rows(geometry_limit)
     points = schooling.landmarks(rows)
     seen = [place for place, some in enumerate(points) if some is not None]
     clear = np.array([points[place] for place in seen]).reshape(-1, 478, 3), schooling.persons[rows][seen]
