@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from .methods import DEFAULT
 from .report import Report, SetReport
 
 COLORS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
@@ -89,14 +90,17 @@ def _cmc(part: SetReport, recogniser: str, folder: Path) -> Path | None:
     figure, axes = _axes(f"Who is it? {recogniser}, {_set_name(part)}", "rank", "share of probes found up to this rank")
     looks = _lines(axes, list(curves))
     longest = 1
+    banded = next((name for name in curves if name.startswith(DEFAULT)), None)  # ten bands over each other would show nothing
     for name, curve in curves.items():
         ranks = np.arange(1, len(curve["cmc"]) + 1)
         longest = max(longest, len(ranks))
-        axes.fill_between(ranks, curve["cmc_low"], curve["cmc_high"], color=looks[name]["color"], alpha=0.10, linewidth=0)
+        if name == banded:
+            axes.fill_between(ranks, curve["cmc_low"], curve["cmc_high"], color=looks[name]["color"], alpha=0.15, linewidth=0)
         axes.plot(ranks, curve["cmc"], label=name, **looks[name])
     people = max((row[f"{recogniser}/rank1"].people for row in part.figures.values() if f"{recogniser}/rank1" in row), default=longest)
     axes.plot(np.arange(1, longest + 1), np.arange(1, longest + 1) / people, color="#999999", linewidth=1, label="chance")
     axes.set(xlim=(1, longest), ylim=(0, 1.02))
+    axes.xaxis.get_major_locator().set_params(integer=True)
     _legend(axes)
     return _save(figure, folder, "cmc", _set_name(part), recogniser)
 
@@ -148,7 +152,7 @@ def _tradeoff(part: SetReport, recogniser: str, folder: Path) -> Path | None:
             linestyle="none",
             label=name,
         )
-    axes.axvline(1 / max(points[0][1].people, 1), color="#999999", linewidth=1, label="chance")
+    axes.axvline(1 / max(points[0][1].people, 1), color="#999999", linewidth=1, linestyle=":", label="chance")
     axes.set(xlim=(-0.02, 1.02), ylim=(min(0.0, *(e.value for _, _, e in points)) - 0.05, 1.05))
     _legend(axes)
     return _save(figure, folder, "privacy-expression", _set_name(part), recogniser)
@@ -172,7 +176,8 @@ def _coverage(coverage: Mapping[str, Any], folder: Path) -> Path | None:
     figure, axes = _axes("Faces found by height, 1080p scenes", "face height in pixels", "share found")
     looks = _lines(axes, list(lines))
     for number, (name, rows) in enumerate(lines.items()):
-        heights, shares = ([row[key] for row in rows] for key in ("height", "found_share"))
+        beside = 1.02 ** (number - (len(lines) - 1) / 2)  # so that equal shares do not hide each other
+        heights, shares = [beside * row["height"] for row in rows], [row["found_share"] for row in rows]
         errors = [np.array([row["found_share"] - row["low"] for row in rows]), np.array([row["high"] - row["found_share"] for row in rows])]
         axes.errorbar(
             heights, shares, yerr=np.maximum(errors, 0), marker=MARKERS[number % len(MARKERS)], label=name, elinewidth=0.8, **looks[name]
