@@ -51,6 +51,7 @@ CSS = """
 .scroll { overflow-x: auto; }
 .scroll table { width: 100%; border-collapse: collapse; }
 .scroll caption { text-align: left; font-weight: 600; padding: 0.25rem 0; }
+.scroll table, .scroll tr { border: 0 !important; }
 .scroll tr > * { text-align: left; padding: 0.25rem 0.75rem 0.25rem 0 !important; vertical-align: top; }
 .scroll tr > * { border: 0 !important; border-bottom: 1px solid var(--border-color-primary) !important; }
 .refused { border-left: 4px solid #c00; padding-left: 0.75rem; }
@@ -59,7 +60,7 @@ CSS = """
 
 def photo_input(**settings: Any) -> gr.Image:
     """An upload that is handed on as a path: reading it, and saying what is wrong with it, is the app's work."""
-    image = gr.Image(sources=["upload", "clipboard"], type="filepath", **settings)
+    image = gr.Image(sources=["upload", "clipboard"], type="filepath", buttons=["fullscreen"], **settings)
     # not a subclass: Gradio would look for a front end of its own for it
     image.preprocess = lambda payload: None if payload is None else payload.path
     return image
@@ -136,14 +137,15 @@ class App:
             return None, status("No face found, so no picture is shown.")
         return done.result.image, status(f"Live. Seed {done.options.seed}.")
 
-    def seen(self, path: str | None, seed: float | None = None, **choices: Any) -> tuple[Any, str]:
-        """Photo -> what the generator sees and draws, status."""
+    def seen(self, path: str | None, seed: float | None = None, **choices: Any) -> tuple[Any, ...]:
+        """Photo -> what the generator sees and draws, in the order of ``work.SEEN``, and the status."""
+        nothing = (None,) * len(work.SEEN)
         if path is None:
-            return None, ""
+            return *nothing, ""
         try:
-            return work.what_the_generator_sees(self.engine, work.read_photo(path), work.make_options(seed, **choices)), ""
+            return *work.what_the_generator_sees(self.engine, work.read_photo(path), work.make_options(seed, **choices)), ""
         except work.Refusal as refusal:
-            return None, status(str(refusal), refused=True)
+            return *nothing, status(str(refusal), refused=True)
 
     def api(self, photo: str, seed: float | None = None, **choices: Any) -> tuple[str, list[dict[str, Any]]]:
         """Anonymize a photo.
@@ -196,6 +198,9 @@ def _photo_tab(app: App, seed: gr.Number, shared: dict[str, Any]) -> None:
             slider = gr.ImageSlider(
                 label="Before and after: drag the handle", interactive=False, format="jpeg", elem_id="slider", max_height=560
             )
+            handle = gr.Slider(
+                0, 100, value=50, step=5, label="The same handle for the keyboard: % of the original shown", elem_id="handle"
+            )
             faces = gr.HTML(elem_id="faces")
     ask = {
         "fn": app.one,
@@ -206,6 +211,9 @@ def _photo_tab(app: App, seed: gr.Number, shared: dict[str, Any]) -> None:
         "concurrency_limit": AT_ONCE,
         **shared,
     }
+    handle.input(
+        lambda share: gr.update(slider_position=share), [handle], [slider], api_visibility="private", queue=False, show_progress="hidden"
+    )
     photo.change(**ask)
     again.click(**ask)
     others.click(work.new_seed, outputs=[seed], api_visibility="private", queue=False).then(**ask)
@@ -245,9 +253,10 @@ def _webcam_tab(app: App, shared: dict[str, Any]) -> None:
             webcam_options=gr.WebcamOptions(mirror=False),
         )
         with gr.Column(min_width=280):
+            alt = "The webcam's picture with synthetic faces"
             live = gr.Image(
-                label="Anonymized", format="jpeg", interactive=False, elem_id="live", alt_text="The webcam's picture with synthetic faces"
-            )
+                label="Anonymized", format="jpeg", interactive=False, buttons=["fullscreen"], elem_id="live", alt_text=alt
+            )  # no button that shares
             said = gr.HTML(elem_id="said-live")
     camera.stream(
         app.frame,
@@ -272,12 +281,12 @@ def _private_tab(app: App, shared: dict[str, Any]) -> None:
             _examples(photo)
         with gr.Column(min_width=280):
             said = gr.HTML(elem_id="said-private")
-            pictures = gr.Gallery(
-                label="Landmarks and what is drawn from them", columns=3, format="png", interactive=False, elem_id="seen", height="auto"
-            )
-    photo.change(
-        app.seen, [photo], [pictures, said], show_progress_on=pictures, api_visibility="private", concurrency_limit=AT_ONCE, **shared
-    )
+            with gr.Row(elem_id="seen"):
+                pictures = [
+                    gr.Image(label=label, format="png", interactive=False, buttons=["fullscreen"], min_width=160) for label in work.SEEN
+                ]
+    ask = {"fn": app.seen, "inputs": [photo], "outputs": [*pictures, said], "show_progress_on": pictures, "concurrency_limit": AT_ONCE}
+    photo.change(**ask, api_visibility="private", **shared)
 
 
 def _api(app: App, choices: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,8 @@ WEBCAM_SIDE = 480  # longer side of a webcam picture, in pixels
 QUALITY = 95
 # Rows of the report that the page shows, by how they begin.
 ROWS = ("original", "ganon-hf", "blur", "mosaic", "solid cover")
+# The pictures of what the generator sees.
+SEEN = ("The photo's landmarks: they can identify", "What the generator gets by default", "What it draws, before tone and light")
 TITLES = {"rank1": "named first", "linkage_rank1": "two anonymized photos linked", "geometry_rank1": "named first by landmarks alone"}
 
 
@@ -193,29 +195,24 @@ def table(caption: str, names: Sequence[str], rows: Sequence[Sequence[str]]) -> 
     )
 
 
-def what_the_generator_sees(engine: Anonymizer, photo: Image.Image, options: AnonymizeOptions) -> list[tuple[Image.Image, str]]:
-    """The largest face's landmarks as they are and as the generator gets them, and what it draws: square pictures with captions."""
-    plans = []
+def what_the_generator_sees(engine: Anonymizer, photo: Image.Image, options: AnonymizeOptions) -> list[Image.Image]:
+    """The largest face's landmarks as they are and as the generator gets them, and what it draws: square pictures as in ``SEEN``."""
+    inputs = []
     for geometry in ("original", "anonymous"):
-        changed = AnonymizeOptions(**{field.name: getattr(options, field.name) for field in fields(options)} | {"geometry": geometry})
         try:
-            plans.append(engine.plan(photo, changed))
+            face = engine.plan(photo, replace(options, geometry=geometry)).faces[0]
         except NoFaceError as error:
             raise Refusal("No face was found in this photo.") from error
         except UnusableImageError as error:
             raise Refusal(f"This photo cannot be used: {error}") from error
-    pictures = []
-    for plan, caption in zip(plans, ("The landmarks in the photo: they can identify", "What the generator gets by default"), strict=True):
-        if plan.faces[0].inputs is None:
-            raise Refusal(f"The largest face is covered, not replaced: {plan.faces[0].reason}.")
-        pictures.append((draw_condition(plan.faces[0].inputs["pixel_values"][0].numpy()), caption))
-    drawn = engine.generate([plans[1].faces[0].inputs])[0]
+        if face.inputs is None:
+            raise Refusal(f"The largest face is covered, not replaced: {face.reason}.")
+        inputs.append(face.inputs)
+    drawn = engine.generate(inputs[1:])[0]
     if isinstance(drawn, str):
         raise Refusal(f"The face is covered, not replaced: {drawn}.")
-    return [
-        *pictures,
-        (Image.fromarray(np.clip(np.round(drawn), 0, 255).astype(np.uint8)), "What it draws, before tone and light of the photo"),
-    ]
+    landmarks = [draw_condition(one["pixel_values"][0].numpy()) for one in inputs]
+    return [*landmarks, Image.fromarray(np.clip(np.round(drawn), 0, 255).astype(np.uint8))]
 
 
 def draw_condition(values: np.ndarray) -> Image.Image:
