@@ -275,16 +275,11 @@ def _private_tab(app: App, shared: dict[str, Any]) -> None:
     gr.Markdown(PRIVACY)
     gr.HTML(work.report_tables(), elem_id="report")
     gr.Markdown(SEEN)
-    with gr.Row():
-        with gr.Column(min_width=280):
-            photo = photo_input(label="A photo", elem_id="private-photo", height=300)
-            _examples(photo)
-        with gr.Column(min_width=280):
-            said = gr.HTML(elem_id="said-private")
-            with gr.Row(elem_id="seen"):
-                pictures = [
-                    gr.Image(label=label, format="png", interactive=False, buttons=["fullscreen"], min_width=160) for label in work.SEEN
-                ]
+    photo = photo_input(label="A photo", elem_id="private-photo", height=300)
+    _examples(photo)
+    said = gr.HTML(elem_id="said-private")
+    with gr.Row(elem_id="seen"):
+        pictures = [gr.Image(label=label, format="png", interactive=False, buttons=["fullscreen"], min_width=200) for label in work.SEEN]
     ask = {"fn": app.seen, "inputs": [photo], "outputs": [*pictures, said], "show_progress_on": pictures, "concurrency_limit": AT_ONCE}
     photo.change(**ask, api_visibility="private", **shared)
 

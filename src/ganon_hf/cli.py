@@ -267,6 +267,11 @@ def _quiet_libraries() -> None:
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
+    try:
+        from diffusers.utils.logging import disable_progress_bar as disable_diffusers_progress_bar
+    except ImportError:  # an extra; what needs it says so
+        return
+    disable_diffusers_progress_bar()
 
 
 def _stop(message: str) -> NoReturn:
