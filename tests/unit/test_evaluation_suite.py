@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import io
-import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,7 +21,6 @@ from ganon_hf.evaluation import (
     methods,
     pairs,
     readings,
-    report,
     seam,
     suite,
     workers,
@@ -320,41 +318,6 @@ def test_seam_needs_a_rim() -> None:
     face, everything = np.eye(64) > 0, np.ones((64, 64), bool)
     assert np.isnan(seam.seam_energy(photo, photo, crop, (everything, everything))), "an outline outside of the crop"
     assert np.isnan(seam.seam_energy(np.full_like(photo, 9), photo, crop, (face, face))), "a flat original has no energy to compare with"
-
-
-def test_report(tmp_path: Path) -> None:
-    few = measures.Estimate(1.0, 1.0, 1.0, 2, 2)
-    good, unknown = measures.Estimate(0.5, 0.4, 0.6, 10, 5), measures.Estimate(float("nan"), float("nan"), float("nan"), 0, 0)
-    rows = {
-        "original": {"dlib/rank1": good, "other/rank1": few, "smile_auc": good},
-        "blur": {"dlib/rank1": unknown},
-        "mosaic": {"dlib/rank1": few},
-    }
-    written = report.Report((report.SetReport("some: 2 pictures", rows, notes=("a note",)),), {"seed": 1}, ("blendshapes: no model",))
-    report.write_report(tmp_path / "new", written)
-    content = json.loads((tmp_path / "new" / "report.json").read_text())
-    stored = content["sets"]["some: 2 pictures"]["figures"]
-    assert content["schema"] == report.SCHEMA
-    assert stored["original"]["dlib/rank1"] == {"value": 0.5, "low": 0.4, "high": 0.6, "count": 10, "people": 5}
-    assert stored["blur"]["dlib/rank1"]["value"] is None
-    text = (tmp_path / "new" / "report.md").read_text()
-    assert "50.0 % (40.0 to 60.0)" in text and "| blur | - |" in text and "blendshapes: no model" in text and "* a note" in text
-    assert "| mosaic | 100.0 % (100.0 to 100.0) of 2 |" in text, "how many pictures there were"
-    assert text.count("| blur |") == 1, "no line where the method has no figure"
-    assert "### Recogniser dlib\n" in text and "### Recogniser other\n" in text, "a table each"
-    assert set(report.TITLES) == {name for names in (*report.SECTIONS.values(), report.RECOGNISER, report.LEARNED, report.RECONSTRUCTED) for name in names}
-    again = report.read_report(tmp_path / "new" / "report.json")
-    assert report.markdown(again) == text, "a stored report says the same"
-    (tmp_path / "old.json").write_text('{"data": {}}')
-    with pytest.raises(ValueError, match="schema"):
-        report.read_report(tmp_path / "old.json")
-    assert [path.name for path in (tmp_path / "new").iterdir() if path.name.startswith("tmp")] == []
-
-
-def test_sheet(tmp_path: Path) -> None:
-    report.write_sheet(tmp_path / "a" / "s.png", [[np.zeros((4, 5, 3), np.uint8)] * 2, [np.full((3, 6, 3), 255, np.uint8)]])
-    with Image.open(tmp_path / "a" / "s.png") as sheet:
-        assert sheet.size == (11, 7) and sheet.getpixel((0, 4)) == (255, 255, 255) and sheet.getpixel((10, 6)) == (127, 127, 127)
 
 
 def test_recogniser_without_dlib_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw
 
 from ..alignment import align_face, crop_image
 from ..anonymizer import Anonymizer
@@ -166,10 +165,5 @@ def choose_shown(suite: Suite, count: int) -> list[int]:
 
 def write_comparison_sheet(path: Path, compared: Mapping[str, Compared], names: Sequence[str], places: Sequence[int]) -> None:
     """One line per picture: the rows of the given names side by side at 256 px, titles above; gray where a face was not replaced."""
-    head = []
-    for name in names:
-        title = Image.new("RGB", (SHOWN, 24), "white")
-        ImageDraw.Draw(title).text((4, 6), name, fill="black")
-        head.append(np.asarray(title))
     blank = np.full((SHOWN, SHOWN, 3), 127, np.uint8)
-    write_sheet(path, [head, *([compared[name].crops.get(place, blank) for name in names] for place in places)])
+    write_sheet(path, [[compared[name].crops.get(place, blank) for name in names] for place in places], titles=names)

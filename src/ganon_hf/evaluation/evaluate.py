@@ -28,7 +28,7 @@ from .figures import (
 from .geometry_attack import Discriminants
 from .identity import EmbeddingCache, Recognizer
 from .measures import Estimate, bootstrap_mean
-from .methods import DEFAULT, HIDING, REFERENCES, Method, engine_method, shuffled_method
+from .methods import DEFAULT, HIDING, ORIGINAL, REFERENCES, Method, engine_method, shuffled_method
 from .pairs import Sample
 from .people_files import PictureSet
 from .plots import draw_plots
@@ -293,7 +293,7 @@ def _try_attackers(
                 trials[blur.name] = prepare_trial(suite, schooling, blur, limit=options.exposed_pictures, seed=options.seed)
             for row, (reconstructed, sheet) in reconstruction_trials(trials, name, schooling.pool, repeats=options.repeats).items():
                 figures[row] |= reconstructed
-                write_sheet(output / "sheets" / f"reconstruction-{row}.png", [[sheet]])
+                write_sheet(output / "sheets" / f"reconstruction-{row}.png", [[sheet]], titles=["anonymized | reconstruction | original"])
         except ValueError as error:
             notes.append(f"reconstruction: {error}")
     for cache in caches.values():
@@ -339,4 +339,4 @@ def _write_sheets(suite: Suite, people: list[list[int]], folder: Path) -> None:
     names = [name for name in suite.runs if name.startswith(DEFAULT)]
     for rows in people:
         lines = [[suite.samples[row].photo, *(suite.runs[name].outputs[row].photo for name in names)] for row in rows]
-        write_sheet(folder / f"person-{suite.samples[rows[0]].person:03d}.png", lines)
+        write_sheet(folder / f"person-{suite.samples[rows[0]].person:03d}.png", lines, titles=[ORIGINAL, *names])

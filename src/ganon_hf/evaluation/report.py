@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from .measures import Estimate
 
@@ -191,23 +191,24 @@ def markdown_table(rows: Table, measures: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
-def _set_markdown(part: SetReport) -> list[str]:
-    paragraphs = [f"## {part.title}"]
+def _set_markdown(part: SetReport, depth: int = 2) -> list[str]:
+    top, below = "#" * depth, "#" * (depth + 1)
+    paragraphs = [f"{top} {part.title}"]
     if part.notes:
         paragraphs.append("\n".join(f"* {note}" for note in part.notes))
     for title, measures in SECTIONS.items():
         if table := markdown_table(part.figures, measures):
-            paragraphs += [f"### {title}", table]
+            paragraphs += [f"{below} {title}", table]
         if title == "Geometry kept":
             for name in part.recognisers:
                 own = {
                     method: {key.partition("/")[2]: e for key, e in row.items() if key.startswith(f"{name}/")}
                     for method, row in part.figures.items()
                 }
-                paragraphs += [f"### Recogniser {name}", markdown_table(own, RECOGNISER)]
+                paragraphs += [f"{below} Recogniser {name}", markdown_table(own, RECOGNISER)]
                 for heading, learned in (("parrot", LEARNED), ("reconstruction", RECONSTRUCTED)):
                     if table := markdown_table(own, learned):
-                        paragraphs += [f"### Recogniser {name}: {heading} (learned from pictures that the attacker anonymized)", table]
+                        paragraphs += [f"{below} Recogniser {name}: {heading} (learned from pictures that the attacker anonymized)", table]
     return paragraphs
 
 
@@ -238,6 +239,14 @@ def markdown(report: Report, pictures: Sequence[str] = ()) -> str:
         parts += ["## Coverage by face height", table]
     parts += ["## Plots", *(f"![{path}]({path})" for path in pictures)] if pictures else []
     return "\n\n".join(parts) + "\n"
+
+
+def tables(report: Report, depth: int = 3) -> str:
+    """The sets' and the coverage's tables alone, for a page of its own; ``depth`` of the sets' headings."""
+    paragraphs = [paragraph for part in report.sets for paragraph in _set_markdown(part, depth)]
+    if table := coverage_markdown(report.coverage):
+        paragraphs += [f"{'#' * depth} Coverage by face height", table]
+    return "\n\n".join(paragraphs)
 
 
 def to_json(report: Report) -> dict[str, Any]:
@@ -295,10 +304,12 @@ def write_report(folder: Path, report: Report, *, pictures: Sequence[Path] = ())
     write_text(folder / "report.md", markdown(report, [path.relative_to(folder).as_posix() for path in pictures]))
 
 
-def write_sheet(path: Path, rows: Sequence[Sequence[np.ndarray]]) -> None:
-    """Pictures side by side at full size, (h, w, 3) uint8; shorter rows and smaller pictures leave gray."""
-    heights = [max(photo.shape[0] for photo in row) for row in rows]
+def write_sheet(path: Path, rows: Sequence[Sequence[np.ndarray]], *, titles: Sequence[str] = ()) -> None:
+    """Pictures side by side at full size, (h, w, 3) uint8; what is missing is gray. ``titles`` stand above the columns."""
     widths = [max(row[i].shape[1] for row in rows if i < len(row)) for i in range(max(map(len, rows)))]
+    if titles:
+        rows = [[_title(text, width) for text, width in zip(titles, widths, strict=False)], *rows]
+    heights = [max(photo.shape[0] for photo in row) for row in rows]
     sheet = np.full((sum(heights), sum(widths), 3), 127, np.uint8)
     for number, row in enumerate(rows):
         for column, photo in enumerate(row):
@@ -306,3 +317,9 @@ def write_sheet(path: Path, rows: Sequence[Sequence[np.ndarray]]) -> None:
             sheet[top : top + photo.shape[0], left : left + photo.shape[1]] = photo
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(sheet).save(path)
+
+
+def _title(text: str, width: int) -> np.ndarray:
+    strip = Image.new("RGB", (width, 24), "white")
+    ImageDraw.Draw(strip).text((4, 6), text, fill="black")
+    return np.asarray(strip)
