@@ -7,24 +7,19 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from . import __version__
+from .cli_exit import INCOMPLETE, INTERRUPTED
+from .cli_exit import stop as _stop
+from .cli_hub import export_command, publish_command
 
 if TYPE_CHECKING:
     from .batch import Outcome, Settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
-
-USAGE = 2
-INCOMPLETE = 3
-INTERRUPTED = 130
-
-_MODEL_HELP = "Folder or Hub name of another model. Default: the one in the package."
-_REPORT_HELP = "What scripts/evaluate.py measured with these weights. Default: the report.json beside them; without one the card says so."
-_LOG_HELP = "Training log (Markdown) whose newest run made these weights. Default: the project's own for the weights in the package."
 
 
 def _print_version(wanted: bool) -> None:
@@ -193,93 +188,8 @@ def evaluate(
     typer.echo(echo)
 
 
-@app.command(name="export")
-def export_command(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="New folder.")],
-    model: Annotated[str | None, typer.Option(help=_MODEL_HELP)] = None,
-    report: Annotated[Path | None, typer.Option(metavar="report.json", help=_REPORT_HELP)] = None,
-    training_log: Annotated[Path | None, typer.Option(metavar="FILE.md", help=_LOG_HELP)] = None,
-) -> None:
-    """Write a Hub repository: weights, code and configs for transformers and diffusers, model card, samples.
-
-    The folder is checked before it appears: transformers loads it in a fresh process without this package, diffusers with it, and both
-    give the same pixels as this package.
-    """
-    _quiet_libraries()
-    files = _export(folder, model, report, training_log)
-    typer.echo(f"{len(files)} files -> {folder}")
-
-
-@app.command(name="publish")
-def publish_command(
-    repo: Annotated[str, typer.Argument(metavar="REPO", help="NAME/MODEL on the Hub; made if it is not there.")],
-    space: Annotated[bool, typer.Option("--space", help="Also make or update the Space REPO, which lets people try the model.")] = False,
-    private: Annotated[bool, typer.Option("--private", help="What does not exist yet is made private.")] = False,
-    pull_request: Annotated[bool, typer.Option("--pr", help="Open a pull request instead of committing and tagging.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be uploaded. Needs no token and no network.")] = False,
-    folder: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="A folder made by `ganon-hf export`. Default: a fresh export, with the options below."),
-    ] = None,
-    model: Annotated[str | None, typer.Option(help=_MODEL_HELP)] = None,
-    report: Annotated[Path | None, typer.Option(metavar="report.json", help=_REPORT_HELP)] = None,
-    training_log: Annotated[Path | None, typer.Option(metavar="FILE.md", help=_LOG_HELP)] = None,
-) -> None:
-    """Upload a model to the Hub: one commit with the tag of this version, or a pull request.
-
-    Exit code 2: it could not be published; the reason is named.
-    """
-    from tempfile import TemporaryDirectory
-
-    if folder is not None and (model or report or training_log):
-        _stop("--folder is finished; --model, --report and --training-log belong to a fresh export.")
-    _quiet_libraries()
-    from .publish import PublishError, PublishOptions, plan, publish
-
-    try:
-        options = PublishOptions(repo, space, private, pull_request)
-        with TemporaryDirectory(prefix="ganon-hf-export-") as temporary:
-            if folder is None:
-                folder = Path(temporary) / "export"
-                _export(folder, model, report, training_log)
-            if dry_run:
-                typer.echo("\n".join(plan(folder, options)))
-                return
-            done = publish(folder, options)
-    except (PublishError, ValueError, OSError) as error:
-        _stop(str(error))
-    for line in (done.pull_request or f"{done.model} at {done.commit}", done.space):
-        if line:
-            typer.echo(line)
-
-
-def _export(folder: Path, model: str | None, report: Path | None, training_log: Path | None) -> list[Path]:
-    from .export import ExportError, ExportOptions, export
-
-    try:
-        return export(folder, ExportOptions(model, report, training_log))
-    except (ExportError, ValueError, OSError) as error:
-        _stop(str(error))
-
-
-def _quiet_libraries() -> None:
-    """No progress bars for reading and writing weights."""
-    from transformers.utils.logging import disable_progress_bar
-
-    disable_progress_bar()
-    try:
-        from diffusers.utils.logging import disable_progress_bar as disable_diffusers_progress_bar
-    except ImportError:  # an extra; what needs it says so
-        return
-    disable_diffusers_progress_bar()
-
-
-def _stop(message: str) -> NoReturn:
-    """End with the exit code of a usage error."""
-    from .files import printable
-
-    typer.echo(f"Error: {printable(message)}", err=True)
-    raise typer.Exit(USAGE)
+app.command(name="export")(export_command)
+app.command(name="publish")(publish_command)
 
 
 @contextmanager

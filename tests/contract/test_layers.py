@@ -46,6 +46,8 @@ PACKAGE_ONLY = (
     "card_pictures",
     "export",
     "publish",
+    "cli_exit",
+    "cli_hub",
     "cli",
     "__init__",
 )
