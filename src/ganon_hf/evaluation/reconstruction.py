@@ -1,9 +1,9 @@
 """Can the face be brought back? A network learns to turn anonymized crops into what was there before.
 
 The attacker owns the program: he anonymizes pictures of people he knows, learns the way back, applies it to people he does not know, and
-asks a recogniser who that is. Blur falls to this attack, which shows that it works; an anonymization from which nothing comes back gives
-the figures of the picture before the attack, or less. Source of the network: Isola et al., "Image-to-Image Translation with Conditional
-Adversarial Networks" (CVPR 2017), without the adversary: a sharp guess is recognised no better than a soft one.
+asks a recogniser who that is. The same attack on a blur says how strong it is; an anonymization from which nothing comes back gives the
+figures of the picture before the attack, or less. Source of the network: Isola et al., "Image-to-Image Translation with Conditional
+Adversarial Networks" (CVPR 2017), without the adversary.
 
 Conventions: crops are gray uint8 (n, S, S); inside the network float (B, 1, S, S) in [-1, 1].
 """
