@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -207,16 +206,3 @@ def test_landmark_features_say_what_could_not_be_read() -> None:
     features = geometry_attack.landmark_features([100 * MEAN_SHAPE + 50, None, np.zeros((478, 3))])
     assert features[0] == pytest.approx(MEAN_SHAPE[:468].ravel(), abs=1e-6)
     assert np.isnan(features[1:]).all()
-
-
-def test_training_landmarks_are_kept(tmp_path: Path) -> None:
-    calls = []
-
-    def make() -> tuple[list[np.ndarray | None], np.ndarray]:
-        calls.append(1)
-        return [MEAN_SHAPE, None, MEAN_SHAPE], np.array([4, 5, 6])
-
-    for _ in range(2):
-        landmarks, persons = geometry_attack.cached_training_landmarks(tmp_path / "cache" / "a.npz", make)
-        assert landmarks.shape == (2, 478, 3) and persons.tolist() == [4, 6]
-    assert len(calls) == 1

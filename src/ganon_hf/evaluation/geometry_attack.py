@@ -7,13 +7,11 @@ the defence in ``geometry`` but the pose normalisation.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from ..faces import Face
 from ..geometry import normalize_pose
 
 logger = logging.getLogger(__name__)
@@ -96,25 +94,3 @@ def choose_training_rows(persons: np.ndarray, limit: int | None, *, seed: int = 
         chosen.append(rows)
         total += len(rows)
     return np.concatenate(chosen) if chosen else np.zeros(0, int)
-
-
-def detect_landmarks(photos: Iterable[np.ndarray], find: Callable[[np.ndarray], Sequence[Face]]) -> list[np.ndarray | None]:
-    """The largest face's landmarks in each photo, or None."""
-    result: list[np.ndarray | None] = []
-    for photo in photos:
-        faces = [face for face in find(photo) if face.landmarks is not None]
-        result.append(faces[0].landmarks if faces else None)
-    return result
-
-
-def cached_training_landmarks(path: Path, make: Callable[[], tuple[list[np.ndarray | None], np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
-    """(n, 478, 3) landmarks and (n,) persons from a file; made and stored when it is not there. Pictures without a face are dropped."""
-    if path.is_file():
-        with np.load(path) as stored:
-            return stored["landmarks"], stored["person"]
-    points, persons = make()
-    found = [i for i, some in enumerate(points) if some is not None]
-    landmarks = np.array([points[i] for i in found], dtype=np.float32).reshape(-1, 478, 3)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(path, landmarks=landmarks, person=persons[found])
-    return landmarks, persons[found]

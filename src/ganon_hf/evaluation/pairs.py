@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,22 +80,6 @@ def _table(path: Path, columns: list[str]) -> Any:
 def _decode(content: bytes) -> np.ndarray:
     with Image.open(io.BytesIO(content)) as picture:
         return np.array(picture.convert("RGB"))
-
-
-def read_persons(folder: str | Path, name: str) -> np.ndarray:
-    """(n,) person of every picture, shards in order."""
-    return np.concatenate([_table(path, ["person"])["person"].to_numpy() for path in parquet_files(folder, name)])
-
-
-def read_photos(folder: str | Path, name: str, rows: Sequence[int]) -> Iterator[np.ndarray]:
-    """The photos at the given row numbers (counted over all shards), in the order of ``rows`` within each shard, shard by shard."""
-    first = 0
-    for path in parquet_files(folder, name):
-        table = _table(path, ["image"])
-        for row in rows:
-            if first <= row < first + len(table):
-                yield _decode(table["image"][int(row) - first].as_py()["bytes"])
-        first += len(table)
 
 
 def read_samples(folder: str | Path, name: str, *, people: int | None = None, border: float = 0.0) -> list[Sample]:
