@@ -18,6 +18,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 from PIL import Image, ImageChops
 from transformers.dynamic_module_utils import get_imports, get_relative_import_files
@@ -26,6 +28,9 @@ from . import __version__
 from ._register import CHECKPOINT
 from .anonymizer import Anonymizer
 from .card_pictures import PORTRAIT, run_trials, sample_pictures
+from .evaluation.report import Report
+from .evaluation.toolkit import weights_digest
+from .evaluation.workers import Tools
 from .faces import AnonymizeOptions
 from .model_card import fill_card, load_report, read_training_log
 from .pipeline_ganon import FaceAnonymizationPipeline
@@ -92,7 +97,7 @@ def export(folder: Path, options: ExportOptions) -> list[Path]:
         the files, relative to the folder.
 
     Raises:
-        ExportError: the folder is in the way, something that is needed is missing, or the check failed.
+        ExportError: the folder is in the way, something that is needed is missing, the report measured other weights, or the check failed.
         OSError, ValueError: the model, the report or the training log cannot be used.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -102,6 +107,8 @@ def export(folder: Path, options: ExportOptions) -> list[Path]:
     log_path = options.training_log or _log_of(options.model)
     training = None if log_path is None else read_training_log(log_path)
     engine = Anonymizer.from_pretrained(options.model)
+    if report is not None:
+        _require_same_weights(report, engine, report_path)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.partial-", dir=folder.parent) as temporary:
         made = Path(temporary) / folder.name
@@ -163,6 +170,16 @@ def _report_beside(model: str | None) -> Path | None:
     """The report that lies with the weights, if they are in a folder and it is there."""
     path = (CHECKPOINT if model is None else Path(model)) / "report.json"
     return path if path.is_file() else None
+
+
+def _require_same_weights(report: Report, engine: Anonymizer, path: Path | None) -> None:
+    """A report names the digest of the weights that were measured; figures of others must not stand in the card."""
+    measured = str(report.settings.get("model", "")).rpartition("@")[2]
+    digest = weights_digest(cast(Tools, SimpleNamespace(engine=engine)))  # it looks at the engine alone
+    if measured != digest:
+        raise ExportError(
+            f"{path} measured other weights ({measured or 'it does not say which'}) than these ({digest}): evaluate these first."
+        )
 
 
 def _log_of(model: str | None) -> Path | None:

@@ -9,6 +9,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ import ganon_hf
 from ganon_hf.anonymizer import Anonymizer
 from ganon_hf.card_pictures import PORTRAIT, TRIALS
 from ganon_hf.evaluation.report import SCHEMA
+from ganon_hf.evaluation.toolkit import weights_digest
 from ganon_hf.export import CONFIGS, ExportError, ExportOptions, check, export, exported_modules
 from hub_standin import Hub, running_hub
 from tiny import same, tiny_model, tiny_processor
@@ -59,9 +62,12 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("weights")
     tiny_model().save_pretrained(folder)
     tiny_processor().save_pretrained(folder)
+    digest = weights_digest(cast(Any, SimpleNamespace(engine=Anonymizer.from_pretrained(folder))))
     figures = {"ganon-hf": {"net/rank1": {"value": 0.4321, "low": 0.1, "high": 0.9, "count": 9, "people": 9}}}
     sets = {"nine people": {"figures": figures, "curves": {}, "notes": []}}
-    (folder / "report.json").write_text(json.dumps({"schema": SCHEMA, "settings": {}, "left_out": [], "sets": sets}))
+    (folder / "report.json").write_text(
+        json.dumps({"schema": SCHEMA, "settings": {"model": f"tiny@{digest}"}, "left_out": [], "sets": sets})
+    )
     return folder
 
 
@@ -142,6 +148,16 @@ def test_a_finished_folder_is_not_overwritten(folder: Path, weights: Path) -> No
     with pytest.raises(ExportError, match="not an empty folder"):
         export(folder, ExportOptions(str(weights)))
     assert (folder / "README.md").read_bytes() == before
+
+
+@pytest.mark.parametrize("model", ["tiny@0123456789ab", "", "bundled"])
+def test_a_report_of_other_weights_is_refused(weights: Path, tmp_path: Path, model: str) -> None:
+    content = json.loads((weights / "report.json").read_text())
+    report = tmp_path / "other.json"
+    report.write_text(json.dumps(content | {"settings": {"model": model}}))
+    with pytest.raises(ExportError, match="other.json measured other weights"):
+        export(tmp_path / "new", ExportOptions(str(weights), report=report))
+    assert files_of(tmp_path) == {"other.json"}
 
 
 def test_what_cannot_be_exported_leaves_nothing(weights: Path, tmp_path: Path) -> None:
