@@ -191,11 +191,35 @@ def markdown_table(rows: Table, measures: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
+def summary(part: SetReport) -> str:
+    """One line per method with the strongest attacks side by side and what is kept; empty where nobody was to be recognised.
+
+    An attacker who learned from anonymized pictures finds more people than one who did not, and that is the figure to go by.
+    """
+    columns = [("found by landmarks", "geometry_rank1"), ("by landmarks, learned (parrot)", "parrot_geometry_rank1")]
+    for name in part.recognisers:
+        columns += [(f"by {name}", f"{name}/rank1"), (f"by {name}, learned (parrot)", f"{name}/parrot_rank1")]
+        columns += [(f"reconstructed, by {name}", f"{name}/reconstruction_rank1"), (f"linked by {name}", f"{name}/linkage_rank1")]
+    columns = [(title, key) for title, key in columns if any(key in row for row in part.figures.values())]
+    if not columns:
+        return ""
+    kept = [(TITLES[key][0], key) for key in ("blendshape_correlation", "smile_auc") if any(key in row for row in part.figures.values())]
+    lines = ["| |" + "|".join(f" {title} " for title, _ in columns + kept) + "|", "|---|" + "---|" * len(columns + kept)]
+    for method, row in part.figures.items():
+        cells = [format_estimate(row.get(key), "share") for _, key in columns] + [
+            format_estimate(row.get(key), "number") for _, key in kept
+        ]
+        lines.append(f"| {method} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def _set_markdown(part: SetReport, depth: int = 2) -> list[str]:
     top, below = "#" * depth, "#" * (depth + 1)
     paragraphs = [f"{top} {part.title}"]
     if part.notes:
         paragraphs.append("\n".join(f"* {note}" for note in part.notes))
+    if table := summary(part):
+        paragraphs += [f"{below} In short: share of people found at the first guess, and what is kept", table]
     for title, measures in SECTIONS.items():
         if table := markdown_table(part.figures, measures):
             paragraphs += [f"{below} {title}", table]
