@@ -47,6 +47,8 @@ Never a pixel of the face: only the places of 478 landmarks. Even those can iden
 synthetic person's."""
 WEBCAM = """Every picture is anonymized on this server and forgotten. A picture in which no face is found is not shown.
 A session lasts a minute."""
+# Drawn by the browser: an answer of the server could come when people have typed a seed of their own.
+NEW_SEED = "() => Math.floor(Math.random() * 2 ** 31)"
 CSS = """
 .scroll { overflow-x: auto; }
 .scroll table { width: 100%; border-collapse: collapse; }
@@ -170,7 +172,7 @@ def build(app: App, *, sweep: int = SWEEP_SECONDS, keep: int = KEEP_SECONDS) -> 
         with gr.Accordion("Options", open=False):
             seed = gr.Number(precision=0, minimum=0, label="Seed: which synthetic person", elem_id="seed")
             choices = controls()
-        page.load(work.new_seed, outputs=[seed], api_visibility="private")  # everybody starts with somebody else
+        page.load(None, outputs=[seed], js=NEW_SEED, api_visibility="private")  # everybody starts with somebody else
         shared: dict[str, Any] = {"inputs_kwargs": {"seed": seed, **choices}, "concurrency_id": "engine"}
         with gr.Tab("Photo"):
             _photo_tab(app, seed, shared)
@@ -216,7 +218,7 @@ def _photo_tab(app: App, seed: gr.Number, shared: dict[str, Any]) -> None:
     )
     photo.change(**ask)
     again.click(**ask)
-    others.click(work.new_seed, outputs=[seed], api_visibility="private", queue=False).then(**ask)
+    others.click(None, outputs=[seed], js=NEW_SEED, api_visibility="private").then(**ask)
 
 
 def _examples(photo: gr.Image) -> None:

@@ -123,9 +123,14 @@ class Visitor:
     def set_seed(self, seed: int) -> None:
         if not self.page.locator("#seed input").is_visible():
             self.page.get_by_role("button", name="Options").click()
-        self.page.wait_for_function("document.querySelector('#seed input')?.value")  # the page draws one when it is loaded
-        self.page.fill("#seed input", str(seed))
-        self.page.keyboard.press("Tab")
+        field, steady = self.page.locator("#seed input"), 0
+        while steady < 3:  # the page draws a seed of its own when it is loaded, which on a busy machine can be just now
+            if field.input_value() != str(seed):
+                field.fill(str(seed))
+                field.press("Tab")
+                steady = 0
+            self.page.wait_for_timeout(200)
+            steady += 1
 
     def click_and_wait(self, button: str) -> None:
         """Click, and wait until the answer is on the page."""

@@ -182,6 +182,8 @@ def test_eight_users_at_once(chromium: Any, site: Site) -> None:
             visitor.upload(PORTRAIT)
         pictures = [visitor.pictures()[1] for visitor in visitors]
         served = time.monotonic() - start
+        for seed, visitor in enumerate(visitors):
+            assert f"Seed {seed}." in visitor.said()
     for seed, picture in enumerate(pictures):
         alone, _ = client.predict(handle_file(str(PORTRAIT)), seed=seed, api_name="/anonymize")
         with Image.open(alone) as image:
