@@ -20,11 +20,11 @@ from safetensors import SafetensorError, safe_open
 
 from ganon_hf.anonymizer import CHECKPOINT
 from ganon_hf.image_processing_ganon import GanonImageProcessor
-from ganon_hf.modeling_ganon import GanonConfig, GanonModel, LandmarkGenerator
+from ganon_hf.modeling_ganon import GanonConfig, GanonModel, LandmarkGenerator, ShapeStatistics
 from ganon_hf.topology import MEAN_SHAPE
 
 PREFIX = "generator."
-STATISTICS = ("mean", "identity_basis", "expression_encode", "expression_decode", "people_centers", "people_spread")
+SIZES = ("num_shape_axes", "num_identity", "num_expression", "expression_width", "num_people", "num_appearance")
 
 
 class ConversionError(ValueError):
@@ -68,18 +68,21 @@ def check_generator(tensors: dict[str, torch.Tensor], expected: dict[str, torch.
         raise ConversionError(f"{path}: {'; '.join(sorted(problems)[:6])}{more}.")
 
 
-def read_statistics(folder: Path) -> dict[str, torch.Tensor]:
-    """The shape statistics of a checkpoint; without one the mean shape alone, so that everybody gets the average face."""
+def read_statistics(folder: Path) -> tuple[dict[str, int], dict[str, torch.Tensor]]:
+    """Sizes and tensors of a checkpoint's shape statistics; without a checkpoint the mean shape alone: everybody gets the average face."""
     if not (folder / "model.safetensors").is_file():
-        points = MEAN_SHAPE.size
-        empty = {"identity_basis": (points, 1), "expression_encode": (1, points), "expression_decode": (points, 1)}
-        empty |= {"people_centers": (1, 1), "people_spread": (1,)}
-        return {"mean": torch.from_numpy(MEAN_SHAPE).float().flatten(), **{name: torch.zeros(shape) for name, shape in empty.items()}}
+        sizes = dict.fromkeys(SIZES, 1)
+        empty = ShapeStatistics(GanonConfig(**sizes)).state_dict()
+        return sizes, {name: torch.zeros_like(tensor) for name, tensor in empty.items()} | {
+            "mean": torch.from_numpy(MEAN_SHAPE).float().flatten()
+        }
     try:
+        config = GanonConfig.from_pretrained(folder)
         with safe_open(folder / "model.safetensors", framework="pt") as file:
-            return {name: file.get_tensor(f"geometry.{name}") for name in STATISTICS}
-    except SafetensorError as error:
-        raise ConversionError(f"{folder / 'model.safetensors'}: no shape statistics can be read ({error})") from error
+            names = ShapeStatistics(config).state_dict()
+            return {name: getattr(config, name) for name in SIZES}, {name: file.get_tensor(f"geometry.{name}") for name in names}
+    except (OSError, SafetensorError) as error:
+        raise ConversionError(f"{folder}: no shape statistics can be read ({error})") from error
 
 
 def convert(checkpoint: Path, output: Path, *, image_size: int = 512, statistics: Path = CHECKPOINT) -> None:
@@ -94,10 +97,7 @@ def convert(checkpoint: Path, output: Path, *, image_size: int = 512, statistics
     Raises:
         ConversionError: the file is no such checkpoint. ValueError: an impossible ``image_size``.
     """
-    shapes = read_statistics(statistics)
-    sizes = {"num_identity": shapes["identity_basis"].shape[1], "num_expression": shapes["expression_encode"].shape[0]}
-    sizes["num_people"], coefficients = shapes["people_centers"].shape
-    sizes["num_appearance"] = coefficients - sizes["num_identity"]
+    sizes, shapes = read_statistics(statistics)
     config = GanonConfig(conditioning="landmarks", image_size=image_size, **sizes)
     with torch.device("meta"):
         expected = LandmarkGenerator().state_dict()

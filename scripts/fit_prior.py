@@ -1,4 +1,4 @@
-"""Fit the closed-form part of the mesh generator (appearance prior and shape statistics) and write a checkpoint folder.
+"""Fit the closed-form part of the mesh generator (the appearance prior) and write a checkpoint folder for scripts/fit_geometry.py.
 
     python scripts/fit_prior.py runs/faces/train/train-*.parquet --output-dir OUT --work-dir WORK
 
@@ -15,10 +15,7 @@ from pathlib import Path
 
 from ganon_hf.modeling_ganon import GanonConfig, GanonModel
 from ganon_hf.training.data import unwrap_shards
-from ganon_hf.training.encode import encode_textures
-from ganon_hf.training.people import fit_people
 from ganon_hf.training.prior import fit_prior, held_out_error
-from ganon_hf.training.shape import fit_shape_model
 from ganon_hf.training.states import save_model
 
 
@@ -36,12 +33,7 @@ def main() -> None:
     logging.info("%d pictures, %d in colour", len(textures), len(textures.color_rows))
     model = GanonModel(config)
     model.prior.load_state_dict(fit_prior(textures, config, seed=arguments.seed))
-    shape_model = fit_shape_model(textures.shapes, textures.persons, textures.angles, textures.neutral, config)
-    model.geometry.load_state_dict(shape_model, strict=False)
-    codes = encode_textures(textures, model.prior)
-    people = fit_people(textures.shapes, textures.angles, textures.persons, codes, model.geometry, config.num_people, seed=arguments.seed)
-    model.geometry.load_state_dict({**shape_model, **people})
-    del textures, codes  # the held-out pictures need the room
+    del textures  # the held-out pictures need the room
     for path in arguments.held_out:
         pictures = unwrap_shards([path], config.texture_size, work_dir=arguments.work_dir)
         error = held_out_error(pictures, model.prior)

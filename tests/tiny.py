@@ -19,8 +19,10 @@ SIZES = {
     "num_shape_components": 6,
     "num_quadratic": 2,
     "num_appearance": 4,
+    "num_shape_axes": 8,
     "num_identity": 4,
     "num_expression": 3,
+    "expression_width": 8,
 }
 
 
@@ -35,9 +37,12 @@ def tiny_model(**changes: object) -> GanonModel:
     mean = torch.from_numpy(MEAN_SHAPE.astype(np.float32)).flatten()
     with torch.no_grad():
         model.geometry.mean.copy_(mean)
-        noise(model.geometry.identity_basis, 0.01)
-        noise(model.geometry.expression_encode, 0.02)
-        noise(model.geometry.expression_decode, 0.02)
+        axes = torch.linalg.qr(torch.randn(MEAN_SHAPE.size, SIZES["num_shape_axes"], generator=generator))[0]
+        model.geometry.axes.copy_(axes[:, : model.config.num_shape_axes])
+        model.geometry.deviations.fill_(0.4)
+        noise(model.geometry.identity_basis, 1.0)
+        for parameter in model.geometry.parameters():
+            noise(parameter, 0.2)
         if model.prior is not None:
             model.prior.shape_mean.copy_(mean)
             noise(model.prior.shape_basis, 0.02)

@@ -7,10 +7,12 @@ be replaced for whatever reason is covered, and an error leaves no picture at al
 
 from __future__ import annotations
 
+import copy
 import logging
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +28,9 @@ from .faces import AnonymizationResult, AnonymizeOptions, Box, Crop, Face, FaceR
 from .geometry import Identity, Population, ShapeModel, draw_identity, normalize_pose
 from .image_processing_ganon import GanonImageProcessor
 from .landmarks import triangle_map
-from .modeling_ganon import GanonConfig, GanonModel
+from .modeling_ganon import GanonConfig, GanonModel, ShapeStatistics
 from .photos import load_photo
+from .reshaping import Bend, bend_picture
 from .topology import FACE_OVAL
 
 logger = logging.getLogger(__name__)
@@ -59,6 +62,7 @@ class FacePlan:
         points: (478, 3) crop pixels that the generator draws, None likewise.
         features: (S, S) bool, where the original's eyes, brows, nose and mouth lie in the crop; None likewise.
         inputs: the model's inputs for this face, each with a leading dimension of 1; None likewise.
+        bend: moves the head's outline to the synthetic one; None where the outline stays the photo's.
         grayscale: the photo has no colour there, and the synthetic face gets none.
         reason: why the face will be covered; empty where it will be replaced.
     """
@@ -69,6 +73,7 @@ class FacePlan:
     points: np.ndarray | None = None
     features: np.ndarray | None = None
     inputs: dict[str, torch.Tensor] | None = None
+    bend: Bend | None = None
     grayscale: bool = False
     reason: str = ""
 
@@ -107,10 +112,10 @@ class Anonymizer:
         self.model = model.eval()
         self.image_processor = image_processor
         self._detector = detector
-        statistics = model.geometry
-        arrays = (statistics.mean, statistics.expression_encode, statistics.expression_decode, statistics.identity_basis)
-        self.shape_model = ShapeModel(*(array.detach().cpu().double().numpy() for array in arrays))
-        centers, spread = (array.detach().cpu().double().numpy() for array in (statistics.people_centers, statistics.people_spread))
+        statistics = copy.deepcopy(model.geometry).cpu().float()  # one small vector at a time: a GPU would only add the way there
+        mean, axes, deviations = (array.double().numpy() for array in (statistics.mean, statistics.axes, statistics.deviations))
+        self.shape_model = ShapeModel(mean, axes, deviations, partial(_encode, statistics), partial(_decode, statistics))
+        centers, spread = (array.double().numpy() for array in (statistics.people_centers, statistics.people_spread))
         self.population = Population(centers, spread, num_shape=model.config.num_identity)
 
     @classmethod
@@ -253,16 +258,20 @@ class Anonymizer:
 
     def _plan_face(self, photo: np.ndarray, options: AnonymizeOptions, seed: int, index: int, face: Face) -> FacePlan:
         config = self.model.config
-        identity = draw_identity(seed, index, self.population)
+        identity = draw_identity(seed, index, self.population, num_expression=config.num_expression)
         reason = _why_not(photo, face)
         if reason:
             return FacePlan(face, identity, reason=reason)
         points = np.asarray(face.landmarks, dtype=np.float64)
         try:
             crop = align_face(points, config.image_size, tight=config.conditioning == "landmarks")
-            features = feature_mask(crop.to_crop(points), config.image_size)
+            bend, original = None, points
             if options.geometry == "anonymous":
-                points = self.shape_model.anonymize(points, identity, keep_outline=options.output == "photo")
+                points = self.shape_model.anonymize(points, identity, options.privacy)
+                if options.output == "photo":
+                    bend = Bend.between(original, points)
+                    original = bend.move(original)
+            features = feature_mask(crop.to_crop(original), config.image_size)
             points = crop.to_crop(points)
             if options.output == "photo" and not _hides(points, features):
                 return FacePlan(face, identity, reason="the synthetic face would not hide all of it")
@@ -273,7 +282,7 @@ class Anonymizer:
         if config.conditioning == "mesh":
             inputs["appearance"] = torch.from_numpy(identity.appearance)[None]
             inputs["grayscale"] = torch.tensor([[float(gray)]])
-        return FacePlan(face, identity, crop, points, features, inputs, gray)
+        return FacePlan(face, identity, crop, points, features, inputs, bend, gray)
 
     def _toned(self, image: np.ndarray, plan: FacePlan, options: AnonymizeOptions) -> np.ndarray:
         """The synthetic face in the identity's own skin tone where the photo's is not wanted."""
@@ -291,6 +300,8 @@ class Anonymizer:
         if synthetic is not None and face.crop is not None and face.points is not None:
             generator = np.random.default_rng([face.identity.grain_seed, number])
             try:
+                if face.bend is not None:
+                    bend_picture(canvas, face.bend)
                 change = composite_face(
                     canvas,  # not the photo: nothing of a face behind, covered or replaced by now, may come back with tone and rim
                     canvas,
@@ -319,6 +330,17 @@ class Anonymizer:
             return np.full((size, size, 3), 127, np.uint8)
         matte = face_matte(triangle_map(plan.points, size) >= 0)[..., None]
         return np.clip(np.round(synthetic * matte), 0, 255).astype(np.uint8)
+
+
+@torch.inference_mode()
+def _encode(statistics: ShapeStatistics, coordinates: np.ndarray) -> np.ndarray:
+    return statistics.encode(torch.from_numpy(coordinates).float()[None])[0].double().numpy()
+
+
+@torch.inference_mode()
+def _decode(statistics: ShapeStatistics, code: np.ndarray, identity: np.ndarray, noise: float) -> np.ndarray:
+    values = (torch.from_numpy(np.asarray(value)).float()[None] for value in (code, identity, [noise]))
+    return statistics.decode(*values)[0].double().numpy()
 
 
 def _why_not(photo: np.ndarray, face: Face) -> str:

@@ -18,6 +18,7 @@ from PIL import Image
 Box = tuple[float, float, float, float]
 
 GEOMETRIES = ("anonymous", "original")
+PRIVACIES = ("low", "medium", "high")
 SKIN_TONES = ("match", "random")
 OUTPUTS = ("photo", "crop")
 ON_NO_FACE = ("keep", "raise")
@@ -133,6 +134,8 @@ class AnonymizeOptions:
         seed: which synthetic person; None draws a fresh one for every photo. 0 to 2**63 - 1.
         geometry: ``"anonymous"`` exchanges the identity in the face's shape; ``"original"`` passes the landmarks through as
             GANonymization (arXiv 2305.02143) does, and they identify.
+        privacy: how little of the face's shape passes with ``geometry="anonymous"``: ``"low"`` keeps expressions best, ``"high"`` hides
+            most. What each level gives away is in ``docs/anonymity.md``.
         skin_tone: ``"match"`` takes the tone from the skin around the face, ``"random"`` leaves it to the synthetic person.
         output: ``"photo"`` puts the face back; ``"crop"`` returns the synthetic faces alone on black, side by side.
         min_face_size: the smallest face height searched for, in pixels (8 to 4096); smaller means more tiles and time.
@@ -142,6 +145,7 @@ class AnonymizeOptions:
 
     seed: int | None = None
     geometry: str = "anonymous"
+    privacy: str = "medium"
     skin_tone: str = "match"
     output: str = "photo"
     min_face_size: int = 24
@@ -153,6 +157,7 @@ class AnonymizeOptions:
         if self.seed is not None and (not is_whole or not 0 <= self.seed < 2**63):
             raise ValueError(f"seed must be None or an integer from 0 to 2**63 - 1, but got {self.seed!r}.")
         _require_choice("geometry", self.geometry, GEOMETRIES)
+        _require_choice("privacy", self.privacy, PRIVACIES)
         _require_choice("skin_tone", self.skin_tone, SKIN_TONES)
         _require_choice("output", self.output, OUTPUTS)
         _require_choice("on_no_face", self.on_no_face, ON_NO_FACE)

@@ -6,18 +6,17 @@ viewer, unit: the weighted RMS radius of the mean face). A :class:`Pose` maps a 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from .topology import (
-    FACE_OVAL,
     LAYOUT,
     LEFT_EYE_CORNERS,
     LEFT_EYE_LOWER,
     LEFT_EYE_UPPER,
     LEFT_IRIS,
-    LIP_CORNERS,
     MEAN_SHAPE,
     MOUTH_CORNERS,
     MOUTH_LOWER,
@@ -101,12 +100,17 @@ class Identity:
         appearance: (a,) coefficients of the texture.
         tone: (3,) standard normal coefficients of the skin tone.
         grain_seed: seed of the fine skin structure.
+        expression_noise: (r,) standard normal, what the expression code is blurred with. It belongs to the person: were it drawn
+            anew for every frame of a video, the mean over frames would be free of it.
+        turn: (3,) standard normal, pitch, yaw and roll by which the head is turned a little.
     """
 
     shape: np.ndarray
     appearance: np.ndarray
     tone: np.ndarray
     grain_seed: int
+    expression_noise: np.ndarray
+    turn: np.ndarray
 
 
 # Beyond two standard deviations lie caricatures; a person is drawn inside.
@@ -143,39 +147,23 @@ class Population:
             raise ValueError(f"num_shape must be 0 to {self.centers.shape[1]}, but got {self.num_shape}.")
 
 
-def draw_identity(seed: int, index: int, population: Population) -> Identity:
+def draw_identity(seed: int, index: int, population: Population, *, num_expression: int = 0) -> Identity:
     """The synthetic person number ``index`` of a seed; the same arguments give the same person everywhere.
 
     Args:
         seed: 0 to 2**63 - 1.
         index: place of the face in the photo; every face of a photo becomes somebody else.
         population: of whom they are drawn.
+        num_expression: length of the expression code, for its noise.
     """
     generator = np.random.default_rng([seed, index])
     noise = _truncated_normal(generator, len(population.spread))
     tone, grain_seed = _truncated_normal(generator, 3), int(generator.integers(2**31))
     center = population.centers[int(generator.integers(len(population.centers)))]
     shape, appearance = np.split((center + population.spread * noise).astype(np.float32), [population.num_shape])
-    return Identity(shape, appearance, tone, grain_seed)
+    turn = _truncated_normal(generator, 3)
+    return Identity(shape, appearance, tone, grain_seed, generator.standard_normal(num_expression).astype(np.float32), turn)
 
-
-def _smoothstep(values: np.ndarray) -> np.ndarray:
-    values = np.clip(values, 0, 1)
-    return values * values * (3 - 2 * values)
-
-
-def _distance_to_oval() -> np.ndarray:
-    """(468,) distance of each point from the outline, in layout units."""
-    outline = LAYOUT[FACE_OVAL]
-    start, end = outline, np.roll(outline, -1, axis=0)
-    along = end - start
-    t = np.clip(((LAYOUT[:, None] - start) * along).sum(-1) / (along**2).sum(-1), 0, 1)
-    return np.linalg.norm(LAYOUT[:, None] - (start + t[..., None] * along), axis=-1).min(axis=1)
-
-
-# How far a point may leave its place in the photo: not at all on the outline, freely from 0.06 layout units inwards. The head's
-# silhouette, its hair and ears stay the photo's, and a face that did not meet them would show a seam or a remnant of the original.
-OUTLINE_FREEDOM = np.concatenate([_smoothstep(_distance_to_oval() / 0.06), np.ones(10)])
 
 # Lids and lips come as pairs (upper, lower); their openings are carried over exactly because blinks and closed lips must stay closed.
 _MOUTH_PAIRS = (np.array(MOUTH_UPPER), np.array(MOUTH_LOWER))
@@ -245,33 +233,6 @@ def carry_openings(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     return result
 
 
-_CORNER_REACH = 0.05
-_CORNER_SPREAD = np.exp(-((np.linalg.norm(LAYOUT[:, None] - LAYOUT[list(LIP_CORNERS)], axis=-1) / _CORNER_REACH) ** 2))
-
-
-def _corner_heights(shape: np.ndarray) -> np.ndarray:
-    """(2,) how far the right and left corner of the mouth hang below the middle of the lips; negative in a smile."""
-    return shape[list(LIP_CORNERS), 1] - (shape[13, 1] + shape[14, 1]) / 2
-
-
-def carry_mouth_corners(source: np.ndarray, neutral: np.ndarray, target: np.ndarray, rest: np.ndarray) -> np.ndarray:
-    """Raise or lower each corner of the mouth as the source does.
-
-    Args:
-        source: (478, 3) shape whose smile counts.
-        neutral: (478, 3) mean neutral shape: what the source's corners are compared with.
-        target: (478, 3) shape to change.
-        rest: (478, 3) the target person's own neutral shape.
-
-    Returns:
-        a new (478, 3) shape.
-    """
-    wanted = _corner_heights(rest) + _corner_heights(source) - _corner_heights(neutral)
-    result = target.copy()
-    result[:468, 1] += _CORNER_SPREAD @ (wanted - _corner_heights(target))
-    return result
-
-
 def _eye_axes(shape: np.ndarray, corners: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     along = shape[corners[1]] - shape[corners[0]]
     across = np.array([-along[1], along[0], 0.0])
@@ -288,46 +249,90 @@ def _from_eye_frame(shape: np.ndarray, corners: tuple[int, int], local: np.ndarr
     return local @ axes + center
 
 
-@dataclass(frozen=True, eq=False)
-class ShapeModel:
-    """How people differ in shape and how one person's shape changes; fitted by ``ganon_hf.training.shape``.
+@dataclass(frozen=True)
+class Privacy:
+    """A point on the curve of privacy against expression (measured in docs/anonymity.md).
 
     Attributes:
-        mean: (1434,) mean shape.
-        expression_encode: (r, 1434) shape difference -> expression code: the Wiener estimate of the within-person part,
-            restricted to its r strongest directions, so that r numbers are all that passes from the original shape.
-        expression_decode: (1434, r) code -> shape difference.
-        identity_basis: (1434, k) standard normal coefficients -> neutral shapes of people (covariance between people), with the
-            expression directions projected out.
+        noise: standard deviation of the noise on the expression code, in the code's units.
+        turn: standard deviation of the head's pitch and yaw in degrees; roll, which the neck gives away, gets half of it.
+    """
+
+    noise: float
+    turn: float
+
+
+# People keep their heads the same way within a session, and pose-normalised landmarks are not quite free of the pose.
+PRIVACY = {"low": Privacy(1.0, 1.0), "medium": Privacy(2.5, 2.0), "high": Privacy(5.0, 3.0)}
+
+
+@dataclass(frozen=True, eq=False)
+class ShapeModel:
+    """What passes from one face's shape to another's; the numbers are those of ``modeling_ganon.ShapeStatistics``.
+
+    An information bottleneck (Tishby et al. 1999; Alemi et al., ICLR 2017): a shape becomes a code of few numbers, noise is added, and a
+    synthetic person's shape is made from what is left. Whoever sees the result knows no more of the original's shape than the noisy code
+    holds, blink, mouth opening and gaze aside, which are carried over.
+
+    Attributes:
+        mean: (1434,) mean neutral shape.
+        axes: (1434, d) orthonormal directions in which shapes differ.
+        deviations: (d,) standard deviations along them.
+        encode: (d,) coordinates -> (r,) code.
+        decode: (r,) noisy code, (k,) identity coefficients, standard deviation of the noise -> (d,) coordinates.
     """
 
     mean: np.ndarray
-    expression_encode: np.ndarray
-    expression_decode: np.ndarray
-    identity_basis: np.ndarray
+    axes: np.ndarray
+    deviations: np.ndarray
+    encode: Callable[[np.ndarray], np.ndarray]
+    decode: Callable[[np.ndarray, np.ndarray, float], np.ndarray]
 
-    def exchange_identity(self, shape: np.ndarray, identity: Identity) -> np.ndarray:
+    def coordinates(self, shape: np.ndarray) -> np.ndarray:
+        """(478, 3) shape -> (d,) coordinates, about 1 in size."""
+        return (shape.ravel() - self.mean) @ self.axes / self.deviations
+
+    def shape(self, coordinates: np.ndarray) -> np.ndarray:
+        """(d,) coordinates -> (478, 3) shape."""
+        return (self.mean + self.axes @ (self.deviations * coordinates)).reshape(MEAN_SHAPE.shape)
+
+    def exchange_identity(self, shape: np.ndarray, identity: Identity, noise: float) -> np.ndarray:
         """(478, 3) shape -> the shape of ``identity`` with the same expression, blink, mouth opening and gaze."""
-        code = self.expression_encode @ (shape.ravel() - self.mean)
-        mean = self.mean.reshape(shape.shape)
-        rest = mean + (self.identity_basis @ identity.shape).reshape(shape.shape)
-        exchanged = rest + (self.expression_decode @ code).reshape(shape.shape)
-        return carry_openings(shape, carry_mouth_corners(shape, mean, exchanged, rest))
+        code = self.encode(self.coordinates(shape)) + noise * identity.expression_noise
+        return carry_openings(shape, self.shape(self.decode(code, identity.shape, noise)))
 
-    def anonymize(self, points: np.ndarray, identity: Identity, *, keep_outline: bool = True) -> np.ndarray:
+    def anonymize(self, points: np.ndarray, identity: Identity, privacy: str = "medium") -> np.ndarray:
         """Exchange the identity in landmarks.
 
         Args:
             points: (478, 3) pixels.
             identity: whose shape to put under the expression.
-            keep_outline: the face oval stays where it is in the photo and the change fades in towards the middle.
+            privacy: a name in :data:`PRIVACY`.
 
         Returns:
             (478, 3) pixels.
+
+        Raises:
+            ValueError: no head pose can be fitted to the points, or a name that is not there.
         """
+        if privacy not in PRIVACY:
+            raise ValueError(f"privacy must be one of {', '.join(map(repr, PRIVACY))}, but got {privacy!r}.")
+        level = PRIVACY[privacy]
         shape, pose = normalize_pose(points)
-        exchanged = pose.apply(self.exchange_identity(shape, identity))
-        if not keep_outline:
-            return exchanged
-        freedom = OUTLINE_FREEDOM[:, None]
-        return points + freedom * (exchanged - points)
+        shape = self.exchange_identity(shape, identity, level.noise)
+        center = shape[:468].mean(axis=0)
+        return pose.apply((shape - center) @ small_rotation(level.turn * identity.turn * _TURN_SHARES) + center)
+
+
+_TURN_SHARES = np.array([1.0, 1.0, 0.5])  # of pitch, yaw, roll
+
+
+def small_rotation(degrees: np.ndarray) -> np.ndarray:
+    """(3,) rotation vector (pitch, yaw, roll) in degrees -> (3, 3) rotation that is applied from the right (Rodrigues)."""
+    vector = np.radians(np.asarray(degrees, dtype=np.float64))
+    angle = float(np.linalg.norm(vector))
+    if angle < 1e-12:
+        return np.eye(3)
+    x, y, z = vector / angle
+    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    return (np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross).T

@@ -46,8 +46,10 @@ class GanonConfig(PretrainedConfig):
         num_shape_components: principal components of the shape that the prior looks at.
         num_quadratic: the first so many components enter with their products, too.
         num_appearance: coefficients that make one synthetic person's appearance.
+        num_shape_axes: directions in which shapes differ.
         num_identity: coefficients of a synthetic person's shape.
-        num_expression: numbers that pass from a photo's shape to the anonymous one.
+        num_expression: numbers that pass, under noise, from a photo's shape to the anonymous one.
+        expression_width: hidden units of the networks that make these numbers and read them.
         num_people: groups of people of which synthetic ones are drawn.
         refinement_channels: width of the refinement network; 0 leaves it out.
     """
@@ -62,8 +64,10 @@ class GanonConfig(PretrainedConfig):
         num_shape_components: int = 50,
         num_quadratic: int = 8,
         num_appearance: int = 40,
+        num_shape_axes: int = 120,
         num_identity: int = 40,
-        num_expression: int = 8,
+        num_expression: int = 16,
+        expression_width: int = 256,
         num_people: int = 8,
         refinement_channels: int = 0,
         **kwargs: Any,
@@ -82,8 +86,10 @@ class GanonConfig(PretrainedConfig):
         self.num_shape_components = num_shape_components
         self.num_quadratic = num_quadratic
         self.num_appearance = num_appearance
+        self.num_shape_axes = num_shape_axes
         self.num_identity = num_identity
         self.num_expression = num_expression
+        self.expression_width = expression_width
         self.num_people = num_people
         self.refinement_channels = refinement_channels
         # An exported folder names its own code; inside the installed package the installed code serves it.
@@ -161,25 +167,55 @@ def ycbcr_to_rgb(luma: torch.Tensor, chroma: torch.Tensor) -> torch.Tensor:
 
 
 class ShapeStatistics(nn.Module):
-    """The numbers of ``ganon_hf.geometry``: ``ShapeModel`` and ``Population``, kept with the weights so that one file holds all."""
+    """The numbers of ``ganon_hf.geometry``, kept with the weights so that one file holds all: directions in which shapes differ, the
+    expression code, and of whom people are drawn.
+
+    Coordinates (B, d) are those of a pose-normalised shape: ``(shape - mean) @ axes / deviations``. Fitted by ``ganon_hf.training.shape``
+    and ``expression``; the parameters of the code stay as they are when a generator is trained.
+    """
 
     mean: torch.Tensor
+    axes: torch.Tensor
+    deviations: torch.Tensor
     identity_basis: torch.Tensor
-    expression_encode: torch.Tensor
-    expression_decode: torch.Tensor
     people_centers: torch.Tensor
     people_spread: torch.Tensor
 
     def __init__(self, config: GanonConfig):
         super().__init__()
-        points = NUM_POINTS * 3
-        self.register_buffer("mean", torch.zeros(points))
-        self.register_buffer("identity_basis", torch.zeros(points, config.num_identity))
-        self.register_buffer("expression_encode", torch.zeros(config.num_expression, points))
-        self.register_buffer("expression_decode", torch.zeros(points, config.num_expression))
-        coefficients = config.num_identity + config.num_appearance
-        self.register_buffer("people_centers", torch.zeros(config.num_people, coefficients))
-        self.register_buffer("people_spread", torch.ones(coefficients))
+        size, code, identity = config.num_shape_axes, config.num_expression, config.num_identity
+        self.register_buffer("mean", torch.zeros(NUM_POINTS * 3))
+        self.register_buffer("axes", torch.zeros(NUM_POINTS * 3, size))
+        self.register_buffer("deviations", torch.ones(size))
+        self.register_buffer("identity_basis", torch.zeros(size, identity))
+        self.register_buffer("people_centers", torch.zeros(config.num_people, identity + config.num_appearance))
+        self.register_buffer("people_spread", torch.ones(identity + config.num_appearance))
+        self.linear_encoder, self.encoder = nn.Linear(size, code), _perceptron(size, config.expression_width, code)
+        self.linear_decoder, self.decoder = nn.Linear(code, size), _perceptron(code + identity + 1, config.expression_width, size)
+        self.requires_grad_(False)
+
+    def encode(self, coordinates: torch.Tensor) -> torch.Tensor:
+        """(B, d) coordinates -> (B, r) expression code, without noise."""
+        return self.linear_encoder(coordinates) + self.encoder(coordinates)
+
+    def decode(self, code: torch.Tensor, identity: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        """The shape of a synthetic person with an expression.
+
+        Args:
+            code: (B, r) expression code with its noise.
+            identity: (B, k) coefficients of the person.
+            noise: (B, 1) standard deviation of the code's noise, positive: the more, the less of the code is believed.
+
+        Returns:
+            (B, d) coordinates.
+        """
+        code = code / (1 + noise * noise).sqrt()
+        moved = self.linear_decoder(code) + self.decoder(torch.cat([code, identity, noise.log()], dim=1))
+        return identity @ self.identity_basis.T + moved
+
+
+def _perceptron(inputs: int, width: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(inputs, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, outputs))
 
 
 class AppearancePrior(nn.Module):

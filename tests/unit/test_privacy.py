@@ -159,7 +159,7 @@ def test_the_matte_is_full_over_the_features_and_soft_elsewhere() -> None:
 def test_a_synthetic_face_beside_the_original_covers_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """The exchange of identity must not move the new face off the old one's features."""
     engine = tiny_engine()
-    monkeypatch.setattr(type(engine.shape_model), "anonymize", lambda model, points, identity, keep_outline: points + [12.0, 0.0, 0.0])
+    monkeypatch.setattr(type(engine.shape_model), "anonymize", lambda model, points, identity, privacy: points + [12.0, 0.0, 0.0])
     _, result = run([face_at(60, 60)], engine)
     assert result.faces[0].status == "covered" and "would not hide" in result.faces[0].reason
 

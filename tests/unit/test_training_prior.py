@@ -13,14 +13,11 @@ from ganon_hf.modeling_ganon import GanonConfig, GanonModel, shape_features
 from ganon_hf.topology import LAYOUT, MEAN_SHAPE, MIRROR
 from ganon_hf.training.light import LightModel
 from ganon_hf.training.prior import fit_prior, remove_shading
-from ganon_hf.training.shape import between_and_within, fit_shape_model
 from ganon_hf.training.textures import FaceSample, TextureSet, mirror_shapes, unwrap_samples
 from tiny import face_at
 
 TEXTURE = 32
-CONFIG = GanonConfig(
-    image_size=64, texture_size=TEXTURE, num_shape_components=6, num_quadratic=2, num_appearance=8, num_identity=4, num_expression=1
-)
+CONFIG = GanonConfig(image_size=64, texture_size=TEXTURE, num_shape_components=6, num_quadratic=2, num_appearance=8)
 U, V = (LAYOUT.T - 0.5) * 2
 Y, X = (np.mgrid[:TEXTURE, :TEXTURE] + 0.5) / TEXTURE * 2 - 1
 ROWS, COLUMNS, _, _ = texel_table(TEXTURE)
@@ -187,9 +184,6 @@ def test_the_fit_is_what_the_model_loads_and_computes_with(prior: dict[str, torc
     with torch.no_grad():
         luma, _ = model.prior(shapes, torch.zeros(4, 2), torch.zeros(4, CONFIG.num_appearance))
     assert np.allclose(luma[:, 0].numpy(), predict(prior, population.shapes[:4]), atol=1e-2)
-    geometry = fit_shape_model(population.shapes, population.persons, population.textures.angles, population.textures.neutral, CONFIG)
-    result = model.geometry.load_state_dict(geometry, strict=False)
-    assert not result.unexpected_keys and set(result.missing_keys) == {"people_centers", "people_spread"}, "training/people.py fits those"
 
 
 def test_the_fit_is_repeatable(population: Population, prior: dict[str, torch.Tensor]) -> None:
@@ -255,68 +249,6 @@ def test_broad_shading_leaves_the_appearance_and_brows_stay() -> None:
     broad, fine = 10 * (x**2 + y), 10 * np.sign(np.sin(40 * y))
     result = remove_shading(np.stack([broad, fine]).astype(np.float32))[:, rows, columns]
     assert result[0].std() < 0.4 * broad[rows, columns].std() and result[1].std() > 0.85 * fine[rows, columns].std()
-
-
-# ---- shape
-
-
-def test_expression_passes_and_identity_mostly_does_not(population: Population) -> None:
-    state = fit_shape_model(population.shapes, population.persons, population.textures.angles, population.textures.neutral, CONFIG)
-    encode, decode = (state[name].numpy().astype(float) for name in ("expression_encode", "expression_decode"))
-    directions = FIELDS.reshape(5, -1)
-    passed = decode @ (encode @ directions.T)  # (1434, 5)
-    slope = passed[:, 4] @ directions[4] / (directions[4] @ directions[4])
-    assert slope == pytest.approx(1, abs=0.1)
-    leaks = np.linalg.norm(passed[:, :4], axis=0) / np.linalg.norm(directions[:4], axis=1)
-    assert leaks.max() < 0.5 and np.sort(leaks)[:3].max() < 0.2, "one way to differ resembles the expression, three do not"
-    assert np.linalg.norm(passed[:, 4] - directions[4]) < 0.2 * np.linalg.norm(directions[4])
-
-
-def test_drawn_people_differ_as_people_do(population: Population) -> None:
-    state = fit_shape_model(population.shapes, population.persons, population.textures.angles, population.textures.neutral, CONFIG)
-    basis = state["identity_basis"].numpy().astype(float)
-    directions = FIELDS.reshape(5, -1)
-    for direction in directions[:4]:
-        known = np.column_stack([basis, directions[4]])  # what looks like a smile is left to the expression
-        coefficients = np.linalg.lstsq(known, direction, rcond=None)[0]
-        assert np.linalg.norm(known @ coefficients - direction) < 0.35 * np.linalg.norm(direction)
-    drawn = basis @ np.random.default_rng(0).standard_normal((4, 500))
-    real = directions[:4].T @ np.random.default_rng(0).standard_normal((4, 500))
-    assert np.sqrt((drawn**2).sum(axis=0).mean() / (real**2).sum(axis=0).mean()) == pytest.approx(1, abs=0.25)
-    smile = directions[4] / np.linalg.norm(directions[4])
-    assert np.linalg.norm(smile @ basis) < 0.15 * np.linalg.norm(basis), "nobody is born smiling"
-
-
-def test_the_neutral_pictures_are_the_origin(population: Population) -> None:
-    neutral = np.arange(len(population.shapes)) < 30
-    state = fit_shape_model(population.shapes, population.persons, population.textures.angles, neutral, CONFIG)
-    expected = population.shapes[neutral].astype(float)
-    expected = (expected.mean(axis=0) + mirror_shapes(expected).mean(axis=0)) / 2
-    assert np.allclose(state["mean"].numpy().reshape(478, 3), expected, atol=1e-5)
-
-
-def test_turned_heads_do_not_count_for_the_shape(population: Population) -> None:
-    shapes, angles = population.shapes.copy(), population.textures.angles.copy()
-    shapes[60:] += np.random.default_rng(0).normal(0, 1, shapes[60:].shape).astype(np.float32)
-    angles[60:, 0] = 40
-    turned = fit_shape_model(shapes, population.persons, angles, population.textures.neutral, CONFIG)
-    without = fit_shape_model(shapes[:60], population.persons[:60], angles[:60], population.textures.neutral[:60], CONFIG)
-    assert all(torch.equal(turned[name], without[name]) for name in turned)
-
-
-def test_covariances_between_and_within_people() -> None:
-    generator = np.random.default_rng(0)
-    persons = np.repeat(np.arange(800), 3)
-    people, moments = np.array([3.0, 1.0, 0.0]), np.array([0.5, 2.0, 1.0])
-    codes = generator.normal(0, people, (800, 3))[persons] + generator.normal(0, moments, (2400, 3))
-    between, within = between_and_within(codes, persons)
-    assert np.allclose(np.sqrt(np.diag(between)), people, atol=0.25) and np.allclose(np.sqrt(np.diag(within)), moments, atol=0.1)
-    strangers = np.concatenate([codes, generator.normal(0, 50, (500, 3))])
-    labels = np.concatenate([persons, np.full(250, -1), np.arange(10_000, 10_250)])
-    again = between_and_within(strangers, labels)
-    assert np.allclose(again[0], between) and np.allclose(again[1], within), "unknown and single pictures do not count"
-    with pytest.raises(ValueError, match="at least two people"):
-        between_and_within(codes[:3], persons[:3])
 
 
 def test_mirrored_shapes() -> None:

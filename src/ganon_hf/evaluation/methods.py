@@ -13,8 +13,9 @@ import numpy as np
 
 from ..anonymizer import Anonymizer
 from ..faces import AnonymizeOptions, Box, Crop, Face, scale_box
-from ..geometry import OUTLINE_FREEDOM, normalize_pose
+from ..geometry import normalize_pose
 from ..landmarks import require_opencv, triangle_map
+from ..topology import FACE_OVAL, LAYOUT
 from .baselines import BASELINES, REACH, encode_again
 from .readings import Output, Subject, run_engine
 
@@ -105,6 +106,18 @@ def parse_options(text: str) -> AnonymizeOptions:
     return AnonymizeOptions(**values)
 
 
+def _outline_freedom() -> np.ndarray:
+    """(478,) 0 on the face oval, 1 from 0.06 layout units inwards."""
+    start, end = LAYOUT[FACE_OVAL], np.roll(LAYOUT[FACE_OVAL], -1, axis=0)
+    along = end - start
+    t = np.clip(((LAYOUT[:, None] - start) * along).sum(-1) / (along**2).sum(-1), 0, 1)
+    inwards = np.clip(np.linalg.norm(LAYOUT[:, None] - (start + t[..., None] * along), axis=-1).min(axis=1) / 0.06, 0, 1)
+    return np.concatenate([inwards * inwards * (3 - 2 * inwards), np.ones(10)])
+
+
+_OUTLINE_FREEDOM = _outline_freedom()
+
+
 def in_pose_of(own: np.ndarray, other: np.ndarray) -> np.ndarray:
     """The inner points of another face in the pose, size and outline of this one, both (478, 3) photo pixels.
 
@@ -112,7 +125,7 @@ def in_pose_of(own: np.ndarray, other: np.ndarray) -> np.ndarray:
         ValueError: landmarks without a head pose.
     """
     pose = normalize_pose(own)[1]
-    return own + OUTLINE_FREEDOM[:, None] * (pose.apply(normalize_pose(other)[0]) - own)
+    return own + _OUTLINE_FREEDOM[:, None] * (pose.apply(normalize_pose(other)[0]) - own)
 
 
 def apply(method: Method, engine: Anonymizer, photo: np.ndarray, subject: Subject, *, seed: int, donor: np.ndarray | None) -> Output:

@@ -10,7 +10,7 @@ Conventions: shapes and poses as in ``geometry``; "right" and "left" are the per
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -83,35 +83,16 @@ EXPRESSIONS: Mapping[str, Expression] = {
 
 @dataclass(frozen=True, eq=False)
 class ExpressionSpace:
-    """Shape model and how its expression codes vary, both read from a checkpoint.
+    """Shapes of the mean person.
 
     Attributes:
-        shape_model: mean and expression directions.
-        covariance: (r, r) of the expression codes of the training pictures.
+        shape_model: mean and directions in which shapes differ.
     """
 
     shape_model: ShapeModel
-    covariance: np.ndarray = field(repr=False)
 
-    @classmethod
-    def from_engine(cls, engine: Anonymizer) -> ExpressionSpace:
-        """From the engine's weights.
-
-        Raises:
-            ValueError: the checkpoint has no appearance prior (``conditioning="landmarks"``).
-        """
-        prior = engine.model.prior
-        if prior is None:
-            raise ValueError("synthetic expressions need a checkpoint with conditioning='mesh', but got 'landmarks'.")
-        basis = prior.shape_basis.detach().cpu().double().numpy()
-        # principal directions over standard deviations: a column's norm is 1 / s, so V s is basis / norm^2
-        norms = np.linalg.norm(basis, axis=0)
-        known = norms > 0
-        scaled = engine.shape_model.expression_encode @ (basis[:, known] / norms[known] ** 2)
-        return cls(engine.shape_model, scaled @ scaled.T)
-
-    def code(self, expression: Expression) -> np.ndarray:
-        """(r,) the expression code that comes nearest to an expression: ridge regression in the metric of the codes' covariance."""
+    def coordinates(self, expression: Expression) -> np.ndarray:
+        """(d,) coordinates of the likeliest shape that comes near to an expression: ridge regression, coordinates standard normal."""
         wishes = {
             _CORNER: (-expression.corners[0], -expression.corners[1]),
             _INNER_BROW: (0.0, -expression.inner_brows),
@@ -123,17 +104,16 @@ class ExpressionSpace:
             for index, sign in {point: 1, _MIRRORED[point]: 1 if point == _MIRRORED[point] else -1}.items():
                 rows += [3 * index, 3 * index + 1]
                 values += [sign * x, y]
-        decode = self.shape_model.expression_decode[rows]
-        gain = self.covariance @ decode.T
-        code = gain @ np.linalg.solve(decode @ gain + _TOLERANCE**2 * np.eye(len(rows)), np.array(values))
-        strength = float(np.sqrt(max(code @ np.linalg.pinv(self.covariance) @ code, 0.0)))
-        return code * min(1.0, MAX_STRENGTH / max(strength, 1e-9))
+        moves = (self.shape_model.axes * self.shape_model.deviations)[rows]
+        coordinates = moves.T @ np.linalg.solve(moves @ moves.T + _TOLERANCE**2 * np.eye(len(rows)), np.array(values))
+        strength = float(np.linalg.norm(coordinates))
+        return coordinates * min(1.0, MAX_STRENGTH / max(strength, 1e-9))
 
     def shape(self, expression: Expression) -> np.ndarray:
         """(478, 3) shape of the mean person with an expression."""
         model = self.shape_model
         neutral = model.mean.reshape(MEAN_SHAPE.shape)
-        shape = (model.mean + model.expression_decode @ self.code(expression)).reshape(MEAN_SHAPE.shape)
+        shape = model.shape(self.coordinates(expression))
         # carry_openings reads lips and lids from here: it is enough that the pairs stand as far apart as they should
         upper, lower = np.array(MOUTH_UPPER), np.array(MOUTH_LOWER)
         width = float(np.linalg.norm(shape[78] - shape[308]))
@@ -182,7 +162,7 @@ def portrait(engine: Anonymizer, face: Face, side: int, seed: int) -> np.ndarray
 
 def people_sheet(engine: Anonymizer, seeds: Sequence[int], expressions: Mapping[str, Expression] = EXPRESSIONS) -> np.ndarray:
     """One line per seed, one column per expression, uint8 RGB, each cell without the crop's empty rim. Errors as in :func:`portrait`."""
-    space, side = ExpressionSpace.from_engine(engine), engine.model.config.image_size
+    space, side = ExpressionSpace(engine.shape_model), engine.model.config.image_size
     faces = [space.face(expression, side) for expression in expressions.values()]
     rim = round(_RIM * side)
     kept = slice(rim, side - rim)

@@ -1,0 +1,60 @@
+"""Fit what exchanges the identity in a face's shape, and of whom synthetic people are drawn, and write a checkpoint folder.
+
+    python scripts/fit_geometry.py PRIOR runs/faces/train/train-*.parquet --blendshape-model face_landmarker.task --output-dir OUT
+
+PRIOR is a checkpoint folder with an appearance prior (scripts/fit_prior.py, or one trained further): its generator is copied as it is.
+About ten minutes on one core for 14,000 faces.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from ganon_hf.anonymizer import load_model
+from ganon_hf.geometry import normalize_pose
+from ganon_hf.modeling_ganon import ShapeStatistics
+from ganon_hf.training.bank import picture_codes
+from ganon_hf.training.blendshapes import BlendshapeNetwork
+from ganon_hf.training.expression import ExpressionOptions, fit_expression_code
+from ganon_hf.training.people import fit_people
+from ganon_hf.training.shape import fit_shape_space
+from ganon_hf.training.shards import read_shards
+from ganon_hf.training.states import save_model
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoint", help="folder or Hub repository")
+    parser.add_argument("shards", nargs="+", help="parquet files of prepared faces")
+    parser.add_argument("--blendshape-model", type=Path, required=True, help="face_landmarker.task of MediaPipe")
+    parser.add_argument("--output-dir", type=Path, required=True, help="checkpoint folder")
+    parser.add_argument("--codes", type=Path, help="keeps the pictures' appearance codes (.npz) for a second run")
+    parser.add_argument("--steps", type=int, default=ExpressionOptions.steps)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    read = BlendshapeNetwork(arguments.blendshape_model)
+    model = load_model(arguments.checkpoint)
+    if model.prior is None:
+        parser.error(f"{arguments.checkpoint} has no appearance prior (conditioning={model.config.conditioning!r}).")
+    shards = read_shards(arguments.shards)
+    codes, _ = picture_codes(shards, model.prior, arguments.codes)
+    posed = [normalize_pose(points) for points in shards.landmarks]
+    shapes = np.stack([shape for shape, _ in posed]).astype(np.float32)
+    angles = np.array([pose.angles[:2] for _, pose in posed])
+    neutral = np.array([emotion == "neutral" for emotion in shards.emotions])
+    model.geometry = ShapeStatistics(model.config)
+    population = fit_shape_space(shapes, shards.persons, angles, neutral, model.geometry)
+    logging.info("%d faces, %d of them turned little enough", len(shards), len(population.rows))
+    fit_expression_code(population, model.geometry, read, ExpressionOptions(steps=arguments.steps, seed=arguments.seed))
+    fit_people(population, codes, model.geometry, seed=arguments.seed)
+    save_model(model, arguments.output_dir)
+    logging.info("wrote %s", arguments.output_dir)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""The head around a face bent so that its outline becomes that of the synthetic face.
+
+The outline of a face names its owner like the rest of its shape does, and a landmark detector reads it from the head that is left standing
+in the photo. A synthetic face therefore brings its own outline, and the picture around it is moved to meet it: a smooth displacement that
+is complete at the outline and gone half a face further out (scattered data by inverse distances, Shepard 1968).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .faces import Box, box_of_points, clip_box
+from .landmarks import require_opencv
+
+try:
+    import cv2
+except ImportError:  # require_opencv() says what to install
+    cv2 = None
+
+# Where the displacement has died away, and how near two points of the outline blend; both in units of the face's size.
+REACH = 0.55
+_SOFTNESS = 0.03
+# Nodes of the grid on which a displacement is computed: it is smooth, and pixels between are interpolated.
+_NODES = 48
+# A displacement may compress or stretch the picture by at most this factor; 1 would fold it.
+MAX_STRAIN = 0.75
+
+
+@dataclass(frozen=True, eq=False)
+class Bend:
+    """A displacement of the picture around one face.
+
+    Attributes:
+        targets: (n, 2) where points of the outline come to lie, in photo pixels.
+        shifts: (n, 2) by how much they moved, in photo pixels.
+        size: of the face in pixels, the geometric mean of its width and height.
+    """
+
+    targets: np.ndarray
+    shifts: np.ndarray
+    size: float
+
+    @classmethod
+    def between(cls, before: np.ndarray, after: np.ndarray) -> Bend:
+        """The bend that takes the outline of one mesh to that of another.
+
+        Args:
+            before, after: (478, 2 or 3) photo pixels; the outline is the convex hull of ``after``.
+
+        Raises:
+            ValueError: the points have no extent, or outlines so far apart that the picture would fold.
+        """
+        require_opencv()
+        x_min, y_min, x_max, y_max = box_of_points(after)
+        size = float(np.sqrt((x_max - x_min) * (y_max - y_min)))
+        if not size > 1:
+            raise ValueError(f"the points of a face must span more than a pixel, but span {x_max - x_min:.3g} x {y_max - y_min:.3g}.")
+        hull = cv2.convexHull(after[:, :2].astype(np.float32), returnPoints=False).ravel()
+        bend = cls(after[hull, :2].astype(np.float64), (after - before)[hull, :2].astype(np.float64), size)
+        if bend.strain > MAX_STRAIN:
+            raise ValueError(f"the outlines lie too far apart: the picture between them would be strained by {bend.strain:.2f}.")
+        return bend
+
+    @property
+    def box(self) -> Box:
+        """Where pixels move: the outline's box grown by the reach on all sides."""
+        x_min, y_min, x_max, y_max = box_of_points(self.targets)
+        reach = REACH * self.size
+        return x_min - reach, y_min - reach, x_max + reach, y_max + reach
+
+    def shift_at(self, points: np.ndarray) -> np.ndarray:
+        """(n, 2) places in the bent picture -> (n, 2) how far what is seen there has come, in pixels."""
+        offset = points[:, None] - self.targets
+        squared = np.einsum("ijk,ijk->ij", offset, offset)
+        weights = 1 / (squared + (_SOFTNESS * self.size) ** 2) ** 2
+        fade = np.clip(1 - np.sqrt(squared.min(axis=1)) / (REACH * self.size), 0, 1)
+        fade = fade * fade * (3 - 2 * fade)
+        return fade[:, None] * (weights @ self.shifts) / weights.sum(axis=1, keepdims=True)
+
+    def move(self, points: np.ndarray) -> np.ndarray:
+        """Where the bend takes (n, 2 or more) points of the picture; further columns stay."""
+        moved = np.array(points, dtype=np.float64)
+        for _ in range(3):  # a contraction: shifts change slowly from place to place
+            moved[:, :2] = points[:, :2] + self.shift_at(moved[:, :2])
+        return moved
+
+    def _grid(self, region: Box) -> tuple[np.ndarray, int, int]:
+        """Shifts on a grid over a region: ((rows, columns, 2) float64, rows, columns); nodes at the cells' centres."""
+        width, height = region[2] - region[0], region[3] - region[1]
+        columns, rows = (int(np.clip(round(side), 2, _NODES)) for side in (width, height))
+        x = region[0] + (np.arange(columns) + 0.5) * width / columns
+        y = region[1] + (np.arange(rows) + 0.5) * height / rows
+        nodes = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
+        return self.shift_at(nodes).reshape(rows, columns, 2), rows, columns
+
+    @property
+    def strain(self) -> float:
+        """Largest change of the shift from place to place, in pixels per pixel."""
+        box = self.box
+        shifts, rows, columns = self._grid(box)
+        steps = (box[3] - box[1]) / rows, (box[2] - box[0]) / columns
+        return float(max(np.linalg.norm(np.diff(shifts, axis=axis), axis=-1).max() / step for axis, step in enumerate(steps)))
+
+
+def bend_picture(canvas: np.ndarray, bend: Bend) -> None:
+    """Move the pixels around a face (in place).
+
+    Args:
+        canvas: (h, w, 3) uint8.
+        bend: in pixels of the canvas. Beyond the picture's border it is mirrored.
+    """
+    require_opencv()
+    region = clip_box(bend.box, height=canvas.shape[0], width=canvas.shape[1])
+    if region is None:
+        return
+    x_min, y_min, x_max, y_max = region
+    width, height = x_max - x_min, y_max - y_min
+    shifts = cv2.resize(bend._grid(region)[0].astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    source = canvas[y_min:y_max, x_min:x_max].copy()
+    canvas[y_min:y_max, x_min:x_max] = cv2.remap(
+        source, x - shifts[..., 0], y - shifts[..., 1], interpolation=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101
+    )
