@@ -76,6 +76,12 @@ def controls() -> dict[str, gr.components.Component]:
             value="anonymous",
             label="Shape of the face",
         ),
+        "privacy": gr.Radio(
+            [("low", "low"), ("medium", "medium"), ("high", "high")],
+            value="medium",
+            label="Privacy",
+            info="Low keeps expressions best, high hides most of the face's shape.",
+        ),
         "skin_tone": gr.Radio([("as in the photo", "match"), ("the synthetic person's", "random")], value="match", label="Skin tone"),
         "output": gr.Radio([("the photo", "photo"), ("the synthetic faces alone", "crop")], value="photo", label="Result"),
         "min_face_size": gr.Slider(

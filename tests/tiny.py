@@ -39,7 +39,7 @@ def tiny_model(**changes: object) -> GanonModel:
         model.geometry.mean.copy_(mean)
         axes = torch.linalg.qr(torch.randn(MEAN_SHAPE.size, SIZES["num_shape_axes"], generator=generator))[0]
         model.geometry.axes.copy_(axes[:, : model.config.num_shape_axes])
-        model.geometry.deviations.fill_(0.4)
+        model.geometry.deviations.fill_(0.1)
         noise(model.geometry.identity_basis, 1.0)
         for parameter in model.geometry.parameters():
             noise(parameter, 0.2)

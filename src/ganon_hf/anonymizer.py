@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,7 +28,7 @@ from .faces import AnonymizationResult, AnonymizeOptions, Box, Crop, Face, FaceR
 from .geometry import Identity, Population, ShapeModel, draw_identity, normalize_pose
 from .image_processing_ganon import GanonImageProcessor
 from .landmarks import triangle_map
-from .modeling_ganon import GanonConfig, GanonModel, ShapeStatistics
+from .modeling_ganon import GanonConfig, GanonModel
 from .photos import load_photo
 from .reshaping import Bend, bend_picture
 from .topology import FACE_OVAL
@@ -114,7 +114,7 @@ class Anonymizer:
         self._detector = detector
         statistics = copy.deepcopy(model.geometry).cpu().float()  # one small vector at a time: a GPU would only add the way there
         mean, axes, deviations = (array.double().numpy() for array in (statistics.mean, statistics.axes, statistics.deviations))
-        self.shape_model = ShapeModel(mean, axes, deviations, partial(_encode, statistics), partial(_decode, statistics))
+        self.shape_model = ShapeModel(mean, axes, deviations, partial(_on_one, statistics.encode), partial(_on_one, statistics.decode))
         centers, spread = (array.double().numpy() for array in (statistics.people_centers, statistics.people_spread))
         self.population = Population(centers, spread, num_shape=model.config.num_identity)
 
@@ -333,14 +333,9 @@ class Anonymizer:
 
 
 @torch.inference_mode()
-def _encode(statistics: ShapeStatistics, coordinates: np.ndarray) -> np.ndarray:
-    return statistics.encode(torch.from_numpy(coordinates).float()[None])[0].double().numpy()
-
-
-@torch.inference_mode()
-def _decode(statistics: ShapeStatistics, code: np.ndarray, identity: np.ndarray, noise: float) -> np.ndarray:
-    values = (torch.from_numpy(np.asarray(value)).float()[None] for value in (code, identity, [noise]))
-    return statistics.decode(*values)[0].double().numpy()
+def _on_one(function: Callable[..., torch.Tensor], *values: Any) -> np.ndarray:
+    """A function of batches, of a single vector each; a number counts as a vector of one."""
+    return function(*(torch.from_numpy(np.atleast_1d(value)).float()[None] for value in values))[0].double().numpy()
 
 
 def _why_not(photo: np.ndarray, face: Face) -> str:

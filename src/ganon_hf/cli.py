@@ -49,6 +49,10 @@ def anonymize(
         Literal["anonymous", "original"],
         typer.Option(help="`original` keeps the shape of the face as in the paper: truer expression, but the shape can identify."),
     ] = "anonymous",
+    privacy: Annotated[
+        Literal["low", "medium", "high"],
+        typer.Option(help="How little of the face's shape passes: `low` keeps expressions best, `high` hides most."),
+    ] = "medium",
     skin_tone: Annotated[
         Literal["match", "random"], typer.Option(help="`match` takes the tone from the photo, `random` from the synthetic person.")
     ] = "match",
@@ -95,6 +99,7 @@ def anonymize(
             options = AnonymizeOptions(
                 seed=seed,
                 geometry=geometry,
+                privacy=privacy,
                 skin_tone=skin_tone,
                 output=kind,
                 min_face_size=min_face_size,

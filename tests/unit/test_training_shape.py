@@ -218,7 +218,7 @@ def test_scores_survive_and_more_noise_takes_more(trained: tuple) -> None:
     _, population, _, _, _ = trained
     original = toy_scores(invented()[0])[:, :2]
     agreement = [np.corrcoef(original.ravel(), toy_scores(made_for(trained, noise))[:, :2].ravel())[0, 1] for noise in (0.3, 3.0)]
-    assert agreement[0] > 0.9 and agreement[1] < agreement[0] - 0.05
+    assert agreement[0] > 0.9 and agreement[1] < agreement[0] - 0.02
 
 
 def test_training_is_repeatable_and_leaves_the_code_fixed(trained: tuple) -> None:

@@ -27,6 +27,7 @@ from .figures import (
 )
 from .geometry_attack import Discriminants
 from .identity import EmbeddingCache, Recognizer
+from .limits import POSE_ALONE, RESTING_FACE_OFF, pose_alone, resting_face_off
 from .measures import Estimate, bootstrap_mean
 from .methods import DEFAULT, HIDING, ORIGINAL, REFERENCES, Method, engine_method, shuffled_method
 from .pairs import Sample
@@ -62,7 +63,12 @@ class EvaluationOptions:
         ValueError: a value out of its range.
     """
 
-    engine_options: tuple[AnonymizeOptions, ...] = (AnonymizeOptions(), AnonymizeOptions(geometry="original"))
+    engine_options: tuple[AnonymizeOptions, ...] = (
+        AnonymizeOptions(),
+        AnonymizeOptions(privacy="low"),
+        AnonymizeOptions(privacy="high"),
+        AnonymizeOptions(geometry="original"),
+    )
     baselines: bool = True
     attacks: tuple[str, ...] = ATTACKS
     draws: int = 1
@@ -252,6 +258,9 @@ def _evaluate_set(
         row |= emotion_measures(suite, run, repeats=options.repeats) if school.emotions is not None else {}
         if school.geometry is not None and compare:
             row |= geometry_measures(suite, run, school.geometry, repeats=options.repeats)
+    if compare:
+        figures[POSE_ALONE] = pose_alone(suite, repeats=options.repeats)
+        figures[RESTING_FACE_OFF] = resting_face_off(suite, repeats=options.repeats)
     notes = [*pictures.notes, *_notes(suite, task.identity, compare)]
     if compare and school.schooling is not None:
         notes += _try_attackers(suite, options, school.schooling, recognizers, caches, figures, output)

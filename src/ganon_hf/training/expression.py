@@ -48,7 +48,7 @@ class ExpressionOptions:
     batch_size: int = 256
     learning_rate: float = 2e-3
     invented: int = 30_000
-    noise: tuple[float, float] = (0.5, 6.0)
+    noise: tuple[float, float] = (1.0, 16.0)
     rate: float = 0.01
     movement: float = 0.003
     plausibility: float = 0.02
@@ -63,16 +63,24 @@ class ExpressionOptions:
 
 
 class _Scores(nn.Module):
-    """Coordinates -> (B, 52) blendshape scores."""
+    """Coordinates -> (B, 52) blendshape scores, as logits.
 
-    def __init__(self, size: int, width: int = 384):
+    Args:
+        scale: (d,) what coordinates are divided by.
+    """
+
+    scale: torch.Tensor
+
+    def __init__(self, scale: torch.Tensor, width: int = 384):
         super().__init__()
+        size = len(scale)
+        self.register_buffer("scale", scale)
         self.layers = nn.Sequential(
             nn.Linear(size, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, NUM_BLENDSHAPES)
         )
 
     def forward(self, coordinates: torch.Tensor) -> torch.Tensor:
-        return self.layers(coordinates)
+        return self.layers(coordinates / self.scale)
 
 
 def _root(matrix: np.ndarray) -> torch.Tensor:
@@ -118,16 +126,14 @@ def _teach_reader(
     shapes = torch.cat([real, chosen + people * torch.rand(count, 1, generator=generator)])
     points = shapes * statistics.deviations @ statistics.axes.T + statistics.mean
     scores = torch.from_numpy(read(points.reshape(len(points), -1, 3).numpy())).float()
-    scale = shapes[: len(real)].std(dim=0).clamp_min(1e-6)
-    reader = _Scores(real.shape[1])
+    reader = _Scores(real.std(dim=0).clamp_min(1e-6))
     descent = _Descent(list(reader.parameters()), options, 2 * options.steps)
     for _ in trange(2 * options.steps, desc="reader of blendshapes", leave=False):
         rows = torch.randint(len(shapes), (options.batch_size,), generator=generator)
-        descent.step(functional.binary_cross_entropy_with_logits(reader(shapes[rows] / scale), scores[rows]))
+        descent.step(functional.binary_cross_entropy_with_logits(reader(shapes[rows]), scores[rows]))
     with torch.no_grad():
         known = scores[: len(real)]
-        left = ((reader(real / scale).sigmoid() - known) ** 2).sum() / ((known - known.mean(dim=0)) ** 2).sum()
-        reader.layers[0].weight /= scale
+        left = ((reader(real).sigmoid() - known) ** 2).sum() / ((known - known.mean(dim=0)) ** 2).sum()
     logger.info("blendshapes are read from shapes; %.2f %% of their variance is missed", 100 * float(left))
     return reader.requires_grad_(False).eval()
 
