@@ -263,7 +263,7 @@ class Privacy:
 
 
 # People keep their heads the same way within a session, and pose-normalised landmarks are not quite free of the pose.
-PRIVACY = {"low": Privacy(2.0, 1.5), "medium": Privacy(5.0, 2.5), "high": Privacy(12.0, 3.5)}
+PRIVACY = {"low": Privacy(1.5, 1.5), "medium": Privacy(4.0, 2.3), "high": Privacy(6.0, 4.0)}
 
 
 @dataclass(frozen=True, eq=False)

@@ -48,7 +48,7 @@ class ExpressionOptions:
     batch_size: int = 256
     learning_rate: float = 2e-3
     invented: int = 30_000
-    noise: tuple[float, float] = (1.0, 16.0)
+    noise: tuple[float, float] = (0.5, 6.0)
     rate: float = 0.01
     movement: float = 0.003
     plausibility: float = 0.02
