@@ -219,6 +219,8 @@ def test_options_reach_the_engine_under_the_same_names(run: Run, tmp_path: Path,
         3,
         "--geometry",
         "original",
+        "--privacy",
+        "high",
         "--skin-tone",
         "random",
         "--output",
@@ -229,8 +231,8 @@ def test_options_reach_the_engine_under_the_same_names(run: Run, tmp_path: Path,
         0.25,
     ]
     assert run(save(tmp_path / "a.png"), "-o", tmp_path / "out", *arguments).exit_code == 0
-    expected = {"seed": 3, "geometry": "original", "skin_tone": "random", "output": "crop", "min_face_size": 48, "min_score": 0.25}
-    assert seen == [faces.AnonymizeOptions(**expected, on_no_face="raise")]  # type: ignore[arg-type]
+    expected = {"seed": 3, "geometry": "original", "privacy": "high", "skin_tone": "random", "output": "crop", "min_face_size": 48}
+    assert seen == [faces.AnonymizeOptions(**expected, min_score=0.25, on_no_face="raise")]  # type: ignore[arg-type]
 
 
 def test_defaults_are_those_of_the_library(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

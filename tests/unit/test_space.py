@@ -18,7 +18,7 @@ from tiny import face_at, noise_photo, same, tiny_engine
 
 SPACE = Path(__file__).parents[2] / "spaces"
 PHOTO = Image.fromarray(noise_photo())
-DEFAULTS = {"geometry": "anonymous", "skin_tone": "match", "output": "photo", "min_face_size": 24.0}
+DEFAULTS = {"geometry": "anonymous", "privacy": "medium", "skin_tone": "match", "output": "photo", "min_face_size": 24.0}
 
 
 @pytest.fixture
