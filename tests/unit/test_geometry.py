@@ -400,6 +400,14 @@ def test_the_expression_passes_and_the_identity_does_not() -> None:
     assert np.linalg.norm(person(0) - MEAN_SHAPE, axis=1).mean() > 0.03, "they did differ"
 
 
+def test_the_chin_follows_an_opening_mouth_and_the_brow_does_not() -> None:
+    closed, opened = MEAN_SHAPE.copy(), MEAN_SHAPE.copy()
+    opened[MOUTH_LOWER, 1] += 0.3
+    shut, wide = (people().exchange_identity(shape, IDENTITIES[0], 0.0) for shape in (closed, opened))
+    assert wide[152, 1] - shut[152, 1] == pytest.approx(0.24 * 0.3, rel=0.15)
+    assert np.allclose(wide[[10, 55, 285, 4], 1], shut[[10, 55, 285, 4], 1], atol=1e-3)
+
+
 def test_the_noise_belongs_to_the_person() -> None:
     """Drawn anew for every frame of a video, it would be gone from the mean over frames."""
     model = people()

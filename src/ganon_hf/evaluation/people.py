@@ -37,7 +37,7 @@ from ..topology import (
 _CORNER, _INNER_BROW, _OUTER_BROW, _CHIN = LIP_CORNERS[0], 55, 105, 152
 _MIRRORED = {_CORNER: LIP_CORNERS[1], _INNER_BROW: 285, _OUTER_BROW: 334, _CHIN: _CHIN}
 # A code further from the mean than this (standard deviations) is a grimace that no training picture shows.
-MAX_STRENGTH = 3.0
+MAX_STRENGTH = 4.0
 # How exactly the wished displacements are to be met, in shape units.
 _TOLERANCE = 0.03
 # Share of a crop's side that even an open mouth leaves empty on each side.

@@ -48,7 +48,9 @@ def fit_people(population: ShapePopulation, codes: PictureCodes, statistics: Sha
     # a posterior mean shrinks: people drawn should be as far from each other as real ones
     means[:, :num_shape] /= np.maximum(means[:, :num_shape].std(axis=0), 1e-9)
     means = np.clip(means, -_LIMIT, _LIMIT)
-    weights = np.where(np.arange(means.shape[1]) < num_shape, _SHAPE_WEIGHT, 1.0)
+    # a direction of shape counts as much as it shows in a face
+    shown = np.linalg.norm(statistics.identity_basis.double().numpy() * statistics.deviations.double().numpy()[:, None], axis=0)
+    weights = np.concatenate([_SHAPE_WEIGHT * shown / max(shown.max(), 1e-9) + 1e-3, np.ones(means.shape[1] - num_shape)])
     centers, _ = kmeans2(means * weights, count, iter=100, minit="++", seed=np.random.default_rng(seed), missing="raise")
     centers = centers / weights * _APART
     with torch.no_grad():
