@@ -19,6 +19,8 @@ from .shape import ShapePopulation
 _APART, _SPREAD = 1.5, 0.7
 # Shapes vary more: what a person's own shape still gives away drowns in it.
 _SHAPE_SPREAD = 1.0
+# No group is further out in appearance than so many times the distance of the middle one.
+_FURTHEST = 0.9
 # What tells groups apart: texture before shape.
 _SHAPE_WEIGHT = 0.7
 _LIMIT = 3.0
@@ -53,6 +55,9 @@ def fit_people(population: ShapePopulation, codes: PictureCodes, statistics: Sha
     weights = np.concatenate([_SHAPE_WEIGHT * shown / max(shown.max(), 1e-9) + 1e-3, np.ones(means.shape[1] - num_shape)])
     centers, _ = kmeans2(means * weights, count, iter=100, minit="++", seed=np.random.default_rng(seed), missing="raise")
     centers = centers / weights * _APART
+    # a small group of unusual people lies so far out that what is drawn for it has specks that no face has
+    sizes = np.linalg.norm(centers[:, num_shape:], axis=1, keepdims=True)
+    centers[:, num_shape:] *= np.minimum(1, _FURTHEST * np.median(sizes) / np.maximum(sizes, 1e-9))
     with torch.no_grad():
         statistics.people_centers.copy_(torch.from_numpy(centers))
         statistics.people_spread.copy_(torch.from_numpy(np.where(np.arange(means.shape[1]) < num_shape, _SHAPE_SPREAD, _SPREAD)))
