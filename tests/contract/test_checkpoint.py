@@ -25,7 +25,7 @@ def test_it_is_small_enough_to_come_along_and_has_every_part(engine: Anonymizer)
 
 def test_refinement_adds_detail_and_no_checkerboard(engine: Anonymizer) -> None:
     """Luma of a synthetic neutral face: more fine structure than the prior's, and no pattern of every second pixel."""
-    space, side = ExpressionSpace.from_engine(engine), engine.model.config.image_size
+    space, side = ExpressionSpace(engine.shape_model), engine.model.config.image_size
     face = space.face(EXPRESSIONS["neutral"], side)
     refined = np.stack([portrait(engine, face, side, seed).mean(axis=2) for seed in range(4)])
     network, engine.model.refinement = engine.model.refinement, None
@@ -44,7 +44,7 @@ def test_refinement_adds_detail_and_no_checkerboard(engine: Anonymizer) -> None:
 
 def test_seeds_are_people_and_an_expression_is_not_another_person(engine: Anonymizer) -> None:
     """Eyes and brows of six people in two expressions: the same person smiling is nearer than anybody else, and all differ."""
-    space, side = ExpressionSpace.from_engine(engine), engine.model.config.image_size
+    space, side = ExpressionSpace(engine.shape_model), engine.model.config.image_size
     eyes = np.s_[side // 4 : side // 2, side // 4 : side * 3 // 4]
     shown = []
     for name in ("neutral", "smile"):

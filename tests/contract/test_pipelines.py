@@ -342,7 +342,7 @@ def test_diffusers_faces_by_hand(diffusion: Any) -> None:
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"sed": 3}, TypeError, "'sed'.*seed, geometry, skin_tone"),
+        ({"sed": 3}, TypeError, "'sed'.*seed, geometry, privacy, skin_tone"),
         ({"output_type": "latent"}, ValueError, "'pil' or 'np'.*'latent'"),
         ({"seed": 1, "generator": torch.Generator()}, ValueError, "not both"),
         ({"min_score": 2}, ValueError, "min_score"),

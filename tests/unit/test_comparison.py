@@ -129,7 +129,7 @@ def test_expressions_do_what_they_say() -> None:
     """On the bundled statistics; the tiny model's are noise."""
     from ganon_hf import Anonymizer
 
-    space = people.ExpressionSpace.from_engine(Anonymizer.from_pretrained())
+    space = people.ExpressionSpace(Anonymizer.from_pretrained().shape_model)
     shapes = {name: space.shape(expression) for name, expression in people.EXPRESSIONS.items()}
     neutral = shapes["neutral"]
 
@@ -146,11 +146,7 @@ def test_expressions_do_what_they_say() -> None:
         assert abs(yaw - expression.yaw) < 4 and abs(pitch) < 5 and abs(roll) < 2, name
 
 
-def test_synthetic_expressions_need_a_mesh() -> None:
-    engine = tiny_engine()
-    engine.model.prior = None
-    with pytest.raises(ValueError, match="conditioning='mesh'"):
-        people.ExpressionSpace.from_engine(engine)
+def test_a_refused_portrait_names_the_seed() -> None:
     engine = tiny_engine()
     hidden = face_at(32, 32, landmarks=False)
     with pytest.raises(RuntimeError, match="seed 3"):
