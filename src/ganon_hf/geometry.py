@@ -212,7 +212,7 @@ _BELOW_LIPS = np.clip((LAYOUT[:, 1] - LAYOUT[14, 1]) / (LAYOUT[152, 1] - LAYOUT[
 def _drop_jaw(shape: np.ndarray, source: np.ndarray) -> np.ndarray:
     """Let the chin follow lips that will stand further apart, or less far, than they do in ``shape``; a new (478, 3) shape."""
     gaps = [max(float(some[14, 1] - some[13, 1]), 0.0) for some in (source, shape)]
-    width_source, width = (np.linalg.norm(some[MOUTH_CORNERS[0]] - some[MOUTH_CORNERS[1]]) for some in (source, shape))
+    width_source, width = (float(np.linalg.norm(some[MOUTH_CORNERS[0]] - some[MOUTH_CORNERS[1]])) for some in (source, shape))
     result = shape.copy()
     result[:468, 1] += _CHIN_SHARE * (gaps[0] / max(width_source, 1e-6) * width - gaps[1]) * _BELOW_LIPS
     return result
