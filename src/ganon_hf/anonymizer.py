@@ -313,7 +313,7 @@ class Anonymizer:
                     generator=generator,
                     features=face.features,
                 )
-            except COMPOSITE_ERRORS as error:  # the canvas is written last: it still shows the original, which the cover hides
+            except COMPOSITE_ERRORS as error:  # the canvas still shows the original, bent or not, which the cover hides
                 logger.error("A face could not be put back and is covered: %s", error)
                 change, reason = 0.0, f"the face could not be put back: {error}"
             else:

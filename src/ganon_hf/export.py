@@ -18,8 +18,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
-from types import SimpleNamespace
-from typing import cast
 
 from PIL import Image, ImageChops
 from transformers.dynamic_module_utils import get_imports, get_relative_import_files
@@ -30,7 +28,6 @@ from .anonymizer import Anonymizer
 from .card_pictures import PORTRAIT, run_trials, sample_pictures
 from .evaluation.report import Report
 from .evaluation.toolkit import weights_digest
-from .evaluation.workers import Tools
 from .faces import AnonymizeOptions
 from .model_card import fill_card, load_report, read_training_log
 from .pipeline_ganon import FaceAnonymizationPipeline
@@ -175,7 +172,7 @@ def _report_beside(model: str | None) -> Path | None:
 def _require_same_weights(report: Report, engine: Anonymizer, path: Path | None) -> None:
     """A report names the digest of the weights that were measured; figures of others must not stand in the card."""
     measured = str(report.settings.get("model", "")).rpartition("@")[2]
-    digest = weights_digest(cast(Tools, SimpleNamespace(engine=engine)))  # it looks at the engine alone
+    digest = weights_digest(engine)
     if measured != digest:
         raise ExportError(
             f"{path} measured other weights ({measured or 'it does not say which'}) than these ({digest}): evaluate these first."

@@ -9,8 +9,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -62,7 +60,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("weights")
     tiny_model().save_pretrained(folder)
     tiny_processor().save_pretrained(folder)
-    digest = weights_digest(cast(Any, SimpleNamespace(engine=Anonymizer.from_pretrained(folder))))
+    digest = weights_digest(Anonymizer.from_pretrained(folder))
     figures = {"ganon-hf": {"net/rank1": {"value": 0.4321, "low": 0.1, "high": 0.9, "count": 9, "people": 9}}}
     sets = {"nine people": {"figures": figures, "curves": {}, "notes": []}}
     (folder / "report.json").write_text(

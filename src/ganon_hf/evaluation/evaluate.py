@@ -37,7 +37,7 @@ from .report import Report, SetReport, write_report, write_sheet
 from .suite import Suite, locate, locate_all, run_suite
 from .toolkit import Toolkit, available, weights_digest
 from .trials import parrot_trial, prepare_trial, reconstruction_trials
-from .workers import Pool, Progress
+from .workers import Pool, Progress, Tools
 
 ATTACKS = ("seeds", "geometry", "parrot", "reconstruction", "emotion")
 LEARNING = ATTACKS[1:]  # those that need pictures of other people
@@ -147,7 +147,7 @@ def evaluate(
     caches = kit.caches(recognizers)
     parts: list[SetReport] = []
     with Pool(kit, options.processes, progress) as pool:
-        digest = pool.map(weights_digest, [None], desc="loading")[0]
+        digest = pool.map(_loaded_weights, [None], desc="loading")[0]
         school = _learn(options, Schooling(training, pool, cache) if training else None)
         notes += school.notes
         for task in tasks:
@@ -208,6 +208,11 @@ def _learn(options: EvaluationOptions, schooling: Schooling | None) -> School:
         except ValueError as error:
             notes.append(f"emotion: {error}")
     return School(schooling, geometry, emotions, tuple(notes))
+
+
+def _loaded_weights(tools: Tools, item: None) -> str:
+    """The digest of what a worker has loaded; ``item`` is there for the pool."""
+    return weights_digest(tools.engine)
 
 
 def _detection_alone(pictures: PictureSet, pool: Pool, options: EvaluationOptions) -> SetReport:

@@ -98,9 +98,9 @@ def available(kit: Toolkit) -> tuple[Toolkit, tuple[str, ...]]:
     return left, tuple(notes)
 
 
-def weights_digest(tools: Tools, item: None = None) -> str:
+def weights_digest(engine: Anonymizer) -> str:
     """12 hexadecimal digits of the engine's configuration and weights, wherever they came from."""
-    model = tools.engine.model
+    model = engine.model
     digest = hashlib.sha256(model.config.to_json_string().encode())
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode() + tensor.detach().cpu().numpy().tobytes())
