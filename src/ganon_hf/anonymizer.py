@@ -23,30 +23,20 @@ from transformers import AutoConfig, AutoImageProcessor, AutoModel
 
 from .alignment import align_face
 from .compositing import COMPOSITE_ERRORS, composite_face, cover_face, face_matte, feature_mask
-from .detection import FaceDetector, default_detector
-from .faces import AnonymizationResult, AnonymizeOptions, Box, Crop, Face, FaceReport, NoFaceError, box_of_points, box_overlap
-from .geometry import Identity, Population, ShapeModel, draw_identity, normalize_pose
+from .detection import default_detector
+from .detection_tiled import FaceDetector
+from .faces import AnonymizationResult, AnonymizeOptions, Box, Crop, Face, FaceReport, NoFaceError, area_of
+from .geometry import Identity, Population, ShapeModel, draw_identity
 from .image_processing_ganon import GanonImageProcessor
 from .landmarks import triangle_map
 from .modeling_ganon import GanonConfig, GanonModel
 from .photos import load_photo
+from .plausibility import hides, why_not
 from .reshaping import Bend, bend_picture
-from .topology import FACE_OVAL
 
 logger = logging.getLogger(__name__)
 
 CHECKPOINT = Path(__file__).parent / "checkpoint"
-# Heads turned further show the mesh of a guess; below so many pixels a synthetic face is a smear. Both are covered.
-MAX_YAW = 65.0
-MIN_FACE_HEIGHT = 10.0
-# At least this much of the face oval's box must lie in the photo.
-MIN_VISIBLE = 0.3
-# The landmarks' box and the face's: their overlap as a share of the smaller one, and the landmarks' area as a share of the face's.
-# Below, the synthetic face would leave the detected one standing.
-MIN_OVERLAP = 0.6
-MIN_AREA = 0.25
-# Share of the original's eyes, brows, nose and mouth that may lie where the synthetic face does not hide nearly all.
-MAX_SHOWING = 0.05
 # Mean absolute change inside the matte, in levels, below which a face counts as not replaced.
 MIN_CHANGE = 0.5
 
@@ -168,8 +158,21 @@ class Anonymizer:
         plan = self.plan(image, options, faces=faces)
         return self.compose(plan, self.generate(plan.inputs))
 
-    def plan(self, image: Any, options: AnonymizeOptions | None = None, *, faces: Sequence[Face | Box] | None = None) -> PhotoPlan:
-        """First step: find the faces and prepare what the generator needs. Arguments and errors as in :meth:`__call__`."""
+    def plan(
+        self,
+        image: Any,
+        options: AnonymizeOptions | None = None,
+        *,
+        faces: Sequence[Face | Box] | None = None,
+        people: Sequence[int] | None = None,
+    ) -> PhotoPlan:
+        """First step: find the faces and prepare what the generator needs.
+
+        Args:
+            image, options, faces: as in :meth:`__call__`, which also says what is raised.
+            people: for each of ``faces`` which of the seed's synthetic people it becomes, as in a video, where a person keeps the number.
+                None numbers the faces of the photo by size.
+        """
         options = options or AnonymizeOptions()
         photo = load_photo(image)
         if faces is None:
@@ -182,8 +185,12 @@ class Anonymizer:
         if not found and options.on_no_face == "raise":
             raise NoFaceError("no face was found in the photo.")
         seed = secrets.randbits(62) if options.seed is None else int(options.seed)
-        found.sort(key=lambda face: (-_area(face.box), face.box))
-        return PhotoPlan(photo, options, seed, tuple(self._plan_face(photo, options, seed, i, face) for i, face in enumerate(found)))
+        if people is not None and len(people) != len(found):
+            raise ValueError(f"people must have a number for each of the {len(found)} faces, but has {len(people)}.")
+        order = sorted(range(len(found)), key=lambda i: (-area_of(found[i].box), found[i].box))
+        numbers = range(len(found)) if people is None else [people[i] for i in order]
+        plans = (self._plan_face(photo, options, seed, number, found[i]) for number, i in zip(numbers, order, strict=True))
+        return PhotoPlan(photo, options, seed, tuple(plans))
 
     def generate(self, inputs: Sequence[dict[str, torch.Tensor]]) -> list[np.ndarray | str]:
         """Second step: synthesise faces.
@@ -259,7 +266,7 @@ class Anonymizer:
     def _plan_face(self, photo: np.ndarray, options: AnonymizeOptions, seed: int, index: int, face: Face) -> FacePlan:
         config = self.model.config
         identity = draw_identity(seed, index, self.population, num_expression=config.num_expression)
-        reason = _why_not(photo, face)
+        reason = why_not(face, height=photo.shape[0], width=photo.shape[1])
         if reason:
             return FacePlan(face, identity, reason=reason)
         points = np.asarray(face.landmarks, dtype=np.float64)
@@ -273,7 +280,7 @@ class Anonymizer:
                     original = bend.move(original)
             features = feature_mask(crop.to_crop(original), config.image_size)
             points = crop.to_crop(points)
-            if options.output == "photo" and not _hides(points, features):
+            if options.output == "photo" and not hides(points, features):
                 return FacePlan(face, identity, reason="the synthetic face would not hide all of it")
             inputs = dict(self.image_processor.preprocess(points))
         except ValueError as error:
@@ -336,38 +343,6 @@ class Anonymizer:
 def _on_one(function: Callable[..., torch.Tensor], *values: Any) -> np.ndarray:
     """A function of batches, of a single vector each; a number counts as a vector of one."""
     return function(*(torch.from_numpy(np.atleast_1d(value)).float()[None] for value in values))[0].double().numpy()
-
-
-def _why_not(photo: np.ndarray, face: Face) -> str:
-    """Why a face cannot be replaced; empty where it can."""
-    if face.landmarks is None:
-        return "no landmarks could be fitted"
-    try:
-        _, pose = normalize_pose(face.landmarks)
-    except ValueError:
-        return "the landmarks are implausible"
-    if abs(pose.angles[0]) > MAX_YAW:
-        return "the head is turned too far"
-    x_min, y_min, x_max, y_max = box_of_points(face.landmarks[FACE_OVAL])
-    if y_max - y_min < MIN_FACE_HEIGHT or x_max - x_min < MIN_FACE_HEIGHT / 2:
-        return "the face is too small"
-    mesh = box_of_points(face.landmarks)
-    if box_overlap(mesh, np.array([face.box]))[1][0] < MIN_OVERLAP or _area(mesh) < MIN_AREA * _area(face.box):
-        return "the landmarks lie elsewhere than the face"
-    width, height = min(x_max, photo.shape[1]) - max(x_min, 0), min(y_max, photo.shape[0]) - max(y_min, 0)
-    if width <= 0 or height <= 0 or width * height < MIN_VISIBLE * (x_max - x_min) * (y_max - y_min):
-        return "most of the face is outside the picture"
-    return ""
-
-
-def _hides(points: np.ndarray, features: np.ndarray) -> bool:
-    """Whether a synthetic face at these crop points lies over the original's features."""
-    matte = face_matte(triangle_map(points, features.shape[0]) >= 0, features)
-    return bool(features.any()) and float((matte[features] < 0.9).mean()) <= MAX_SHOWING
-
-
-def _area(box: Box) -> float:
-    return (box[2] - box[0]) * (box[3] - box[1])
 
 
 def _is_gray(photo: np.ndarray, box: Box) -> bool:

@@ -226,6 +226,11 @@ def box_of_points(points: np.ndarray) -> Box:
     return float(low[0]), float(low[1]), float(high[0]), float(high[1])
 
 
+def area_of(box: Box) -> float:
+    """Width times height."""
+    return (box[2] - box[0]) * (box[3] - box[1])
+
+
 def scale_box(box: Box, factor: float) -> Box:
     """The box grown (factor > 1) or shrunk about its centre."""
     center_x, center_y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2

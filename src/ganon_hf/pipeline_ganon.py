@@ -12,7 +12,7 @@ from transformers import AutoModel
 from transformers.pipelines.base import ChunkPipeline
 
 from .anonymizer import Anonymizer
-from .detection import FaceDetector
+from .detection_tiled import FaceDetector
 from .faces import AnonymizeOptions, Box, Face, require_options
 from .photos import ITEM_ERRORS, each_item, is_single, photo_of_item
 

@@ -76,6 +76,17 @@ def test_several_faces_are_reported_from_large_to_small_and_are_different_people
     assert not same(after[:, :64], after[:, 64:])
 
 
+def test_a_person_keeps_the_number_however_large_the_face_has_become(engine: Anonymizer) -> None:
+    near, far, photo = face_at(45, 60, 70), face_at(115, 60, 50), noise_photo()
+    options = AnonymizeOptions(seed=7)
+    plan = engine.plan(photo, options, faces=[far, near], people=[4, 9])
+    (first, second), alone = plan.faces, engine.plan(photo, options, faces=[face_at(60, 60, 90)], people=[4]).faces[0]
+    assert first.face.box == near.box and second.face.box == far.box
+    assert same(second.identity.shape, alone.identity.shape) and not same(first.identity.shape, alone.identity.shape)
+    with pytest.raises(ValueError, match="number for each of the 2 faces, but has 1"):
+        engine.plan(photo, options, faces=[far, near], people=[4])
+
+
 def test_seeds() -> None:
     engine, photo = tiny_engine(), noise_photo()
     assert same(run(engine, photo, seed=3)[0], run(engine, photo, seed=3)[0])

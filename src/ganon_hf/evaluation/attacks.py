@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..detection import FaceDetector
+from ..detection_tiled import FaceDetector
 from ..faces import AnonymizeOptions, Box, Face, UnusableImageError, box_of_points
 from .emotion import MAX_PER_EMOTION, EmotionOptions, choose_labelled_rows, emotion_crop, train_classifier
 from .exposures import FACE_IN_CROP, MAX_PER_PERSON, MIN_IOU, Exposures, box_change, engine_change, expose, program_digest

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..alignment import align_face, crop_image
 from ..anonymizer import Anonymizer
-from ..detection import FaceDetector
+from ..detection_tiled import FaceDetector
 from ..faces import AnonymizeOptions, Face
 from .baselines import encode_again
 from .face_pairs import FacePairs, face_interior

@@ -22,7 +22,7 @@ from PIL import Image
 
 from ..alignment import align_face, crop_image
 from ..anonymizer import Anonymizer
-from ..detection import FaceDetector
+from ..detection_tiled import FaceDetector
 from ..faces import AnonymizeOptions, Box, Face, box_overlap
 from .identity import Recognizer
 from .readings import run_engine

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..anonymizer import Anonymizer
-from ..detection import FaceDetector
+from ..detection_tiled import FaceDetector
 from ..faces import AnonymizeOptions, Box, Face, box_overlap
 from .blendshapes import NUM_BLENDSHAPES, BlendshapeReader
 from .identity import EmbeddingCache, FaceFinder, Recognizer

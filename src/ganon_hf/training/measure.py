@@ -18,8 +18,8 @@ import pyarrow as pa
 from PIL import Image
 
 from ..alignment import align_face, crop_image
-from ..detection import FaceDetector
 from ..detection_matte import PersonMatte
+from ..detection_tiled import FaceDetector
 from ..faces import Crop
 from ..geometry import normalize_pose
 from ..photos import load_photo

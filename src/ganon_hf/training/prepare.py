@@ -25,8 +25,9 @@ import pyarrow.parquet as pq
 from datasets import ClassLabel, Dataset, Image, load_dataset
 from tqdm import tqdm
 
-from ..detection import FaceDetector, default_detector
+from ..detection import default_detector
 from ..detection_matte import PersonMatte, default_matte
+from ..detection_tiled import FaceDetector
 from .card import Counts, write_card
 from .contact_sheet import ContactSheet
 from .measure import MEASURED, measure_row
