@@ -180,7 +180,7 @@ class State:
         folder.mkdir(parents=True, exist_ok=True)
         self._file = open(folder / STATE_NAME, "a+b")  # lives as long as the run; close() ends it
         try:
-            _lock(self._file)
+            lock(self._file)
         except OSError as error:
             self._file.close()
             raise PlanError(f"Another run is writing to {printable(folder)}.") from error
@@ -223,7 +223,7 @@ class State:
         return target.relative_to(self.folder).as_posix()
 
 
-def _lock(file: IO[bytes]) -> None:
+def lock(file: IO[bytes]) -> None:
     """An advisory lock that goes away with the process; raises OSError when somebody holds it."""
     if os.name == "posix":
         import fcntl
