@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
+from typing import IO, TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from . import __version__
-from .cli_exit import INCOMPLETE, INTERRUPTED
+from .cli_engine import load_engine as _load_engine
+from .cli_exit import INCOMPLETE, interruptible
 from .cli_exit import stop as _stop
 from .cli_hub import export_command, publish_command
+from .cli_video import video_command, webcam_command
 
 if TYPE_CHECKING:
     from .batch import Outcome, Settings
@@ -94,7 +95,7 @@ def anonymize(
     keep = tuple(name.strip() for name in keep_metadata.split(",") if name.strip())
     if unknown := [name for name in keep if name not in METADATA_GROUPS]:
         _stop(f"--keep-metadata takes {', '.join(METADATA_GROUPS)}, but got {unknown[0]!r}.")
-    with _interruptible(), ExitStack() as stack:
+    with interruptible(), ExitStack() as stack:
         try:
             options = AnonymizeOptions(
                 seed=seed,
@@ -166,7 +167,7 @@ def evaluate(
     """
     from .evaluation.command import run_command
 
-    with _interruptible():
+    with interruptible():
         try:
             echo = run_command(
                 originals,
@@ -193,25 +194,10 @@ def evaluate(
     typer.echo(echo)
 
 
+app.command(name="video")(video_command)
+app.command(name="webcam")(webcam_command)
 app.command(name="export")(export_command)
 app.command(name="publish")(publish_command)
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Ctrl-C and a polite kill end the run between two instructions: temporary files are removed on the way out."""
-
-    def interrupt(signum: int, frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    except KeyboardInterrupt:
-        typer.echo("Interrupted. Finished photos are kept; run the same command again to go on.", err=True)
-        raise typer.Exit(INTERRUPTED) from None
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _open_report(report: Path) -> IO[bytes]:
@@ -238,25 +224,6 @@ def _model_identity(model: str | None) -> str:
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return f"{model or 'bundled'}@{digest.hexdigest()[:12]} ganon-hf {__version__}"
-
-
-def _load_engine(model: str | None, device: str | None) -> Callable[..., Any]:
-    """The engine, loaded only when a photo needs it (seconds)."""
-    import logging
-    import warnings
-
-    from transformers.utils.logging import disable_progress_bar
-
-    from .anonymizer import Anonymizer
-
-    disable_progress_bar()  # transformers would show one for reading the weights
-    warnings.filterwarnings("ignore", module=r"PIL\.")  # what is wrong with a file is reported once, in our words
-    logging.getLogger("PIL").setLevel(logging.CRITICAL)
-
-    try:
-        return Anonymizer.from_pretrained(model, device=device)
-    except (OSError, ValueError, RuntimeError) as error:
-        _stop(f"The model {model or 'of the package'} cannot be loaded: {error}")
 
 
 def _follow(outcomes: Iterable[Outcome], total: int, report: IO[bytes] | None, settings: Settings, quiet: bool) -> dict[str, int]:

@@ -50,7 +50,9 @@ PACKAGE_ONLY = (
     "export",
     "publish",
     "cli_exit",
+    "cli_engine",
     "cli_hub",
+    "cli_video",
     "cli",
     "__init__",
 )
