@@ -10,10 +10,12 @@ pixels and the ICC profile is written, plus the EXIF fields that were asked for;
 from __future__ import annotations
 
 import errno
+import io
 import os
 import secrets
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -123,16 +125,40 @@ def read_image(path: str | os.PathLike[str], *, root: Path | None = None, keep_m
     Raises:
         UnusableImageError: everything that makes the file unusable, with its name and the reason.
     """
-    from .photos import to_rgb  # brings transformers: seconds that a run with nothing to read need not wait
-
     keep = tuple(keep_metadata)
+    with _unusable(path), _open_file(Path(path), root) as file:
+        return _read(file, keep)
+
+
+def picture_pixels(path: str | os.PathLike[str], *, root: Path | None = None) -> int:
+    """How many pixels a file has by its header, so that a batch can tell what it will take. Errors as in :func:`read_image`."""
+    with _unusable(path), _open_file(Path(path), root) as file:
+        image = _open_picture(file, file.read(16))
+        _check(image)
+        return image.width * image.height
+
+
+def decode_image(content: bytes, *, keep_metadata: Iterable[str] = ()) -> Picture:
+    """Read a photo from untrusted bytes, for instance of a table; everything else as in :func:`read_image`."""
+    keep = tuple(keep_metadata)
+    with _unusable(None):
+        if not content:
+            raise UnusableImageError("is empty")
+        if len(content) > MAX_FILE_BYTES:
+            raise UnusableImageError(f"is larger than {MAX_FILE_BYTES >> 20} MiB")
+        return _read(io.BytesIO(content), keep)
+
+
+@contextmanager
+def _unusable(path: str | os.PathLike[str] | None) -> Iterator[None]:
+    """Whatever goes wrong inside becomes one error that names the file, where there is one, and the reason."""
+    name = "" if path is None else f"{printable(path)}: "
     try:
-        with _open_file(Path(path), root) as file:
-            return _read(file, keep, to_rgb)
+        yield
     except UnusableImageError as error:
-        raise UnusableImageError(f"{printable(path)}: {error}") from error.__cause__
+        raise UnusableImageError(f"{name}{error}") from error.__cause__
     except Exception as error:  # decoders meet hostile bytes: struct.error, SyntaxError, OverflowError, MemoryError, ...
-        raise UnusableImageError(f"{printable(path)}: {_reason(error)}") from error
+        raise UnusableImageError(f"{name}{_reason(error)}") from error
 
 
 def _reason(error: Exception) -> str:
@@ -173,8 +199,10 @@ def _open_file(path: Path, root: Path | None) -> IO[bytes]:
         raise
 
 
-def _read(file: IO[bytes], keep: tuple[str, ...], to_rgb: Callable[[Image.Image], tuple[Image.Image, tuple[str, ...]]]) -> Picture:
+def _read(file: IO[bytes], keep: tuple[str, ...]) -> Picture:
     """Check, decode, convert. The order matters: no pixel is decoded before the limits were checked."""
+    from .photos import to_rgb  # brings transformers: seconds that a run with nothing to read need not wait
+
     head = file.read(16)
     image = _open_picture(file, head)
     _check(image)
@@ -297,9 +325,50 @@ def write_image(
         OSError: the file cannot be written; nothing is left behind.
     """
     path = Path(path)
+    temporary = temporary_name(path)
+    try:
+        status = write_temporary(picture, path, temporary, quality=quality)
+        if before_rename is not None:
+            before_rename(status)
+        publish(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)  # gone after the rename; still there after an error or Ctrl-C
+
+
+def temporary_name(path: Path) -> Path:
+    """A fresh hidden name beside a file that is to be written."""
+    return path.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}.tmp"
+
+
+def write_temporary(picture: Picture, path: Path, temporary: Path, *, quality: int = 95) -> os.stat_result:
+    """The first half of :func:`write_image`: everything but the name. The caller removes what an error leaves behind.
+
+    Args:
+        picture, quality: as in :func:`write_image`.
+        path: the final name; its suffix decides the format.
+        temporary: from :func:`temporary_name`; must not exist.
+
+    Returns:
+        the status of the finished temporary file, safely on disk.
+    """
     name = format_of(path)
     if name is None:
         raise ValueError(f"{printable(path)}: the name must end in one of {', '.join(FORMATS)}.")
+    with open(temporary, "xb") as file:
+        encode_image(picture, file, name, quality=quality)
+        file.flush()
+        os.fsync(file.fileno())
+        return os.fstat(file.fileno())
+
+
+def publish(temporary: Path, path: Path) -> None:
+    """The second half of :func:`write_image`: a finished temporary file gets its name, also over a power cut."""
+    os.replace(temporary, path)
+    _sync_folder(path.parent)
+
+
+def encode_image(picture: Picture, file: IO[bytes], name: str, *, quality: int = 95) -> None:
+    """Write pixels, colour profile and kept EXIF fields, and nothing else, in one of the formats of ``FORMATS``."""
     options: dict[str, Any] = {
         "JPEG": {"quality": quality, "subsampling": 0},
         "WEBP": {"lossless": True} if picture.lossless else {"quality": quality},
@@ -310,19 +379,7 @@ def write_image(
         options |= {"exif": picture.exif} if picture.exif else {}
     image = picture.image.convert("RGB")
     image.info = {}  # Pillow writes comments and profiles it finds here
-    temporary = path.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}.tmp"
-    try:
-        with open(temporary, "xb") as file:
-            image.save(file, format=name, **options)
-            file.flush()
-            os.fsync(file.fileno())
-            status = os.fstat(file.fileno())
-        if before_rename is not None:
-            before_rename(status)
-        os.replace(temporary, path)
-        _sync_folder(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)  # gone after the rename; still there after an error or Ctrl-C
+    image.save(file, format=name, **options)
 
 
 def _sync_folder(folder: Path) -> None:
