@@ -139,8 +139,12 @@ class FrameConverter:
         }
         mapping = ":out_transfer=bt709:out_primaries=bt709:intent=perceptual" if wide else ""
         alpha = frame.format.has_palette or any(component.is_alpha for component in frame.format.components)
+        gray = len(frame.format.components) < 3 and not frame.format.has_palette and not frame.format.is_rgb
+        # swscale takes all gray for full range; so it becomes colour, unchanged, and is then called what it is.
+        as_color = [("scale", "out_range=full"), ("format", "yuva444p16le" if alpha else "yuv444p16le"), ("setrange", "limited")]
         chain = [
             *([("bwdif", "mode=send_frame:parity=auto:deint=interlaced")] if self._interlaced else []),
+            *(as_color if gray and frame.color_range == _LIMITED else []),
             ("scale", f"w={self._coded[0]}:h={self._coded[1]}:out_range=full:{_FLAGS}{mapping}"),
             ("format", "rgba" if alpha else "rgb24"),
             *self._turn,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -130,7 +130,7 @@ class VideoReader:
     @property
     def notes(self) -> list[str]:
         """What was changed or left out so far, in words."""
-        return [*self._once, *(f"{count} {what}" for what, count in self._counts.items())]
+        return [*self._once, *(f"{what}: {count}" for what, count in self._counts.items())]
 
     def close(self) -> None:
         """Close the file; calling it again does nothing."""
@@ -167,25 +167,37 @@ class VideoReader:
     def _decode(self) -> Iterator[Any]:
         """Decoded frames in the order of presentation; what cannot be decoded is counted."""
         packets = self._container.demux(self._stream)
+        # AVI only says when a packet is decoded, and frames come out in another order: the n-th one shown gets the n-th time.
+        times: deque[int | None] | None = deque() if self._container.format.name == "avi" else None
         while True:
             try:
                 packet = next(packets, None)
             except (self._av.error.FFmpegError, OSError) as error:
                 self._once.append(f"the file is damaged and was read up to there ({printable(error.strerror)})")
                 packet = None
+            if packet is not None and packet.size == 0:  # "show the last frame again", or the mark of the end
+                continue
+            if times is not None and packet is not None:
+                times.append(packet.dts)
             try:
-                yield from self._decoder.decode(packet)
-            except self._av.error.EOFError:  # the last packets were handed out before
-                return
+                frames = self._decoder.decode(packet)
             except self._av.error.FFmpegError:
-                self._counts["packets could not be decoded and were left out"] += 1
+                self._counts["damaged packets that were left out"] += 1
+                frames = []
+                if times:
+                    times.popleft()
+            for frame in frames:
+                if times is not None:
+                    frame.pts = times.popleft() if times else None
+                yield frame
             if packet is None:
                 return
 
     def _describe(self, first: Any) -> None:
         """Fill the attributes from the stream and its first frame."""
         if first is None:
-            raise UnusableVideoError(f"{self._name}: holds no frame that can be decoded.")
+            limit = f"frames above {MAX_PIXELS // 10**6} megapixels are refused"
+            raise UnusableVideoError(f"{self._name}: holds no frame that can be decoded ({limit}).")
         stream, container = self._stream, self._container
         self.time_base = Fraction(stream.time_base)
         rate = stream.average_rate or stream.guessed_rate
@@ -224,9 +236,9 @@ class VideoReader:
         except self._av.error.FFmpegError as error:
             raise UnusableVideoError(f"{self._name}: colours cannot be converted ({printable(error.strerror)}).") from error
         if self._converter.tone_mapped:
-            self._once.append("HDR or wide colours were converted to standard range (BT.709)")
+            self._once.append("HDR or wide colours were converted to the standard range of BT.709")
         if self._converter.resized:
-            self._counts["frames had another size and were scaled to the first one's"] = self._converter.resized
+            self._counts["frames of another size, scaled to the first one's"] = self._converter.resized
 
     def _stamped(self) -> Iterator[Any]:
         """Decoded frames with strictly increasing time stamps from 0 on."""
@@ -237,13 +249,13 @@ class VideoReader:
             stamp = _stamp(frame)
             pts = (0 if last is None else last + step) if stamp is None else stamp + self._shift
             if last is not None and pts < last - _LARGEST_STEP_BACK / self.time_base:
-                self._counts["times the clock jumped back; what follows was joined on"] += 1
+                self._counts["places where the clock started again, joined on"] += 1
                 self._shift += last + step - pts
                 pts = last + step
             if frame.is_corrupt:
-                self._counts["frames are damaged"] += 1
+                self._counts["damaged frames that were kept"] += 1
             if last is not None and pts <= last:
-                self._counts["frames shared a time stamp with another and were left out"] += 1
+                self._counts["frames left out because their time stamp was another's"] += 1
             else:
                 frame.pts = last = max(pts, 0)
                 yield frame
