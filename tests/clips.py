@@ -115,9 +115,9 @@ class Track:
 
 
 @contextmanager
-def opened(path: Path, *, format: str | None = None, options: Mapping[str, str] | None = None) -> Iterator[Any]:
+def opened(path: Path, *, container_options: Mapping[str, str] | None = None) -> Iterator[Any]:
     """libav's container for writing."""
-    with av.open(str(path), "w", format=format, options=dict(options or {})) as container:
+    with av.open(str(path), "w", container_options=dict(container_options or {})) as container:
         yield container
 
 
@@ -128,14 +128,12 @@ def write_clip(
     pts: Sequence[int] | None = None,
     alphas: Sequence[np.ndarray] | None = None,
     container_options: Mapping[str, str] | None = None,
-    metadata: Mapping[str, str] | None = None,
     **options: Any,
 ) -> Path:
     """A file with one video stream; ``options`` as in :class:`Track`. Without ``pts`` every frame lasts one unit of the time base."""
     if images and isinstance(images[0], np.ndarray):
         options = {"height": images[0].shape[0], "width": images[0].shape[1], **options}
-    with opened(path, options=container_options) as container:
-        container.metadata.update(metadata or {})
+    with opened(path, container_options=container_options) as container:
         track = Track(container, **options)
         for index, image in enumerate(images):
             track.write(image, pts[index] if pts else index, alpha=alphas[index] if alphas else None)
@@ -158,10 +156,10 @@ class Sound:
         options = {"strict": "experimental"} if codec in ("vorbis", "opus") else {}
         self.stream = container.add_stream(codec, rate=rate, layout=layout, options=options)
         self.position = 0
+        self.stream.codec_context.open()
 
     def write(self, samples: np.ndarray, *, start: int | None = None) -> None:
         """Encode (channels, samples) float32, from sample ``start`` or where the last call ended."""
-        self.stream.codec_context.open()
         size = self.stream.codec_context.frame_size or 1024
         wanted = self.stream.codec_context.format.name
         resampler = av.AudioResampler(format=wanted, layout=self.layout, rate=self.rate, frame_size=size)
@@ -180,25 +178,19 @@ def write_clip_with_sound(
     path: Path,
     images: Sequence[np.ndarray],
     *,
-    codec: str = "aac",
-    rate: int = 48_000,
+    sound_codec: str = "aac",
     channels: int = 1,
-    streams: int = 1,
-    metadata: Mapping[str, str] | None = None,
     **options: Any,
 ) -> Path:
-    """A clip of 25 frames a second with ``streams`` sine tones of its length: 440 Hz, 660 Hz, ..."""
+    """A clip of 25 frames a second with 440 Hz all along; ``options`` as in :class:`Track`."""
     with opened(path) as container:
-        container.metadata.update(metadata or {})
         track = Track(container, height=images[0].shape[0], width=images[0].shape[1], **options)
-        sounds = [Sound(container, codec=codec, rate=rate, channels=channels) for _ in range(streams)]
-        for index, sound in enumerate(sounds):
-            sound.write(tone(len(images) / 25, rate=rate, channels=channels, hertz=440 + 220 * index))
+        sound = Sound(container, codec=sound_codec, channels=channels)
+        sound.write(tone(len(images) / 25, channels=channels))
         for index, image in enumerate(images):
             track.write(image, index)
         track.finish()
-        for sound in sounds:
-            sound.finish()
+        sound.finish()
     return path
 
 

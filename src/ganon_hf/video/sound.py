@@ -23,6 +23,7 @@ _ENCODERS = {"mp4": "aac", "mov": "aac", "matroska": "libopus", "webm": "libopus
 _RATES = (48_000, 44_100)  # the first one where the source has neither
 _FLAC_HEADER = 34  # bytes; a longer one holds comments
 _BITS_PER_CHANNEL = 96_000
+_BITEXACT = 1 << 23  # of libav's encoders: no version in the sound
 
 
 class SoundTrack:
@@ -76,6 +77,7 @@ class SoundTrack:
         layout = "mono" if source.channels == 1 else "stereo"
         self._track = output.add_stream(_ENCODERS[container], rate=rate, layout=layout)
         self._track.bit_rate = _BITS_PER_CHANNEL * (1 if layout == "mono" else 2)
+        self._track.codec_context.flags |= _BITEXACT
         self._track.codec_context.open()
         self.notes.append(f"sound was converted from {codec} to {self._track.codec_context.codec.canonical_name}")
 
