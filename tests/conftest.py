@@ -53,7 +53,7 @@ def astronaut(_astronaut: Image.Image) -> Image.Image:
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> SquareEngine:
     engine = SquareEngine()
-    monkeypatch.setattr("ganon_hf.cli._load_engine", lambda model, device: engine)
+    monkeypatch.setattr("ganon_hf.cli._load_engine", lambda model, device, threads: engine)
     return engine
 
 
@@ -64,7 +64,7 @@ def run(engine: SquareEngine) -> Run:
     def call(*arguments: object) -> Result:
         from ganon_hf import cli
 
-        result = CliRunner().invoke(cli.app, ["anonymize", *map(str, arguments)])
+        result = CliRunner().invoke(cli.app, ["anonymize", "--processes", "1", *map(str, arguments)])
         assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
         assert "Traceback" not in result.output
         return result

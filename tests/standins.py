@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import resource
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,25 +42,44 @@ def face_pixels(image: Image.Image) -> np.ndarray:
     return np.stack([x, y], axis=-1) + 0.5
 
 
-class SquareEngine:
-    """Paints every magenta pixel's bounding box green."""
+@dataclass(frozen=True)
+class SquarePlan:
+    """A photo and its "face", in the shape of the real engine's plan."""
 
-    def __init__(self) -> None:
+    image: Image.Image
+    box: tuple[int, int, int, int] | None
+
+    @property
+    def inputs(self) -> list[tuple[int, int, int]]:
+        return [] if self.box is None else [GREEN]
+
+
+class SquareEngine:
+    """Paints every magenta pixel's bounding box green, in the three steps of the real engine. Takes what a loader is given."""
+
+    def __init__(self, *_: object) -> None:
         self.calls = 0
 
-    def __call__(self, image: Image.Image, options: AnonymizeOptions | None = None) -> AnonymizationResult:
+    def plan(self, image: Image.Image, options: AnonymizeOptions | None = None) -> SquarePlan:
         self.calls += 1
         options = options or AnonymizeOptions()
         points = face_pixels(image)
         if len(points) == 0:
             if options.on_no_face == "raise":
                 raise NoFaceError("no face")
-            return AnonymizationResult(image, ())
-        box = box_of_points(points)
-        box = (box[0] - 3.5, box[1] - 3.5, box[2] + 3.5, box[3] + 3.5)  # JPEG smears the edge
-        image = image.copy()
-        ImageDraw.Draw(image).rectangle((*map(int, box[:2]), *map(int, box[2:])), fill=GREEN)
-        return AnonymizationResult(image, (FaceReport(box, 1.0, "replaced"),))
+            return SquarePlan(image, None)
+        box = box_of_points(points)  # JPEG smears the edge
+        return SquarePlan(image, (int(box[0] - 3.5), int(box[1] - 3.5), int(box[2] + 3.5), int(box[3] + 3.5)))
+
+    def generate(self, inputs: Sequence[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
+        return list(inputs)
+
+    def compose(self, plan: SquarePlan, images: Sequence[tuple[int, int, int]]) -> AnonymizationResult:
+        if plan.box is None:
+            return AnonymizationResult(plan.image, ())
+        image = plan.image.copy()
+        ImageDraw.Draw(image).rectangle(plan.box, fill=images[0])
+        return AnonymizationResult(image, (FaceReport(tuple(map(float, plan.box)), 1.0, "replaced"),))  # type: ignore[arg-type]
 
 
 def save(path: Path, image: Image.Image | None = None, **options: object) -> Path:

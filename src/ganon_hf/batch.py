@@ -9,65 +9,23 @@ from __future__ import annotations
 
 import dataclasses
 import glob
-import hashlib
 import json
 import os
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from .faces import AnonymizeOptions, NoFaceError, UnusableImageError
-from .files import FORMATS, TEMPORARY_PREFIX, format_of, printable, read_image, write_image
+from .faces import UnusableImageError
+from .files import FORMATS, TEMPORARY_PREFIX, format_of, picture_pixels, printable, publish, temporary_name
+from .jobs import Attempt, Job, Outcome, Settings, Task, outcome_of
+from .workers import PIXELS_PER_PROCESS, Crew, InPlace, LoadEngine
 
 STATE_NAME = f"{TEMPORARY_PREFIX}state.jsonl"
 
 
 class PlanError(ValueError):
     """The command line asks for something that cannot be done; nothing was touched."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """One input and where its result goes.
-
-    Attributes:
-        source: the photo.
-        target: the output file.
-        root: the folder that ``source`` must not leave through links, or None for a file that was named itself.
-        problem: why it is refused without being opened; empty for a job that can be tried.
-    """
-
-    source: Path
-    target: Path
-    root: Path | None = None
-    problem: str = ""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one job; ``to_dict`` is a line of the report."""
-
-    job: Job
-    status: str  # ok, skipped, refused (the input's fault) or failed (the machine's or the program's)
-    faces: tuple[dict[str, Any], ...] = ()
-    error: str = ""
-    notes: tuple[str, ...] = ()
-    seconds: float = 0.0
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready form. ``output`` is None unless the file stands."""
-        return {
-            "input": str(self.job.source),
-            "output": str(self.job.target) if self.status in ("ok", "skipped") else None,
-            "status": self.status,
-            "faces": list(self.faces),
-            "error": self.error or None,
-            "notes": list(self.notes),
-            "seconds": round(self.seconds, 3),
-        }
 
 
 def plan(inputs: Sequence[str], output: str) -> tuple[list[Job], int]:
@@ -186,11 +144,11 @@ class State:
             raise PlanError(f"Another run is writing to {printable(folder)}.") from error
         self._file.seek(0)
         content = self._file.read()
-        self._records: dict[str, dict[str, Any]] = {}
+        self._records: dict[tuple[str, int, int], dict[str, Any]] = {}
         for line in content.split(b"\n"):
             with suppress(ValueError, TypeError, KeyError):  # a torn line was not finished, so its output was not either
                 record = json.loads(line)
-                self._records[record["output"]] = record
+                self._records[record["output"], record["size"], record["mtime_ns"]] = record
         if content and not content.endswith(b"\n"):
             self._file.write(b"\n")
 
@@ -200,12 +158,11 @@ class State:
 
     def record(self, target: Path) -> dict[str, Any] | None:
         """What is known about an output that is still as it was written, else None."""
-        record = self._records.get(self._name(target))
         try:
             status = os.stat(target, follow_symlinks=False)
         except OSError:
             return None
-        return record if record and (record.get("size"), record.get("mtime_ns")) == (status.st_size, status.st_mtime_ns) else None
+        return self._records.get((self._name(target), status.st_size, status.st_mtime_ns))
 
     def add(self, target: Path, fingerprint: str, faces: Sequence[dict[str, Any]], status: os.stat_result) -> None:
         """Remember an output just before it gets its name, so that no crash leaves one that nobody knows about."""
@@ -216,7 +173,8 @@ class State:
             "mtime_ns": status.st_mtime_ns,
             "faces": list(faces),
         }
-        self._records[record["output"]] = record
+        # beside, not over what was known before: a kill between here and the name leaves the earlier output standing
+        self._records[record["output"], status.st_size, status.st_mtime_ns] = record
         append_line(self._file, record)
 
     def _name(self, target: Path) -> str:
@@ -238,57 +196,104 @@ def append_line(file: IO[bytes], record: dict[str, Any]) -> None:
     os.fsync(file.fileno())
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What decides about a result besides the photo.
-
-    Attributes:
-        options: passed to the engine; ``on_no_face="raise"`` refuses photos without a face.
-        keep_metadata: names from ``files.METADATA_GROUPS``.
-        overwrite: replace outputs whatever they are, and redo finished ones.
-        model: whatever names weights and program version; finished outputs of another one are redone.
-    """
-
-    options: AnonymizeOptions
-    keep_metadata: tuple[str, ...] = ()
-    overwrite: bool = False
-    model: str = ""
-
-    def fingerprint(self, source: Path) -> str:
-        """Changes when the photo or anything that decides about its result does."""
-        status = source.stat()
-        parts = [os.path.abspath(source), status.st_size, status.st_mtime_ns]
-        parts += [dataclasses.asdict(self.options), sorted(self.keep_metadata), self.model]
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-
-
 def run(
     jobs: Sequence[Job],
     settings: Settings,
-    load_engine: Callable[[], Callable[..., Any]],
+    load_engine: LoadEngine,
     state: State | None,
-) -> Iterator[Outcome]:
-    """Do the jobs one after another; one that goes wrong does not stop the others.
+    *,
+    processes: int = 1,
+    photos_per_call: int = 1,
+) -> Generator[Outcome, None, None]:
+    """Do the jobs; one that goes wrong does not stop the others, and results do not depend on the number of processes.
+
+    Close the generator when it is left early: that ends the workers, and what they had begun is removed.
 
     Args:
         jobs: from :func:`plan`.
         settings: the same for all of them.
-        load_engine: returns the Anonymizer; called once, when the first photo really needs it.
+        load_engine: number of detection threads (None: one per core) -> the Anonymizer; called once in every process, when a photo
+            really needs it. With several processes it must be picklable.
         state: finished outputs, or None to remember nothing.
+        processes: how many work; 1 is this one.
+        photos_per_call: how many photos' faces go through the generator together, which only a GPU is faster with.
 
     Yields:
-        One outcome per job, as soon as it is done.
+        One outcome per job, in the order of the jobs, as soon as it and all before it are done.
+
+    Raises:
+        EngineError: the engine cannot be loaded.
+        ValueError: a number below 1.
     """
-    engine: Callable[..., Any] | None = None
+    if processes < 1 or photos_per_call < 1:
+        raise ValueError(f"processes and photos_per_call must be at least 1, but got {processes!r} and {photos_per_call!r}.")
     if state is not None:
         _remove_leftovers(jobs)
-    for job in jobs:
-        done = _finished(job, settings, state)
-        if done is None and engine is None:
-            engine = load_engine()
-        started = time.perf_counter()
-        outcome = done or _anonymize_file(job, settings, engine, state)
-        yield dataclasses.replace(outcome, seconds=time.perf_counter() - started)
+    alone = processes == 1 or len(jobs) == 1
+    ready: dict[int, Outcome] = {}
+    following = 0
+    with closing(InPlace(load_engine, settings) if alone else Crew(load_engine, settings, processes)) as crew:
+        for number, outcome in _as_done(_tasks(jobs, settings, state), crew, state, photos_per_call):
+            ready[number] = outcome
+            while following in ready:
+                yield ready.pop(following)
+                following += 1
+
+
+def _as_done(
+    tasks: Iterator[Task | tuple[int, Outcome]], crew: InPlace | Crew, state: State | None, photos_per_call: int
+) -> Iterator[tuple[int, Outcome]]:
+    """Keep the crew at work, and give finished pictures their names."""
+    ahead = next(tasks, None)
+    while ahead is not None or crew.busy:
+        while isinstance(ahead, Task) and crew.has_room(ahead.pixels):
+            group = [ahead]
+            ahead = next(tasks, None)
+            while isinstance(ahead, Task) and len(group) < photos_per_call and _fits(group, ahead):
+                group.append(ahead)
+                ahead = next(tasks, None)
+            crew.submit(group)
+        if isinstance(ahead, tuple):
+            yield ahead
+            ahead = next(tasks, None)
+        elif crew.busy:
+            for task, attempt in crew.collect():
+                yield task.number, _keep(task, attempt, state)
+
+
+def _fits(group: Sequence[Task], task: Task) -> bool:
+    return sum(one.pixels for one in group) + task.pixels <= PIXELS_PER_PROCESS
+
+
+def _tasks(jobs: Sequence[Job], settings: Settings, state: State | None) -> Iterator[Task | tuple[int, Outcome]]:
+    """What there is to do, in order: a task, or the number and outcome of a job that needs none."""
+    for number, job in enumerate(jobs):
+        outcome = _finished(job, settings, state)
+        if outcome is None:
+            try:
+                pixels = picture_pixels(job.source, root=job.root)
+                fingerprint = settings.fingerprint(job.source)
+            except (OSError, UnusableImageError) as error:
+                outcome = outcome_of(job, error)
+            else:
+                yield Task(number, job, temporary_name(job.target), pixels, fingerprint)
+                continue
+        yield number, outcome
+
+
+def _keep(task: Task, attempt: Attempt, state: State | None) -> Outcome:
+    """A finished picture gets its name, after the state file knows of it."""
+    if attempt.status is None:
+        return attempt.outcome
+    try:
+        if state is not None:
+            state.add(task.job.target, task.fingerprint, attempt.outcome.faces, attempt.status)
+        publish(task.temporary, task.job.target)
+    except OSError as error:
+        return outcome_of(task.job, error)
+    finally:
+        task.temporary.unlink(missing_ok=True)  # gone after the rename; still there after an error or Ctrl-C
+    return attempt.outcome
 
 
 def _remove_leftovers(jobs: Sequence[Job]) -> None:
@@ -311,25 +316,3 @@ def _finished(job: Job, settings: Settings, state: State | None) -> Outcome | No
         if record.get("fingerprint") == settings.fingerprint(job.source):
             return Outcome(job, "skipped", faces=tuple(record.get("faces", ())))
     return None
-
-
-def _anonymize_file(job: Job, settings: Settings, engine: Any, state: State | None) -> Outcome:
-    """Read, anonymize, write. Whatever goes wrong becomes an outcome, and then nothing was written."""
-    try:
-        fingerprint = settings.fingerprint(job.source) if state is not None else ""
-        picture = read_image(job.source, root=job.root, keep_metadata=settings.keep_metadata)
-        result = engine(picture.image, settings.options)
-        faces = [face.to_dict() for face in result.faces]
-        job.target.parent.mkdir(parents=True, exist_ok=True)
-        write_image(
-            dataclasses.replace(picture, image=result.image),
-            job.target,
-            before_rename=None if state is None else lambda status: state.add(job.target, fingerprint, faces, status),
-        )
-    except NoFaceError:
-        return Outcome(job, "refused", error="no face was found (--on-no-face copy writes it all the same)")
-    except UnusableImageError as error:
-        return Outcome(job, "refused", error=str(error).removeprefix(f"{printable(job.source)}: "))
-    except Exception as error:  # the rest of the batch goes on; the report and the exit code tell
-        return Outcome(job, "failed", error=printable(f"{type(error).__name__}: {error}"))
-    return Outcome(job, "ok", faces=tuple(faces), notes=picture.notes)

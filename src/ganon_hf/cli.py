@@ -5,13 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from . import __version__
-from .cli_engine import load_engine as _load_engine
+from .cli_engine import read_engine as _load_engine
+from .cli_engine import stop_unloadable
 from .cli_exit import INCOMPLETE, interruptible
 from .cli_exit import stop as _stop
 from .cli_hub import export_command, publish_command
@@ -19,6 +21,9 @@ from .cli_video import video_command, webcam_command
 
 if TYPE_CHECKING:
     from .batch import Outcome, Settings
+
+# Faces of so many photos go through a GPU together; on a CPU company is of no use.
+PHOTOS_PER_CALL = 8
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
 
@@ -79,6 +84,9 @@ def anonymize(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Redo finished photos and replace files that are in the way.")] = False,
     model: Annotated[str | None, typer.Option(help="Folder or Hub name of another model. Default: the one in the package.")] = None,
     device: Annotated[str | None, typer.Option(help="Where the generator runs: cpu, cuda, cuda:1, mps.")] = None,
+    processes: Annotated[
+        int | None, typer.Option(min=1, max=256, help="How many photos at a time, each in a process. Default: one per core.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say only what went wrong.")] = False,
 ) -> None:
     """Anonymize photos.
@@ -91,6 +99,7 @@ def anonymize(
     from .batch import PlanError, Settings, State, plan, run
     from .faces import AnonymizeOptions
     from .files import METADATA_GROUPS, format_of
+    from .workers import EngineError, usable_cores
 
     keep = tuple(name.strip() for name in keep_metadata.split(",") if name.strip())
     if unknown := [name for name in keep if name not in METADATA_GROUPS]:
@@ -114,8 +123,13 @@ def anonymize(
             report_file = None if report is None else stack.enter_context(_open_report(report))
         except (PlanError, ValueError, OSError) as error:
             _stop(str(error))
-        outcomes = run(jobs, settings, lambda: _load_engine(model, device), state)
-        counts = _follow(outcomes, len(jobs), report_file, settings, quiet)
+        together = PHOTOS_PER_CALL if device and not device.startswith("cpu") else 1
+        load_engine = partial(_load_engine, model, device)
+        outcomes = run(jobs, settings, load_engine, state, processes=processes or usable_cores(), photos_per_call=together)
+        try:
+            counts = _follow(stack.enter_context(closing(outcomes)), len(jobs), report_file, settings, quiet)
+        except EngineError as error:
+            stop_unloadable(model, error)
     if not quiet:
         typer.echo(_summary(counts, ignored, output))
     if counts["refused"] or counts["failed"]:

@@ -161,18 +161,21 @@ def _rebuild(kind: Callable[..., TiledDetector], arguments: dict[str, Any]) -> T
     return kind(**arguments)
 
 
-def default_detector() -> FaceDetector:
+def default_detector(*, threads: int | None = None) -> FaceDetector:
     """The detector that the installed mediapipe allows: its ``solutions`` when they are there, otherwise its Tasks interface.
+
+    Args:
+        threads: worker threads; None takes one per core.
 
     Raises:
         ImportError: no mediapipe.
         OSError: only Tasks are there, and their bundle cannot be had.
     """
     try:
-        return MediaPipeDetector()
+        return MediaPipeDetector(threads=threads)
     except ImportError:
         pass  # mediapipe 1.x has no solutions
     try:
-        return MediaPipeTasksDetector()
+        return MediaPipeTasksDetector(threads=threads)
     except ImportError as error:
         raise ImportError("Face detection needs mediapipe: pip install mediapipe==0.10.21 (its wheel carries the models).") from error

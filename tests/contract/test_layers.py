@@ -39,6 +39,8 @@ HUB_SET = (
 PACKAGE_ONLY = (
     "_register",
     "files",
+    "jobs",
+    "workers",
     "batch",
     "video",
     "detection_matte",

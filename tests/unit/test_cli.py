@@ -187,7 +187,7 @@ def test_photo_without_a_face_is_written_only_on_request(run: Run, tmp_path: Pat
 def test_an_error_of_the_engine_costs_one_photo(run: Run, engine: SquareEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("a.png", "b.png", "c.png"):
         save(tmp_path / "in" / name)
-    original = SquareEngine.__call__
+    original = SquareEngine.plan
 
     def fail_once(self: SquareEngine, *arguments: object) -> object:
         result = original(self, *arguments)  # type: ignore[arg-type]
@@ -195,7 +195,7 @@ def test_an_error_of_the_engine_costs_one_photo(run: Run, engine: SquareEngine, 
             raise RuntimeError("generator\nbroke")
         return result
 
-    monkeypatch.setattr(SquareEngine, "__call__", fail_once)
+    monkeypatch.setattr(SquareEngine, "plan", fail_once)
     result = run(tmp_path / "in", "-o", tmp_path / "out", "--report", tmp_path / "r.jsonl")
     assert result.exit_code == 3 and names(tmp_path / "out") == ["a.png", "c.png"]
     assert [line["status"] for line in report_of(tmp_path / "r.jsonl")] == ["ok", "failed", "ok"]
@@ -207,13 +207,13 @@ def test_an_error_of_the_engine_costs_one_photo(run: Run, engine: SquareEngine, 
 
 def test_options_reach_the_engine_under_the_same_names(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[faces.AnonymizeOptions] = []
-    original = SquareEngine.__call__
+    original = SquareEngine.plan
 
     def spy(self: SquareEngine, image: Image.Image, options: faces.AnonymizeOptions) -> object:
         seen.append(options)
         return original(self, image, options)
 
-    monkeypatch.setattr(SquareEngine, "__call__", spy)
+    monkeypatch.setattr(SquareEngine, "plan", spy)
     arguments = [
         "--seed",
         3,
@@ -237,7 +237,7 @@ def test_options_reach_the_engine_under_the_same_names(run: Run, tmp_path: Path,
 
 def test_defaults_are_those_of_the_library(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[faces.AnonymizeOptions] = []
-    monkeypatch.setattr(SquareEngine, "__call__", lambda self, image, options: seen.append(options) or 1 / 0)
+    monkeypatch.setattr(SquareEngine, "plan", lambda self, image, options: seen.append(options) or 1 / 0)
     run(save(tmp_path / "a.png"), "-o", tmp_path / "out")
     assert seen == [faces.AnonymizeOptions(on_no_face="raise")]
 
