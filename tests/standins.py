@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
+import signal
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -80,6 +82,30 @@ class SquareEngine:
         image = plan.image.copy()
         ImageDraw.Draw(image).rectangle(plan.box, fill=images[0])
         return AnonymizationResult(image, (FaceReport(tuple(map(float, plan.box)), 1.0, "replaced"),))  # type: ignore[arg-type]
+
+
+CRASH, BROKEN = (98, 64), (99, 64)  # sizes of photos that go wrong
+
+
+class TroubledEngine(SquareEngine):
+    """Dies with its process at one size of photo, and raises at another."""
+
+    def plan(self, image: Image.Image, options: AnonymizeOptions | None = None) -> SquarePlan:
+        if image.size == CRASH:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if image.size == BROKEN:
+            raise RuntimeError("broken")
+        return super().plan(image, options)
+
+
+def unloadable(threads: int | None) -> SquareEngine:
+    """A loader without a model."""
+    raise OSError("no such model")
+
+
+def exploding(threads: int | None) -> SquareEngine:
+    """A loader that takes its process with it."""
+    os._exit(7)
 
 
 def save(path: Path, image: Image.Image | None = None, **options: object) -> Path:
