@@ -18,7 +18,7 @@ from typing import IO, Any
 
 from .faces import UnusableImageError
 from .files import FORMATS, TEMPORARY_PREFIX, format_of, picture_pixels, printable, publish, temporary_name
-from .jobs import Attempt, Job, Outcome, Settings, Task, outcome_of
+from .jobs import Attempt, FileWork, Job, Outcome, Settings, Task, outcome_of
 from .workers import PIXELS_PER_PROCESS, Crew, InPlace, LoadEngine
 
 STATE_NAME = f"{TEMPORARY_PREFIX}state.jsonl"
@@ -229,10 +229,10 @@ def run(
         raise ValueError(f"processes and photos_per_call must be at least 1, but got {processes!r} and {photos_per_call!r}.")
     if state is not None:
         _remove_leftovers(jobs)
-    alone = processes == 1 or len(jobs) == 1
+    alone, work = processes == 1 or len(jobs) == 1, FileWork(settings)
     ready: dict[int, Outcome] = {}
     following = 0
-    with closing(InPlace(load_engine, settings) if alone else Crew(load_engine, settings, processes)) as crew:
+    with closing(InPlace(load_engine, work) if alone else Crew(load_engine, work, processes)) as crew:
         for number, outcome in _as_done(_tasks(jobs, settings, state), crew, state, photos_per_call):
             ready[number] = outcome
             while following in ready:
@@ -241,7 +241,10 @@ def run(
 
 
 def _as_done(
-    tasks: Iterator[Task | tuple[int, Outcome]], crew: InPlace | Crew, state: State | None, photos_per_call: int
+    tasks: Iterator[Task | tuple[int, Outcome]],
+    crew: InPlace[Task, Attempt] | Crew[Task, Attempt],
+    state: State | None,
+    photos_per_call: int,
 ) -> Iterator[tuple[int, Outcome]]:
     """Keep the crew at work, and give finished pictures their names."""
     ahead = next(tasks, None)

@@ -15,8 +15,6 @@ from typing import Any, Protocol
 from .faces import AnonymizationResult, AnonymizeOptions, NoFaceError, UnusableImageError
 from .files import Picture, printable, read_image, write_temporary
 
-NO_FACE = "no face was found (--on-no-face copy writes it all the same)"
-
 
 class Engine(Protocol):
     """The three steps of :class:`~ganon_hf.anonymizer.Anonymizer`."""
@@ -155,22 +153,35 @@ def _compose(engine: Engine, plan: Any, faces: Iterator[Any] | None) -> Anonymiz
         return error
 
 
-def anonymize_files(engine: Engine, tasks: Sequence[Task], settings: Settings) -> Iterator[Attempt]:
-    """Read, anonymize, write. Whatever goes wrong becomes an outcome, and then nothing was written.
+@dataclass(frozen=True)
+class FileWork:
+    """Read, anonymize, write beside the final name: what workers do with tasks."""
 
-    Yields:
-        one attempt for each task, in order. ``seconds`` is a task's share of the group's time.
-    """
-    started = time.perf_counter()
-    pictures = [_read(task.job, settings) for task in tasks]
-    photos = [(picture.image if isinstance(picture, Picture) else picture, settings.options) for picture in pictures]
-    results = anonymize_together(engine, photos)
-    share = (time.perf_counter() - started) / len(tasks)
-    for task, picture, result in zip(tasks, pictures, results, strict=True):
+    settings: Settings
+
+    def __call__(self, engine: Engine, tasks: Sequence[Task]) -> Iterator[Attempt]:
+        """One attempt for each task, in order; whatever goes wrong becomes an outcome, and then nothing was written.
+
+        ``seconds`` is a task's share of the group's time.
+        """
         started = time.perf_counter()
-        attempt = _write(task, picture, result)
-        seconds = share + time.perf_counter() - started
-        yield dataclasses.replace(attempt, outcome=dataclasses.replace(attempt.outcome, seconds=seconds))
+        pictures = [_read(task.job, self.settings) for task in tasks]
+        photos = [(picture.image if isinstance(picture, Picture) else picture, self.settings.options) for picture in pictures]
+        results = anonymize_together(engine, photos)
+        share = (time.perf_counter() - started) / len(tasks)
+        for task, picture, result in zip(tasks, pictures, results, strict=True):
+            started = time.perf_counter()
+            attempt = _write(task, picture, result)
+            seconds = share + time.perf_counter() - started
+            yield dataclasses.replace(attempt, outcome=dataclasses.replace(attempt.outcome, seconds=seconds))
+
+    def crashed(self, task: Task, error: str) -> Attempt:
+        """A photo that its process did not survive."""
+        return Attempt(Outcome(task.job, "failed", error=error))
+
+    def discard(self, task: Task) -> None:
+        """Remove the temporary file."""
+        task.temporary.unlink(missing_ok=True)
 
 
 def _read(job: Job, settings: Settings) -> Picture | Exception:
@@ -198,8 +209,16 @@ def _write(task: Task, picture: Picture | Exception, result: AnonymizationResult
 
 def outcome_of(job: Job, error: object) -> Outcome:
     """An error as an outcome: the rest of the batch goes on; the report and the exit code tell."""
+    status, reason = explain(error)
     if isinstance(error, NoFaceError):
-        return Outcome(job, "refused", error=NO_FACE)
+        reason += " (--on-no-face copy writes it all the same)"
+    return Outcome(job, status, error=reason.removeprefix(f"{printable(job.source)}: "))
+
+
+def explain(error: object) -> tuple[str, str]:
+    """An error as status and reason: refused is the input's fault, failed the machine's or the program's."""
+    if isinstance(error, NoFaceError):
+        return "refused", "no face was found"
     if isinstance(error, UnusableImageError):
-        return Outcome(job, "refused", error=str(error).removeprefix(f"{printable(job.source)}: "))
-    return Outcome(job, "failed", error=printable(f"{type(error).__name__}: {error}"))
+        return "refused", str(error)
+    return "failed", printable(f"{type(error).__name__}: {error}")

@@ -17,9 +17,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
-from .jobs import Attempt, Engine, Outcome, Settings, Task, anonymize_files
+from .jobs import Engine
 
 LoadEngine = Callable[[int | None], Engine]  # takes the number of detection threads, None for one per core
 # Of the photos in work at a time, for each process: about 25 bytes a pixel are alive at the worst moment. A larger photo goes alone.
@@ -40,11 +40,40 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-class InPlace:
-    """One worker that is this process."""
+class Sized(Protocol):
+    """A task, as far as a crew looks at it."""
 
-    def __init__(self, load_engine: LoadEngine, settings: Settings) -> None:
-        self._load_engine, self._settings = load_engine, settings
+    @property
+    def pixels(self) -> int: ...
+
+
+Task = TypeVar("Task", bound=Sized)
+Result = TypeVar("Result")
+_Taken = TypeVar("_Taken", bound=Sized, contravariant=True)
+_Given = TypeVar("_Given", covariant=True)
+
+
+class Work(Protocol[_Taken, _Given]):
+    """What is to be done with tasks. Picklable, like tasks and results."""
+
+    def __call__(self, engine: Engine, tasks: Sequence[_Taken]) -> Iterator[_Given]:
+        """One result for each task, in order; errors become results."""
+        ...
+
+    def crashed(self, task: _Taken, error: str) -> _Given:
+        """The result of a task whose process did not survive it."""
+        ...
+
+    def discard(self, task: _Taken) -> None:
+        """Remove whatever a task that was not finished has left."""
+        ...
+
+
+class InPlace(Generic[Task, Result]):
+    """One worker that is this process; arguments as for :class:`Crew`."""
+
+    def __init__(self, load_engine: LoadEngine, work: Work[Task, Result]) -> None:
+        self._load_engine, self._do = load_engine, work
         self._engine: Engine | None = None
         self._threads = 0
         self._tasks: Sequence[Task] = ()
@@ -61,8 +90,8 @@ class InPlace:
         """Take tasks, to be done together."""
         self._tasks = tasks
 
-    def collect(self) -> Iterator[tuple[Task, Attempt]]:
-        """Do what was submitted."""
+    def collect(self) -> Iterator[tuple[Task, Result]]:
+        """Do what was submitted. Errors as in :meth:`Crew.collect`."""
         tasks, self._tasks = self._tasks, ()
         if self._engine is None:
             try:
@@ -74,7 +103,7 @@ class InPlace:
 
                 self._threads = torch.get_num_threads()
                 torch.set_num_threads(1)  # like a worker process: in several threads sums are rounded differently
-        yield from zip(tasks, anonymize_files(self._engine, tasks, self._settings), strict=True)
+        yield from zip(tasks, self._do(self._engine, tasks), strict=True)
 
     def close(self) -> None:
         """Leave the process as it was."""
@@ -85,7 +114,7 @@ class InPlace:
 
 
 @dataclass(eq=False)
-class _Worker:
+class _Worker(Generic[Task]):
     """A process, our end of the pipe to it, and what it still has to do; the first group has been sent."""
 
     process: BaseProcess
@@ -94,18 +123,18 @@ class _Worker:
     groups: deque[deque[Task]] = field(default_factory=deque)
 
 
-class Crew:
-    """Worker processes, started one by one while there is work for them.
+class Crew(Generic[Task, Result]):
+    """Worker processes, started one by one while there is something to do for them.
 
     Args:
         load_engine: picklable; called once in every process.
-        settings: the same for all photos.
+        work: what is done with tasks.
         processes: at most so many.
     """
 
-    def __init__(self, load_engine: LoadEngine, settings: Settings, processes: int) -> None:
-        self._load_engine, self._settings, self._processes = load_engine, settings, processes
-        self._workers: list[_Worker] = []
+    def __init__(self, load_engine: LoadEngine, work: Work[Task, Result], processes: int) -> None:
+        self._load_engine, self._do, self._processes = load_engine, work, processes
+        self._workers: list[_Worker[Task]] = []
 
     @property
     def busy(self) -> bool:
@@ -122,7 +151,7 @@ class Crew:
         worker = next((worker for worker in self._workers if not worker.groups), None) or self._start()
         self._send(worker, deque([deque(tasks)]))
 
-    def collect(self) -> Iterator[tuple[Task, Attempt]]:
+    def collect(self) -> Iterator[tuple[Task, Result]]:
         """Wait until something is done, and return what is.
 
         Raises:
@@ -155,21 +184,21 @@ class Crew:
         for worker in self._workers:
             worker.process.join()
             for task in (task for group in worker.groups for task in group):
-                task.temporary.unlink(missing_ok=True)
+                self._do.discard(task)
         self._workers = []
 
-    def _start(self) -> _Worker:
+    def _start(self) -> _Worker[Task]:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        process = context.Process(target=_work, args=(theirs, self._load_engine, self._settings), daemon=True)
+        process = context.Process(target=_work, args=(theirs, self._load_engine, self._do), daemon=True)
         with _single_threaded(), _ctrl_c_held_back():
             process.start()
         theirs.close()  # so that the end of the process is the end of the pipe
-        worker = _Worker(process, ours)
+        worker: _Worker[Task] = _Worker(process, ours)
         self._workers.append(worker)
         return worker
 
-    def _send(self, worker: _Worker, groups: deque[deque[Task]]) -> None:
+    def _send(self, worker: _Worker[Task], groups: deque[deque[Task]]) -> None:
         worker.groups = groups
         if groups:
             try:
@@ -177,14 +206,14 @@ class Crew:
             except OSError:
                 pass  # it has ended: collect() finds the end of the pipe
 
-    def _bury(self, worker: _Worker) -> Iterator[tuple[Task, Attempt]]:
+    def _bury(self, worker: _Worker[Task]) -> Iterator[tuple[Task, Result]]:
         """A process has ended by itself. A photo that was alone in it is at fault; those of a group are tried one by one."""
         worker.process.join()
         worker.connection.close()
         self._workers.remove(worker)
         tasks = [task for group in worker.groups for task in group]
         for task in tasks:
-            task.temporary.unlink(missing_ok=True)
+            self._do.discard(task)
         if not worker.ready:
             raise EngineError(
                 f"a worker process ended (exit code {worker.process.exitcode}) before it was ready. A script that starts workers must do "
@@ -192,8 +221,10 @@ class Crew:
             )
         if len(worker.groups[0]) == 1:
             code = worker.process.exitcode
-            error = f"the worker process ended (exit code {code}): the photo crashed it, or memory ran out"
-            yield tasks[0], Attempt(Outcome(tasks[0].job, "failed", error=error))
+            yield (
+                tasks[0],
+                self._do.crashed(tasks[0], f"the worker process ended (exit code {code}): the photo crashed it, or memory ran out"),
+            )
             tasks = tasks[1:]
         if tasks:
             self._send(self._start(), deque(deque([task]) for task in tasks))
@@ -227,11 +258,11 @@ def _ctrl_c_held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _work(connection: Connection, load_engine: LoadEngine, settings: Settings) -> None:
-    """Life of a worker process: load the engine, say None, then an attempt for every task until the pipe ends."""
+def _work(connection: Connection, load_engine: LoadEngine, work: Work[Any, Any]) -> None:
+    """Life of a worker process: load the engine, say None, then a result for every task until the pipe ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # where masks are unknown
     try:
-        engine: Any = load_engine(1)
+        engine = load_engine(1)
     except ENGINE_ERRORS as error:
         connection.send(str(error) or type(error).__name__)
         return
@@ -239,11 +270,11 @@ def _work(connection: Connection, load_engine: LoadEngine, settings: Settings) -
         connection.send(None)
         while True:
             tasks = connection.recv()
-            for task, attempt in zip(tasks, anonymize_files(engine, tasks, settings), strict=True):
+            for task, result in zip(tasks, work(engine, tasks), strict=True):
                 try:
-                    connection.send(attempt)
+                    connection.send(result)
                 except OSError:
-                    task.temporary.unlink(missing_ok=True)
+                    work.discard(task)
                     raise
     except (EOFError, OSError):
         return  # nobody is there to give the next picture its name

@@ -19,7 +19,7 @@ import tiny
 from ganon_hf import batch, workers
 from ganon_hf.faces import AnonymizeOptions, NoFaceError
 from ganon_hf.files import TEMPORARY_PREFIX
-from ganon_hf.jobs import Job, Outcome, Settings, Task, anonymize_together
+from ganon_hf.jobs import FileWork, Job, Outcome, Settings, Task, anonymize_together
 from standins import BROKEN, CRASH, SquareEngine, TroubledEngine, exploding, names, save, square_photo, unloadable
 
 SETTINGS = Settings(AnonymizeOptions(on_no_face="raise"))
@@ -136,7 +136,7 @@ class _PaperCrew(workers.Crew):
     ],
 )
 def test_photos_in_work_are_limited_by_their_pixels(in_work: Sequence[int], next_pixels: int, room: bool, tmp_path: Path) -> None:
-    crew = _PaperCrew(SquareEngine, SETTINGS, 2)
+    crew = _PaperCrew(SquareEngine, FileWork(SETTINGS), 2)
     for megapixels in in_work:
         crew.submit([Task(0, Job(tmp_path, tmp_path), tmp_path, megapixels * 10**6, "")])
     assert crew.has_room(next_pixels * 10**6) == room
