@@ -9,7 +9,7 @@ import numpy as np
 from ganon_hf.anonymizer import Anonymizer
 from ganon_hf.faces import Face
 from ganon_hf.video.tracking import center_of, size_of
-from tiny import noise_photo, tiny_model, tiny_processor
+from tiny import face_at, noise_photo, tiny_model, tiny_processor
 
 Path = Callable[[int], Face | None]
 
@@ -73,3 +73,14 @@ def _distance(one: Face, other: Face) -> float:
 def scripted_engine(script: Script) -> Anonymizer:
     """The tiny model behind a script."""
     return Anonymizer(tiny_model(), tiny_processor(), script)
+
+
+def film_script() -> Script:
+    """Two people of whom one leaves and is lost now and then: 60 frames."""
+    return Script(
+        {
+            "a": lambda n: face_at(40 + n % 30, 60, 50) if not 20 <= n < 48 else None,
+            "b": lambda n: face_at(115, 50 + n % 9, 44),
+        },
+        {("a", 12), ("a", 13), ("b", 33)},
+    )

@@ -13,7 +13,7 @@ import os
 import shutil
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -122,6 +122,7 @@ def anonymize_video(
     if target.exists() and source.exists() and target.samefile(source):
         raise ValueError(f"{printable(target)} is the source; originals are never overwritten: name another target.")
     if os.path.lexists(target) and not overwrite:
+        _Parts.discard(target)  # of a run that was killed when it had just finished
         raise FileExistsError(f"{printable(target)} exists already; remove it or ask for overwriting.")
     with ExitStack() as stack:
         reader = stack.enter_context(VideoReader(source))
@@ -222,33 +223,41 @@ class _Parts:
     """
 
     def __init__(self, target: Path, fingerprint: str) -> None:
-        self._folder = target.absolute().parent / f"{TEMPORARY_PREFIX}{target.name}.parts"
+        self.folder = target.absolute().parent / f"{TEMPORARY_PREFIX}{target.name}.parts"
         self._fingerprint = fingerprint
-        self._state_file = self._folder / "state.npz"
+        self._state_file = self.folder / "state.npz"
         self.state: dict[str, Any] | None = None
         self._count = 0
 
     def __enter__(self) -> _Parts:
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock = open(self._folder / "lock", "ab")
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock = open(self.folder / "lock", "ab")
         try:
             lock(self._lock)
         except OSError as error:
             self._lock.close()
-            raise ValueError(f"Another run is working on {printable(self._folder)}.") from error
+            raise ValueError(f"Another run is working on {printable(self.folder)}.") from error
         if self._state_file.is_file():
             found = load_state(self._state_file)
             if found is not None and found["fingerprint"] == self._fingerprint:
                 self.state, self._count = found, int(found["segments"])
-        for path in self._folder.iterdir():  # unfinished, or of another run
+        for path in self.folder.iterdir():  # unfinished, or of another run
             if path.name != "lock" and path not in (*self.segments, *([self._state_file] if self.state else [])):
                 path.unlink()
         return self
 
     def __exit__(self, *problem: object) -> None:
         self._lock.close()
-        if problem[0] is not None and issubclass(problem[0], UnusableVideoError) and self._folder.is_dir():  # type: ignore[arg-type]
+        if problem[0] is not None and issubclass(problem[0], UnusableVideoError) and self.folder.is_dir():  # type: ignore[arg-type]
             self.remove()
+
+    @classmethod
+    def discard(cls, target: Path) -> None:
+        """Remove what is left of a target's parts, unless a run is at work on them."""
+        folder = cls(target, "").folder
+        if folder.is_dir():
+            with suppress(ValueError), cls(target, "") as parts:
+                parts.remove()
 
     @property
     def segments(self) -> list[Path]:
@@ -260,7 +269,7 @@ class _Parts:
         return self._segment(self._count)
 
     def _segment(self, number: int) -> Path:
-        return self._folder / f"segment-{number:06d}"
+        return self.folder / f"segment-{number:06d}"
 
     def finish_segment(self, state: dict[str, Any] | None) -> None:
         """The next segment is complete; with ``state`` a later run may go on after it."""
@@ -270,7 +279,7 @@ class _Parts:
 
     def remove(self) -> None:
         """Nothing of the folder is needed any more."""
-        shutil.rmtree(self._folder)
+        shutil.rmtree(self.folder)
 
 
 def _fingerprint(source: Path, options: AnonymizeOptions, anonymizer: Anonymizer, codec: str) -> str:

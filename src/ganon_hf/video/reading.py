@@ -96,7 +96,7 @@ class VideoReader:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._av = load_av()
-        self._name = printable(path)
+        self._path, self._name = path, printable(path)
         self._counts: Counter[str] = Counter()
         self._once: list[str] = []
         self._file = open_video_file(path)
@@ -200,7 +200,7 @@ class VideoReader:
             raise UnusableVideoError(f"{self._name}: holds no frame that can be decoded ({limit}).")
         stream, container = self._stream, self._container
         self.time_base = Fraction(stream.time_base)
-        rate = stream.average_rate or stream.guessed_rate
+        rate = _measured_rate(self._path, stream.index) or stream.average_rate or stream.guessed_rate
         self.frame_rate = Fraction(rate) if rate and 0 < rate <= 1000 else Fraction(25)
         self._converter = FrameConverter(first, self.time_base)
         if not self._converter.upright:
@@ -265,6 +265,26 @@ class VideoReader:
 def _stamp(frame: Any) -> int | None:
     """A decoded frame's time of presentation, or of decoding where that is all the file has."""
     return frame.pts if frame.pts is not None else frame.dts
+
+
+def _measured_rate(path: str | os.PathLike[str], index: int) -> Fraction | None:
+    """Frames per second over the first packets; what files say of themselves is often the fineness of their clock (1000 in WebM)."""
+    times: list[Fraction] = []
+    decoding = None
+    with open_container(open_video_file(path), printable(path)) as container:
+        try:
+            for packet in container.demux(container.streams[index]):
+                if packet.pts is not None:
+                    times.append(packet.pts * packet.time_base)
+                starts_again = None not in (decoding, packet.dts) and packet.dts < decoding
+                if len(times) == 300 or starts_again:
+                    times = times[:-1] if starts_again else times
+                    break
+                decoding = packet.dts
+        except load_av().error.FFmpegError:
+            pass  # as far as it could be read
+    span = max(times) - min(times) if times else 0
+    return ((len(times) - 1) / Fraction(span)).limit_denominator(1001) if len(times) >= 10 and span > 0 else None
 
 
 def open_container(file: IO[bytes], name: str) -> Any:

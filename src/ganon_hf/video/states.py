@@ -44,6 +44,6 @@ def load_state(path: Path) -> dict[str, Any] | None:
                 return [unpacked(one) for one in value] if isinstance(value, list) else value
 
             state = unpacked(json.loads(arrays["text"].tobytes()))
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile):
+    except (EOFError, OSError, KeyError, ValueError, zipfile.BadZipFile):
         return None
     return state if isinstance(state, dict) else None

@@ -176,7 +176,7 @@ class SegmentWriter:
         like, color = self._like, self._like.color
         name, options = {
             "h264": ("libx264", {"preset": "veryfast", "crf": "18", "profile": "high", "bf": "0", "refs": "2"}),
-            "vp9": ("libvpx-vp9", {"crf": "24", "deadline": "good", "cpu-used": "5", "row-mt": "1", "tile-columns": "2"}),
+            "vp9": ("libvpx-vp9", {"crf": "24", "deadline": "realtime", "cpu-used": "7", "row-mt": "1", "tile-columns": "2"}),
             "lossless": ("ffv1", {"level": "3", "slices": "4" if min(like.height, like.width) >= 16 else "1", "slicecrc": "1", "g": "1"}),
         }[self._codec]
         stream = self._container.add_stream(name, rate=like.frame_rate, options=options)

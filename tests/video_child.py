@@ -1,0 +1,17 @@
+"""A process that anonymizes a scripted film and can be killed: python video_child.py SOURCE TARGET, some milliseconds a frame."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from ganon_hf.faces import AnonymizeOptions
+from ganon_hf.video import job
+from scripted import film_script, scripted_engine
+
+if __name__ == "__main__":
+    job.SEGMENT_SECONDS = 0.5
+    engine = scripted_engine(film_script())
+    job.anonymize_video(
+        sys.argv[1], sys.argv[2], AnonymizeOptions(seed=3), anonymizer=engine, progress=lambda done, total: time.sleep(0.02)
+    )
