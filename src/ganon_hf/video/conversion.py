@@ -23,6 +23,8 @@ _PRIMARIES_2020 = 9
 _LIMITED, _FULL = 1, 2  # ranges
 # Rounded exactly and with interpolated colour: the faster paths are 1 to 2 levels too dark on the average.
 _FLAGS = "flags=bilinear+accurate_rnd+full_chroma_int"
+# From 16-bit RGB: together with the flags above, swscale 9 turns 4:2:0 of 10 bits purple.
+_TO_709 = (("format", "gbrap16le|gbrp16le"), ("scale", "flags=bilinear:out_transfer=bt709:out_primaries=bt709:intent=perceptual"))
 
 # Signs of the display matrix (a, b, c, d) with x' = a x + c y, y' = b x + d y, and the filters that do the same.
 _TURNS: dict[tuple[int, int, int, int], tuple[tuple[str, str], ...]] = {
@@ -137,7 +139,6 @@ class FrameConverter:
             "colorspace": str(int(frame.colorspace)),
             "range": str(int(frame.color_range)),
         }
-        mapping = ":out_transfer=bt709:out_primaries=bt709:intent=perceptual" if wide else ""
         alpha = frame.format.has_palette or any(component.is_alpha for component in frame.format.components)
         gray = len(frame.format.components) < 3 and not frame.format.has_palette and not frame.format.is_rgb
         # swscale takes all gray for full range; so it becomes colour, unchanged, and is then called what it is.
@@ -145,7 +146,8 @@ class FrameConverter:
         chain = [
             *([("bwdif", "mode=send_frame:parity=auto:deint=interlaced")] if self._interlaced else []),
             *(as_color if gray and frame.color_range == _LIMITED else []),
-            ("scale", f"w={self._coded[0]}:h={self._coded[1]}:out_range=full:{_FLAGS}{mapping}"),
+            ("scale", f"w={self._coded[0]}:h={self._coded[1]}:out_range=full:{_FLAGS}"),
+            *(_TO_709 if wide else []),
             ("format", "rgba" if alpha else "rgb24"),
             *self._turn,
         ]

@@ -138,8 +138,8 @@ def anonymize_video(
         if not account.tracks and options.on_no_face == "raise":
             parts.remove()
             raise NoFaceError(f"{printable(source)}: no face was found in the video.")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        notes = join_segments(parts.segments, target, format, audio_from=source if audio == "keep" and reader.has_audio else None)
+        notes = join_segments(parts.segments, parts.joined, format, audio_from=source if audio == "keep" and reader.has_audio else None)
+        os.replace(parts.joined, target)
         parts.remove()
         return account.report(stream.seed, [*reader.notes, *notes])
 
@@ -224,7 +224,7 @@ class _Parts:
 
     def __init__(self, target: Path, fingerprint: str) -> None:
         self.folder = target.absolute().parent / f"{TEMPORARY_PREFIX}{target.name}.parts"
-        self._fingerprint = fingerprint
+        self._fingerprint, self._suffix = fingerprint, target.suffix
         self._state_file = self.folder / "state.npz"
         self.state: dict[str, Any] | None = None
         self._count = 0
@@ -263,6 +263,11 @@ class _Parts:
     def segments(self) -> list[Path]:
         """The finished ones, in order."""
         return [self._segment(number) for number in range(self._count)]
+
+    @property
+    def joined(self) -> Path:
+        """Where the video is put together, to get its name when it is whole."""
+        return self.folder / f"whole{self._suffix}"
 
     @property
     def next_segment(self) -> Path:
