@@ -79,7 +79,7 @@ def naive(folder: Path, out: Path) -> Iterator[None]:
 def pipeline(folder: Path, out: Path, processes: int | None, min_face_size: int = 24) -> Iterator[None]:
     """What the command does; one step a photo."""
     from ganon_hf import AnonymizeOptions, batch, workers
-    from ganon_hf.cli_engine import read_engine
+    from ganon_hf.loading import read_engine
 
     jobs, _ = batch.plan([str(folder)], str(out))
     settings = batch.Settings(AnonymizeOptions(seed=7, min_face_size=min_face_size))
@@ -198,9 +198,7 @@ def main() -> int:
         if options.large or options.memory:
             result = run_child("large" if options.large else "pipeline", folder, Path(scratch), options.processes)
             growth = result["resident_at_end"] - result["resident_at_100"]
-            print(
             print(f"{result['photos']} photos, {result['photos_per_second']:.2f}/s, peak {result['peak'] / 1e9:.2f} GB")
-            )
             if options.memory:
                 met = "met" if growth < TARGET_GROWTH else "MISSED"
                 print(f"{met}: {growth / 1e6:.0f} MB growth from photo 100 to {result['photos']}, target {TARGET_GROWTH / 1e6:.0f} MB")

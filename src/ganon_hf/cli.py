@@ -12,12 +12,14 @@ from typing import IO, TYPE_CHECKING, Annotated, Literal
 import typer
 
 from . import __version__
-from .cli_engine import read_engine as _load_engine
 from .cli_engine import stop_unloadable
 from .cli_exit import INCOMPLETE, interruptible
 from .cli_exit import stop as _stop
 from .cli_hub import export_command, publish_command
+from .cli_scale import scale_command
 from .cli_video import video_command, webcam_command
+from .loading import model_identity
+from .loading import read_engine as _load_engine
 
 if TYPE_CHECKING:
     from .batch import Outcome, Settings
@@ -117,7 +119,7 @@ def anonymize(
                 on_no_face="raise" if on_no_face == "refuse" else "keep",
             )
             jobs, ignored = plan(inputs, output)
-            settings = Settings(options, keep, overwrite, _model_identity(model))
+            settings = Settings(options, keep, overwrite, model_identity(model))
             single_file = format_of(output) is not None and not Path(output).is_dir()
             state = None if single_file else stack.enter_context(closing(State(Path(output))))
             report_file = None if report is None else stack.enter_context(_open_report(report))
@@ -210,6 +212,7 @@ def evaluate(
 
 app.command(name="video")(video_command)
 app.command(name="webcam")(webcam_command)
+app.command(name="scale")(scale_command)
 app.command(name="export")(export_command)
 app.command(name="publish")(publish_command)
 
@@ -224,20 +227,6 @@ def _open_report(report: Path) -> IO[bytes]:
         return report.open("wb")
     except OSError as error:
         raise ValueError(f"--report {report} cannot be written: {error.strerror}.") from error
-
-
-def _model_identity(model: str | None) -> str:
-    """Name, program version and, for a folder, a digest of its weights and settings: outputs of another model are redone."""
-    import hashlib
-
-    from ._register import CHECKPOINT
-
-    folder = CHECKPOINT if model is None else Path(model)
-    digest = hashlib.sha256()
-    for path in sorted([*folder.glob("*.json"), *folder.glob("*.safetensors")]):
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return f"{model or 'bundled'}@{digest.hexdigest()[:12]} ganon-hf {__version__}"
 
 
 def _follow(outcomes: Iterable[Outcome], total: int, report: IO[bytes] | None, settings: Settings, quiet: bool) -> dict[str, int]:

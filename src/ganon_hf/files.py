@@ -99,6 +99,7 @@ class Picture:
         icc_profile: colour profile that still fits the RGB pixels, or None.
         exif: the kept EXIF fields, encoded; empty when none were asked for or present.
         lossless: whether a WebP file was stored losslessly.
+        format: Pillow's name of the format it was read from; empty where it was not read from a file.
         notes: what was changed on the way in, in words ("transparency was flattened over white").
     """
 
@@ -107,6 +108,7 @@ class Picture:
     exif: bytes = b""
     lossless: bool = False
     notes: tuple[str, ...] = ()
+    format: str = ""
 
 
 def printable(name: object) -> str:
@@ -130,9 +132,10 @@ def read_image(path: str | os.PathLike[str], *, root: Path | None = None, keep_m
         return _read(file, keep)
 
 
-def picture_pixels(path: str | os.PathLike[str], *, root: Path | None = None) -> int:
-    """How many pixels a file has by its header, so that a batch can tell what it will take. Errors as in :func:`read_image`."""
-    with _unusable(path), _open_file(Path(path), root) as file:
+def picture_pixels(source: str | os.PathLike[str] | bytes, *, root: Path | None = None) -> int:
+    """How many pixels a file, or the bytes of one, has by its header: what it will take. Errors as in :func:`read_image`."""
+    path = None if isinstance(source, bytes) else source
+    with _unusable(path), io.BytesIO(source) if isinstance(source, bytes) else _open_file(Path(source), root) as file:
         image = _open_picture(file, file.read(16))
         _check(image)
         return image.width * image.height
@@ -216,7 +219,7 @@ def _read(file: IO[bytes], keep: tuple[str, ...]) -> Picture:
     lossless = head[8:16] == b"WEBPVP8L"
     rgb, changes = to_rgb(_upright(image, exif))
     rgb.info = {}
-    return Picture(rgb, profile, _kept_fields(exif, keep), lossless, (*notes, *changes))
+    return Picture(rgb, profile, _kept_fields(exif, keep), lossless, (*notes, *changes), str(image.format))
 
 
 def _open_picture(file: IO[bytes], head: bytes) -> Any:

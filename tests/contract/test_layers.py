@@ -39,9 +39,12 @@ HUB_SET = (
 PACKAGE_ONLY = (
     "_register",
     "files",
+    "loading",
     "jobs",
     "workers",
     "batch",
+    "rows",
+    "sharding",
     "video",
     "detection_matte",
     "training",
@@ -55,6 +58,7 @@ PACKAGE_ONLY = (
     "cli_engine",
     "cli_hub",
     "cli_video",
+    "cli_scale",
     "cli",
     "__init__",
 )
