@@ -28,7 +28,7 @@ from .joining import join_segments
 from .reading import UnusableVideoError, VideoFrame, VideoReader
 from .states import load_state, save_state
 from .stream import AnonymizedFrame, FrameStream
-from .writing import SegmentWriter, VideoFormat
+from .writing import SegmentWriter, VideoFormat, sync
 
 SEGMENT_SECONDS = 10.0
 AUDIOS = ("remove", "keep")
@@ -140,6 +140,7 @@ def anonymize_video(
             raise NoFaceError(f"{printable(source)}: no face was found in the video.")
         notes = join_segments(parts.segments, parts.joined, format, audio_from=source if audio == "keep" and reader.has_audio else None)
         os.replace(parts.joined, target)
+        sync(target.absolute().parent)
         parts.remove()
         return account.report(stream.seed, [*reader.notes, *notes])
 
