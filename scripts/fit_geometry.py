@@ -12,16 +12,13 @@ import argparse
 import logging
 from pathlib import Path
 
-import numpy as np
-
 from ganon_hf.anonymizer import load_model
-from ganon_hf.geometry import normalize_pose
 from ganon_hf.modeling_ganon import ShapeStatistics
 from ganon_hf.training.bank import picture_codes
 from ganon_hf.training.blendshapes import BlendshapeNetwork
 from ganon_hf.training.expression import ExpressionOptions, fit_expression_code
 from ganon_hf.training.people import fit_people
-from ganon_hf.training.shape import fit_shape_space
+from ganon_hf.training.shape import shards_population
 from ganon_hf.training.shards import read_shards
 from ganon_hf.training.states import save_model
 
@@ -43,12 +40,8 @@ def main() -> None:
         parser.error(f"{arguments.checkpoint} has no appearance prior (conditioning={model.config.conditioning!r}).")
     shards = read_shards(arguments.shards)
     codes, _ = picture_codes(shards, model.prior, arguments.codes)
-    posed = [normalize_pose(points) for points in shards.landmarks]
-    shapes = np.stack([shape for shape, _ in posed]).astype(np.float32)
-    angles = np.array([pose.angles[:2] for _, pose in posed])
-    neutral = np.array([emotion == "neutral" for emotion in shards.emotions])
     model.geometry = ShapeStatistics(model.config)
-    population = fit_shape_space(shapes, shards.persons, angles, neutral, model.geometry)
+    population = shards_population(shards, model.geometry)
     logging.info("%d faces, %d of them turned little enough", len(shards), len(population.rows))
     fit_expression_code(population, model.geometry, read, ExpressionOptions(steps=arguments.steps, seed=arguments.seed))
     fit_people(population, codes, model.geometry, seed=arguments.seed)

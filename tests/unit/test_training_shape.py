@@ -16,7 +16,7 @@ from ganon_hf.topology import LAYOUT, MEAN_SHAPE
 from ganon_hf.training.blendshapes import BlendshapeNetwork
 from ganon_hf.training.encode import PictureCodes
 from ganon_hf.training.expression import ExpressionOptions, fit_expression_code
-from ganon_hf.training.people import fit_people
+from ganon_hf.training.people import fit_people, nearest_people
 from ganon_hf.training.shape import ShapePopulation, between_and_within, fit_shape_space
 from ganon_hf.training.textures import mirror_shapes
 
@@ -165,6 +165,34 @@ def test_turned_heads_and_unknown_people() -> None:
     statistics.people_centers = torch.zeros(8, 7)
     with pytest.raises(ValueError, match="8 groups.*but got 4"):
         fit_people(population, codes, statistics)
+
+
+def test_distances_tell_a_stranger_from_a_copy() -> None:
+    shapes, persons, codes = two_kinds()
+    statistics, population = fitted(shapes, persons)
+    fit_people(population, codes, statistics)
+    found = nearest_people(population, codes, statistics, draws=300)
+    assert len(found.drawn) == 300 and len(found.training) == 90 and len(found.same) == 89 + 301
+    assert np.median(found.drawn) > np.median(found.same), "who is drawn is nobody's second picture"
+    # a population that draws one training person again and again
+    person = population.persons[population.rows] == 7
+    shape = population.identity_coefficients(statistics.identity_basis.double().numpy())
+    means = np.array([shape[population.persons == one].mean(axis=0) for one in range(90)])
+    with torch.no_grad():
+        own = np.concatenate([means[7] / means.std(axis=0), codes.appearance[person].mean(axis=0)])
+        statistics.people_centers.copy_(torch.from_numpy(np.tile(own, (2, 1))))
+        statistics.people_spread.fill_(1e-3)
+    copied = nearest_people(population, codes, statistics, draws=50)
+    assert copied.drawn.max() < 0.2 * np.median(found.drawn)
+    assert np.array_equal(copied.training, found.training) and np.array_equal(copied.same, found.same)
+
+
+def test_distances_need_people_with_two_pictures() -> None:
+    shapes, persons, codes = two_kinds()
+    statistics, population = fitted(shapes, persons)
+    strangers = ShapePopulation(population.rows, population.coordinates, np.arange(480), population.between, population.within)
+    with pytest.raises(ValueError, match="two pictures, but got 480 people and 0 pairs"):
+        nearest_people(strangers, codes, statistics, draws=3)
 
 
 # ---- expression code

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from ..geometry import normalize_pose
 from ..modeling_ganon import ShapeStatistics
+from .shards import FaceShards
 from .textures import mirror_shapes
 
 # Heads turned further have unsure shapes.
@@ -102,6 +104,15 @@ def fit_shape_space(
         for name, value in {"mean": mean, "axes": axes, "deviations": deviations, "identity_basis": basis}.items():
             getattr(statistics, name).copy_(torch.from_numpy(np.ascontiguousarray(value, dtype=np.float32)))
     return ShapePopulation(rows, coordinates, persons[rows], between, within)
+
+
+def shards_population(shards: FaceShards, statistics: ShapeStatistics) -> ShapePopulation:
+    """:func:`fit_shape_space` on prepared faces."""
+    posed = [normalize_pose(points) for points in shards.landmarks]
+    shapes = np.stack([shape for shape, _ in posed]).astype(np.float32)
+    angles = np.array([pose.angles[:2] for _, pose in posed])
+    neutral = np.array([emotion == "neutral" for emotion in shards.emotions])
+    return fit_shape_space(shapes, shards.persons, angles, neutral, statistics)
 
 
 def _signed(vectors: np.ndarray) -> np.ndarray:
