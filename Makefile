@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 APT := DEBIAN_FRONTEND=noninteractive apt-get -o APT::Sandbox::User=root
 IMAGE ?= $(shell $(BIN)/python -c "import skimage, pathlib; print(pathlib.Path(skimage.__file__).parent / 'data' / 'astronaut.png')" 2>/dev/null)
 
-.PHONY: run test test-slow test-hub test-browser space style quality clean
+.PHONY: run test test-slow test-hub test-scale test-browser space style quality clean
 
 run: $(VENV)/.installed-run
 	@$(BIN)/ganon-hf anonymize "$(IMAGE)" -o out
@@ -24,6 +24,10 @@ test-slow: $(VENV)/.installed-dev
 # Exports, publishes to a stand-in of the Hub, downloads and uses it: two minutes.
 test-hub: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m "slow and hub" tests/hub $(ARGS)
+
+# Ray with two actors, one of them killed; `datasets` in two processes.
+test-scale: $(VENV)/.installed-scale
+	$(BIN)/python -m pytest -m scale tests/unit/test_scale.py $(ARGS)
 
 test-browser: $(VENV)/.installed-browser
 	@command -v chromium >/dev/null || { $(APT) update -qq && $(APT) install -y -qq --no-install-recommends chromium >/dev/null; } \
@@ -59,6 +63,10 @@ $(VENV)/.installed-run: pyproject.toml constraints.txt | $(VENV)/.created
 
 $(VENV)/.installed-browser: pyproject.toml constraints.txt | $(VENV)/.created
 	$(PIP) -e ".[browser]"
+	@touch $@ $(VENV)/.installed-dev $(VENV)/.installed-run
+
+$(VENV)/.installed-scale: pyproject.toml constraints.txt | $(VENV)/.created
+	$(PIP) -e ".[dev,scale]"
 	@touch $@ $(VENV)/.installed-dev $(VENV)/.installed-run
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/.created

@@ -74,7 +74,7 @@ class Storage:
             found = self.fs.find(self.root, detail=True)
         except FileNotFoundError:
             found = {}
-        regular = ((path, info) for path, info in found.items() if info.get("type") == "file")
+        regular = ((path, info) for path, info in found.items() if info.get("type") == "file" or info.get("islink"))
         names = ((path[len(self.root) :].lstrip("/"), int(info.get("size") or 0)) for path, info in regular)
         visible = (entry for entry in names if not any(part.startswith(".") for part in entry[0].split("/")))
         return sorted(visible, key=lambda entry: os.fsencode(entry[0]))
@@ -82,8 +82,12 @@ class Storage:
     def open(self, name: str) -> IO[bytes]:
         """A file for reading; links must not lead out of the folder."""
         path = self.path(name)
-        if self.local and not os.path.realpath(path, strict=True).startswith(os.path.realpath(self.root).rstrip("/") + "/"):
-            raise OSError("is a link that leaves the input folder")
+        if self.local:
+            real = Path(os.path.realpath(path, strict=True))
+            if not real.is_relative_to(os.path.realpath(self.root)):
+                raise OSError("is a link that leaves the input folder")
+            if not real.is_file():  # a named pipe would never end
+                raise OSError("is not a regular file")
         return self.fs.open(path, "rb")
 
     def put(self, local: Path, name: str) -> None:
