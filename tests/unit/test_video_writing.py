@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+import resource
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -261,6 +262,30 @@ def test_a_failed_join_leaves_nothing(tmp_path: Path) -> None:
         with pytest.raises(kind, match=reason):
             join_segments(segments, tmp_path / "a.mp4", H264)
         assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.fixture
+def small_disk() -> Iterator[None]:
+    """No file can grow beyond 25 kB."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (25_000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("codec", ["h264", "lossless"])
+@pytest.mark.usefixtures("small_disk")
+def test_a_full_disk_leaves_nothing(codec: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8) for _ in range(30)]
+    with pytest.raises(OSError):
+        segment(tmp_path / "part", frames_of(images), VideoFormat(codec))
+    assert not list(tmp_path.iterdir())
+    parts = [segment(tmp_path / f"{index}", frames_of(images)[5 * index : 5 * index + 5]) for index in range(3)]
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(OSError):
+        join_segments(parts, tmp_path / "a.mp4", H264)
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_a_folder_that_does_not_exist_is_an_error(tmp_path: Path) -> None:

@@ -225,8 +225,13 @@ class SegmentWriter:
 
     def _discard(self, *problem: Any) -> None:
         """Free the encoder, then give the file its name or remove it."""
-        self._container.close()
-        self._finished.__exit__(*problem)
+        try:
+            self._container.close()
+        except BaseException as error:  # a full disk shows here once more
+            problem = problem if problem[0] is not None else (type(error), error, error.__traceback__)
+            raise
+        finally:
+            self._finished.__exit__(*problem)
 
 
 def open_output(path: Path, container: str, clock: Fraction, **options: str) -> Any:
