@@ -55,13 +55,16 @@ def write_photos(folder: Path, count: int) -> None:
 def write_large(folder: Path, count: int) -> None:
     """Photos of 200 megapixels, each with one face of 1,500 pixels."""
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+    import numpy as np
     from PIL import Image
 
     import scenes
 
     folder.mkdir(parents=True)
-    canvas = scenes.photo_backgrounds(height=12500, width=16000)["coffee"]
-    scenes.paste(canvas, scenes.load_heads("eval-pairs", 4)[0], center=(8000, 6000), height=1500, portrait=True)
+    background = Image.fromarray(scenes.photo_backgrounds(height=625, width=800)["coffee"])
+    canvas = np.array(background.resize((16000, 12500)))
+    around = canvas[4000:8000, 6000:10000]  # a view: pasting computes on all it is given
+    scenes.paste(around, scenes.load_heads("eval-pairs", 4)[0], center=(2000, 2000), height=1500, portrait=True)
     for number in range(count):
         Image.fromarray(canvas).save(folder / f"{number}.jpg", quality=90)
 
@@ -198,7 +201,7 @@ def main() -> int:
         if options.large or options.memory:
             result = run_child("large" if options.large else "pipeline", folder, Path(scratch), options.processes)
             growth = result["resident_at_end"] - result["resident_at_100"]
-            print(f"{result['photos']} photos, {result['photos_per_second']:.2f}/s, peak {result['peak'] / 1e9:.2f} GB")
+            print(f"{result['photos']} photos, peak of all processes {result['peak'] / 1e9:.2f} GB")
             if options.memory:
                 met = "met" if growth < TARGET_GROWTH else "MISSED"
                 print(f"{met}: {growth / 1e6:.0f} MB growth from photo 100 to {result['photos']}, target {TARGET_GROWTH / 1e6:.0f} MB")

@@ -22,7 +22,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from .jobs import Engine
 
 LoadEngine = Callable[[int | None], Engine]  # takes the number of detection threads, None for one per core
-# Of the photos in work at a time, for each process: about 25 bytes a pixel are alive at the worst moment. A larger photo goes alone.
+# Of the photos in work at a time, for each process. At the worst moment 17 bytes a pixel are alive; a larger photo goes alone.
 PIXELS_PER_PROCESS = 50_000_000
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
