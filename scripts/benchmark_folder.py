@@ -2,7 +2,7 @@
 
     python scripts/benchmark_folder.py                              # photos a second, both ways in turn, and their ratio
     python scripts/benchmark_folder.py --memory --photos 1000       # resident size of all processes at photo 100 and at the end
-    python scripts/benchmark_folder.py --large 4                    # peak memory over photos of 200 megapixels
+    python scripts/benchmark_folder.py --large 4 --min-face-size 400   # peak memory over photos of 200 megapixels
 
 The loop is ``for path in paths: engine(path).image.save(...)`` with the engine loaded once and everything else left as it is. Both start in
 fresh processes and take turns, so that whatever else the machine does meets both; loading and the first photos do not count. Photos are
@@ -69,17 +69,17 @@ def write_large(folder: Path, count: int) -> None:
         Image.fromarray(canvas).save(folder / f"{number}.jpg", quality=90)
 
 
-def naive(folder: Path, out: Path) -> Iterator[None]:
+def naive(folder: Path, out: Path, min_face_size: int) -> Iterator[None]:
     """The loop; one step a photo."""
     from ganon_hf import AnonymizeOptions, Anonymizer
 
     engine = Anonymizer.from_pretrained()
     for path in sorted(folder.iterdir()):
-        engine(path, AnonymizeOptions(seed=7)).image.save(out / path.name, quality=95, subsampling=0)
+        engine(path, AnonymizeOptions(seed=7, min_face_size=min_face_size)).image.save(out / path.name, quality=95, subsampling=0)
         yield
 
 
-def pipeline(folder: Path, out: Path, processes: int | None, min_face_size: int = 24) -> Iterator[None]:
+def pipeline(folder: Path, out: Path, processes: int | None, min_face_size: int) -> Iterator[None]:
     """What the command does; one step a photo."""
     from ganon_hf import AnonymizeOptions, batch, workers
     from ganon_hf.loading import read_engine
@@ -121,10 +121,10 @@ def peak_bytes() -> int:
     return sum(int(line.split()[1]) for line in lines) * 1024
 
 
-def child(way: str, folder: str, out: str, processes: int | None) -> dict[str, Any]:
+def child(way: str, folder: str, out: str, processes: int | None, min_face_size: int) -> dict[str, Any]:
     """What a fresh process measures."""
-    min_face_size = 400 if way == "large" else 24  # what is looked for changes time, not memory
-    steps = naive(Path(folder), Path(out)) if way == "naive" else pipeline(Path(folder), Path(out), processes, min_face_size)
+    paths = Path(folder), Path(out)
+    steps = naive(*paths, min_face_size) if way == "naive" else pipeline(*paths, processes, min_face_size)
     resident, peak, start = [], 0, (time.perf_counter(), processor_seconds())
     for number, _ in enumerate(steps, 1):
         if number == WARM_UP:
@@ -142,7 +142,7 @@ def child(way: str, folder: str, out: str, processes: int | None) -> dict[str, A
     }
 
 
-def run_child(way: str, folder: Path, scratch: Path, processes: int | None) -> dict[str, Any]:
+def run_child(way: str, folder: Path, scratch: Path, *settings: int | None) -> dict[str, Any]:
     """``child`` in a fresh process with the environment as a user has it.
 
     Raises:
@@ -150,19 +150,19 @@ def run_child(way: str, folder: Path, scratch: Path, processes: int | None) -> d
     """
     with tempfile.TemporaryDirectory(dir=scratch) as out:
         environment = {name: value for name, value in os.environ.items() if name not in THREADS}
-        command = [sys.executable, __file__, "--child", json.dumps([way, str(folder), out, processes])]
+        command = [sys.executable, __file__, "--child", json.dumps([way, str(folder), out, *settings])]
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
         raise RuntimeError(f"the measuring process failed:\n{done.stderr[-2000:]}")
     return json.loads(done.stdout.splitlines()[-1]) | {"load": os.getloadavg()[0]}
 
 
-def compare(folder: Path, scratch: Path, rounds: int, processes: int | None) -> dict[str, Any]:
+def compare(folder: Path, scratch: Path, rounds: int, *settings: int | None) -> dict[str, Any]:
     """Both ways in turn."""
     results: dict[str, list[dict[str, Any]]] = {"naive": [], "pipeline": []}
     for _ in range(rounds):
         for way, done in results.items():
-            done.append(run_child(way, folder, scratch, processes))
+            done.append(run_child(way, folder, scratch, *settings))
             last = done[-1]
             print(
                 f"{way:9s} {last['photos_per_second']:6.2f} photos/s  {last['processor_seconds_per_photo']:.3f} processor s/photo  "
@@ -184,6 +184,7 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, help="photos to use (kept and used again when composed before); default: a temporary one")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--processes", type=int, help="of the pipeline; default: one per core")
+    parser.add_argument("--min-face-size", type=int, default=24, help="larger means fewer tiles: for long runs that ask about memory only")
     parser.add_argument("--memory", action="store_true", help="one long run of the pipeline instead")
     parser.add_argument("--large", type=int, metavar="N", help="N photos of 200 megapixels instead")
     parser.add_argument("--json", type=Path, help="where to write the numbers")
@@ -194,19 +195,20 @@ def main() -> int:
         return 0
     if options.photos <= WARM_UP or options.rounds < 1:
         parser.error(f"--photos must be more than {WARM_UP}, --rounds at least 1")
+    settings = options.processes, options.min_face_size
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.folder or Path(scratch) / "in"
         if not folder.exists():
             write_large(folder, options.large) if options.large else write_photos(folder, options.photos)
         if options.large or options.memory:
-            result = run_child("large" if options.large else "pipeline", folder, Path(scratch), options.processes)
+            result = run_child("pipeline", folder, Path(scratch), *settings)
             growth = result["resident_at_end"] - result["resident_at_100"]
             print(f"{result['photos']} photos, peak of all processes {result['peak'] / 1e9:.2f} GB")
             if options.memory:
                 met = "met" if growth < TARGET_GROWTH else "MISSED"
                 print(f"{met}: {growth / 1e6:.0f} MB growth from photo 100 to {result['photos']}, target {TARGET_GROWTH / 1e6:.0f} MB")
         else:
-            result = compare(folder, Path(scratch), options.rounds, options.processes)
+            result = compare(folder, Path(scratch), options.rounds, *settings)
     if options.json:
         options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     return 0
