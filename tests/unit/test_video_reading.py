@@ -476,6 +476,26 @@ def test_unusable_files_are_named_with_the_reason(name: str, make: Callable[[Pat
     assert name in str(caught.value) and "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts", "a.avi", "a.wmv"])
+def test_any_damage_ends_in_frames_or_in_the_one_error(name: str, tmp_path: Path) -> None:
+    codec = {"a.avi": "mpeg4", "a.wmv": "wmv2"}.get(name, "libx264")
+    whole = write_clip(tmp_path / name, pictures(4), codec=codec).read_bytes()
+    rng = np.random.default_rng(7)
+    for turn in range(60):
+        data = bytearray(whole)
+        for position in rng.integers(len(data) if turn % 2 else 1500, size=6):
+            data[position % len(data)] = rng.integers(256)
+        (tmp_path / name).write_bytes(data[: rng.integers(1, len(data))] if turn % 5 == 0 else data)
+        last = -1
+        try:
+            with VideoReader(tmp_path / name) as reader:
+                for frame in reader:
+                    assert frame.pts > last and frame.image.shape == (reader.height, reader.width, 3)
+                    last = frame.pts
+        except UnusableVideoError as error:
+            assert name in str(error)
+
+
 def test_names_cannot_break_the_line_or_reach_elsewhere(tmp_path: Path) -> None:
     for name in ("a\nb.mp4", "http://localhost:1/a.mp4", "concat:a.mp4|b.mp4", "\0.mp4"):
         with pytest.raises(UnusableVideoError, match="cannot be opened") as caught:

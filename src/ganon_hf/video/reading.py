@@ -110,7 +110,7 @@ class VideoReader:
         except UnusableVideoError:
             self.close()
             raise
-        except self._av.error.FFmpegError as error:
+        except (self._av.error.FFmpegError, OSError) as error:
             self.close()
             raise UnusableVideoError(f"{self._name}: cannot be decoded ({printable(error.strerror)}).") from error
         except BaseException:
@@ -181,7 +181,7 @@ class VideoReader:
                 times.append(packet.dts)
             try:
                 frames = self._decoder.decode(packet)
-            except self._av.error.FFmpegError:
+            except (self._av.error.FFmpegError, OSError):
                 self._counts["damaged packets that were left out"] += 1
                 frames = []
                 if times:
@@ -281,7 +281,7 @@ def _measured_rate(path: str | os.PathLike[str], index: int) -> Fraction | None:
                     times = times[:-1] if starts_again else times
                     break
                 decoding = packet.dts
-        except load_av().error.FFmpegError:
+        except (load_av().error.FFmpegError, OSError):
             pass  # as far as it could be read
     span = max(times) - min(times) if times else 0
     return ((len(times) - 1) / Fraction(span)).limit_denominator(1001) if len(times) >= 10 and span > 0 else None
@@ -293,7 +293,7 @@ def open_container(file: IO[bytes], name: str) -> Any:
     options = {"format_whitelist": FORMATS, "protocol_whitelist": "none", "max_pixels": str(MAX_PIXELS)}
     try:
         return av.open(file, options=options, metadata_errors="replace")
-    except (av.error.FFmpegError, ValueError) as error:
+    except (av.error.FFmpegError, OSError, ValueError) as error:  # OSError: a damaged header sends the reader before the file's start
         reason = printable(getattr(error, "strerror", None) or error)
         raise UnusableVideoError(f"{name}: is not a video that can be read (MP4, MOV, MKV, WebM, AVI, MPEG, ...): {reason}.") from error
 

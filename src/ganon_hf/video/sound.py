@@ -91,7 +91,15 @@ class SoundTrack:
         """The source's packets on the video's clock; where their clock jumps back, they are joined on."""
         unit = Fraction(self._stream.time_base)
         shift, last = round(self._shift / unit), None
-        for packet in self._container.demux(self._stream):
+        packets = self._container.demux(self._stream)
+        while True:
+            try:
+                packet = next(packets, None)
+            except (self._av.error.FFmpegError, OSError) as error:
+                self.notes.append(f"the sound is damaged and was kept up to there ({printable(error.strerror)})")
+                return
+            if packet is None:
+                return
             if packet.dts is None and packet.pts is None:  # the mark of the end, or nothing to go by
                 continue
             dts = packet.dts if packet.dts is not None else packet.pts
