@@ -10,6 +10,7 @@ import os
 import resource
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,6 +96,14 @@ class TroubledEngine(SquareEngine):
             os.kill(os.getpid(), signal.SIGKILL)
         if image.size == BROKEN:
             raise RuntimeError("broken")
+        return super().plan(image, options)
+
+
+class SlowEngine(SquareEngine):
+    """Leaves time to interrupt it."""
+
+    def plan(self, image: Image.Image, options: AnonymizeOptions | None = None) -> SquarePlan:
+        time.sleep(0.3)
         return super().plan(image, options)
 
 

@@ -24,8 +24,10 @@ from .loading import read_engine as _load_engine
 if TYPE_CHECKING:
     from .batch import Outcome, Settings
 
-# Faces of so many photos go through a GPU together; on a CPU company is of no use.
+# With a GPU: the faces of so many photos go through it together (on a CPU company is of no use), and so many processes share it, because
+# each takes some hundred megabytes of it.
 PHOTOS_PER_CALL = 8
+GPU_PROCESSES = 8
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
 
@@ -87,7 +89,7 @@ def anonymize(
     model: Annotated[str | None, typer.Option(help="Folder or Hub name of another model. Default: the one in the package.")] = None,
     device: Annotated[str | None, typer.Option(help="Where the generator runs: cpu, cuda, cuda:1, mps.")] = None,
     processes: Annotated[
-        int | None, typer.Option(min=1, max=256, help="How many photos at a time, each in a process. Default: one per core.")
+        int | None, typer.Option(min=1, max=256, help="Photos at a time, each in a process of its own. Default: one per core.")
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say only what went wrong.")] = False,
 ) -> None:
@@ -125,9 +127,10 @@ def anonymize(
             report_file = None if report is None else stack.enter_context(_open_report(report))
         except (PlanError, ValueError, OSError) as error:
             _stop(str(error))
-        together = PHOTOS_PER_CALL if device and not device.startswith("cpu") else 1
+        gpu = device is not None and not device.startswith("cpu")
+        count = processes or min(usable_cores(), GPU_PROCESSES if gpu else len(jobs))
         load_engine = partial(_load_engine, model, device)
-        outcomes = run(jobs, settings, load_engine, state, processes=processes or usable_cores(), photos_per_call=together)
+        outcomes = run(jobs, settings, load_engine, state, processes=count, photos_per_call=PHOTOS_PER_CALL if gpu else 1)
         try:
             counts = _follow(stack.enter_context(closing(outcomes)), len(jobs), report_file, settings, quiet)
         except EngineError as error:

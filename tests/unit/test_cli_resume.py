@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -134,3 +135,39 @@ def test_interrupted_run_leaves_no_partial_file_and_can_go_on(how: signal.Signal
         assert names(tmp_path / "out") == ["a.png"]  # a killed process cannot clean up; the next run does
     assert run(tmp_path / "in", "-o", tmp_path / "out").exit_code == 0
     assert names(tmp_path / "out") == ["a.png", "b.png", "c.png"] and engine.calls == 2
+
+
+SLOW_WORKERS = """
+import sys
+import standins
+from ganon_hf import cli
+cli._load_engine = standins.SlowEngine
+cli.app(args=["anonymize", "--processes", "2", *sys.argv[1:]])
+"""
+
+
+def test_ctrl_c_ends_all_processes_and_keeps_what_is_finished(run: Run, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    for number in range(12):
+        save(tmp_path / "in" / f"{number:02d}.png")
+    process = subprocess.Popen(
+        [sys.executable, "-c", SLOW_WORKERS, str(tmp_path / "in"), "-o", str(out)],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        start_new_session=True,
+    )
+    while process.poll() is None and len(list(out.glob("[!.]*"))) < 3:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130 and "Traceback" not in errors and "run the same command again" in errors
+    finished = names(out)
+    assert 3 <= len(finished) < 12 and all(is_anonymized(out / name) for name in finished), "whole pictures, and no temporary file"
+    with pytest.raises(ProcessLookupError):
+        while True:  # the last workers may be on their way out
+            os.killpg(process.pid, 0)
+            time.sleep(0.05)
+    result = run(tmp_path / "in", "-o", out)
+    assert result.exit_code == 0 and f"{len(finished)} finished before" in result.stdout and len(names(out)) == 12
