@@ -171,6 +171,11 @@ def summary(done: Done) -> str:
     return f"{', '.join(parts)}. Seed {done.options.seed}. Look at the result before you use it: a face can be missed."
 
 
+def status(text: str, *, refused: bool = False) -> str:
+    """A line that screen readers say by themselves."""
+    return f'<p role="{"alert" if refused else "status"}" class="{"refused" if refused else "done"}">{html.escape(text)}</p>'
+
+
 def face_table(done: Done) -> str:
     """HTML table: one line per face with what was done, and the options that did it."""
     shown = [field.name for field in fields(done.options) if field.name not in ("min_face_size", "min_score", "on_no_face")]

@@ -116,9 +116,12 @@ class Visitor:
         return self.fetch(first), self.fetch(second)
 
     def fetch(self, address: str | None) -> np.ndarray:
+        return np.asarray(Image.open(io.BytesIO(self.bytes_of(address))).convert("RGB"))
+
+    def bytes_of(self, address: str | None) -> bytes:
         assert address
         with urllib.request.urlopen(address) as answer:
-            return np.asarray(Image.open(io.BytesIO(answer.read())).convert("RGB"))
+            return bytes(answer.read())
 
     def set_seed(self, seed: int) -> None:
         if not self.page.locator("#seed input").is_visible():

@@ -237,7 +237,7 @@ def test_within_a_minute() -> None:
 def test_nothing_is_loaded_from_elsewhere(visitor: Visitor, site: Site) -> None:
     visitor.upload(PORTRAIT)
     visitor.pictures()
-    for tab in ("Several photos", "Webcam", "How private is it"):
+    for tab in ("Several photos", "Video", "Webcam", "How private is it"):
         visitor.open_tab(tab)
         visitor.page.wait_for_timeout(300)
     strangers = {address for address in visitor.requests if not address.startswith((site.url, "data:", "blob:"))}
@@ -277,7 +277,7 @@ def test_the_api(site: Site, tmp_path: Path) -> None:
 
     client = Client(site.url, verbose=False, download_files=str(tmp_path))
     endpoints = client.view_api(return_format="dict")["named_endpoints"]
-    assert list(endpoints) == ["/anonymize"]
+    assert list(endpoints) == ["/anonymize", "/anonymize_video"]
     names = [parameter["parameter_name"] for parameter in endpoints["/anonymize"]["parameters"]]
     assert names == ["photo", "seed", "geometry", "privacy", "skin_tone", "output", "min_face_size"]
     picture, faces = client.predict(handle_file(str(TWO)), seed=3, geometry="original", api_name="/anonymize")

@@ -1,0 +1,266 @@
+"""The page: tabs, controls, texts. What happens when something is clicked is in ``app.py``."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+import work
+import work_video
+
+if TYPE_CHECKING:
+    from app import App
+
+QUEUE = 32
+AT_ONCE = 2  # a free Space has two cores
+VIDEOS_AT_ONCE = 8  # threads: one works, some wait, the others are told that too many wait
+EXAMPLES = {"Example: one face": "portrait.jpg", "Example: two faces": "two_people.jpg"}
+
+HEADER = """# Every face becomes a synthetic one
+
+The same expression, gaze and head pose, and nobody's face. It makes recognition harder and **does not guarantee anonymity**:
+hair, the outline of the head, clothes and place stay. Only upload pictures that you may use. They are deleted here within a minute."""
+PRIVACY = """## How private is it?
+
+Attackers with a gallery of the original photos try to name the person of an anonymized one: a face recogniser, and one who knows faces
+by their landmarks alone. Share of people named first (95 % interval), measured with the weights that run here. “Linked”: two anonymized
+photos of one person are taken for the same. Blur and solid cover on the same photos for comparison."""
+SEEN = """## What the generator sees
+
+Never a pixel of the face: only the places of 478 landmarks. Even those can identify, so by default their shape is exchanged for a
+synthetic person's."""
+VIDEO = f"""At most {work_video.MAX_SECONDS} seconds, 1920 x 1080 pixels and 20 MB, one video at a time. Everybody in it keeps one
+synthetic person. **The sound is removed, because a voice identifies.** A video in which no face is found is refused. Download the result:
+it is deleted here within a minute, and so is the upload."""
+WEBCAM = """Every picture is anonymized on this server and forgotten. A picture in which no face is found is not shown.
+A session lasts a minute."""
+# Drawn by the browser: an answer of the server could come when people have typed a seed of their own.
+NEW_SEED = "() => Math.floor(Math.random() * 2 ** 31)"
+CSS = """
+.scroll { overflow-x: auto; }
+.scroll table { width: 100%; border-collapse: collapse; }
+.scroll caption { text-align: left; font-weight: 600; padding: 0.25rem 0; }
+.scroll table, .scroll tr { border: 0 !important; }
+.scroll tr > * { text-align: left; padding: 0.25rem 0.75rem 0.25rem 0 !important; vertical-align: top; }
+.scroll tr > * { border: 0 !important; border-bottom: 1px solid var(--border-color-primary) !important; }
+.refused { border-left: 4px solid #c00; padding-left: 0.75rem; }
+"""
+
+
+def photo_input(**settings: Any) -> gr.Image:
+    """An upload that is handed on as a path: reading it, and saying what is wrong with it, is the app's work."""
+    image = gr.Image(sources=["upload", "clipboard"], type="filepath", buttons=["fullscreen"], **settings)
+    # not a subclass: Gradio would look for a front end of its own for it
+    image.preprocess = lambda payload: None if payload is None else payload.path
+    return image
+
+
+def controls() -> dict[str, gr.components.Component]:
+    """What people can choose: one entry per field of ``AnonymizeOptions``, and nothing else has to know."""
+    return {
+        "geometry": gr.Radio(
+            [("a synthetic person's", "anonymous"), ("as in the photo (it can identify)", "original")],
+            value="anonymous",
+            label="Shape of the face",
+        ),
+        "privacy": gr.Radio(
+            [("low", "low"), ("medium", "medium"), ("high", "high")],
+            value="medium",
+            label="Privacy",
+            info="Low keeps expressions best, high hides most of the face's shape.",
+        ),
+        "skin_tone": gr.Radio([("as in the photo", "match"), ("the synthetic person's", "random")], value="match", label="Skin tone"),
+        "output": gr.Radio([("the photo", "photo"), ("the synthetic faces alone", "crop")], value="photo", label="Result"),
+        "min_face_size": gr.Slider(
+            12, 200, value=24, step=4, label="Smallest face to look for, in pixels", info="Smaller finds more and takes longer."
+        ),
+    }
+
+
+def build(app: App, *, delete_cache: tuple[int, int]) -> gr.Blocks:
+    """The page around the functions of ``app``; ``delete_cache`` as for ``gradio.Blocks``."""
+    with gr.Blocks(title="ganon-hf: every face becomes a synthetic one", analytics_enabled=False, delete_cache=delete_cache) as page:
+        gr.Markdown(HEADER)
+        with gr.Accordion("Options", open=False):
+            seed = gr.Number(precision=0, minimum=0, label="Seed: which synthetic person", elem_id="seed")
+            choices = controls()
+        page.load(None, outputs=[seed], js=NEW_SEED, api_visibility="private")  # everybody starts with somebody else
+        shared: dict[str, Any] = {"inputs_kwargs": {"seed": seed, **choices}, "concurrency_id": "engine"}
+        with gr.Tab("Photo"):
+            _photo_tab(app, seed, shared)
+        with gr.Tab("Several photos"):
+            _photos_tab(app, shared)
+        with gr.Tab("Video"):
+            _video_tab(app, seed, choices)
+        with gr.Tab("Webcam"):
+            _webcam_tab(app, {**shared, "concurrency_id": "webcam"})
+        with gr.Tab("How private is it"):
+            _private_tab(app, shared)
+        _api(app, choices)
+    return page.queue(max_size=QUEUE, default_concurrency_limit=AT_ONCE, api_open=False)
+
+
+def _photo_tab(app: App, seed: gr.Number, shared: dict[str, Any]) -> None:
+    with gr.Row():
+        with gr.Column(min_width=280):
+            photo = photo_input(label="Your photo", elem_id="photo", height=380)
+            with gr.Row():
+                again = gr.Button("Anonymize", variant="primary", elem_id="anonymize")
+                others = gr.Button("New people", elem_id="new-people")
+            _examples(app, photo)
+        with gr.Column(min_width=280):
+            said = gr.HTML(elem_id="said")
+            slider = gr.ImageSlider(
+                label="Before and after: drag the handle", interactive=False, format="jpeg", elem_id="slider", max_height=560
+            )
+            handle = gr.Slider(
+                0, 100, value=50, step=5, label="The same handle for the keyboard: % of the original shown", elem_id="handle"
+            )
+            faces = gr.HTML(elem_id="faces")
+    ask = {
+        "fn": app.one,
+        "inputs": [photo],
+        "outputs": [slider, faces, said],
+        "show_progress_on": slider,
+        "api_visibility": "private",
+        "concurrency_limit": AT_ONCE,
+        **shared,
+    }
+    handle.input(
+        lambda share: gr.update(slider_position=share), [handle], [slider], api_visibility="private", queue=False, show_progress="hidden"
+    )
+    photo.change(**ask)
+    again.click(**ask)
+    others.click(None, outputs=[seed], js=NEW_SEED, api_visibility="private").then(**ask)
+
+
+def _examples(app: App, photo: gr.Image) -> None:
+    with gr.Row():
+        for label, name in EXAMPLES.items():
+            take = functools.partial(app.example, name)
+            gr.Button(label, size="sm").click(take, outputs=[photo], api_visibility="private", queue=False)
+    gr.Markdown("<small>The examples: NASA's portrait of Eileen Collins (public domain), and two people who do not exist.</small>")
+
+
+def _photos_tab(app: App, shared: dict[str, Any]) -> None:
+    files = gr.File(
+        file_count="multiple", file_types=["image"], type="filepath", label=f"Photos, at most {work.MAX_PHOTOS}", elem_id="photos"
+    )
+    button = gr.Button("Anonymize all", variant="primary", elem_id="anonymize-all")
+    said = gr.HTML(elem_id="said-many")
+    gallery = gr.Gallery(label="Anonymized photos", columns=3, format="jpeg", interactive=False, elem_id="gallery")
+    archive = gr.File(label="All of them, as ZIP", interactive=False, elem_id="zip")
+    button.click(
+        app.many, [files], [gallery, archive, said], show_progress_on=gallery, api_visibility="private", concurrency_limit=AT_ONCE, **shared
+    )
+
+
+def video_input(**settings: Any) -> gr.Video:
+    """An upload that is handed on as it is: Gradio would ask a system's ffmpeg."""
+    video = gr.Video(sources=["upload"], **settings)
+    video.preprocess = lambda payload: None if payload is None else payload.path
+    return video
+
+
+def _video_choices(choices: dict[str, Any]) -> dict[str, Any]:
+    """A video is always given back whole."""
+    return {name: choice for name, choice in choices.items() if name != "output"}
+
+
+def _video_tab(app: App, seed: gr.Number, choices: dict[str, Any]) -> None:
+    gr.Markdown(VIDEO)
+    with gr.Row():
+        with gr.Column(min_width=280):
+            upload = video_input(label="Your video", elem_id="video", height=380)
+            button = gr.Button("Anonymize the video", variant="primary", elem_id="anonymize-video")
+        with gr.Column(min_width=280):
+            said = gr.HTML(elem_id="said-video")
+            result = gr.Video(
+                label="Anonymized video, without sound", interactive=False, buttons=["download"], elem_id="video-result", height=380
+            )
+            people = gr.HTML(elem_id="people")
+    button.click(
+        app.video,
+        [upload],
+        [result, people, said],
+        inputs_kwargs={"seed": seed, **_video_choices(choices)},
+        show_progress_on=result,
+        api_visibility="private",
+        concurrency_id="video",
+        concurrency_limit=VIDEOS_AT_ONCE,
+    )
+
+
+def _webcam_tab(app: App, shared: dict[str, Any]) -> None:
+    gr.Markdown(WEBCAM)
+    with gr.Row():
+        camera = gr.Image(
+            sources=["webcam"],
+            streaming=True,
+            type="pil",
+            format="jpeg",
+            label="Webcam",
+            elem_id="camera",
+            webcam_options=gr.WebcamOptions(mirror=False),
+        )
+        with gr.Column(min_width=280):
+            alt = "The webcam's picture with synthetic faces"
+            live = gr.Image(
+                label="Anonymized", format="jpeg", interactive=False, buttons=["fullscreen"], elem_id="live", alt_text=alt
+            )  # no button that shares
+            said = gr.HTML(elem_id="said-live")
+    camera.stream(
+        app.frame,
+        [camera],
+        [live, said],
+        stream_every=0.4,
+        time_limit=60,
+        concurrency_limit=AT_ONCE,
+        api_visibility="private",
+        show_progress="hidden",
+        **shared,
+    )
+
+
+def _private_tab(app: App, shared: dict[str, Any]) -> None:
+    gr.Markdown(PRIVACY)
+    gr.HTML(work.report_tables(), elem_id="report")
+    gr.Markdown(SEEN)
+    photo = photo_input(label="A photo", elem_id="private-photo", height=300)
+    _examples(app, photo)
+    said = gr.HTML(elem_id="said-private")
+    with gr.Row(elem_id="seen"):
+        pictures = [gr.Image(label=label, format="png", interactive=False, buttons=["fullscreen"], min_width=200) for label in work.SEEN]
+    ask = {"fn": app.seen, "inputs": [photo], "outputs": [*pictures, said], "show_progress_on": pictures, "concurrency_limit": AT_ONCE}
+    photo.change(**ask, api_visibility="private", **shared)
+
+
+def _api(app: App, choices: dict[str, Any]) -> None:
+    """``/anonymize`` and ``/anonymize_video`` for programs; what they take and give does not depend on how the page looks."""
+    photo = photo_input(label="photo", visible=False)
+    seed = gr.Number(precision=0, label="seed", visible=False)
+    picture = gr.Image(label="anonymized", type="filepath", format="jpeg", visible=False)
+    faces = gr.JSON(label="faces", visible=False)
+    gr.Button(visible=False).click(
+        app.api,
+        [photo],
+        [picture, faces],
+        inputs_kwargs={"seed": seed, **choices},
+        api_name="anonymize",
+        concurrency_id="engine",
+        concurrency_limit=AT_ONCE,
+    )
+    video = video_input(label="video", visible=False)
+    film = gr.Video(label="anonymized", visible=False)
+    account = gr.JSON(label="account", visible=False)
+    gr.Button(visible=False).click(
+        app.api_video,
+        [video],
+        [film, account],
+        inputs_kwargs={"seed": seed, **_video_choices(choices)},
+        api_name="anonymize_video",
+        concurrency_id="video",
+        concurrency_limit=VIDEOS_AT_ONCE,
+    )

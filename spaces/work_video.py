@@ -1,0 +1,168 @@
+"""What the app does with a video: limits, one at a time, words. Nothing here knows about the page.
+
+The upload is copied as soon as its turn is asked for, so that it may be deleted from where uploads lie while the work is going on; the copy
+and everything unfinished lie in a folder of their own that is removed when the work ends, however it ends.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ganon_hf import AnonymizeOptions, Anonymizer, NoFaceError
+from ganon_hf.video import UnusableVideoError, VideoReport, anonymize_video
+from ganon_hf.video.reading import VideoReader
+from work import Refusal, table
+
+MAX_SECONDS = 10
+MAX_FRAMES = 300
+MAX_PIXELS = 1920 * 1080
+WAITING = 3  # videos that wait for the one that is worked on; more are refused, because waiting would be long
+NO_SOUND = "The sound was removed, because a voice identifies."
+
+
+@dataclass(frozen=True)
+class Film:
+    """An anonymized video.
+
+    Attributes:
+        path: an MP4 file with H.264.
+        report: account of the people.
+        has_sound: whether the upload had sound, which the result has not.
+    """
+
+    path: str
+    report: VideoReport
+    has_sound: bool
+
+
+class Turns:
+    """One video at a time: a free Space has two cores."""
+
+    def __init__(self, waiting: int = WAITING) -> None:
+        self._room, self._turn = threading.BoundedSemaphore(1 + waiting), threading.Lock()
+
+    @contextmanager
+    def take(self) -> Iterator[None]:
+        """Wait for the turn.
+
+        Raises:
+            Refusal: too many wait already.
+        """
+        if not self._room.acquire(blocking=False):
+            raise Refusal("Several videos are waiting here already. Please try again in a few minutes.")
+        try:
+            with self._turn:
+                yield
+        finally:
+            self._room.release()
+
+
+def anonymize(
+    engine: Anonymizer,
+    path: str,
+    options: AnonymizeOptions,
+    *,
+    turns: Turns,
+    workshop: Path,
+    results: Path,
+    progress: Callable[[int, int | None], None],
+) -> Film:
+    """One video.
+
+    Args:
+        path: the upload.
+        workshop: folder for what is unfinished; nothing stays there.
+        results: folder that the app's server clears; the result gets a folder of its own below it.
+        progress: called with frames done and frames to do (None where the file does not say); 0 is "waiting".
+
+    Raises:
+        Refusal: the video was not anonymized.
+    """
+    with tempfile.TemporaryDirectory(dir=workshop) as temporary:
+        source, target = Path(temporary) / "upload", Path(temporary) / "anonymized.mp4"
+        try:
+            shutil.copyfile(path, source)
+        except FileNotFoundError as error:
+            raise Refusal(
+                "This video has been deleted here already: uploads are kept for less than a minute. Please choose it again."
+            ) from error
+        progress(0, None)
+        with turns.take():
+            try:
+                has_sound = _check(source)
+                report = anonymize_video(source, target, options, anonymizer=engine, progress=_limited(progress))
+            except NoFaceError as error:
+                raise Refusal(
+                    "No face was found in this video, so nothing was changed and nothing is shown. Faces that are very small, dark, turned "
+                    "away or hidden are missed; a smaller “smallest face” in the options looks closer."
+                ) from error
+            except UnusableVideoError as error:
+                reason = str(error).removeprefix(f"{source}: ")
+                raise Refusal(f"This file cannot be used as a video: it {reason}") from error
+            except ValueError as error:  # numbers that AnonymizeOptions lets pass and a video does not
+                raise Refusal(str(error).replace(str(source), "the video")) from error
+        kept = Path(tempfile.mkdtemp(dir=results)) / target.name
+        shutil.copyfile(target, kept)  # a copy is new to what looks for old files
+    return Film(str(kept), report, has_sound)
+
+
+def _check(source: Path) -> bool:
+    """Refuse what is too much for a small server; returns whether there is sound."""
+    with VideoReader(source) as reader:
+        if reader.width * reader.height > MAX_PIXELS:
+            raise Refusal(
+                f"This video has {reader.width} x {reader.height} pixels. At most {MAX_PIXELS:,} in all (1920 x 1080) can be worked on "
+                "here; the command line has no such limit."
+            )
+        if (reader.seconds or 0) > MAX_SECONDS + 0.5 or (reader.num_frames or 0) > MAX_FRAMES + 15:
+            lasts = f"lasts {reader.seconds:.1f} seconds" if reader.seconds else "is too long"
+            frames = f" and has {reader.num_frames} frames" if reader.num_frames else ""
+            raise Refusal(
+                f"This video {lasts}{frames}. At most {MAX_SECONDS} seconds and {MAX_FRAMES} frames can be worked on here; "
+                "the command line has no such limit."
+            )
+        return reader.has_audio
+
+
+def _limited(progress: Callable[[int, int | None], None]) -> Callable[[int, int | None], None]:
+    """The same, but it ends the work on a file that said it was short and is not."""
+
+    def count(done: int, total: int | None) -> None:
+        if done > MAX_FRAMES + 15:
+            raise Refusal(f"This video has more frames than its file says. At most {MAX_FRAMES} can be worked on here.")
+        progress(done, total)
+
+    return count
+
+
+def summary(film: Film) -> str:
+    """Two or three sentences."""
+    report = film.report
+    people = len({track.person for track in report.tracks})
+    replaced, covered = (sum(getattr(track, name) for track in report.tracks) for name in ("replaced", "covered"))
+    parts = [f"{report.frames} frames", f"{people} {'person' if people == 1 else 'people'}", f"{replaced} faces replaced"]
+    parts += [f"{covered} covered, because they could not be replaced"] if covered else []
+    sound = f" {NO_SOUND}" if film.has_sound else ""
+    return f"{', '.join(parts)}. Seed {report.seed}.{sound} Look at the result before you use it: a face can be missed."
+
+
+def people_table(report: VideoReport) -> str:
+    """HTML table: one line per stretch of frames in which a face was followed."""
+    rows = [
+        [
+            str(track.person + 1),
+            f"{track.first:.1f} to {track.last:.1f} s",
+            str(track.replaced),
+            str(track.covered),
+            ", ".join(f"{reason} ({count})" for reason, count in track.reasons.items()) or "-",
+        ]
+        for track in report.tracks
+    ]
+    names = ["person", "in the picture", "frames replaced", "frames covered", "why covered"]
+    return table("People: everybody keeps one synthetic face", names, rows)
