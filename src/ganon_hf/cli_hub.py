@@ -10,7 +10,10 @@ import typer
 from .cli_exit import stop
 
 _MODEL_HELP = "Folder or Hub name of another model. Default: the one in the package."
-_REPORT_HELP = "What `ganon-hf evaluate` measured with these weights. Default: the report.json beside them; without one the card says so."
+_REPORT_HELP = (
+    "What `ganon-hf evaluate` measured with these weights. Default: the report.json beside them, or the package's if it measured them; "
+    "without one the card says so."
+)
 _LOG_HELP = "Training log (Markdown) whose newest run made these weights. Default: the project's own for the weights in the package."
 
 
@@ -19,6 +22,7 @@ def export_command(
     model: Annotated[str | None, typer.Option(help=_MODEL_HELP)] = None,
     report: Annotated[Path | None, typer.Option(metavar="report.json", help=_REPORT_HELP)] = None,
     training_log: Annotated[Path | None, typer.Option(metavar="FILE.md", help=_LOG_HELP)] = None,
+    onnx: Annotated[bool, typer.Option("--onnx", help="Also write the generator as onnx/model.onnx (needs the extra `onnx`).")] = False,
 ) -> None:
     """Write a Hub repository: weights, code and configs for transformers and diffusers, model card, samples.
 
@@ -26,7 +30,7 @@ def export_command(
     give the same pixels as this package.
     """
     _quiet_libraries()
-    files = _export(folder, model, report, training_log)
+    files = _export(folder, model, report, training_log, onnx=onnx)
     typer.echo(f"{len(files)} files -> {folder}")
 
 
@@ -72,11 +76,11 @@ def publish_command(
             typer.echo(line)
 
 
-def _export(folder: Path, model: str | None, report: Path | None, training_log: Path | None) -> list[Path]:
+def _export(folder: Path, model: str | None, report: Path | None, training_log: Path | None, *, onnx: bool = False) -> list[Path]:
     from .export import ExportError, ExportOptions, export
 
     try:
-        return export(folder, ExportOptions(model, report, training_log))
+        return export(folder, ExportOptions(model, report, training_log, onnx))
     except (ExportError, ValueError, OSError) as error:
         stop(str(error))
 

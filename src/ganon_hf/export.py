@@ -23,16 +23,18 @@ from PIL import Image, ImageChops
 from transformers.dynamic_module_utils import get_imports, get_relative_import_files
 
 from . import __version__
-from ._register import CHECKPOINT
 from .anonymizer import Anonymizer
 from .card_pictures import PORTRAIT, run_trials, sample_pictures
 from .evaluation.report import Report
 from .evaluation.toolkit import weights_digest
+from .export_onnx import FILE as ONNX
+from .export_onnx import OnnxError, compare, write_onnx
 from .faces import AnonymizeOptions
-from .model_card import fill_card, load_report, read_training_log
+from .model_card import OnnxFile, Trial, fill_card, load_report, read_training_log
 from .pipeline_ganon import FaceAnonymizationPipeline
 
 PACKAGE = Path(__file__).parent
+REPORT = PACKAGE / "card" / "report.json"  # of the package's own weights; written by scripts/ship_report.py
 ENTRY = "pipeline_ganon"
 CONFIGS = ("config.json", "preprocessor_config.json", "model.safetensors", "model_index.json")
 LIBRARIES = {"numpy", "PIL", "torch", "transformers"}  # what exported code may import outside `try`
@@ -67,14 +69,16 @@ class ExportOptions:
 
     Attributes:
         model: folder or Hub name; None takes the weights that come with the package.
-        report: ``report.json`` of these very weights; None takes the one that lies beside them, if there is one.
+        report: ``report.json`` of these very weights; None takes the one that lies beside them, or the package's if it measured them.
         training_log: Markdown file whose newest run made these weights; None takes the project's own for the weights of the package
             in a checkout, and otherwise means that there is no record.
+        onnx: also write the generator as ``onnx/model.onnx``.
     """
 
     model: str | None = None
     report: Path | None = None
     training_log: Path | None = None
+    onnx: bool = False
 
 
 def exported_modules() -> list[str]:
@@ -99,13 +103,11 @@ def export(folder: Path, options: ExportOptions) -> list[Path]:
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ExportError(f"{folder} is not an empty folder; name a new one, or remove it first.")
-    report_path = options.report or _report_beside(options.model)
-    report = None if report_path is None else load_report(report_path)
     log_path = options.training_log or _log_of(options.model)
     training = None if log_path is None else read_training_log(log_path)
     engine = Anonymizer.from_pretrained(options.model)
-    if report is not None:
-        _require_same_weights(report, engine, report_path)
+    report_path = find_report(options, engine)
+    report = None if report_path is None else load_report(report_path)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.partial-", dir=folder.parent) as temporary:
         made = Path(temporary) / folder.name
@@ -113,12 +115,8 @@ def export(folder: Path, options: ExportOptions) -> list[Path]:
         (made / "LICENSE").write_text(_license(), encoding="utf-8")
         if report_path is not None:
             shutil.copyfile(report_path, made / "report.json")
-        samples = made / "samples"
-        samples.mkdir()
-        trials, failures = run_trials(engine)
-        pictures = {**sample_pictures(engine), "failures.jpg": failures}
-        for name, picture in pictures.items():
-            picture.save(samples / name, quality=88)
+        onnx = _write_onnx(made, engine) if options.onnx else None
+        trials, pictures = _write_samples(made / "samples", engine)
         card = fill_card(
             config=json.loads((made / "config.json").read_text(encoding="utf-8")),
             parameters=sum(tensor.numel() for tensor in engine.model.state_dict().values()),
@@ -127,11 +125,13 @@ def export(folder: Path, options: ExportOptions) -> list[Path]:
             report=report,
             training=training,
             trials=trials,
-            pictures=sorted(pictures),
+            pictures=pictures,
+            onnx=onnx,
         )
         (made / "README.md").write_text(card, encoding="utf-8")
         expected = {"README.md", "LICENSE", *CONFIGS, *(f"{name}.py" for name in exported_modules())}
-        expected |= {f"samples/{name}" for name in pictures} | ({"report.json"} if report_path else set())
+        expected |= {f"samples/{name}" for name in pictures}
+        expected |= ({"report.json"} if report_path else set()) | ({ONNX} if onnx else set())
         check(made, engine, expected)
         if folder.exists():
             folder.rmdir()  # empty, see above
@@ -157,26 +157,65 @@ def check(folder: Path, engine: Anonymizer, expected: set[str]) -> None:
     problems += [*_code_problems(folder), *_path_problems(folder)]
     if problems:
         raise ExportError(f"{folder.name} must not be published: {'; '.join(problems)}.")
+    if ONNX in expected:
+        try:
+            compare(folder / ONNX, engine)
+        except OnnxError as error:
+            raise ExportError(f"{folder.name} must not be published: {error}") from error
     photo = engine(PORTRAIT, AnonymizeOptions(seed=SEED)).image
     for library, picture in (("transformers, without this package", _by_transformers(folder)), ("diffusers", _by_diffusers(folder))):
         if picture.size != photo.size or ImageChops.difference(picture, photo).getbbox() is not None:
             raise ExportError(f"{folder.name} must not be published: {library} gives other pixels than this package.")
 
 
-def _report_beside(model: str | None) -> Path | None:
-    """The report that lies with the weights, if they are in a folder and it is there."""
-    path = (CHECKPOINT if model is None else Path(model)) / "report.json"
-    return path if path.is_file() else None
+def _write_samples(folder: Path, engine: Anonymizer) -> tuple[list[Trial], list[str]]:
+    """Pictures for the card; returns what became of the hard ones, and the files' names."""
+    folder.mkdir()
+    trials, failures = run_trials(engine)
+    pictures = {**sample_pictures(engine), "failures.jpg": failures}
+    for name, picture in pictures.items():
+        picture.save(folder / name, quality=88)
+    return trials, sorted(pictures)
 
 
-def _require_same_weights(report: Report, engine: Anonymizer, path: Path | None) -> None:
-    """A report names the digest of the weights that were measured; figures of others must not stand in the card."""
-    measured = str(report.settings.get("model", "")).rpartition("@")[2]
-    digest = weights_digest(engine)
+def _write_onnx(folder: Path, engine: Anonymizer) -> OnnxFile:
+    try:
+        return write_onnx(engine, folder / ONNX)
+    except OnnxError as error:
+        raise ExportError(str(error)) from error
+
+
+def require_same_weights(report: Report, engine: Anonymizer, path: Path) -> None:
+    """A report names the digest of the weights that were measured; figures of others must not stand beside these.
+
+    Raises:
+        ExportError: it measured others.
+    """
+    measured, digest = measured_weights(report), weights_digest(engine)
     if measured != digest:
         raise ExportError(
             f"{path} measured other weights ({measured or 'it does not say which'}) than these ({digest}): evaluate these first."
         )
+
+
+def find_report(options: ExportOptions, engine: Anonymizer) -> Path | None:
+    """The report of the weights: the one that was named, else the one that lies in the model's folder, else the package's if it fits.
+
+    Raises:
+        ExportError: one of the first two measured other weights.
+        ValueError: it is no report.
+    """
+    beside = None if options.model is None else Path(options.model) / REPORT.name
+    path = options.report or (beside if beside is not None and beside.is_file() else None)
+    if path is not None:
+        require_same_weights(load_report(path), engine, path)
+        return path
+    return REPORT if REPORT.is_file() and measured_weights(load_report(REPORT)) == weights_digest(engine) else None
+
+
+def measured_weights(report: Report) -> str:
+    """The digest of the weights that a report measured; empty where it does not say."""
+    return str(report.settings.get("model", "")).rpartition("@")[2]
 
 
 def _log_of(model: str | None) -> Path | None:
@@ -233,6 +272,10 @@ def _path_problems(folder: Path) -> Iterator[str]:
             yield f"{path.name} names {place}"
         if path.suffix == ".json" and (absolute := re.search(r'"((?:/|[A-Za-z]:\\\\)[^"]*)"', text)):
             yield f"{path.name} has the absolute path {absolute.group(1)}"
+    for path in sorted(folder.rglob("*.onnx")):
+        content = path.read_bytes()
+        for place in sorted(place for place in places if len(place) > 1 and (place + os.sep).encode() in content):
+            yield f"{path.name} names {place}"
 
 
 def _by_transformers(folder: Path) -> Image.Image:

@@ -87,6 +87,21 @@ class Trial:
     reason: str = ""
 
 
+@dataclass(frozen=True)
+class OnnxFile:
+    """The generator as ONNX, as the card tells of it.
+
+    Attributes:
+        inputs: name -> shape; the batch is a name.
+        opset: version of ONNX's operators.
+        difference: largest difference to this package's generator over real conditions, in [-1, 1].
+    """
+
+    inputs: dict[str, tuple[int | str, ...]]
+    opset: int
+    difference: float
+
+
 def fill_card(
     *,
     config: Mapping[str, Any],
@@ -97,6 +112,7 @@ def fill_card(
     training: Mapping[str, str] | None,
     trials: Sequence[Trial],
     pictures: Sequence[str],
+    onnx: OnnxFile | None = None,
 ) -> str:
     """The text of ``README.md``.
 
@@ -109,6 +125,7 @@ def fill_card(
         training: of :func:`read_training_log`, None if there is no record.
         trials: what became of hard pictures.
         pictures: names of the files in ``samples/``.
+        onnx: the generator's ONNX file, None if there is none.
 
     Raises:
         ValueError: the metadata is not valid.
@@ -139,6 +156,7 @@ def fill_card(
         training=training,
         trials=trials,
         pictures=pictures,
+        onnx=onnx,
     )
     check_card(str(card))
     return re.sub(r"\n{3,}", "\n\n", str(card)).rstrip() + "\n"

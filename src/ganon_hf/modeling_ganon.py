@@ -324,7 +324,7 @@ class RefinementNetwork(nn.Module):
         grid = (condition[:, :2] * 2 - 1).permute(0, 2, 3, 1)  # (B, S, S, 2)
         person = torch.einsum("bk,khw->bhw", appearance, self.person)[:, None] / max(1, len(self.person)) ** 0.5
         person = functional.grid_sample(person, grid, mode="bilinear", padding_mode="border", align_corners=False) * mask
-        canonical = self.canonical.expand(len(coarse), -1, -1, -1)
+        canonical = self.canonical.expand(coarse.shape[0], -1, -1, -1)
         canonical = functional.grid_sample(canonical, grid[:, ::2, ::2], mode="bilinear", padding_mode="border", align_corners=False)
         flag = grayscale.view(-1, 1, 1, 1).expand_as(mask)
         fine = torch.cat([face, condition, flag, person], dim=1)  # (B, 9, S, S)
@@ -492,7 +492,7 @@ class GanonModel(PreTrainedModel):
                 )
             if shape is None or angles is None:
                 raise ValueError("conditioning='mesh' needs shape (batch, 478, 3) and angles (batch, 2) beside pixel_values.")
-            batch = len(pixel_values)
+            batch = pixel_values.shape[0]  # not len(): exporters take that for a constant
             if appearance is None:
                 appearance = pixel_values.new_zeros(batch, self.config.num_appearance)
             if grayscale is None:

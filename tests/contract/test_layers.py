@@ -52,6 +52,7 @@ PACKAGE_ONLY = (
     "scale",
     "model_card",
     "card_pictures",
+    "export_onnx",
     "export",
     "publish",
     "cli_exit",
