@@ -116,7 +116,7 @@ def test_both_ends_of_a_track_are_covered_where_the_face_should_be() -> None:
     assert kinds(shown)[:5] == "-----" and kinds(shown)[-8:] == "--------"
     for number in (*range(6, 12), *range(40, 50)):
         (face,) = shown[number].faces
-        assert (face.kind, face.report.status) == ("held", "covered")
+        assert (face.kind, face.report.status, face.report.reason) == ("held", "covered", "the face was lost in this frame")
         assert hidden(shown[number], script.face("a", number)), number
 
 

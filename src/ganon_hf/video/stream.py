@@ -218,7 +218,7 @@ class FrameStream:
         plan = engine.plan(image, self._options, faces=[one.face for one in shown], people=people)
         result = engine.compose(plan, engine.generate(plan.inputs))
         rows = zip(shown, people, result.faces, strict=True)
-        faces = tuple(FrameFace(person, one.track.number, one.kind, report) for one, person, report in rows)
+        faces = tuple(FrameFace(person, one.track.number, one.kind, _explained(report, one)) for one, person, report in rows)
         return AnonymizedFrame(index, np.asarray(result.image), faces)
 
     def snapshot(self, index: int) -> dict[str, Any] | None:
@@ -239,6 +239,12 @@ class FrameStream:
     def _state(self) -> dict[str, Any]:
         parts = {"tracker": self._tracker.state(), "people": self._people.state()}
         return {"planned": self._planned, "seed": self._seed, **parts}
+
+
+def _explained(report: FaceReport, shown: Shown) -> FaceReport:
+    """The engine knows only that there are no landmarks; here it is known why."""
+    guessed = shown.kind != "seen" and shown.face.landmarks is None
+    return replace(report, reason="the face was lost in this frame") if guessed else report
 
 
 def anonymize_frames(
