@@ -34,9 +34,9 @@ test-browser: $(VENV)/.installed-browser
 		|| echo "chromium could not be installed (on Debian or Ubuntu that needs root): the browser tests will be skipped"
 	$(BIN)/python -m pytest -m browser tests/browser $(ARGS)
 
-# REPORT=runs/report/report.json shows its figures in the tab "How private is it".
+# Its tab "How private is it" shows the report in the package; REPORT=runs/report/report.json another.
 space: $(VENV)/.installed-browser
-	cd spaces && $(if $(REPORT),GANON_REPORT=$(abspath $(REPORT))) ../$(BIN)/python app.py
+	cd spaces && GANON_REPORT=$(abspath $(or $(REPORT),src/ganon_hf/card/report.json)) ../$(BIN)/python app.py
 
 style: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
@@ -121,10 +120,9 @@ def test_the_api(site: Site, film: Path, unusable: dict[str, Path], tmp_path: Pa
     client = Client(site.url, verbose=False, download_files=str(tmp_path))
     parameters = client.view_api(return_format="dict")["named_endpoints"]["/anonymize_video"]["parameters"]
     assert [one["parameter_name"] for one in parameters] == ["video", "seed", "geometry", "privacy", "skin_tone", "min_face_size"]
-    answer: Any = client.predict({"video": handle_file(str(film))}, seed=4, api_name="/anonymize_video")
-    video, account = answer
-    assert len(frames_of(video["video"] if isinstance(video, dict) else video)) == FRAMES
+    video, account = client.predict(handle_file(str(film)), seed=4, api_name="/anonymize_video")
+    assert len(frames_of(video)) == FRAMES
     assert account["seed"] == 4 and account["frames"] == FRAMES and account["tracks"][0]["replaced"] == FRAMES
     assert not re.search(r"/tmp|/home|ganon-space", str(account))
     with pytest.raises(Exception, match="cannot be used as a video"):
-        client.predict({"video": handle_file(str(unusable["text"]))}, api_name="/anonymize_video")
+        client.predict(handle_file(str(unusable["text"])), api_name="/anonymize_video")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shutil
@@ -29,6 +30,7 @@ pytest.importorskip("diffusers")
 
 REPO = "writer/ganon"
 SEED = 11
+ONNX = all(importlib.util.find_spec(name) for name in ("onnx", "onnxruntime", "onnxscript"))
 
 HIDDEN = """
 import importlib.abc, sys
@@ -72,7 +74,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def folder(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("exports") / "ganon"
-    export(folder, ExportOptions(str(weights)))
+    export(folder, ExportOptions(str(weights), onnx=ONNX))
     return folder
 
 
@@ -104,7 +106,8 @@ def files_of(folder: Path) -> set[str]:
 def test_the_folder_is_complete(folder: Path) -> None:
     samples = {f"samples/{name}.jpg" for name in ("before_after", "failures", "people")}
     modules = {f"{name}.py" for name in exported_modules()}
-    assert files_of(folder) == {"README.md", "LICENSE", "report.json", *CONFIGS, *modules, *samples}
+    graph = {"onnx/model.onnx"} if ONNX else set()
+    assert files_of(folder) == {"README.md", "LICENSE", "report.json", *CONFIGS, *modules, *samples, *graph}
     assert {"pipeline_ganon", "anonymizer", "modeling_ganon", "detection", "faces"} <= set(exported_modules())
     assert not {"cli", "export", "diffusion_pipeline_ganon"} & set(exported_modules())
 
@@ -114,6 +117,7 @@ def test_the_card_tells_of_these_weights(folder: Path) -> None:
     assert "43.2 % (10.0 to 90.0)" in card and "not recorded" in card
     for name in TRIALS:
         assert f"| {name} |" in card
+    assert ("(onnx/model.onnx)" in card) == ONNX
     assert "Apache License" in (folder / "LICENSE").read_text()
 
 
@@ -148,6 +152,19 @@ def test_a_finished_folder_is_not_overwritten(folder: Path, weights: Path) -> No
     assert (folder / "README.md").read_bytes() == before
 
 
+@pytest.mark.skipif(not ONNX, reason="needs pip install 'ganon-hf[onnx]'")
+def test_onnx_runtime_draws_the_same_face(folder: Path, engine: Anonymizer) -> None:
+    """With nothing but the folder's file and the conditions of a photo."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(folder / "onnx" / "model.onnx"), providers=["CPUExecutionProvider"])
+    for seed in (SEED, SEED + 1):
+        plan = engine.plan(PORTRAIT, ganon_hf.AnonymizeOptions(seed=seed))
+        values = {name: value.numpy() for name, value in plan.inputs[0].items()}
+        (images,) = session.run(None, {one.name: values[one.name] for one in session.get_inputs()})
+        assert np.abs((images[0].transpose(1, 2, 0) + 1) * 127.5 - engine.generate(plan.inputs)[0]).max() < 0.13  # levels
+
+
 @pytest.mark.parametrize("model", ["tiny@0123456789ab", "", "bundled"])
 def test_a_report_of_other_weights_is_refused(weights: Path, tmp_path: Path, model: str) -> None:
     content = json.loads((weights / "report.json").read_text())
@@ -175,7 +192,17 @@ def spoil_weights(folder: Path) -> None:
     )
 
 
+def spoil_graph(folder: Path) -> None:
+    """Other weights in the graph, as if it had been forgotten when the model was trained on."""
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load(folder / "onnx/model.onnx")
+    largest = max(model.graph.initializer, key=lambda one: len(one.raw_data))
+    largest.raw_data = (np.frombuffer(largest.raw_data, np.float32) * 1.1 + 1).astype(np.float32).tobytes()
+    onnx.save(model, folder / "onnx/model.onnx")
+
+
 SPOILED = {
+    "a graph of other weights": (spoil_graph, "the ONNX file draws something else"),
     "a module is missing": (lambda folder: (folder / "geometry.py").unlink(), "geometry.py is missing"),
     "a stranger": (lambda folder: (folder / "notes.txt").write_text("x"), "notes.txt does not belong here"),
     "a library that is not there": (lambda folder: append(folder / "faces.py", "\nimport gradio\n"), "imports gradio outside `try`"),
