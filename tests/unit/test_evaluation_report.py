@@ -52,6 +52,13 @@ def test_report(tmp_path: Path) -> None:
     )
     subprocess.run(command, check=True)
     assert page.read_text() == written, "a second time changes nothing"
+    for model, code in (("a", 0), ("b", 2)):
+        other = report.Report((report.SetReport("others: 1 picture", rows),), {"model": model})
+        report.write_report(tmp_path / model, other)
+        both = [str(tmp_path / "a" / "report.json"), str(tmp_path / model / "report.json")]
+        done = subprocess.run([*command[:2], *both, str(page)], capture_output=True, text=True)
+        assert done.returncode == code and ("different weights: a, b" in done.stderr) == bool(code)
+    assert page.read_text().count("\n### others: 1 picture\n") == 2, "two runs of the same weights on one page"
     page.write_text("no marks")
     assert subprocess.run(command, capture_output=True).returncode == 2
     (tmp_path / "old.json").write_text('{"data": {}}')
