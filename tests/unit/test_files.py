@@ -14,7 +14,7 @@ from PIL import Image
 
 from ganon_hf import files
 from ganon_hf.faces import UnusableImageError
-from ganon_hf.files import printable, read_image, write_image
+from ganon_hf.files import decode_image, picture_pixels, printable, read_image, write_image
 from standins import square_photo
 
 SUFFIXES = (".jpg", ".png", ".webp", ".bmp", ".tif", ".gif")
@@ -321,3 +321,37 @@ def test_the_first_picture_of_an_mpo_file_is_used_and_a_plain_jpeg_written(tmp_p
 def test_the_content_decides_not_the_name(tmp_path: Path) -> None:
     square_photo().save(tmp_path / "a.jpg", format="PNG")
     assert np.array_equal(np.asarray(read_image(tmp_path / "a.jpg").image), np.asarray(square_photo()))
+
+
+# ---- the header alone, and bytes instead of a file --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_pixels_are_known_from_the_header(suffix: str, tmp_path: Path) -> None:
+    path = save(square_photo((70, 30)), tmp_path / f"a{suffix}")
+    assert picture_pixels(path) == picture_pixels(path.read_bytes()) == 2100
+    if suffix == ".jpg":
+        path.write_bytes(path.read_bytes()[:-20])
+        assert picture_pixels(path) == 2100, "what is behind the header is not looked at"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty|is not a picture"),
+        (b"this is no picture", "is not a picture"),
+        (png_of_size(20_000, 20_000), "more than 200 megapixels"),  # before anything is decoded
+        (png_of_size(40, 40), "cannot be decoded"),  # too few pixels for its header
+    ],
+)
+def test_bytes_are_refused_for_the_same_reasons_as_files(content: bytes, message: str, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(content)
+    for read in (lambda: decode_image(content), lambda: read_image(tmp_path / "a.png")):
+        with pytest.raises(UnusableImageError, match=message):
+            read()
+
+
+def test_photos_from_bytes_are_those_from_files(tmp_path: Path) -> None:
+    path = save(square_photo(), tmp_path / "a.jpg")
+    assert np.array_equal(decode_image(path.read_bytes()).image, read_image(path).image)
+    assert decode_image(path.read_bytes()).format == "JPEG"
