@@ -242,8 +242,8 @@ class Anonymizer:
             image = face.reason if face.inputs is None else next(left)
             reasons.append(image if isinstance(image, str) else "")
             synthetic.append(None if isinstance(image, str) else self._toned(image, face, plan.options))
-        # from back to front: smaller faces are mostly further away
-        for number in reversed(range(len(plan.faces))):
+        # covers first, so that none hides a synthetic face; then from back to front: smaller faces are mostly further away
+        for number in sorted(reversed(range(len(plan.faces))), key=lambda number: synthetic[number] is not None):
             reasons[number] = self._place(plan, number, synthetic[number], canvas, reasons[number])
         reports = [
             FaceReport(face.face.box, face.face.score, "covered" if reason else "replaced", reason)

@@ -11,10 +11,11 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from ..faces import Face, box_of_points, box_overlap, scale_box
+from ..compositing import COVER_FACTOR
+from ..faces import Box, Face, area_of, box_of_points, box_overlap, scale_box
 from ..geometry import Pose, normalize_pose
 from ..topology import MEAN_SHAPE
-from .tracking import Track, taken
+from .tracking import Track
 
 # Seconds before its first and after its last frame for which a face is covered where it should be.
 LEAD, HOLD = 0.35, 0.5
@@ -23,8 +24,11 @@ GLIMPSE = 0.3
 # A gap is filled with the synthetic face if it is no longer than this, in seconds, or if the face hardly moved meanwhile (intersection
 # over union of its boxes before and after); in any other gap the way between is covered.
 SHORT_GAP, STILL = 0.3, 0.5
-# A cover where nobody saw the face must forgive a wrong guess.
-GUESS_MARGIN = 1.2
+# A cover where nobody saw the face must forgive a wrong guess, the more the longer ago it was seen: size beside the face's at once, and
+# what is added with every second.
+GUESS_MARGIN, GUESS_GROWTH = 1.25, 0.9
+# Share of its box by which a lost face is behind another one.
+HIDDEN = 0.85
 # Smoothing window to either side in seconds, and the change of a point, in shape units, from which on it is motion rather than noise.
 WINDOW, NOISE = 0.14, 0.025
 
@@ -37,11 +41,13 @@ class Shown:
         track: whose face it is.
         face: in pixels of the frame; without landmarks it will be covered.
         kind: ``"seen"``, ``"filled"`` between two frames where it was seen, or ``"held"`` beyond the ends of the track.
+        place: where it should be; ``face`` reaches further where that is a guess.
     """
 
     track: Track
     face: Face
     kind: str
+    place: Face
 
 
 class Presence:
@@ -59,28 +65,29 @@ class Presence:
     def shown(self, tracks: Sequence[Track], frame: int) -> list[Shown]:
         """The faces of a frame. Tracks must be complete up to ``HOLD`` and the longest gap beyond it."""
         shown = [one for track in tracks if (one := self._show(track, frame)) is not None]
-        certain = [one.face for one in shown if one.kind == "seen"]
+        certain = np.array([one.face.box for one in shown if one.kind == "seen" and one.face.landmarks is not None]).reshape(-1, 4)
         # a track that was lost while another one took its face over must not cover it
-        return [one for one in shown if one.kind == "seen" or not taken(one.face, certain)]
+        return [one for one in shown if one.kind == "seen" or not _inside(one.place.box, certain)]
 
     def _show(self, track: Track, frame: int) -> Shown | None:
         begins, ends = track.scene
         if frame < begins or (ends is not None and frame >= ends):
             return None
         if frame in track.faces:
-            return Shown(track, self.smoothed(track, frame), "seen")
+            face = self.smoothed(track, frame)
+            return Shown(track, face, "seen", face)
         before = max((number for number in track.faces if number < frame), default=None)
         after = min((number for number in track.faces if number > frame), default=None)
         if before is not None and after is not None:
-            return Shown(track, self._between(track, before, frame, after), "filled")
+            return self._between(track, before, frame, after)
         near = track.last if after is None else track.first
         span = LEAD if after is not None else HOLD if len(track.faces) > 1 else GLIMPSE
         if abs(frame - near) > span * self._rate:
             return None
         expected = track.expected(frame)
-        return Shown(track, Face(scale_box(expected.box, GUESS_MARGIN), expected.score), "held")
+        return Shown(track, self._guessed(expected, abs(frame - near)), "held", expected)
 
-    def _between(self, track: Track, before: int, frame: int, after: int) -> Face:
+    def _between(self, track: Track, before: int, frame: int, after: int) -> Shown:
         first, second = self.smoothed(track, before), self.smoothed(track, after)
         share = (frame - before) / (after - before)
         box = np.array(first.box) + share * (np.array(second.box) - first.box)
@@ -89,9 +96,18 @@ class Presence:
             overlap = box_overlap(first.box, np.array([second.box]))[0][0]
             if after - before <= SHORT_GAP * self._rate or overlap >= STILL:
                 points = first.landmarks + np.float32(share) * (second.landmarks - first.landmarks)
-                return Face(box_of_points(points), score, points)
-            return Face(scale_box(tuple(box), GUESS_MARGIN), score)
-        return Face(tuple(box), score)
+                face = Face(box_of_points(points), score, points)
+                return Shown(track, face, "filled", face)
+            between = Face(tuple(box), score, first.landmarks)
+            return Shown(track, self._guessed(between, min(frame - before, after - frame)), "filled", Face(tuple(box), score))
+        face = Face(tuple(box), score)
+        return Shown(track, face, "filled", face)
+
+    def _guessed(self, face: Face, frames: int) -> Face:
+        """To be covered: a face that was seen so many frames ago."""
+        margin = GUESS_MARGIN + GUESS_GROWTH * frames / self._rate
+        # the box of a face without a mesh has been grown by the detector
+        return Face(scale_box(face.box, margin / (COVER_FACTOR if face.landmarks is not None else 1.0)), face.score)
 
     def smoothed(self, track: Track, frame: int) -> Face:
         """The face without the tremor of the mesh, and without lag: frames after it count as much as those before.
@@ -126,6 +142,12 @@ class Presence:
         if face not in self._shapes:
             self._shapes[face] = normalize_pose(np.asarray(face.landmarks))
         return self._shapes[face]
+
+
+def _inside(box: Box, others: np.ndarray) -> bool:
+    """Whether a box lies nearly inside one of (n, 4) others, which hide what is there."""
+    low, high = np.maximum(others[:, :2], box[:2]), np.minimum(others[:, 2:], box[2:])
+    return bool((np.clip(high - low, 0, None).prod(axis=1) > HIDDEN * area_of(box)).any())
 
 
 def _local_fit(offsets: np.ndarray, weights: np.ndarray, values: np.ndarray) -> np.ndarray:
