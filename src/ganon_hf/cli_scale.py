@@ -30,12 +30,9 @@ def scale_command(
     an earlier one was stopped. Exit code 0: every photo was anonymized. 2: the command cannot be carried out. 3: some were refused or
     failed.
     """
-    import logging
-
     from .faces import AnonymizeOptions
     from .files import printable
 
-    logging.getLogger("ray.data").setLevel(logging.WARNING)  # a bar on terminals remains
     try:
         from .scale import anonymize_dataset
     except ImportError as error:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -170,11 +171,13 @@ def anonymize_dataset(
     if unknown := [name for name in keep_metadata if name not in METADATA_GROUPS]:
         raise ValueError(f"keep_metadata takes {', '.join(METADATA_GROUPS)}, but got {unknown[0]!r}.")
     work = RowWork(options or AnonymizeOptions(on_no_face="raise"), tuple(keep_metadata))
-    storage = Storage(target)
-    shards, digest = cut(Storage(source), rows_per_shard, column)
+    origin, storage = Storage(source), Storage(target)
+    if type(origin.fs) is type(storage.fs) and f"{storage.root}/".startswith(f"{origin.root.rstrip('/')}/"):
+        raise JobError(f"{target} lies in {source}, and its files would be taken for photos: name a folder elsewhere.")
+    shards, digest = cut(origin, rows_per_shard, column)
     identity, rows = model_identity(model), sum(shard.rows for shard in shards)
     manifest = Manifest(
-        source, digest, len(shards), rows, rows_per_shard, column, asdict(work.options), work.keep_metadata, identity
+        origin.url, digest, len(shards), rows, rows_per_shard, column, asdict(work.options), work.keep_metadata, identity
     ).claim(storage)
     storage.remove_leftovers()
     there = {name for name, _ in storage.files()}
@@ -184,7 +187,7 @@ def anonymize_dataset(
         raise JobError(f"{target} was finished once, but {left[0].name} is gone. Its key is, too: name an empty target.")
     load_engine = partial(read_engine, model, "cuda" if gpus_per_worker else None)
     together = PHOTOS_PER_CALL if gpus_per_worker else 1
-    job = ShardJob(source, target, column, work, manifest.key, load_engine, together)
+    job = ShardJob(origin.url, storage.url, column, work, manifest.key, load_engine, together)
     with ThreadPoolExecutor(16) as pool:
         counts = list(pool.map(lambda shard: counts_of(storage, shard.name), finished))
     counts += _run(job, left, workers, gpus_per_worker) if left else []
@@ -200,6 +203,7 @@ def _run(job: ShardJob, shards: Sequence[Shard], workers: int | None, gpus: floa
     import ray.data
     from ray.exceptions import RayError
 
+    logging.getLogger("ray.data").setLevel(logging.WARNING)  # six lines every few seconds; a bar on terminals remains
     if not ray.is_initialized():
         ray.init(include_dashboard=False if "RAY_ADDRESS" not in os.environ else None, log_to_driver=False)
     size = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))

@@ -59,10 +59,10 @@ class Storage:
     """
 
     def __init__(self, url: str) -> None:
-        self.url = url
         self.fs, root = fsspec.core.url_to_fs(url)
         self.root = root.rstrip("/") or "/"
         self.local = isinstance(self.fs, LocalFileSystem)
+        self.url = self.root if self.local else url  # a relative path means something else on another machine
 
     def path(self, name: str) -> str:
         """Full path of a file of the folder."""

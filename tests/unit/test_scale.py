@@ -159,14 +159,19 @@ def test_an_actor_survives_what_its_worker_does_not(tmp_path: Path) -> None:
         ({"gpus_per_worker": -1.0}, ValueError, "not negative"),
         ({"keep_metadata": ("gps",)}, ValueError, "takes date, camera"),
         ({}, JobError, "neither pictures nor"),  # an empty folder
+        ({"target": "in/out"}, JobError, "lies in"),  # results would become photos
+        ({"target": "in"}, JobError, "lies in"),
     ],
 )
 def test_what_cannot_be_done_is_said_before_ray_is_started(
     arguments: dict[str, object], error: type[Exception], message: str, tmp_path: Path
 ) -> None:
+    (tmp_path / "in").mkdir()
+    target = tmp_path / str(arguments.get("target", "out"))
+    others = {name: value for name, value in arguments.items() if name != "target"}
     with pytest.raises(error, match=message):
-        anonymize_dataset(str(tmp_path), str(tmp_path / "out"), **arguments)  # type: ignore[arg-type]
-    assert list(tmp_path.iterdir()) == []
+        anonymize_dataset(str(tmp_path / "in"), str(target), **others)  # type: ignore[arg-type]
+    assert list(tmp_path.rglob("*")) == [tmp_path / "in"]
 
 
 # ---- Ray and datasets ------------------------------------------------------------------------------------------------------------
