@@ -202,8 +202,17 @@ def main() -> int:
     parser.add_argument("--min-face-size", type=int, default=24)
     parser.add_argument("--json", type=Path, help="where to write the numbers")
     parser.add_argument("--compare", type=Path, help="numbers of an earlier run")
+    parser.add_argument(
+        "--peer", metavar="COMMAND", help="instead: a film, beside `COMMAND in.mp4 -o out.mp4`; see benchmark_video.py --help"
+    )
     parser.add_argument("--child", help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    options, others = parser.parse_known_args()
+    if options.peer:
+        import benchmark_video
+
+        return benchmark_video.main()
+    if others:
+        parser.error(f"unrecognized arguments: {' '.join(others)}")
     if options.child:
         print(json.dumps(child(*json.loads(options.child))))
         return 0
