@@ -31,9 +31,9 @@ SEEN = """## What the generator sees
 
 Never a pixel of the face: only the places of 478 landmarks. Even those can identify, so by default their shape is exchanged for a
 synthetic person's."""
-VIDEO = f"""At most {work_video.MAX_SECONDS} seconds, 1920 x 1080 pixels and 20 MB, one video at a time. Everybody in it keeps one
-synthetic person. **The sound is removed, because a voice identifies.** A video in which no face is found is refused. Download the result:
-it is deleted here within a minute, and so is the upload."""
+VIDEO = f"""At most {work_video.MAX_SECONDS} seconds, {work_video.MAX_FRAMES} frames, 1920 x 1080 pixels and 20 MB; one video at a time.
+Everybody in it keeps one synthetic person. **The sound is removed, because a voice identifies.** A video in which no face is found is
+refused. Download the result: it is deleted here within a minute, and so is the upload."""
 WEBCAM = """Every picture is anonymized on this server and forgotten. A picture in which no face is found is not shown.
 A session lasts a minute."""
 # Drawn by the browser: an answer of the server could come when people have typed a seed of their own.
@@ -72,7 +72,12 @@ def controls() -> dict[str, gr.components.Component]:
             info="Low keeps expressions best, high hides most of the face's shape.",
         ),
         "skin_tone": gr.Radio([("as in the photo", "match"), ("the synthetic person's", "random")], value="match", label="Skin tone"),
-        "output": gr.Radio([("the photo", "photo"), ("the synthetic faces alone", "crop")], value="photo", label="Result"),
+        "output": gr.Radio(
+            [("the photo", "photo"), ("the synthetic faces alone", "crop")],
+            value="photo",
+            label="Result",
+            info="Videos come back whole in any case.",
+        ),
         "min_face_size": gr.Slider(
             12, 200, value=24, step=4, label="Smallest face to look for, in pixels", info="Smaller finds more and takes longer."
         ),
@@ -150,7 +155,7 @@ def _photos_tab(app: App, shared: dict[str, Any]) -> None:
     )
     button = gr.Button("Anonymize all", variant="primary", elem_id="anonymize-all")
     said = gr.HTML(elem_id="said-many")
-    gallery = gr.Gallery(label="Anonymized photos", columns=3, format="jpeg", interactive=False, elem_id="gallery")
+    gallery = gr.Gallery(label="Anonymized photos", columns=3, object_fit="contain", format="jpeg", interactive=False, elem_id="gallery")
     archive = gr.File(label="All of them, as ZIP", interactive=False, elem_id="zip")
     button.click(
         app.many, [files], [gallery, archive, said], show_progress_on=gallery, api_visibility="private", concurrency_limit=AT_ONCE, **shared

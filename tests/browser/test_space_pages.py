@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import time
 import urllib.error
@@ -16,7 +17,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from space_browser import EXAMPLES, SPACE, Site, Visitor, serving, visiting
+from clips import write_clip
+from space_browser import EXAMPLES, REPORT, SPACE, Site, Visitor, serving, visiting
 
 PORTRAIT, TWO = EXAMPLES / "portrait.jpg", EXAMPLES / "two_people.jpg"
 FACE = (slice(80, 170), slice(155, 235))  # of the portrait: well inside the face
@@ -161,7 +163,11 @@ def test_the_webcam_streams(visitor: Visitor) -> None:
 
 def test_how_private_it_is(visitor: Visitor) -> None:
     visitor.open_tab("How private is it")
-    assert "12 % (5 to 25)" in visitor.page.inner_text("#report") and "named first (net)" in visitor.page.inner_text("#report")
+    (part, *_), shown = json.loads(REPORT.read_text())["sets"].values(), visitor.page.inner_text("#report")
+    for method, key in (("ganon-hf", "dlib-resnet/rank1"), ("ganon-hf, privacy high", "geometry_rank1"), ("blur", "dlib-resnet/rank1")):
+        value, low, high = (round(100 * part["figures"][method][key][name]) for name in ("value", "low", "high"))
+        assert f"{value} % ({low} to {high})" in shown and method in shown
+    assert "named first (dlib-resnet)" in shown
     visitor.upload(PORTRAIT, "#private-photo")
     visitor.page.wait_for_selector("#seen img >> nth=2")
     assert visitor.page.locator("#seen img").count() == 3
@@ -192,7 +198,7 @@ def test_eight_users_at_once(chromium: Any, site: Site) -> None:
 
 
 def test_uploads_are_gone(chromium: Any, tmp_path: Path) -> None:
-    """On a server that keeps files for three seconds: nothing of photos, results and streams stays; asking for it again says so."""
+    """On a server that keeps files for three seconds: nothing of photos, videos, results and streams stays; asking for it again says so."""
     with serving(tmp_path, sweep=1, keep=3) as short:
         examples = {path.name for path in EXAMPLES.iterdir()}
 
@@ -210,6 +216,11 @@ def test_uploads_are_gone(chromium: Any, tmp_path: Path) -> None:
             visitor.page.wait_for_selector("#photos :text('myself')")
             visitor.page.click("#anonymize-all")
             visitor.said("#said-many")
+            visitor.open_tab("Video")
+            visitor.upload(write_clip(tmp_path / "film.mp4", [np.asarray(Image.open(own).convert("RGB"))] * 5), "#video")
+            visitor.page.wait_for_selector("#video video", state="attached")
+            visitor.page.click("#anonymize-video")
+            assert visitor.said("#said-video").startswith("5 frames, 1 person")
             visitor.open_tab("Webcam")
             visitor.page.get_by_text("Click to Access Webcam").click()
             visitor.page.get_by_role("button", name="capture photo").click()
