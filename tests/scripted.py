@@ -35,13 +35,15 @@ class Script:
     def __init__(self, paths: dict[str, Path], unseen: Iterable[tuple[str, int]] = (), *, follows: bool = True) -> None:
         self.paths, self.unseen = paths, set(unseen)
         self.searches: list[int] = []
+        self.sizes: list[int] = []  # that were asked for
         if not follows:
             self.follow = None  # type: ignore[assignment]
 
     def __call__(self, image: np.ndarray, *, min_face_size: int = 24, min_score: float = 0.5) -> list[Face]:
         number = self._number(image)
         self.searches.append(number)
-        return [face for face in self._faces(number) if face.score >= min_score]
+        self.sizes.append(min_face_size)
+        return [face for face in self._faces(number) if face.score >= min_score and face.box[3] - face.box[1] >= min_face_size]
 
     def follow(self, image: np.ndarray, faces: Sequence[Face]) -> list[Face | None]:
         here = [face for face in self._faces(self._number(image)) if face.landmarks is not None]

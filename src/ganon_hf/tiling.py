@@ -141,11 +141,10 @@ def without_noise(photo: np.ndarray) -> np.ndarray:
     """
     cv2 = _opencv()
     operator = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32) / 6
-    levels = []
-    for y in np.linspace(0, max(0, photo.shape[0] - 64), 6, dtype=int):
-        for x in np.linspace(0, max(0, photo.shape[1] - 64), 6, dtype=int):
-            sample = photo[y : y + 64, x : x + 64, 1].astype(np.float32)
-            levels.append(float(np.median(np.abs(cv2.filter2D(sample, -1, operator)))) / 0.6745)  # median -> standard deviation
+    rows, columns = (np.linspace(0, max(0, side - 64), 6, dtype=int) for side in photo.shape[:2])
+    samples = [photo[y : y + 64, x : x + 64, 1].astype(np.float32) for y in rows for x in columns]
+    responses = np.stack([np.abs(cv2.filter2D(sample, -1, operator)).ravel() for sample in samples])
+    levels = np.median(responses, axis=1) / 0.6745  # median -> standard deviation
     return cv2.GaussianBlur(photo, (0, 0), 0.7) if np.median(levels) > NOISY else photo
 
 

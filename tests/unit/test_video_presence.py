@@ -17,7 +17,7 @@ RATE = 30.0
 
 
 def track_of(points: list[np.ndarray]) -> Track:
-    return Track(0, {number: Face(box_of_points(one), 0.9, one) for number, one in enumerate(points)}, confirmed=len(points))
+    return Track(0, {number: Face(box_of_points(one), 0.9, one) for number, one in enumerate(points)})
 
 
 def smoothed(points: list[np.ndarray]) -> list[np.ndarray]:

@@ -15,7 +15,7 @@ from scripted import Script, frame, scripted_engine
 from tiny import face_at, same
 
 RATE = 20.0  # a search in every fifth frame, a second ahead
-SEED = AnonymizeOptions(seed=3)
+SEED = AnonymizeOptions(seed=3, min_face_size=10)  # 36 pixels and more are found by every search
 
 
 def still(number: int) -> Face:
@@ -63,6 +63,38 @@ def test_searches_are_rare_and_following_does_the_rest() -> None:
     script = Script({"a": walking})
     assert kinds(play(script)) == "s" * 50
     assert script.searches == [4, 9, 14, 19, 24, 29, 34, 39, 44, 49]
+    assert script.sizes == [36, 36, 36, 10, 36, 36, 36, 10, 36, 10], "the smallest are looked for once in a look-ahead, and at the end"
+
+
+@pytest.mark.parametrize(
+    ("appears", "mesh", "reason"),
+    [
+        (1, True, "long before the first search that can see it"),
+        (21, True, "just after such a search"),
+        (21, False, "without a mesh nobody can follow it: it is covered where it may have been"),
+    ],
+)
+def test_a_small_face_is_found_late_and_hidden_from_the_start(appears: int, mesh: bool, reason: str) -> None:
+    script = Script({"a": lambda n: face_at(60, 60, 20, landmarks=mesh) if n >= appears else None})
+    shown = play(script, 60)
+    assert all(one.faces and one.faces[0].report.status == ("replaced" if mesh else "covered") for one in shown[appears:]), reason
+    assert len({face.track for one in shown for face in one.faces}) == 1
+
+
+def test_a_small_face_that_a_search_overlooks_is_followed_on() -> None:
+    script = Script({"a": lambda n: face_at(60, 60, 20)})
+    looked = script.__class__.__call__
+
+    def overlooks(image: np.ndarray, **limits: object) -> list[Face]:
+        faces = looked(script, image, **limits)  # type: ignore[arg-type]
+        return [] if len(script.searches) in (8, 12) else faces
+
+    engine = scripted_engine(script)
+    engine._detector = type(
+        "Overlooking", (), {"__call__": lambda self, image, **limits: overlooks(image, **limits), "follow": script.follow}
+    )()
+    shown = list(anonymize_frames((frame(n) for n in range(90)), SEED, frame_rate=RATE, anonymizer=engine))
+    assert kinds(shown) == "s" * 90 and len({face.track for one in shown for face in one.faces}) == 1
 
 
 def test_a_detector_that_cannot_follow_searches_every_frame() -> None:

@@ -15,12 +15,13 @@ from ..compositing import COVER_FACTOR
 from ..faces import Box, Face, area_of, box_of_points, box_overlap, scale_box
 from ..geometry import Pose, normalize_pose
 from ..topology import MEAN_SHAPE
-from .tracking import Track
+from .tracking import Track, size_of
 
 # Seconds before its first and after its last frame for which a face is covered where it should be.
 LEAD, HOLD = 0.35, 0.5
-# Likewise after a face that was seen in a single frame: the search after it looked there, too.
-GLIMPSE = 0.3
+# Likewise after a face that was seen in a single frame: the search after it looked there, too. And around one without a mesh that only
+# the rare searches for the smallest faces can find: nobody follows it.
+GLIMPSE, RARELY_SEEN = 0.3, 1.0
 # A gap is filled with the synthetic face if it is no longer than this, in seconds, or if the face hardly moved meanwhile (intersection
 # over union of its boxes before and after); in any other gap the way between is covered.
 SHORT_GAP, STILL = 0.3, 0.5
@@ -55,10 +56,11 @@ class Presence:
 
     Args:
         frame_rate: frames per second.
+        small: size in pixels below which faces are not found by every search.
     """
 
-    def __init__(self, frame_rate: float) -> None:
-        self._rate = frame_rate
+    def __init__(self, frame_rate: float, small: float = 0.0) -> None:
+        self._rate, self._small = frame_rate, small
         self._reach = round(WINDOW * frame_rate)
         self._shapes: WeakKeyDictionary[Face, tuple[np.ndarray, Pose]] = WeakKeyDictionary()
 
@@ -82,6 +84,8 @@ class Presence:
             return self._between(track, before, frame, after)
         near = track.last if after is None else track.first
         span = LEAD if after is not None else HOLD if len(track.faces) > 1 else GLIMPSE
+        if track.faces[near].landmarks is None and size_of(track.faces[near].box) < self._small:
+            span = RARELY_SEEN
         if abs(frame - near) > span * self._rate:
             return None
         expected = track.expected(frame)

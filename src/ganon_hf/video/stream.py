@@ -20,6 +20,7 @@ import torch
 from ..anonymizer import Anonymizer
 from ..faces import AnonymizeOptions, FaceReport, area_of
 from ..landmarks import require_opencv
+from ..tiling import LEVEL_STEP
 from .persons import People
 from .presence import Presence, Shown
 from .tracking import FaceTracker
@@ -29,7 +30,8 @@ try:
 except ImportError:  # require_opencv() says what to install
     cv2 = None
 
-# Seconds between two full searches; a face that comes and goes in between is not seen.
+# Seconds between two searches; a face that comes and goes in between is not seen. The smallest faces, in the finest tiles, are looked for
+# once in a look-ahead: whatever is found then is followed back through all the frames that are still waiting.
 SEARCH_INTERVAL = 0.25
 # Seconds that a frame waits for what comes: the longest gap that is filled.
 LOOK_AHEAD = 1.0
@@ -110,10 +112,11 @@ class FrameStream:
             anonymizer.detector, frame_rate=frame_rate, min_face_size=options.min_face_size, min_score=options.min_score
         )
         self._rate, self._look_ahead = frame_rate, look_ahead
-        self._presence = Presence(frame_rate)
+        self._presence = Presence(frame_rate, small=1.5 * LEVEL_STEP * options.min_face_size)
         self._people = People(anonymizer.shape_model)
         self._workers = workers or os.cpu_count() or 1
         self._snapshot_every, self._snapshots = snapshot_every, dict[int, dict[str, Any]]()
+        self._searches = 0  # in this scene
         self._planned = 0  # frames whose treatment is decided
         self._shape: tuple[int, ...] | None = None
         self._thumbnail: np.ndarray | None = None
@@ -140,29 +143,37 @@ class FrameStream:
                     image = self._checked(frame)
                     index, cut = self._planned + len(waiting), self._is_cut(image)
                     if index >= self._tracker.seen:  # after a restart the first frames have been analysed before
-                        if cut and chunk:
-                            self._tracker.analyse(chunk)
+                        # a chunk waits for the frame after it, which says whether it was the last of a scene
+                        if chunk and (cut or len(chunk) == self._interval):
+                            self._analyse(chunk, waiting, last=cut)
                             chunk = []
+                        if not chunk:
+                            yield from self._decide(self._tracker.seen - self._ahead, waiting, rendering, pool)
                         if cut:
                             self._tracker.cut()
                         chunk.append(image)
                     waiting.append(image)
-                    if len(chunk) == self._interval:
-                        self._tracker.analyse(chunk)
+                    if not self._ahead:  # live: nothing waits
+                        self._analyse(chunk, waiting)
                         chunk = []
-                    if not chunk:
-                        self._decide(self._tracker.seen - self._ahead, waiting, rendering, pool)
-                        yield from self._finished(rendering, self._interval + 2 * self._workers)
+                        yield from self._decide(self._tracker.seen, waiting, rendering, pool)
                 if chunk:
-                    self._tracker.analyse(chunk)
+                    self._analyse(chunk, waiting, last=True)
                 while waiting:  # in small steps: nothing is gained from rendering all at once, and memory is
-                    self._decide(self._planned + self._interval, waiting, rendering, pool)
-                    yield from self._finished(rendering, self._interval + 2 * self._workers)
+                    yield from self._decide(self._planned + self._interval, waiting, rendering, pool)
                 yield from self._finished(rendering, 0)
             finally:
                 for future in rendering:
                     future.cancel()
                 torch.set_num_threads(torch.get_num_threads())  # what threads that are started later begin with
+
+    def _analyse(self, chunk: Sequence[np.ndarray], waiting: Sequence[np.ndarray], *, last: bool = False) -> None:
+        """Search the last frame of a chunk: for the smallest faces as often as all undecided frames can be gone back, for others always."""
+        self._searches += 1
+        thorough = last or self._searches % max(1, self._ahead // self._interval) == 0
+        before = list(waiting)[: self._tracker.seen - self._planned]
+        self._tracker.analyse(chunk, before, thorough=thorough)
+        self._searches = 0 if last else self._searches
 
     @property
     def _ahead(self) -> int:
@@ -187,7 +198,8 @@ class FrameStream:
 
     def _is_cut(self, image: np.ndarray) -> bool:
         """Whether a new scene begins with this frame."""
-        thumbnail = cv2.cvtColor(cv2.resize(image, (48, 27), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY).astype(np.float32)
+        coarse = np.ascontiguousarray(image[::4, ::4])  # the size is all that matters here
+        thumbnail = cv2.cvtColor(cv2.resize(coarse, (48, 27), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY).astype(np.float32)
         before, self._thumbnail = self._thumbnail, thumbnail
         if before is None or np.abs(thumbnail - before).mean() < CUT_DIFFERENCE:
             return False
@@ -195,8 +207,10 @@ class FrameStream:
             return True  # from or to a frame of one colour
         return float(np.corrcoef(thumbnail.ravel(), before.ravel())[0, 1]) < CUT_CORRELATION
 
-    def _decide(self, end: int, waiting: deque[np.ndarray], rendering: deque[Future[AnonymizedFrame]], pool: ThreadPoolExecutor) -> None:
-        """Decide on the waiting frames before number ``end`` and have them rendered."""
+    def _decide(
+        self, end: int, waiting: deque[np.ndarray], rendering: deque[Future[AnonymizedFrame]], pool: ThreadPoolExecutor
+    ) -> Iterator[AnonymizedFrame]:
+        """Decide on the waiting frames before number ``end``, have them rendered, and hand out what is ready by now."""
         if self._snapshot_every and waiting and end > self._planned:
             if self._planned - max(self._snapshots, default=0) >= self._snapshot_every:
                 before = dict(list(self._snapshots.items())[-1:])  # its frame may still be under way
@@ -207,8 +221,9 @@ class FrameStream:
             people = [self._people.number_of(one.track) for one in shown]
             rendering.append(pool.submit(self._render, self._planned, waiting.popleft(), shown, people))
             self._planned += 1
-        self._tracker.forget_before(self._planned - round(self._rate))  # held faces and smoothing look back less than that
+        self._tracker.forget_before(self._planned - round(1.1 * self._rate))  # held faces and smoothing look back less than that
         self._people.forget({track.number for track in self._tracker.tracks})
+        yield from self._finished(rendering, self._interval + 2 * self._workers)
 
     @staticmethod
     def _finished(rendering: deque[Future[AnonymizedFrame]], limit: int) -> Iterator[AnonymizedFrame]:
@@ -233,7 +248,7 @@ class FrameStream:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a snapshot, taken by a stream with the same arguments; frames must then begin with number :attr:`planned`."""
-        self._planned = int(state["planned"])
+        self._planned, self._searches = int(state["planned"]), int(state["searches"])
         self._seed = int(state["seed"])
         self._options = replace(self._options, seed=self._seed)
         self._tracker.restore(state["tracker"])
@@ -241,7 +256,7 @@ class FrameStream:
 
     def _state(self) -> dict[str, Any]:
         parts = {"tracker": self._tracker.state(), "people": self._people.state()}
-        return {"planned": self._planned, "seed": self._seed, **parts}
+        return {"planned": self._planned, "searches": self._searches, "seed": self._seed, **parts}
 
 
 def _explained(report: FaceReport, shown: Shown) -> FaceReport:

@@ -15,6 +15,7 @@ from scipy.optimize import linear_sum_assignment
 
 from ..detection_tiled import FaceDetector
 from ..faces import Box, Face, area_of, box_of_points, box_overlap
+from ..tiling import LEVEL_STEP
 
 # A face found by a search is a track's if their boxes overlap so much (intersection over union), or, after it was lost for a moment, if
 # its middle lies within so many face sizes of where it was expected, and this much further with every second.
@@ -22,8 +23,9 @@ MIN_OVERLAP = 0.25
 REACH, REACH_PER_SECOND = 0.5, 1.5
 # Two meshes overlapping more than this are one face.
 SAME_FACE = 0.5
-# Seconds: a track that is not seen so long has ended; one that no search confirms so long has wandered off to something else.
-PATIENCE = 1.0
+# A track that is not seen for so many seconds has ended; one that so many searches in a row do not confirm has wandered off to something
+# that is no face.
+PATIENCE, MAX_UNCONFIRMED = 1.0, 4
 # After so many frames without a mesh following is left to the next search.
 MAX_MISSES = 3
 
@@ -35,14 +37,14 @@ class Track:
     Attributes:
         number: of the track, in the order of appearance.
         faces: by frame number, the face as it was seen there; frames where it was lost are missing.
-        confirmed: the last frame in which a search found it.
+        missed: searches in a row that should have found it where it was followed, but did not.
         ended: a frame from which on it is not looked for any more; None while it is followed.
         scene: first frame of its scene and first frame of the next one, None while the scene goes on.
     """
 
     number: int
     faces: dict[int, Face] = field(default_factory=dict)
-    confirmed: int = -1
+    missed: int = 0
     ended: int | None = None
     scene: tuple[int, int | None] = (0, None)
 
@@ -122,18 +124,27 @@ class FaceTracker:
             track.scene = (track.scene[0], self.seen if track.scene[1] is None else track.scene[1])
         self.scene_start = self.seen
 
-    def analyse(self, images: Sequence[np.ndarray]) -> None:
-        """Take the next frames of one scene; the last one is searched."""
+    def analyse(self, images: Sequence[np.ndarray], before: Sequence[np.ndarray] = (), *, thorough: bool = True) -> None:
+        """Take the next frames of one scene; the last one is searched.
+
+        Args:
+            images: the frames.
+            before: frames in a row that end where ``images`` begin; a new face is followed back into them.
+            thorough: look for the smallest faces as well; else for those of one level of tiles further up, for a fraction of the time.
+        """
         first, last = self.seen, self.seen + len(images) - 1
         for frame in range(first, last + 1):
             self._follow_all(frame, images[frame - first])
-        found = self._detector(images[-1], min_face_size=self._min_face_size, min_score=self._min_score)
+        size = self._min_face_size if thorough else round(self._min_face_size * LEVEL_STEP)
+        found = self._detector(images[-1], min_face_size=size, min_score=self._min_score)
+        for track in self._active():
+            if last in track.faces and (thorough or size_of(track.faces[last].box) > size):
+                track.missed += 1  # unless it is among those found
         fresh = self._assign(found, last)
         for track in fresh:
-            self._follow_back(track, images, first, last)
+            self._follow_back(track, [*before, *images], first - len(before), last)
         for track in self._active():
-            lost, astray = last - track.last > self._patience, last - track.confirmed > self._patience
-            if lost or astray:
+            if last - track.last > self._patience or track.missed >= MAX_UNCONFIRMED:
                 track.ended = last + 1
         self.seen = last + 1
 
@@ -194,14 +205,14 @@ class FaceTracker:
                 continue
             track = active[row]
             left.discard(column)
-            track.confirmed = frame
+            track.missed = 0
             if frame not in track.faces:
                 track.faces[frame] = found[column]
                 fresh.append(track)
         for column in sorted(left):
             if taken(found[column], self._faces_at(frame)):
                 continue  # a second look at a face that is followed already
-            track = Track(self.count, {frame: found[column]}, confirmed=frame, scene=(self.scene_start, None))
+            track = Track(self.count, {frame: found[column]}, scene=(self.scene_start, None))
             self.count += 1
             self.tracks.append(track)
             fresh.append(track)
@@ -230,7 +241,7 @@ class FaceTracker:
         tracks = [
             {
                 "number": track.number,
-                "confirmed": track.confirmed,
+                "missed": track.missed,
                 "ended": track.ended,
                 "scene": track.scene,
                 "faces": [[frame, face.box, face.score, face.landmarks] for frame, face in sorted(track.faces.items())],
@@ -245,7 +256,7 @@ class FaceTracker:
             Track(
                 one["number"],
                 {frame: Face(tuple(box), score, points) for frame, box, score, points in one["faces"]},
-                one["confirmed"],
+                one["missed"],
                 one["ended"],
                 (one["scene"][0], one["scene"][1]),
             )
