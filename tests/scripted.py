@@ -39,7 +39,7 @@ class Script:
         if not follows:
             self.follow = None  # type: ignore[assignment]
 
-    def __call__(self, image: np.ndarray, *, min_face_size: int = 24, min_score: float = 0.5) -> list[Face]:
+    def __call__(self, image: np.ndarray, *, min_face_size: int = 24, min_score: float = 0.5, known: Sequence[Face] = ()) -> list[Face]:
         number = self._number(image)
         self.searches.append(number)
         self.sizes.append(min_face_size)

@@ -76,8 +76,15 @@ def _barycentric_maps(points: np.ndarray) -> np.ndarray:
 
 
 def triangle_map(points: np.ndarray, size: int) -> np.ndarray:
-    """(size, size) int32 index of the foremost mesh triangle at each pixel, -1 outside (painter's algorithm, far to near)."""
+    """(size, size) int32 index of the foremost mesh triangle at each pixel, -1 outside (painter's algorithm, far to near); read-only."""
     require_opencv()
+    points = np.ascontiguousarray(points, dtype=np.float64)
+    return _triangle_map(points.tobytes(), size)
+
+
+@lru_cache(maxsize=16)  # the condition, the matte and the check before them ask for the same mesh
+def _triangle_map(content: bytes, size: int) -> np.ndarray:
+    points = np.frombuffer(content, np.float64).reshape(-1, 3)
     depth = points[TRIANGLES, 2].mean(axis=1)
     # Lips and lids that fold over themselves must not hide what they frame: it lies at the depth of their nearest point, so that only
     # the nose of a turned head still comes before it.
@@ -88,6 +95,7 @@ def triangle_map(points: np.ndarray, size: int) -> np.ndarray:
     index = np.full((size, size), -1, np.int32)
     for triangle in np.argsort(-depth, kind="stable"):
         cv2.fillConvexPoly(index, fixed[triangle], int(triangle), cv2.LINE_8, _SUBPIXEL_BITS)
+    index.flags.writeable = False
     return index
 
 

@@ -47,7 +47,7 @@ def load_photo(source: Any) -> np.ndarray:
             or (height, width), gray. EXIF orientation is applied.
 
     Returns:
-        (height, width, 3) uint8 RGB, C-contiguous, owning its memory.
+        (height, width, 3) uint8 RGB, C-contiguous; a copy, unless the array is read-only: nobody will change it then.
 
     Raises:
         UnusableImageError: no picture, no pixels, or more than 200 megapixels.
@@ -59,7 +59,8 @@ def load_photo(source: Any) -> np.ndarray:
                 f"an array must be uint8 of shape (height, width, 3) RGB or (height, width) gray, but got {source.dtype} {source.shape}."
             )
         _require_pixels(height=source.shape[0], width=source.shape[1])  # before anything is copied
-        photo = np.array(source if source.ndim == 3 else np.repeat(source[..., None], 3, axis=2), order="C")
+        colored = source if source.ndim == 3 else np.repeat(source[..., None], 3, axis=2)
+        photo = np.array(colored, order="C", copy=colored.flags.writeable)
     elif isinstance(source, str | Path | Image.Image):
         photo = np.array(_open(source))
     else:

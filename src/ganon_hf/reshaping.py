@@ -72,9 +72,11 @@ class Bend:
 
     def shift_at(self, points: np.ndarray) -> np.ndarray:
         """(n, 2) places in the bent picture -> (n, 2) how far what is seen there has come, in pixels."""
-        offset = points[:, None] - self.targets
-        squared = np.einsum("ijk,ijk->ij", offset, offset)
-        weights = 1 / (squared + (_SOFTNESS * self.size) ** 2) ** 2
+        squared = np.subtract.outer(points[:, 0], self.targets[:, 0]) ** 2
+        squared += np.subtract.outer(points[:, 1], self.targets[:, 1]) ** 2
+        weights = squared + (_SOFTNESS * self.size) ** 2
+        weights *= weights
+        np.reciprocal(weights, out=weights)
         fade = np.clip(1 - np.sqrt(squared.min(axis=1)) / (REACH * self.size), 0, 1)
         fade = fade * fade * (3 - 2 * fade)
         return fade[:, None] * (weights @ self.shifts) / weights.sum(axis=1, keepdims=True)

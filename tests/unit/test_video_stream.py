@@ -288,7 +288,7 @@ def test_the_result_does_not_depend_on_the_number_of_threads() -> None:
 
 def test_an_error_ends_the_stream_and_its_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = scripted_engine(Script({"a": still}))
-    monkeypatch.setattr(engine, "compose", lambda plan, images: (_ for _ in ()).throw(MemoryError("no more")))
+    monkeypatch.setattr(engine, "paint", lambda plan, images: (_ for _ in ()).throw(MemoryError("no more")))
     with pytest.raises(MemoryError):
         list(anonymize_frames((frame(n) for n in range(60)), SEED, frame_rate=RATE, anonymizer=engine))
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("ganon-frames")]

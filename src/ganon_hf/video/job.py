@@ -161,6 +161,7 @@ def _write_segments(
         for number, frame in enumerate(reader):
             if number >= todo:
                 times.append((frame.pts, frame.duration))
+                frame.image.flags.writeable = False  # nobody else has it: no copy is needed
                 yield frame.image
 
     frames = stream.run(images())

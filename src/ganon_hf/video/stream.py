@@ -194,7 +194,10 @@ class FrameStream:
         if self._shape not in (None, image.shape):
             raise ValueError(f"all frames must have one size, {self._shape}, but got {image.shape}.")
         self._shape = image.shape
-        return image.copy()  # callers reuse their buffers
+        if image.flags.writeable:
+            image = image.copy()  # callers reuse their buffers
+            image.flags.writeable = False
+        return image
 
     def _is_cut(self, image: np.ndarray) -> bool:
         """Whether a new scene begins with this frame."""
@@ -234,10 +237,10 @@ class FrameStream:
     def _render(self, index: int, image: np.ndarray, shown: Sequence[Shown], people: Sequence[int]) -> AnonymizedFrame:
         engine = self._anonymizer
         plan = engine.plan(image, self._options, faces=[one.face for one in shown], people=people)
-        result = engine.compose(plan, engine.generate(plan.inputs))
-        rows = zip(shown, people, result.faces, strict=True)
+        picture, reports = engine.paint(plan, engine.generate(plan.inputs))
+        rows = zip(shown, people, reports, strict=True)
         faces = tuple(FrameFace(person, one.track.number, one.kind, _explained(report, one)) for one, person, report in rows)
-        return AnonymizedFrame(index, np.asarray(result.image), faces)
+        return AnonymizedFrame(index, picture, faces)
 
     def snapshot(self, index: int) -> dict[str, Any] | None:
         """The state from which the frames from number ``index`` on can be made again, exactly as they are; None where none was kept.

@@ -136,7 +136,9 @@ class FaceTracker:
         for frame in range(first, last + 1):
             self._follow_all(frame, images[frame - first])
         size = self._min_face_size if thorough else round(self._min_face_size * LEVEL_STEP)
-        found = self._detector(images[-1], min_face_size=size, min_score=self._min_score)
+        met = [face for face in self._faces_at(last) if face.landmarks is not None]
+        known = {"known": met} if self._follow is not None else {}
+        found = self._detector(images[-1], min_face_size=size, min_score=self._min_score, **known)  # type: ignore[call-arg]
         for track in self._active():
             if last in track.faces and (thorough or size_of(track.faces[last].box) > size):
                 track.missed += 1  # unless it is among those found
