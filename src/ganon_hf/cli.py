@@ -16,6 +16,7 @@ from .cli_engine import stop_unloadable
 from .cli_exit import INCOMPLETE, interruptible
 from .cli_exit import stop as _stop
 from .cli_hub import export_command, publish_command
+from .cli_options import Device, Geometry, MinScore, Model, Privacy, SkinTone
 from .cli_scale import scale_command
 from .cli_video import video_command, webcam_command
 from .loading import model_identity
@@ -55,17 +56,9 @@ def anonymize(
     seed: Annotated[
         int | None, typer.Option(min=0, help="Which synthetic person, the same in every photo. Default: a fresh one for each.")
     ] = None,
-    geometry: Annotated[
-        Literal["anonymous", "original"],
-        typer.Option(help="`original` keeps the shape of the face as in the paper: truer expression, but the shape can identify."),
-    ] = "anonymous",
-    privacy: Annotated[
-        Literal["low", "medium", "high"],
-        typer.Option(help="How little of the face's shape passes: `low` keeps expressions best, `high` hides most."),
-    ] = "medium",
-    skin_tone: Annotated[
-        Literal["match", "random"], typer.Option(help="`match` takes the tone from the photo, `random` from the synthetic person.")
-    ] = "match",
+    geometry: Geometry = "anonymous",
+    privacy: Privacy = "medium",
+    skin_tone: SkinTone = "match",
     kind: Annotated[
         Literal["photo", "crop"],
         typer.Option("--output", help="`photo` puts the face back, `crop` writes the synthetic faces alone."),
@@ -73,10 +66,7 @@ def anonymize(
     min_face_size: Annotated[
         int, typer.Option(min=8, max=4096, help="Smallest face to look for, in pixels. Smaller finds more and takes longer.")
     ] = 24,
-    min_score: Annotated[
-        float,
-        typer.Option(min=0.0, max=1.0, help="Ignore faces the detector is less sure of; lower misses fewer."),
-    ] = 0.5,
+    min_score: MinScore = 0.5,
     on_no_face: Annotated[
         Literal["refuse", "copy"],
         typer.Option(help="A photo without a found face is refused, because a face may have been missed; `copy` writes it all the same."),
@@ -86,8 +76,8 @@ def anonymize(
         str, typer.Option(metavar="date,camera", help="EXIF fields to keep. Default: none. GPS, thumbnails, serial numbers never.")
     ] = "",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Redo finished photos and replace files that are in the way.")] = False,
-    model: Annotated[str | None, typer.Option(help="Folder or Hub name of another model. Default: the one in the package.")] = None,
-    device: Annotated[str | None, typer.Option(help="Where the generator runs: cpu, cuda, cuda:1, mps.")] = None,
+    model: Model = None,
+    device: Device = None,
     processes: Annotated[
         int | None, typer.Option(min=1, max=256, help="Photos at a time, each in a process of its own. Default: one per core.")
     ] = None,
@@ -177,8 +167,8 @@ def evaluate(
     baselines: Annotated[bool, typer.Option(help="Also blur, mosaic, solid cover, and somebody else's landmarks.")] = True,
     coverage: Annotated[Path | None, typer.Option(metavar="FILE.json", help="Of scripts/coverage.py, to be shown with the rest.")] = None,
     processes: Annotated[int | None, typer.Option(min=1, max=256, help="Default: one per core.")] = None,
-    model: Annotated[str | None, typer.Option(help="Folder or Hub name of another model. Default: the one in the package.")] = None,
-    device: Annotated[str | None, typer.Option(help="Where the generator runs: cpu, cuda, cuda:1, mps.")] = None,
+    model: Model = None,
+    device: Device = None,
 ) -> None:
     """Measure on your own photos what is kept and what still identifies: report.json, report.md, plots and sheets.
 

@@ -26,10 +26,10 @@ from . import __version__
 from .anonymizer import Anonymizer
 from .card_pictures import PORTRAIT, run_trials, sample_pictures
 from .evaluation.report import Report
-from .evaluation.toolkit import weights_digest
 from .export_onnx import FILE as ONNX
 from .export_onnx import OnnxError, compare, write_onnx
 from .faces import AnonymizeOptions
+from .loading import weights_digest
 from .model_card import OnnxFile, Trial, fill_card, load_report, read_training_log
 from .pipeline_ganon import FaceAnonymizationPipeline
 

@@ -17,17 +17,10 @@ def read_engine(model: str | None, device: str | None, detection_threads: int | 
     Raises:
         ImportError, OSError, RuntimeError, ValueError: it cannot be loaded.
     """
-    import logging
-    import warnings
-
-    from transformers.utils.logging import disable_progress_bar
-
     from .anonymizer import Anonymizer
     from .detection import default_detector
 
-    disable_progress_bar()  # transformers would show one for reading the weights
-    warnings.filterwarnings("ignore", module=r"PIL\.")  # what is wrong with a file is reported once, in our words
-    logging.getLogger("PIL").setLevel(logging.CRITICAL)
+    quiet()
     return Anonymizer.from_pretrained(model, device=device, detector=default_detector(threads=detection_threads))
 
 
@@ -43,3 +36,26 @@ def model_identity(model: str | None) -> str:
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return f"{model or 'bundled'}@{digest.hexdigest()[:12]} ganon-hf {__version__}"
+
+
+def weights_digest(engine: Anonymizer) -> str:
+    """12 hexadecimal digits of the engine's configuration and weights, wherever they came from."""
+    import hashlib
+
+    model = engine.model
+    digest = hashlib.sha256(model.config.to_json_string().encode())
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode() + tensor.detach().cpu().numpy().tobytes())
+    return digest.hexdigest()[:12]
+
+
+def quiet() -> None:
+    """Libraries keep to themselves what is not an error."""
+    import logging
+    import warnings
+
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()  # transformers would show one for reading the weights
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # what is wrong with a file is reported once, in our words
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)

@@ -56,6 +56,7 @@ PACKAGE_ONLY = (
     "export",
     "publish",
     "cli_exit",
+    "cli_options",
     "cli_engine",
     "cli_hub",
     "cli_video",

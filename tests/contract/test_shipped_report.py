@@ -14,8 +14,8 @@ import pytest
 from ganon_hf.anonymizer import Anonymizer
 from ganon_hf.evaluation.measures import Estimate
 from ganon_hf.evaluation.report import Report, SetReport
-from ganon_hf.evaluation.toolkit import weights_digest
 from ganon_hf.export import REPORT, ExportError, ExportOptions, find_report, measured_weights, require_same_weights
+from ganon_hf.loading import weights_digest
 from ganon_hf.model_card import HEADLINES, OURS, load_report
 from tiny import tiny_engine
 

@@ -20,8 +20,8 @@ import ganon_hf
 from ganon_hf.anonymizer import Anonymizer
 from ganon_hf.card_pictures import PORTRAIT, TRIALS
 from ganon_hf.evaluation.report import SCHEMA
-from ganon_hf.evaluation.toolkit import weights_digest
 from ganon_hf.export import CONFIGS, ExportError, ExportOptions, check, export, exported_modules
+from ganon_hf.loading import weights_digest
 from hub_standin import Hub, running_hub
 from tiny import same, tiny_model, tiny_processor
 

@@ -9,10 +9,11 @@ from typing import Any
 
 from tqdm import tqdm
 
+from ..loading import quiet
 from .evaluate import EvaluationOptions, Task, evaluate
 from .methods import parse_options
 from .people_files import open_pictures
-from .toolkit import Toolkit, quiet
+from .toolkit import Toolkit
 
 
 def parse_attacks(text: str) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ import torch
 
 from .. import __version__
 from ..faces import AnonymizeOptions
+from ..loading import weights_digest
 from .attacks import EXPOSED_PICTURES, GEOMETRY_PICTURES, Schooling, learn_emotions, learn_geometry
 from .figures import (
     blendshape_names,
@@ -35,7 +36,7 @@ from .people_files import PictureSet
 from .plots import draw_plots
 from .report import Report, SetReport, write_report, write_sheet
 from .suite import Suite, locate, locate_all, run_suite
-from .toolkit import Toolkit, available, weights_digest
+from .toolkit import Toolkit, available
 from .trials import parrot_trial, prepare_trial, reconstruction_trials
 from .workers import Pool, Progress, Tools
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import logging
 import re
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..anonymizer import Anonymizer
 from ..detection import default_detector
+from ..loading import quiet
 from .blendshapes import BlendshapeReader
 from .identity import DlibRecognizer, EmbeddingCache, FaceFinder, HogDetector, Recognizer, check_recognizer, load_recognizer
 from .readings import Instruments
@@ -96,21 +94,3 @@ def available(kit: Toolkit) -> tuple[Toolkit, tuple[str, ...]]:
     left = replace(kit, blendshape_model=reader, recognizers=tuple(recognizers), second=second)
     left.load_recognizers()
     return left, tuple(notes)
-
-
-def weights_digest(engine: Anonymizer) -> str:
-    """12 hexadecimal digits of the engine's configuration and weights, wherever they came from."""
-    model = engine.model
-    digest = hashlib.sha256(model.config.to_json_string().encode())
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(name.encode() + tensor.detach().cpu().numpy().tobytes())
-    return digest.hexdigest()[:12]
-
-
-def quiet() -> None:
-    """Libraries keep to themselves what is not an error."""
-    from transformers.utils.logging import disable_progress_bar
-
-    disable_progress_bar()
-    logging.getLogger("PIL").setLevel(logging.CRITICAL)
-    warnings.filterwarnings("ignore", module=r"PIL\.")

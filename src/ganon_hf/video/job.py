@@ -23,12 +23,13 @@ import numpy as np
 from ..anonymizer import Anonymizer
 from ..batch import lock
 from ..faces import AnonymizeOptions, NoFaceError
-from ..files import TEMPORARY_PREFIX, printable
+from ..files import TEMPORARY_PREFIX, printable, publish
+from ..loading import weights_digest
 from .joining import join_segments
 from .reading import UnusableVideoError, VideoFrame, VideoReader
 from .states import load_state, save_state
 from .stream import AnonymizedFrame, FrameStream
-from .writing import SegmentWriter, VideoFormat, sync
+from .writing import SegmentWriter, VideoFormat
 
 SEGMENT_SECONDS = 10.0
 AUDIOS = ("remove", "keep")
@@ -139,8 +140,7 @@ def anonymize_video(
             parts.remove()
             raise NoFaceError(f"{printable(source)}: no face was found in the video.")
         notes = join_segments(parts.segments, parts.joined, format, audio_from=source if audio == "keep" and reader.has_audio else None)
-        os.replace(parts.joined, target)
-        sync(target.absolute().parent)
+        publish(parts.joined, target.absolute())
         parts.remove()
         return account.report(stream.seed, [*reader.notes, *notes])
 
@@ -295,7 +295,4 @@ def _fingerprint(source: Path, options: AnonymizeOptions, anonymizer: Anonymizer
 
     status = source.stat()
     parts = [os.path.abspath(source), status.st_size, status.st_mtime_ns, dataclasses.asdict(options), codec, __version__]
-    weights = hashlib.sha256()
-    for name, tensor in sorted(anonymizer.model.state_dict().items()):
-        weights.update(name.encode() + tensor.cpu().numpy().tobytes())
-    return hashlib.sha256(json.dumps([*parts, weights.hexdigest()]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([*parts, weights_digest(anonymizer)]).encode()).hexdigest()

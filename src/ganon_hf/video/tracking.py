@@ -1,6 +1,6 @@
 """Which face of one frame is which of the next: tracks.
 
-A full search is made in the last frame of each chunk of frames; in between, meshes are followed, and a face that is new there is followed
+The last frame of each chunk of frames is searched; in between, meshes are followed, and a face that is new there is followed
 backwards to where it appeared. Frames are RGB uint8 (height, width, 3); frame numbers count from 0.
 """
 
@@ -170,7 +170,7 @@ class FaceTracker:
         # of two tracks that end up on one face the one that was expected there has it
         met.sort(key=lambda one: np.inf if one[2] is None else _drift(one[1], one[2]))
         for track, _, face in met:
-            if face is not None and not taken(face, self._faces_at(frame)):
+            if face is not None and not _taken(face, self._faces_at(frame)):
                 track.faces[frame] = face
 
     def _follow_back(self, track: Track, images: Sequence[np.ndarray], first: int, last: int) -> None:
@@ -182,7 +182,7 @@ class FaceTracker:
             if frame in track.faces or misses > MAX_MISSES:
                 return
             (face,) = self._follow(images[frame - first], [_before(track, frame)])
-            if face is None or taken(face, [f for other, f in self._owners_at(frame) if other is not track]):
+            if face is None or _taken(face, [f for other, f in self._owners_at(frame) if other is not track]):
                 misses += 1
             else:
                 track.faces[frame], misses = face, 0
@@ -212,7 +212,7 @@ class FaceTracker:
                 track.faces[frame] = found[column]
                 fresh.append(track)
         for column in sorted(left):
-            if taken(found[column], self._faces_at(frame)):
+            if _taken(found[column], self._faces_at(frame)):
                 continue  # a second look at a face that is followed already
             track = Track(self.count, {frame: found[column]}, scene=(self.scene_start, None))
             self.count += 1
@@ -277,7 +277,7 @@ def _drift(expected: Face, face: Face) -> float:
     return float(np.linalg.norm(center_of(expected.box) - center_of(face.box))) / size_of(expected.box)
 
 
-def taken(face: Face, others: Sequence[Face]) -> bool:
+def _taken(face: Face, others: Sequence[Face]) -> bool:
     """Whether a face is one of others that are known already: boxes with and without a mesh are compared by the smaller one."""
     if not others:
         return False

@@ -9,7 +9,6 @@ number of encoder threads is fixed and nothing of the machine is written.
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..files import TEMPORARY_PREFIX, printable
+from ..files import printable, publish, temporary_name
 from .conversion import ColorTags, load_av
 from .reading import VideoFrame
 
@@ -248,21 +247,12 @@ def open_output(path: Path, container: str, clock: Fraction, **options: str) -> 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
     """A temporary name beside ``path``; what was written there gets the name when the block ends, and disappears after an error."""
-    temporary = path.absolute().parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}.tmp"
+    path = path.absolute()
+    temporary = temporary_name(path)
     try:
         yield temporary
-        sync(temporary)
-        os.replace(temporary, path)
-        if os.name == "posix":
-            sync(temporary.parent)
+        with temporary.open("rb") as finished:
+            os.fsync(finished.fileno())
+        publish(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def sync(path: Path) -> None:
-    """Make a file, or a folder's list of names, survive a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
