@@ -81,3 +81,8 @@ def warp_to_photo(values: np.ndarray, crop: Crop, region: tuple[int, int, int, i
     matrix = matrix - np.array([[0, 0, region[0]], [0, 0, region[1]]])
     shape = (region[2] - region[0], region[3] - region[1])
     return cv2.warpAffine(values, _to_opencv(matrix), shape, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
+
+
+def to_levels(values: np.ndarray) -> np.ndarray:
+    """Float32 values of any shape up to 4 channels -> the nearest of the levels 0..255, uint8."""
+    return cv2.convertScaleAbs(cv2.max(values, 0.0))

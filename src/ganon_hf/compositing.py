@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from .alignment import crop_image, warp_to_photo
+from .alignment import crop_image, to_levels, warp_to_photo
 from .faces import Box, Crop, box_of_points, clip_box, scale_box
 from .landmarks import require_opencv, triangle_map
 from .topology import MOUTH_START
@@ -153,18 +153,18 @@ def match_border(synthetic: np.ndarray, original: np.ndarray, matte: np.ndarray)
         return synthetic
     difference = np.clip(original - synthetic, -60, 60)
     # hair over the rim must not bleed into the cheek: large differences hardly count
-    rim *= np.clip(1.5 - np.abs(difference).mean(axis=2) / 30, 0.05, 1)
+    rim *= np.clip(1.5 - cv2.transform(np.abs(difference), np.full((1, 3), 1 / 90, np.float32)), 0.05, 1)
     # a broad blur of a quarter of the pixels is the same blur for a quarter of the work
-    weighted = cv2.resize(np.dstack([difference * rim[..., None], rim]), None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    weighted = cv2.resize(np.dstack([difference * _thrice(rim), rim]), None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     weighted = cv2.GaussianBlur(weighted, (0, 0), 0.0175 * size)
     weight = weighted[..., 3:]
     spread = weighted[..., :3] / np.maximum(weight, 1e-3) * np.clip(weight / 0.25, 0, 1)
     return synthetic + cv2.resize(spread, (size, size), interpolation=cv2.INTER_LINEAR)
 
 
-def _bands(luma: np.ndarray) -> list[np.ndarray]:
-    """Three octaves of fine structure, finest first."""
-    levels = [luma, *(cv2.GaussianBlur(luma, (0, 0), sigma) for sigma in (0.7, 1.4, 2.8))]
+def _bands(luma: np.ndarray, count: int = 3) -> list[np.ndarray]:
+    """Octaves of fine structure, finest first; no more than three."""
+    levels = [luma, *(cv2.GaussianBlur(luma, (0, 0), sigma) for sigma in (0.7, 1.4, 2.8)[:count])]
     return [fine - coarse for fine, coarse in zip(levels, levels[1:], strict=False)]
 
 
@@ -189,13 +189,13 @@ def match_sharpness(synthetic: np.ndarray, original: np.ndarray, inside: np.ndar
         ratio = float(np.abs(theirs.flat[sample]).mean() / max(np.abs(ours.flat[sample]).mean(), 1e-3))
         gained += ours * (np.clip(ratio, 1.0, MAX_SHARPENING) - 1)
     noise = generator.standard_normal(inside.shape, dtype=np.float32)
-    for theirs, ours, band in list(zip(wanted, own, _bands(noise), strict=True))[:2]:
+    for theirs, ours, band in zip(wanted, own, _bands(noise, 2), strict=False):
         smooth = [
             1.4826 * float(np.percentile(np.abs(layer.flat[sample]), 35)) / 0.67 for layer in (theirs, ours)
         ]  # 35th: flat skin, no edges
         missing = max(smooth[0] ** 2 - smooth[1] ** 2, 0.0) ** 0.5
         gained += band * (min(missing, MAX_GRAIN) / max(float(band.std()), 1e-3))
-    return synthetic + gained[..., None]
+    return synthetic + _thrice(gained)
 
 
 def composite_face(
@@ -238,24 +238,38 @@ def composite_face(
     synthetic = match_light(synthetic, original, skin, keep_tone=not match_tone)
     synthetic = match_border(synthetic, original, matte * inside_photo)
     x_min, y_min, x_max, y_max = region
-    alpha = np.clip(warp_to_photo(matte, crop, region), 0, 1)
     # premultiplied, so that nothing from outside the mesh leaks in while resampling
-    weighted = warp_to_photo(synthetic * matte[..., None], crop, region)
-    face = weighted / np.maximum(alpha, 1e-3)[..., None]
+    warped = warp_to_photo(np.dstack([synthetic * _thrice(matte), matte]), crop, region)
+    alpha = np.clip(warped[..., 3], 0, 1)
+    weighted, opaque = np.ascontiguousarray(warped[..., :3]), _thrice(alpha)
     # beyond a hard outline the face goes on smoothly; black there would be sharpened to a white line along it
-    beyond = cv2.GaussianBlur(weighted, (0, 0), 3) / np.maximum(cv2.GaussianBlur(alpha, (0, 0), 3), 1e-3)[..., None]
-    face = np.where(alpha[..., None] > 0.3, face, np.clip(beyond, 0, 255))
-    inside_here = (alpha > 0.95) & (warp_to_photo(inside_photo.astype(np.float32), crop, region) > 0.95)
-    face = match_sharpness(face, photo[y_min:y_max, x_min:x_max].astype(np.float32), inside_here, generator)
-    below = canvas[y_min:y_max, x_min:x_max].astype(np.float32)
+    face = np.where(opaque > 0.3, weighted / np.maximum(opaque, 1e-3), _spread(weighted, alpha))
+    inside_here = alpha > 0.95
+    if not inside_photo.all():
+        inside_here &= warp_to_photo(inside_photo.astype(np.float32), crop, region) > 0.95
+    original_here = photo[y_min:y_max, x_min:x_max]
+    face = match_sharpness(face, original_here.astype(np.float32), inside_here, generator)
     if grayscale:
-        face = np.repeat((face @ _LUMA)[..., None], 3, axis=2)
-    blended = below + alpha[..., None] * (face - below)
-    result = np.clip(np.round(blended), 0, 255).astype(np.uint8)
-    inner = alpha >= 0.5
-    change = np.abs(result[inner].astype(np.float32) - photo[y_min:y_max, x_min:x_max][inner])
+        face = _thrice(cv2.transform(face, _LUMA[None]))
+    below = canvas[y_min:y_max, x_min:x_max].astype(np.float32)
+    result = to_levels(below + opaque * (face - below))
+    inner = (alpha >= 0.5).astype(np.uint8)
+    change = cv2.mean(cv2.absdiff(result, original_here), mask=inner)[:3]  # 0 where the mask is empty
     canvas[y_min:y_max, x_min:x_max] = result
-    return float(change.mean()) if inner.any() else 0.0
+    return sum(change) / 3
+
+
+def _thrice(values: np.ndarray) -> np.ndarray:
+    """(h, w) -> (h, w, 3): arithmetic on equal shapes is several times faster than on a last axis of one."""
+    return cv2.merge([values, values, values])
+
+
+def _spread(weighted: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """What premultiplied colours look like a little beyond their edge: a blur of 3 pixels, made at half the size."""
+    both = cv2.resize(np.dstack([weighted, alpha]), None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    both = cv2.GaussianBlur(both, (0, 0), 1.5)
+    colours = np.clip(both[..., :3] / np.maximum(both[..., 3:], 1e-3), 0, 255)
+    return cv2.resize(colours, (alpha.shape[1], alpha.shape[0]), interpolation=cv2.INTER_LINEAR)
 
 
 def _inside_photo(photo: np.ndarray, crop: Crop) -> np.ndarray:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .alignment import to_levels
 from .faces import Box, box_of_points, clip_box
 from .landmarks import require_opencv
 
@@ -121,7 +122,7 @@ def bend_picture(canvas: np.ndarray, bend: Bend) -> None:
     width, height = x_max - x_min, y_max - y_min
     shifts = cv2.resize(bend._grid(region)[0].astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-    source = canvas[y_min:y_max, x_min:x_max].copy()
-    canvas[y_min:y_max, x_min:x_max] = cv2.remap(
-        source, x - shifts[..., 0], y - shifts[..., 1], interpolation=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101
-    )
+    source = canvas[y_min:y_max, x_min:x_max].astype(np.float32)  # of which OpenCV has a faster cubic remap than of bytes
+    cubic, mirrored = cv2.INTER_CUBIC, cv2.BORDER_REFLECT_101
+    moved = cv2.remap(source, x - shifts[..., 0], y - shifts[..., 1], interpolation=cubic, borderMode=mirrored)
+    canvas[y_min:y_max, x_min:x_max] = to_levels(moved)

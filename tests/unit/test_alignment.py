@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ganon_hf.alignment import align_face, crop_image, warp_to_photo
+from ganon_hf.alignment import align_face, crop_image, to_levels, warp_to_photo
 from ganon_hf.faces import Crop, box_of_points
 from ganon_hf.topology import FACE_OVAL
 from tiny import face_at
@@ -192,3 +192,9 @@ def test_regions_of_the_photo_agree_with_the_whole() -> None:
     whole = warp_to_photo(values, crop, (0, 0, 100, 80))
     # OpenCV interpolates in steps of 1/32 pixel
     assert np.abs(warp_to_photo(values, crop, (13, 7, 71, 66)) - whole[7:66, 13:71]).max() < 0.08
+
+
+@given(st.lists(st.floats(-1e4, 1e4, width=32), min_size=12, max_size=12))
+def test_levels_are_the_nearest_ones(values: list[float]) -> None:
+    picture = np.array(values, np.float32).reshape(2, 2, 3)
+    assert (to_levels(picture) == np.clip(np.round(picture), 0, 255)).all()
