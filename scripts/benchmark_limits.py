@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +27,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 SIZES = {"640x480": (640, 480), "1080p": (1920, 1080), "4K": (3840, 2160)}
 FACES = (1, 6, 12, 30)
-TARGETS = {
-    "times the published generator": 12.0,
-    "share of the matrix product": 0.4,
-    "4K, 30 faces, GB": 1.5,
-    "cold start, s": 8.0,
-    "of it ours, s": 2.0,
-}
+AT_LEAST = {"times the published generator": 12.0, "share of the matrix product": 0.4}
+BELOW = {"4K, 30 faces, GB": 1.5, "cold start, s": 8.0, "of it ours, s": 2.0}
 PEER_SIZES = (24, 64)
 PEER_TARGETS = {24: 1.5, 64: 4.0}
 PEER_HEIGHTS = (320, 220, 160, 110, 70, 40)
@@ -47,6 +42,19 @@ def scene(size: tuple[int, int], heights: tuple[int, ...]) -> np.ndarray:
     background = scenes.photo_backgrounds(size[1], size[0])["coffee"]
     drawn = (scenes.compose(heads, background, heights, seed=seed, max_tilt=10) for seed in range(100))
     return next(one.image for one in drawn if len(one.faces) == len(heights))
+
+
+def crowd(size: tuple[int, int], heights: Sequence[int]) -> np.ndarray:
+    """(h, w, 3) uint8 photo with faces in rows of six, the first cells of five rows."""
+    import scenes
+
+    heads = scenes.load_heads("eval-pairs", 12)
+    canvas = scenes.photo_backgrounds(size[1], size[0])["coffee"].copy()
+    for number, height in enumerate(heights):
+        row, column = divmod(number, 6)
+        center = (size[0] * (column + 0.5) / 6, size[1] * (row + 0.5) / 5)
+        scenes.paste(canvas, heads[number % len(heads)], center=center, height=float(height))
+    return canvas
 
 
 def in_turn(calls: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
@@ -100,8 +108,8 @@ def slopes(rounds: int) -> dict[str, Any]:
     from ganon_hf import AnonymizeOptions, Anonymizer
 
     engine, options = Anonymizer.from_pretrained(), AnonymizeOptions(seed=1)
-    by_faces = {str(count): scene(SIZES["1080p"], (100,) * count) for count in FACES}
-    by_size = {name: scene(size, (200,)) for name, size in SIZES.items()}
+    by_faces = {str(count): crowd(SIZES["1080p"], (100,) * count) for count in FACES}
+    by_size = {name: crowd(size, (90,)) for name, size in SIZES.items()}
     faces = in_turn({name: lambda photo=photo: engine(photo, options) for name, photo in by_faces.items()}, rounds)
     sizes = in_turn({name: lambda photo=photo: engine(photo, options) for name, photo in by_size.items()}, rounds)
     megapixels = [width * height / 1e6 for width, height in SIZES.values()]
@@ -122,7 +130,7 @@ def memory(rounds: int) -> dict[str, Any]:
     from ganon_hf import AnonymizeOptions, Anonymizer
 
     engine, options = Anonymizer.from_pretrained(), AnonymizeOptions(seed=1)
-    photo = scene(SIZES["4K"], tuple(np.linspace(60, 420, 30).astype(int)))
+    photo = crowd(SIZES["4K"], [int(height) for height in np.linspace(60, 320, 30)])
     peaks, seconds, replaced = [], [], 0
     for _ in range(rounds):
         start = time.perf_counter()
@@ -209,9 +217,9 @@ def measure(name: str, rounds: int, command: str | None) -> dict[str, Any]:
 def verdicts(parts: dict[str, Any]) -> list[str]:
     """One line per target."""
     lines = []
-    for name, target in TARGETS.items():
+    for name, target in (AT_LEAST | BELOW).items():
         value = next(part[name] for part in parts.values() if name in part)
-        good = value >= target if target in (12.0, 0.4) else value < target
+        good = value >= target if name in AT_LEAST else value < target
         lines.append(f"{'met' if good else 'MISSED'}: {name}: {value:.2f}, target {target:g}")
     for size, target in PEER_TARGETS.items() if "peer" in parts else ():
         value = parts["peer"]["times as fast"][str(size)]

@@ -1,4 +1,4 @@
-"""The arithmetic of scripts/benchmark.py; the timing itself is not tested."""
+"""The arithmetic of scripts/benchmark.py and benchmark_limits.py; the timing itself is not tested."""
 
 from __future__ import annotations
 
@@ -10,14 +10,23 @@ from typing import Any
 import pytest
 
 
-@pytest.fixture(scope="module")
-def benchmark() -> ModuleType:
-    path = Path(__file__).resolve().parents[2] / "scripts" / "benchmark.py"
-    spec = importlib.util.spec_from_file_location("benchmark", path)
+def _script(name: str) -> ModuleType:
+    path = Path(__file__).resolve().parents[2] / "scripts" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def benchmark() -> ModuleType:
+    return _script("benchmark")
+
+
+@pytest.fixture(scope="module")
+def limits() -> ModuleType:
+    return _script("benchmark_limits")
 
 
 def _process(benchmark: ModuleType, seconds: list[float], peak: int) -> dict[str, Any]:
@@ -72,3 +81,23 @@ def test_table_beside_an_earlier_run(benchmark: ModuleType) -> None:
     assert "| whole call | 300.0 | 300.0 | 600.0 |  | 600.0 | 0.50 |" in text
     del old["scenes"]["640 px, 1 face"]  # an older run may know fewer photos
     assert "0.50" in benchmark.table(new, old)
+
+
+def test_a_line_through_what_was_measured(limits: ModuleType) -> None:
+    line = limits._line([1, 6, 30], [0.15, 0.40, 1.60])  # 0.1 s and 50 ms a face
+    assert line["ms_per_unit"] == pytest.approx(50) and line["r2"] == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "missed"),
+    [
+        ({}, []),
+        ({"share of the matrix product": 0.39}, ["share of the matrix product"]),  # wants more
+        ({"cold start, s": 8.1}, ["cold start, s"]),  # wants less
+    ],
+)
+def test_limits_are_judged_in_their_own_direction(limits: ModuleType, changes: dict[str, float], missed: list[str]) -> None:
+    part = {name: 1.1 * target for name, target in limits.AT_LEAST.items()} | {name: 0.9 * target for name, target in limits.BELOW.items()}
+    peer = {"times as fast": {str(size): target for size, target in limits.PEER_TARGETS.items()}}
+    lines = limits.verdicts({"generator": part | changes, "peer": peer})
+    assert len(lines) == 7 and [line.split(": ")[1] for line in lines if line.startswith("MISSED")] == missed
