@@ -114,23 +114,35 @@ def match_light(synthetic: np.ndarray, original: np.ndarray, skin: np.ndarray, *
     # in the dark colours fade with the light
     fade = float(np.clip(level, 0.15, 1.0))
     shift = np.median(target[:, 1:] - fade * source[:, 1:], axis=0)
-    scaled = design * (source[:, :1] + 4.0)
+    brightness = source[:, :1] + 4.0
+    scaled = design * brightness
     weights = np.ones(len(rows), np.float32)
     for stiffness in _STIFFNESS:
         gain = _pulled_fit(scaled, target[:, :1] + 4.0, weights, np.array([[level]]), stiffness)
         tint = _pulled_fit(design, target[:, 1:] - fade * source[:, 1:], weights, shift[None], stiffness)
-        error = np.abs(target[:, 0] + 4.0 - (scaled @ gain)[:, 0])
-        error = error + np.abs(target[:, 1:] - fade * source[:, 1:] - design @ tint).sum(axis=1)
+        field = design @ np.hstack([gain, tint])
+        error = np.abs(target[:, 0] + 4.0 - brightness[:, 0] * field[:, 0])
+        error = error + np.abs(target[:, 1:] - fade * source[:, 1:] - field[:, 1:]).sum(axis=1)
         spread = 1.4826 * np.median(error) + 2.0
         weights = (np.clip(1 - (error / (3.5 * spread)) ** 2, 0, 1) ** 2).astype(np.float32)
-    smooth = (basis.reshape(-1, 6) @ np.hstack([gain, tint])).reshape(*basis.shape[:2], 3)
-    field = np.clip(smooth[..., 0], level * 0.45, level * 1.9)
-    offset = np.clip(smooth[..., 1:], shift - 15, shift + 15)
+    light, *offsets = (_quadratic(coefficients, synthetic.shape[0]) for coefficients in np.hstack([gain, tint]).T)
+    light = np.clip(light, level * 0.45, level * 1.9)
+    offsets = [np.clip(offset, middle - 15, middle + 15) for offset, middle in zip(offsets, shift, strict=True)]
     if keep_tone:
-        field, offset, fade = field / level, offset - shift, 1.0
-    ours[..., 0] = (ours[..., 0] + 4.0) * field - 4.0
-    ours[..., 1:] = fade * ours[..., 1:] + offset
-    return cv2.transform(ours, _YCC_TO_RGB)
+        light, fade = light / level, 1.0
+        offsets = [offset - middle for offset, middle in zip(offsets, shift, strict=True)]
+    luma, blue, red = cv2.split(ours)
+    return cv2.transform(cv2.merge([(luma + 4.0) * light - 4.0, fade * blue + offsets[0], fade * red + offsets[1]]), _YCC_TO_RGB)
+
+
+def _quadratic(coefficients: np.ndarray, size: int) -> np.ndarray:
+    """(6,) coefficients of ``_light_basis`` -> (S, S) float32 field, by rows and columns instead of pixel by pixel."""
+    even, along, down, along_2, both, down_2 = (float(value) for value in coefficients)
+    place = ((np.arange(size, dtype=np.float32) + 0.5) / size * 2 - 1).astype(np.float32)
+    field = np.multiply.outer(np.float32(both) * place, place)
+    field += (even + along * place + along_2 * place * place).astype(np.float32)
+    field += (down * place + down_2 * place * place).astype(np.float32)[:, None]
+    return field
 
 
 def _pulled_fit(design: np.ndarray, target: np.ndarray, weights: np.ndarray, even: np.ndarray, stiffness: float) -> np.ndarray:

@@ -305,11 +305,12 @@ class ShapeModel:
 
     def coordinates(self, shape: np.ndarray) -> np.ndarray:
         """(478, 3) shape -> (d,) coordinates, about 1 in size."""
-        return (shape.ravel() - self.mean) @ self.axes / self.deviations
+        # einsum: BLAS would wake its threads for this, which then wait by spinning, on the cores that treat other faces
+        return np.einsum("i,ij->j", shape.ravel() - self.mean, self.axes) / self.deviations
 
     def shape(self, coordinates: np.ndarray) -> np.ndarray:
         """(d,) coordinates -> (478, 3) shape."""
-        return (self.mean + self.axes @ (self.deviations * coordinates)).reshape(MEAN_SHAPE.shape)
+        return (self.mean + np.einsum("ij,j->i", self.axes, self.deviations * coordinates)).reshape(MEAN_SHAPE.shape)
 
     def exchange_identity(self, shape: np.ndarray, identity: Identity, noise: float) -> np.ndarray:
         """(478, 3) shape -> the shape of ``identity`` with the same expression, blink, mouth opening and gaze."""
