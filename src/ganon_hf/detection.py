@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from .detection_blazeface import FULL_RANGE, SHORT_RANGE, BlazeFace, BlazeFaceModel
 from .detection_tiled import FaceDetector, TiledDetector
 from .landmarker_file import locate_landmarker
 
@@ -84,6 +85,44 @@ class MediaPipeDetector(TiledDetector):
         if not result.multi_face_landmarks:
             return None
         return np.array([(point.x, point.y, point.z) for point in result.multi_face_landmarks[0].landmark])
+
+
+class LiteRTDetector(MediaPipeDetector):
+    """:class:`MediaPipeDetector` with its two BlazeFace networks run by LiteRT (see ``detection_blazeface.py``): the same weights, on
+    canvases of several tiles; the mesh is MediaPipe's.
+
+    Args:
+        threads: worker threads, each with its own networks; None takes one per core.
+
+    Raises:
+        ImportError: LiteRT is missing, or mediapipe is missing or has no ``solutions``.
+    """
+
+    # Canvases up to 512 pixels wide and high: beyond, a network's layers outgrow the processor's cache.
+    tiles_per_look = 8 / 3
+
+    def __init__(self, *, threads: int | None = None) -> None:
+        super().__init__(threads=threads)
+        for model in (FULL_RANGE, SHORT_RANGE):
+            self._blazeface(model)  # what is missing is missing now, not in the first photo
+
+    def _blazeface(self, model: BlazeFaceModel) -> BlazeFace:
+        modules = Path(self._face_mesh.__file__).parents[2] / "modules"
+        return BlazeFace(modules / "face_detection", model, min_score=self.CANDIDATE_SCORE)
+
+    def _builders(self) -> dict[str, Callable[[], Any]]:
+        return {
+            **super()._builders(),
+            "full": lambda: self._blazeface(FULL_RANGE),
+            "short": lambda: self._blazeface(SHORT_RANGE),
+            self.CANVAS: lambda: self._blazeface(FULL_RANGE).scan,
+        }
+
+    def _process(self, graph: Any, image: np.ndarray) -> Any:
+        return graph(image) if callable(graph) else super()._process(graph, image)
+
+    def _read_detections(self, result: Any, image: np.ndarray) -> list[tuple[np.ndarray, float]]:
+        return result
 
 
 class MediaPipeTasksDetector(TiledDetector):
@@ -162,7 +201,7 @@ def _rebuild(kind: Callable[..., TiledDetector], arguments: dict[str, Any]) -> T
 
 
 def default_detector(*, threads: int | None = None) -> FaceDetector:
-    """The detector that the installed mediapipe allows: its ``solutions`` when they are there, otherwise its Tasks interface.
+    """The detector that what is installed allows: mediapipe's ``solutions`` with LiteRT, without it, or mediapipe's Tasks interface.
 
     Args:
         threads: worker threads; None takes one per core.
@@ -171,10 +210,11 @@ def default_detector(*, threads: int | None = None) -> FaceDetector:
         ImportError: no mediapipe.
         OSError: only Tasks are there, and their bundle cannot be had.
     """
-    try:
-        return MediaPipeDetector(threads=threads)
-    except ImportError:
-        pass  # mediapipe 1.x has no solutions
+    for kind in (LiteRTDetector, MediaPipeDetector):
+        try:
+            return kind(threads=threads)
+        except ImportError:
+            pass  # no LiteRT beside an exported folder; mediapipe 1.x has no solutions
     try:
         return MediaPipeTasksDetector(threads=threads)
     except ImportError as error:

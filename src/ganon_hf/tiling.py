@@ -7,6 +7,7 @@ candidates are numpy rows. Nothing here knows a detector.
 from __future__ import annotations
 
 import math
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,20 +22,30 @@ TILE_OVERLAP = 0.2
 FRAME_MARGIN = 0.185
 # A view whose brightest percent stays below DARK is brightened until that percent reaches BRIGHT.
 DARK, BRIGHT = 110, 215
+# Views are multiples of a tile by this: see `_spans`.
+TILE_STEPS = 3
 # Noise above this standard deviation, in grey levels, is smoothed (photos of the test dependencies: 0.0 to 0.5).
 NOISY = 8.0
-# A view not much larger than asked for is left to the graph's own resize.
+# Pixels that shrink by less than this are interpolated, others averaged.
 ENOUGH = 0.85
-# No view is decimated below this many pixels before the antialiased resize: memory stays bounded, the noise is averaged all the same.
-DECIMATED_SIDE = 1024
 
 
 @dataclass(frozen=True)
 class View:
-    """A rectangle of the photo to look at, in whole photo pixels; ``whole`` marks views that no face can straddle."""
+    """A rectangle of the photo to look at, in whole photo pixels.
+
+    Attributes:
+        box: (x_min, y_min, x_max, y_max).
+        tile: side in photo pixels of what a detector takes at a time: the view is one such tile or several that are looked at together;
+            0 for views of the whole photo, which no face can straddle.
+    """
 
     box: tuple[int, int, int, int]
-    whole: bool = False
+    tile: float = 0.0
+
+    @property
+    def whole(self) -> bool:
+        return not self.tile
 
     @property
     def width(self) -> int:
@@ -44,26 +55,58 @@ class View:
     def height(self) -> int:
         return self.box[3] - self.box[1]
 
+    def size(self, side: int) -> tuple[int, int]:
+        """(width, height) in pixels at which a detector that takes ``side`` pixels at a time sees the view."""
+        if self.whole:
+            scale = side / max(self.width, self.height)
+            return max(1, round(self.width * scale)), max(1, round(self.height * scale))
+        width, height = (round(length / self.tile * TILE_STEPS) for length in (self.width, self.height))
+        return width * side // TILE_STEPS, height * side // TILE_STEPS
 
-def plan_views(*, height: int, width: int, min_face_size: int, tile_per_face: float) -> list[View]:
-    """The views that find every face from ``min_face_size`` pixels: the whole photo, then tiles from coarse to fine."""
-    longest = max(height, width)
+    def tiles(self) -> list[View]:
+        """The view in tiles that overlap; the view itself where it is no larger than one."""
+        if self.whole or max(self.width, self.height) <= self.tile + 1:
+            return [self]
+        return _tiles(self.box, self.tile, longest=1)
+
+
+def plan_views(*, height: int, width: int, min_face_size: int, tile_per_face: float, longest: float = 1) -> list[View]:
+    """The views that find every face from ``min_face_size`` pixels: the whole photo, then tiles from coarse to fine.
+
+    Args:
+        height, width: of the photo.
+        min_face_size: height of the smallest faces, in pixels.
+        tile_per_face: side of the finest tiles, in smallest faces.
+        longest: how many tiles side by side may be one view; such views need not overlap where tiles would.
+    """
     side = max(32.0, min_face_size * tile_per_face)
     views: list[View] = []
-    while side < longest:
-        views = [View((x, y, x + round(side), y + round(side))) for y in _starts(height, side) for x in _starts(width, side)] + views
+    while side < max(height, width):
+        x, y = round(FRAME_MARGIN * side), round(FRAME_MARGIN * side)
+        views = _tiles((-x, -y, width + x, height + y), side, longest=longest) + views
         side *= LEVEL_STEP
     x, y = math.ceil(FRAME_MARGIN * width), math.ceil(FRAME_MARGIN * height)
-    return [View((0, 0, width, height), whole=True), View((-x, -y, width + x, height + y), whole=True), *views]
+    return [View((0, 0, width, height)), View((-x, -y, width + x, height + y)), *views]
 
 
-def _starts(length: int, side: float) -> list[int]:
-    """First pixels of tiles that cover ``length`` and the frame margin evenly, with the overlap; one centred tile where that is enough."""
-    first, free = -FRAME_MARGIN * side, length + 2 * FRAME_MARGIN * side - side
-    if free <= 0:
-        return [math.floor((length - side) / 2)]
-    count = math.ceil(free / (side * (1 - TILE_OVERLAP))) + 1
-    return [round(first + i * free / (count - 1)) for i in range(count)]
+def _tiles(box: tuple[int, int, int, int], side: float, *, longest: float) -> list[View]:
+    columns, width = _spans(box[0], box[2], side, longest)
+    rows, height = _spans(box[1], box[3], side, longest)
+    return [View((x, y, x + width, y + height), side) for y in rows for x in columns]
+
+
+def _spans(first: int, end: int, side: float, longest: float) -> tuple[list[int], int]:
+    """First pixels and length of the views that cover ``first`` to ``end`` evenly, with the overlap; one centred view where that is enough.
+
+    The length is a multiple of a third of a tile: few different lengths, for which a detector is built once each.
+    """
+    length, overlap = end - first, TILE_OVERLAP * side
+    count = max(1, math.ceil((length - overlap) / (longest * side - overlap)))
+    steps = max(TILE_STEPS, math.ceil((length + (count - 1) * overlap) / count / side * TILE_STEPS - 1e-6))
+    extent = round(min(steps, round(TILE_STEPS * longest)) * side / TILE_STEPS)
+    if count == 1:
+        return [math.floor(first + (length - extent) / 2)], extent
+    return [round(first + i * (length - extent) / (count - 1)) for i in range(count)], extent
 
 
 def _opencv() -> Any:
@@ -75,24 +118,54 @@ def _opencv() -> Any:
     return cv2
 
 
-def cut_out(photo: np.ndarray, view: View, *, longest: int) -> np.ndarray:
-    """The view as a contiguous RGB uint8 array whose longer side is about ``longest`` pixels or fewer.
+class Levels:
+    """A photo and its halves, quarters and so on, made when first asked for: whatever is looked at small is read from a small one.
+
+    Safe to share between threads. All of them together take a third of the photo's memory.
+    """
+
+    def __init__(self, photo: np.ndarray) -> None:
+        self._levels = [photo]
+        self._lock = threading.Lock()
+
+    @property
+    def photo(self) -> np.ndarray:
+        """RGB uint8 (height, width, 3)."""
+        return self._levels[0]
+
+    def at(self, scale: float) -> tuple[np.ndarray, int]:
+        """The smallest level that has as many pixels as ``scale`` wants (1: the photo's own size), and how many times smaller it is."""
+        wanted = max(0, math.floor(math.log2(1 / scale)))
+        with self._lock:
+            while len(self._levels) <= wanted and min(self._levels[-1].shape[:2]) > 1:
+                last = self._levels[-1]
+                size = last.shape[1] // 2, last.shape[0] // 2
+                even = last[: size[1] * 2, : size[0] * 2]  # an odd last row or column is left out: exactly four pixels make one
+                self._levels.append(_opencv().resize(even, size, interpolation=_opencv().INTER_AREA))
+            level = min(wanted, len(self._levels) - 1)
+        return self._levels[level], 2**level
+
+
+def cut_out(levels: Levels, view: View, *, size: tuple[int, int]) -> np.ndarray:
+    """The view as a contiguous RGB uint8 array of ``size`` (width, height).
 
     Beyond the frame the photo is mirrored: a face cut in half is found far more often than with black or repeated pixels there.
     """
     cv2 = _opencv()
-    step = max(1, max(view.width, view.height) // max(DECIMATED_SIDE, 2 * longest))
-    x_min, y_min, x_max, y_max = _inside(photo, view.box)
-    pixels = photo[y_min:y_max:step, x_min:x_max:step]
-    scale = longest / max(view.width, view.height)
-    scale = scale if scale < ENOUGH else 1.0
-    inner = (max(1, round((x_max - x_min) * scale)), max(1, round((y_max - y_min) * scale)))
-    pixels = cv2.resize(pixels, inner, interpolation=cv2.INTER_AREA) if scale < 1 else np.ascontiguousarray(pixels)
-    if (x_min, y_min, x_max, y_max) == view.box:
-        return pixels
-    top, left = round((y_min - view.box[1]) * scale), round((x_min - view.box[0]) * scale)
-    bottom, right = max(0, round(view.height * scale) - top - inner[1]), max(0, round(view.width * scale) - left - inner[0])
-    return cv2.copyMakeBorder(pixels, top, bottom, left, right, cv2.BORDER_REFLECT_101)
+    scale = size[0] / view.width, size[1] / view.height
+    photo, step = levels.at(max(scale))
+    x_min, y_min, x_max, y_max = _inside(levels.photo, view.box)
+    pixels, _ = _window(photo, step, (x_min, y_min, x_max, y_max))
+    inner = max(1, round((x_max - x_min) * scale[0])), max(1, round((y_max - y_min) * scale[1]))
+    if inner != pixels.shape[1::-1]:
+        shrinks = inner[0] < ENOUGH * pixels.shape[1]
+        pixels = cv2.resize(pixels, inner, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    top, left = round((y_min - view.box[1]) * scale[1]), round((x_min - view.box[0]) * scale[0])
+    bottom, right = max(0, size[1] - top - inner[1]), max(0, size[0] - left - inner[0])
+    if max(top, left, bottom, right) == 0:
+        return np.ascontiguousarray(pixels)
+    bordered = cv2.copyMakeBorder(pixels, top, bottom, left, right, cv2.BORDER_REFLECT_101)
+    return np.ascontiguousarray(bordered[: size[1], : size[0]])
 
 
 def has_content(photo: np.ndarray, view: View) -> bool:
@@ -109,7 +182,7 @@ def is_cut(box: Box, view: View, photo: np.ndarray) -> bool:
     """Whether the box reaches a border of the view behind which the photo goes on."""
     if view.whole:
         return False
-    margin = 0.02 * view.width
+    margin = 0.02 * view.tile
     x_min, y_min, x_max, y_max = view.box
     return (
         (x_min > 0 and box[0] < x_min + margin)
@@ -124,11 +197,23 @@ def _inside(photo: np.ndarray, box: tuple[int, int, int, int]) -> tuple[int, int
     return max(0, box[0]), max(0, box[1]), min(width, box[2]), min(height, box[3])
 
 
+def _window(level: np.ndarray, step: int, box: tuple[int, int, int, int]) -> tuple[np.ndarray, tuple[int, int]]:
+    """What a level that is ``step`` times smaller shows of a box in photo pixels, never nothing, and the photo pixel where it begins."""
+    x_min, y_min = min(box[0] // step, level.shape[1] - 1), min(box[1] // step, level.shape[0] - 1)
+    return level[y_min : -(-box[3] // step), x_min : -(-box[2] // step)], (x_min * step, y_min * step)
+
+
+def is_dark(pixels: np.ndarray) -> bool:
+    """Whether a view is too dark for a detector."""
+    sample = pixels[::3, ::3]
+    return bool(np.count_nonzero(sample >= DARK) <= 0.01 * sample.size)
+
+
 def brighten(pixels: np.ndarray) -> np.ndarray:
     """A dark view made bright enough for a detector (its noise smoothed first); any other view as it is."""
-    sample = pixels[::3, ::3]
-    if np.count_nonzero(sample >= DARK) > 0.01 * sample.size:
+    if not is_dark(pixels):
         return pixels
+    sample = pixels[::3, ::3]
     level = max(8.0, float(np.percentile(sample.max(axis=2), 99)))
     curve = np.clip((np.arange(256) / level) ** 0.75 * BRIGHT, 0, 255).astype(np.uint8)
     return curve[_opencv().GaussianBlur(pixels, (0, 0), 0.7)]
@@ -150,7 +235,7 @@ def without_noise(photo: np.ndarray) -> np.ndarray:
 
 
 def face_patch(
-    photo: np.ndarray, center: tuple[float, float], side: float, roll: float, size: int, *, mirror: bool = False
+    levels: Levels, center: tuple[float, float], side: float, roll: float, size: int, *, mirror: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
     """A square of the photo, turned by ``roll`` radians so that a face with that eye line stands upright.
 
@@ -163,19 +248,19 @@ def face_patch(
     matrix = np.hstack([linear, np.array(center)[:, None] - linear @ np.full((2, 1), size / 2)])
     reach = side * (abs(math.cos(roll)) + abs(math.sin(roll))) / 2 + 2
     around = (math.floor(center[0] - reach), math.floor(center[1] - reach), math.ceil(center[0] + reach), math.ceil(center[1] + reach))
-    x_min, y_min, x_max, y_max = _inside(photo, around)
+    x_min, y_min, x_max, y_max = _inside(levels.photo, around)
     if x_min >= x_max or y_min >= y_max:
         return np.zeros((size, size, 3), np.uint8), matrix
-    step = max(1, int(scale / 4))
-    pixels = photo[y_min:y_max:step, x_min:x_max:step]
-    shrink = np.array([(x_max - x_min) / pixels.shape[1], (y_max - y_min) / pixels.shape[0]])
+    photo, step = levels.at(1 / scale)
+    pixels, first = _window(photo, step, (x_min, y_min, x_max, y_max))
+    shrink = np.full(2, float(step))
     if scale / step > 1.3:  # average first: the warp interpolates between neighbours only and would alias
         smaller = [max(1, round(length * step / scale)) for length in (pixels.shape[1], pixels.shape[0])]
         shrink *= np.array([pixels.shape[1] / smaller[0], pixels.shape[0] / smaller[1]])
         pixels = cv2.resize(pixels, smaller, interpolation=cv2.INTER_AREA)
     elif scale < 0.5:  # enlarged noise looks like structure: measured, 5 of 48 small noisy faces were taken for none
         pixels = cv2.GaussianBlur(pixels, (0, 0), 0.6)
-    to_pixels = (matrix - np.array([[0, 0, x_min], [0, 0, y_min]])) / shrink[:, None]
+    to_pixels = (matrix - np.array([[0, 0, first[0]], [0, 0, first[1]]])) / shrink[:, None]
     to_pixels[:, 2] += to_pixels[:, :2].sum(axis=1) * 0.5 - 0.5  # OpenCV counts from the centre of the first pixel
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     border = cv2.BORDER_REFLECT_101 if mirror else cv2.BORDER_CONSTANT

@@ -28,6 +28,7 @@ HUB_SET = (
     "tiling",
     "landmarker_file",
     "detection_graphs",
+    "detection_blazeface",
     "detection_tiled",
     "detection",
     "image_processing_ganon",

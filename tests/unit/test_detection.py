@@ -21,18 +21,17 @@ from skimage import data as skimage_data
 
 import scenes
 from ganon_hf import detection, detection_graphs, landmarker_file
-from ganon_hf.detection import MediaPipeDetector, MediaPipeTasksDetector, default_detector
+from ganon_hf.detection import LiteRTDetector, MediaPipeDetector, MediaPipeTasksDetector, default_detector
 from ganon_hf.evaluation.coverage import CoverageRow, coverage_table, match_faces
 from ganon_hf.faces import Face
-from ganon_hf.tiling import View, cut_out, face_patch, has_content, merge, plan_views
 
 BUNDLE = Path(__file__).resolve().parents[3] / "shared" / "models" / "face_landmarker.task"
 needs_bundle = pytest.mark.skipif(not BUNDLE.is_file(), reason="the MediaPipe Tasks bundle is not at hand")
 
 
-@pytest.fixture(scope="module")
-def detector() -> Iterator[MediaPipeDetector]:
-    made = MediaPipeDetector(threads=2)
+@pytest.fixture(scope="module", params=[LiteRTDetector, MediaPipeDetector])
+def detector(request: pytest.FixtureRequest) -> Iterator[MediaPipeDetector]:
+    made = request.param(threads=2)
     yield made
     made.close()
 
@@ -161,7 +160,7 @@ def test_smaller_faces_are_searched_for_only_when_asked(detector: MediaPipeDetec
 
 @pytest.mark.mediapipe
 def test_same_photo_same_faces_in_the_same_order(detector: MediaPipeDetector, small_scene: scenes.Scene) -> None:
-    first, again = detector(small_scene.image), MediaPipeDetector(threads=1)(small_scene.image)
+    first, again = detector(small_scene.image), type(detector)(threads=1)(small_scene.image)
     areas = [(face.box[2] - face.box[0]) * (face.box[3] - face.box[1]) for face in first]
     assert len(first) >= 4 and areas == sorted(areas, reverse=True)
     assert_same(first, again)
@@ -231,9 +230,10 @@ def test_detector_travels_by_pickle(detector: MediaPipeDetector, astronaut: np.n
 
 
 @pytest.mark.mediapipe
-def test_mediapipe_says_nothing_on_stderr() -> None:
+@pytest.mark.parametrize("kind", ["LiteRTDetector", "MediaPipeDetector"])
+def test_nothing_is_said_on_stderr(kind: str) -> None:
     script = (
-        "import numpy as np, skimage.data as s; from ganon_hf.detection import MediaPipeDetector as D; "
+        f"import numpy as np, skimage.data as s; from ganon_hf.detection import {kind} as D; "
         "print(len(D()(np.ascontiguousarray(s.astronaut()))))"
     )
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, timeout=120, check=True)
@@ -268,12 +268,15 @@ def test_tasks_backend_names_what_is_wrong_with_its_file(tmp_path: Path) -> None
         MediaPipeTasksDetector(tmp_path / "other.task")
 
 
-def test_default_detector_takes_what_mediapipe_has(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert isinstance(default_detector(), MediaPipeDetector)
+def test_default_detector_takes_what_there_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert type(default_detector()) is LiteRTDetector
 
     def missing(*_: object, **__: object) -> None:
         raise ImportError("no such interface")
 
+    monkeypatch.setitem(sys.modules, "ai_edge_litert", None)  # as beside an exported folder
+    assert type(default_detector()) is MediaPipeDetector
+    monkeypatch.setattr(detection, "LiteRTDetector", missing)
     monkeypatch.setattr(detection, "MediaPipeDetector", missing)
     monkeypatch.setenv(landmarker_file.ENVIRONMENT, str(tmp_path / "nowhere.task"))
     with pytest.raises(FileNotFoundError, match=landmarker_file.ENVIRONMENT):  # Tasks are there and look for their bundle
@@ -325,67 +328,6 @@ def test_bundle_is_downloaded_once_and_checked(served: str, tmp_path: Path, monk
     assert landmarker_file.locate_landmarker(url="http://127.0.0.1:1/never", sha256=digest) == path
     path.write_bytes(b"damaged")
     assert landmarker_file.locate_landmarker(url=f"{served}/bundle.task", sha256=digest).read_bytes() == b"the bundle"
-
-
-# -- views and merging
-
-
-@pytest.mark.parametrize(("height", "width"), [(1080, 1920), (100, 3000), (212, 212), (213, 500), (1, 1), (5000, 7000)])
-@pytest.mark.parametrize("min_face_size", [8, 24, 96, 4096])
-def test_views_leave_no_gap(height: int, width: int, min_face_size: int) -> None:
-    views = plan_views(height=height, width=width, min_face_size=min_face_size, tile_per_face=212 / 24)
-    assert views[0] == View((0, 0, width, height), whole=True)
-    for side in {view.width for view in views if not view.whole}:
-        tiles = [view.box for view in views if not view.whole and view.width == side]
-        for low, high, length in ((0, 2, width), (1, 3, height)):
-            spans = sorted({(box[low], box[high]) for box in tiles})
-            assert spans[0][0] <= 0 and spans[-1][1] >= length
-            assert all(b[0] <= a[1] - 0.15 * side for a, b in zip(spans, spans[1:], strict=False))
-
-
-def test_larger_smallest_face_means_fewer_views() -> None:
-    counts = [len(plan_views(height=1080, width=1920, min_face_size=size, tile_per_face=212 / 24)) for size in (12, 24, 48, 96, 400)]
-    assert counts == sorted(counts, reverse=True) and counts[-1] == 2
-
-
-def test_view_of_one_colour_is_empty_and_one_pixel_fills_it() -> None:
-    photo = np.full((300, 300, 3), 7, np.uint8)
-    assert not has_content(photo, View((50, 50, 250, 250)))
-    photo[101, 103, 2] = 8
-    assert has_content(photo, View((50, 50, 250, 250)))
-    assert not has_content(photo, View((110, 110, 500, 500)))
-
-
-def test_cut_out_mirrors_beyond_the_frame() -> None:
-    photo = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
-    view = cut_out(photo, View((-10, -5, 30, 35)), longest=40)
-    assert view.shape == (40, 40, 3)
-    assert np.array_equal(view[5:, 10:], photo[:35, :30]) and np.array_equal(view[5:, 9], photo[:35, 1])
-    assert cut_out(photo, View((0, 0, 60, 40), whole=True), longest=30).shape == (20, 30, 3)
-
-
-def test_patch_and_matrix_agree() -> None:
-    yy, xx = np.mgrid[:200, :200]
-    photo = np.stack([xx, yy, np.zeros_like(xx)], axis=2).astype(np.uint8)  # a pixel says where it is
-    patch, matrix = face_patch(photo, (100, 90), 80, 0.5, 64)
-    for x, y in ((10, 10), (32, 40), (60, 5)):
-        expected = matrix @ (x + 0.5, y + 0.5, 1) - 0.5
-        assert np.abs(patch[y, x, :2] - expected).max() <= 1.5
-    assert face_patch(photo, (900, 900), 80, 0.0, 64)[0].max() == 0
-
-
-@pytest.mark.parametrize(
-    ("boxes", "scores", "truncated", "kept", "reason"),
-    [
-        ([(0, 0, 10, 10), (1, 0, 11, 10)], [0.5, 0.9], [0, 0], [1], "one face, the surer box"),
-        ([(0, 0, 10, 10), (1, 0, 11, 10)], [0.5, 0.9], [0, 1], [0], "a whole box beats half a face"),
-        ([(0, 0, 10, 10), (20, 0, 30, 10)], [0.5, 0.9], [0, 0], [1, 0], "two faces"),
-        ([(0, 0, 10, 10), (2, 2, 8, 8)], [0.9, 0.5], [0, 0], [0], "a part of the face"),
-        ([(0, 0, 100, 100), (2, 2, 22, 22)], [0.9, 0.5], [0, 0], [0, 1], "a small face before a large one"),
-    ],
-)
-def test_merge(boxes: list, scores: list, truncated: list, kept: list[int], reason: str) -> None:
-    assert merge(np.array(boxes, float), np.array(scores), np.array(truncated, bool)) == kept, reason
 
 
 # -- how coverage is counted
