@@ -30,6 +30,12 @@ _SHAPE_WEIGHT = 0.7
 _LIMIT = 3.0
 
 
+def population_of(statistics: ShapeStatistics) -> Population:
+    """Of whom a model draws synthetic people."""
+    centers, spread = (value.detach().cpu().double().numpy() for value in (statistics.people_centers, statistics.people_spread))
+    return Population(centers, spread, num_shape=statistics.identity_basis.shape[1])
+
+
 def _coefficients(population: ShapePopulation, codes: PictureCodes, statistics: ShapeStatistics) -> np.ndarray:
     """(m, k + a) what each picture says about its person: coefficients of shape, then of texture."""
     shape = population.identity_coefficients(statistics.identity_basis.double().numpy())
@@ -115,7 +121,7 @@ def nearest_people(
         ValueError: nobody has two pictures, or there are fewer than two people.
     """
     means, scale = _training_people(population, codes, statistics)
-    weights, num_shape = _weights(statistics), statistics.identity_basis.shape[1]
+    weights = _weights(statistics)
     pictures = np.clip(_coefficients(population, codes, statistics) / scale, -_LIMIT, _LIMIT) * weights
     order = np.lexsort((np.arange(len(pictures)), population.persons))
     persons = population.persons[order]
@@ -123,8 +129,7 @@ def nearest_people(
     if not len(pairs) or len(means) < 2:
         raise ValueError(f"distances need two people and somebody with two pictures, but got {len(means)} people and {len(pairs)} pairs.")
     same = np.linalg.norm(pictures[order[pairs + 1]] - pictures[order[pairs]], axis=1)
-    centers, spread = statistics.people_centers.double().numpy(), statistics.people_spread.double().numpy()
-    source = Population(centers, spread, num_shape=num_shape)
+    source = population_of(statistics)
     people = [draw_identity(seed + number, 0, source) for number in range(draws)]
     drawn = np.array([np.concatenate([one.shape, one.appearance]) for one in people])
     tree = KDTree(means * weights)

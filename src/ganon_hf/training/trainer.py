@@ -22,10 +22,12 @@ from torch.nn.utils import clip_grad_norm_
 from tqdm import tqdm
 
 from ..anonymizer import CHECKPOINT, load_model
+from ..geometry import draw_identity
 from ..modeling_ganon import GanonConfig, GanonModel
 from .bank import DotsBank, FaceBatch, MeshBank
 from .objective import Objective, build_discriminator
 from .options import TrainingOptions
+from .people import population_of
 from .shards import FaceShards, find_shards, read_shards
 from .states import load_state, save_model, save_state
 from .throughput import count_operations, matmul_rate
@@ -136,6 +138,7 @@ class Trainer:
         self.averaged = EMAModel(self.trained, decay=options.ema_decay, use_ema_warmup=False) if options.ema_decay else None
         # The rate is a function of the step alone: set, not counted, it needs no state to go on from.
         self._rates = [(one, rate, schedule) for one, rate in zip((self.optimizer, self.judges), rates, strict=True)]
+        self._population = None if model.prior is None else population_of(model.geometry)
         self.step = 0
         self._stop = ""
         self._operations: int | None = None
@@ -273,7 +276,20 @@ class Trainer:
             rows.append(order[max(0, first - begin) : first + together - begin])
         draws = np.random.default_rng([self.options.seed, 2, number]).random((together, 3))
         mine = slice(accelerator.process_index * size, (accelerator.process_index + 1) * size)
-        return self.bank.batch(np.concatenate(rows)[mine], self.patch, draws[mine])
+        batch = self.bank.batch(np.concatenate(rows)[mine], self.patch, draws[mine])
+        if self._population is None:
+            return batch
+        drawn, appearance = self._people(number, together)
+        return batch.with_people(appearance[mine], drawn[mine])
+
+    def _people(self, number: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Which of the ``count`` faces of batch ``number`` show synthetic people (count,), and what they look like (count, K)."""
+        people = np.random.default_rng([self.options.seed, 3, number]).integers(2**63, size=count)
+        appearance = np.stack([draw_identity(int(seed), 0, self._population).appearance for seed in people])  # type: ignore[arg-type]
+        if self.options.num_appearance is not None:
+            appearance[:, self.options.num_appearance :] = 0
+        steps = np.floor(np.arange(count + 1) * self.options.drawn_share + 1e-9)
+        return torch.as_tensor(np.diff(steps) > 0, device=self.bank.device), torch.from_numpy(appearance).to(self.bank.device)
 
     def _measure(self, batch: FaceBatch) -> None:
         """Count a step's operations and measure the device, once."""
