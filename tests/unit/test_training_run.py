@@ -125,7 +125,7 @@ def test_accumulated_batches_make_one_update(options: TrainingOptions, tmp_path:
     class Halves(Recording):
         def _batch(self, number: int) -> FaceBatch:  # the patches of the whole batch
             batch, part = whole._batch(number // 2), slice(number % 2 * 2, number % 2 * 2 + 2)
-            rest = (batch.target, batch.mask, batch.weights, batch.sharp, batch.color)
+            rest = (batch.target, batch.mask, batch.weights, batch.sharp, batch.color, batch.own)
             return FaceBatch({name: value[part] for name, value in batch.inputs.items()}, *(value[part] for value in rest))
 
     halves = Halves(replace(plain, train_batch_size=2, gradient_accumulation_steps=2, output_dir=str(tmp_path / "halves")))

@@ -279,17 +279,18 @@ class Trainer:
         batch = self.bank.batch(np.concatenate(rows)[mine], self.patch, draws[mine])
         if self._population is None:
             return batch
-        drawn, appearance = self._people(number, together)
-        return batch.with_people(appearance[mine], drawn[mine])
+        drawn, appearance = self._people(np.arange(first, first + together)[mine])
+        return batch.with_people(appearance, drawn)
 
-    def _people(self, number: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Which of the ``count`` faces of batch ``number`` show synthetic people (count,), and what they look like (count, K)."""
-        people = np.random.default_rng([self.options.seed, 3, number]).integers(2**63, size=count)
-        appearance = np.stack([draw_identity(int(seed), 0, self._population).appearance for seed in people])  # type: ignore[arg-type]
+    def _people(self, faces: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """Which of the run's faces with these numbers (B,) show synthetic people (B,), and what these look like (B, K)."""
+        people = [draw_identity(self.options.seed, int(face), self._population).appearance for face in faces]  # type: ignore[arg-type]
+        appearance = torch.from_numpy(np.stack(people))
         if self.options.num_appearance is not None:
             appearance[:, self.options.num_appearance :] = 0
-        steps = np.floor(np.arange(count + 1) * self.options.drawn_share + 1e-9)
-        return torch.as_tensor(np.diff(steps) > 0, device=self.bank.device), torch.from_numpy(appearance).to(self.bank.device)
+        share = self.options.drawn_share
+        drawn = np.floor((faces + 1) * share + 1e-9) > np.floor(faces * share + 1e-9)
+        return torch.from_numpy(drawn).to(self.bank.device), appearance.to(self.bank.device)
 
     def _measure(self, batch: FaceBatch) -> None:
         """Count a step's operations and measure the device, once."""
