@@ -1,7 +1,8 @@
-"""BlazeFace run by LiteRT: the networks of MediaPipe's two face detectors, without MediaPipe's graph around them, on canvases of any size.
+"""BlazeFace run by LiteRT: the networks of MediaPipe's two face detectors, without MediaPipe's graph around them.
 
-The graph takes 192 or 128 pixels at a time, and a third of its time is not the network's; the networks are convolutional, so a large
-canvas costs what its area says, and neighbouring tiles need not overlap. LiteRT lets go of Python's lock while it computes.
+A fifth of the graph's time is not the network's. The networks are asked square by square all the same: on a canvas of several tiles the
+full-range one gives some faces a fifth of their score (what it knows of a face's surroundings comes from the border of its square), and
+of small faces in photos with noise a third was no longer found.
 
 Sources: Bazarevsky et al. 2019, arXiv 1907.05047 (network, anchors, blending instead of suppression); the anchors' strides and scales and
 the blending's threshold are those of MediaPipe's ``face_detection_short_range`` and ``face_detection_full_range`` graphs (Apache-2.0).
@@ -9,7 +10,6 @@ the blending's threshold are those of MediaPipe's ``face_detection_short_range``
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,6 @@ import numpy as np
 
 from .faces import box_overlap
 
-# Canvases are multiples of this many pixels, so that photos of like size share a network; a network for another size takes 30 ms to build.
-CANVAS_STEP = 64
-# Networks kept, the latest used ones: each holds about 25 MB.
-_KEPT = 4
 # Boxes that overlap more than this are one face, and become their mean.
 _SAME_FACE = 0.3
 _CORNERS, _KEYPOINTS = 2, 6
@@ -45,11 +41,11 @@ class BlazeFaceModel:
         if not self.layers or any(stride < 1 or self.side % stride or count < 1 for stride, count in self.layers):
             raise ValueError(f"layers must be (stride, anchors per place) with strides that divide side={self.side}, got {self.layers}.")
 
-    def anchors(self, height: int, width: int) -> np.ndarray:
-        """(n, 2) float32 centres (x, y), in pixels of a canvas (height, width)."""
+    def anchors(self) -> np.ndarray:
+        """(n, 2) float32 centres (x, y), in pixels of the square."""
         parts = []
         for stride, count in self.layers:
-            y, x = np.mgrid[: height // stride, : width // stride]
+            y, x = np.mgrid[: self.side // stride, : self.side // stride]
             parts.append(np.repeat((np.stack([x, y], axis=-1).reshape(-1, 2) + 0.5) * stride, count, axis=0))
         return np.concatenate(parts).astype(np.float32)
 
@@ -58,32 +54,55 @@ FULL_RANGE = BlazeFaceModel("face_detection_full_range_sparse.tflite", 192, ((4,
 SHORT_RANGE = BlazeFaceModel("face_detection_short_range.tflite", 128, ((8, 2), (16, 6)))
 
 
-class BlazeFace:
-    """A detector for one thread at a time.
+def read_network(folder: Path, model: BlazeFaceModel) -> bytes:
+    """The network's file, once it is sure that it can be run.
 
     Args:
-        folder: where the wheel keeps ``model.file``.
+        folder: where the mediapipe wheel keeps its modules.
         model: which network.
-        min_score: detections below are not reported.
 
     Raises:
         ImportError: no LiteRT, or a mediapipe that does not carry the network.
     """
+    _libraries()
+    path = folder / "face_detection" / model.file
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ImportError(f"This mediapipe carries no {model.file}: pip install mediapipe==0.10.21") from error
 
-    def __init__(self, folder: Path, model: BlazeFaceModel, *, min_score: float) -> None:
-        try:
-            import cv2
-            from ai_edge_litert import schema_py_generated
-            from ai_edge_litert.interpreter import Interpreter
-        except ImportError as error:
-            raise ImportError("BlazeFace needs OpenCV and LiteRT: pip install mediapipe==0.10.21 ai-edge-litert") from error
-        try:
-            self._content = (folder / model.file).read_bytes()
-        except OSError as error:
-            raise ImportError(f"This mediapipe carries no {model.file}: pip install mediapipe==0.10.21") from error
-        self._cv2, self._schema, self._interpreter = cv2, schema_py_generated, Interpreter
-        self._model, self._min_score = model, min_score
-        self._networks: OrderedDict[tuple[int, int], _Network] = OrderedDict()  # the latest used last
+
+def _libraries() -> tuple[Any, Any]:
+    """OpenCV and LiteRT's interpreter."""
+    try:
+        import cv2
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError as error:
+        raise ImportError("BlazeFace needs OpenCV and LiteRT: pip install mediapipe==0.10.21 ai-edge-litert") from error
+    return cv2, Interpreter
+
+
+class BlazeFace:
+    """A detector for one thread at a time.
+
+    Args:
+        network: from :func:`read_network`.
+        model: which network that is.
+        min_score: detections below are not reported.
+
+    Raises:
+        ImportError: no LiteRT.
+    """
+
+    def __init__(self, network: bytes, model: BlazeFaceModel, *, min_score: float) -> None:
+        cv2, interpreter = _libraries()
+        self._cv2, self._side, self._min_score = cv2, model.side, min_score
+        self._anchors = model.anchors()
+        self._interpreter: Any = interpreter(model_content=network, num_threads=1)
+        self._interpreter.allocate_tensors()
+        self._input = self._interpreter.get_input_details()[0]["index"]
+        outputs = {detail["shape"][-1]: detail["index"] for detail in self._interpreter.get_output_details()}
+        self._regressors, self._logits = outputs[2 * (_CORNERS + _KEYPOINTS)], outputs[1]
 
     def __call__(self, image: np.ndarray) -> list[tuple[np.ndarray, float]]:
         """One look at a whole image, which is fitted into the network's square as MediaPipe does it.
@@ -96,89 +115,25 @@ class BlazeFace:
         """
         height, width = image.shape[:2]
         longest = max(height, width)
-        scale = self._model.side / longest
+        scale = self._side / longest
         shift = (longest - width) / 2 * scale, (longest - height) / 2 * scale
-        square = (self._model.side, self._model.side)
+        square = (self._side, self._side)
         matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
         pixels = image if image.shape[:2] == square else self._cv2.warpAffine(image, matrix, square, flags=self._cv2.INTER_LINEAR)
-        return [((points - shift) / scale / (width, height), score) for points, score in self._detect(pixels)]
-
-    def scan(self, canvas: np.ndarray) -> list[tuple[np.ndarray, float]]:
-        """Faces in a canvas of any size, seen at the size they have.
-
-        Args:
-            canvas: RGB uint8 (height, width, 3), both sides multiples of ``CANVAS_STEP`` and no smaller than the network's own square.
-
-        Returns:
-            as for a call.
-
-        Raises:
-            ValueError: another size.
-        """
-        height, width = canvas.shape[:2]
-        if height % CANVAS_STEP or width % CANVAS_STEP or min(height, width) < self._model.side:
-            raise ValueError(
-                f"canvas must have sides that are multiples of {CANVAS_STEP} from {self._model.side} pixels, but got {width} x {height}."
-            )
-        return [(points / (width, height), score) for points, score in self._detect(canvas)]
-
-    def _network(self, height: int, width: int) -> _Network:
-        network = self._networks.pop((height, width), None) or self._build(height, width)
-        self._networks[height, width] = network
-        if len(self._networks) > _KEPT:
-            self._networks.popitem(last=False)
-        return network
-
-    def _build(self, height: int, width: int) -> _Network:
-        """The network for another canvas: the sizes that are written into it as constants are written anew."""
-        content, side, anchors = bytearray(self._content), self._model.side, self._model.anchors(height, width)
-        model = self._schema.Model.GetRootAs(content, 0)
-        graph, kinds = model.Subgraphs(0), self._schema.BuiltinOperator
-        sizes: dict[int, np.ndarray] = {}
-        for operator in (graph.Operators(index) for index in range(graph.OperatorsLength())):
-            code = model.OperatorCodes(operator.OpcodeIndex())
-            kind = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())  # files of before 2020 have the one, later ones both
-            if kind not in (kinds.RESHAPE, kinds.RESIZE_BILINEAR) or (height, width) == (side, side):
-                continue
-            constant = graph.Tensors(operator.Inputs(1)).Buffer()
-            size = model.Buffers(constant).DataAsNumpy().view(np.int32)  # a window on `content`
-            old = sizes.setdefault(constant, size.copy())  # two operators may share a constant
-            if kind == kinds.RESIZE_BILINEAR:
-                size[:] = old[0] * height // side, old[1] * width // side
-            else:
-                size[1] = len(anchors)
-                graph.Tensors(operator.Outputs(0)).ShapeAsNumpy()[:] = size  # XNNPACK takes it from there
-        interpreter = self._interpreter(model_content=bytes(content), num_threads=1)
-        interpreter.resize_tensor_input(interpreter.get_input_details()[0]["index"], [1, height, width, 3])
-        interpreter.allocate_tensors()
-        return _Network(interpreter, anchors)
-
-    def _detect(self, pixels: np.ndarray) -> list[tuple[np.ndarray, float]]:
-        network = self._network(*pixels.shape[:2])
-        raw, logits = network(pixels)
+        raw, logits = self._run(pixels)
         scores = 1 / (1 + np.exp(-np.clip(logits.astype(np.float64), -100, 100)))
         likely = np.flatnonzero(scores >= self._min_score)
         likely = likely[np.argsort(-scores[likely], kind="stable")]
         if not len(likely):
             return []
         raw, scores = raw[likely].astype(np.float64), scores[likely]
-        points = raw.reshape(len(likely), -1, 2) + network.anchors[likely][:, None]
+        points = raw.reshape(len(likely), -1, 2) + self._anchors[likely][:, None]
         half = raw[:, 2:4] / 2
         points = np.concatenate([(points[:, 0] - half)[:, None], (points[:, 0] + half)[:, None], points[:, _CORNERS:]], axis=1)
-        return blend(points, scores)
+        return [((face - shift) / scale / (width, height), score) for face, score in blend(points, scores)]
 
-
-class _Network:
-    """An interpreter of fixed size with its anchors."""
-
-    def __init__(self, interpreter: Any, anchors: np.ndarray) -> None:
-        self._interpreter, self.anchors = interpreter, anchors
-        self._input = interpreter.get_input_details()[0]["index"]
-        outputs = {detail["shape"][-1]: detail["index"] for detail in interpreter.get_output_details()}
-        self._regressors, self._logits = outputs[2 * (_CORNERS + _KEYPOINTS)], outputs[1]
-
-    def __call__(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """RGB uint8 (h, w, 3) -> (n, 16) box and keypoints relative to the anchors, in pixels, and (n,) logits."""
+    def _run(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """RGB uint8 (side, side, 3) -> (n, 16) box and keypoints relative to the anchors, in pixels, and (n,) logits."""
         # straight into the interpreter's memory, -1 to 1; no reference to it may live while the interpreter computes
         np.multiply(pixels, np.float32(1 / 127.5), out=self._interpreter.tensor(self._input)()[0], dtype=np.float32)
         np.subtract(self._interpreter.tensor(self._input)(), np.float32(1), out=self._interpreter.tensor(self._input)())

@@ -25,7 +25,6 @@ from .tiling import (
     face_patch,
     has_content,
     is_cut,
-    is_dark,
     leaves_frame,
     merge,
     order_of,
@@ -75,9 +74,6 @@ class TiledDetector:
     detectors: dict[str, int] = {}
     # Side of the finest tiles, in smallest faces.
     tile_per_face = 0.0
-    # How many tiles side by side the graph named CANVAS looks at together; without one, each tile is looked at by the first detector.
-    tiles_per_look = 1.0
-    CANVAS = "canvas"
     # Both detectors are asked for much less than certainty: what they propose is looked at a second time, see `_second_look`.
     CANDIDATE_SCORE = 0.25
     # Their agreement that becomes score 0.5. Measured on 1080p photos: from 0.64 to 0.68 the false faces fall from 8 in 24 photos without
@@ -132,14 +128,11 @@ class TiledDetector:
             RuntimeError: called in a process forked after MediaPipe had run.
         """
         levels = Levels(without_noise(_check_photo(image)))
-        # 1. every view with its detectors -> candidates; the largest first, or one thread is left with them at the end
+        # 1. every view with its detectors -> candidates
         height, width = image.shape[:2]
-        views = plan_views(
-            height=height, width=width, min_face_size=min_face_size, tile_per_face=self.tile_per_face, longest=self.tiles_per_look
-        )
         jobs = [
             (view, name, turned)
-            for view in reversed(views)
+            for view in plan_views(height=height, width=width, min_face_size=min_face_size, tile_per_face=self.tile_per_face)
             for name in (self.detectors if view.whole else list(self.detectors)[:1])
             for turned in ((False, True) if view.whole else (False,))
         ]
@@ -204,18 +197,10 @@ class TiledDetector:
         photo = levels.photo
         if not has_content(photo, view):
             return []
-        pixels = cut_out(levels, view, size=view.size(self.detectors[name]))
-        graph, tiles = name, view.tiles()
-        if len(tiles) > 1:
-            graph, scale = self.CANVAS, pixels.shape[1] / view.width
-            corners = [(round((tile.box[0] - view.box[0]) * scale), round((tile.box[1] - view.box[1]) * scale)) for tile in tiles]
-            if any(is_dark(pixels[y : y + self.detectors[name], x : x + self.detectors[name]]) for x, y in corners):
-                # a dark corner of a bright canvas would not be brightened
-                return [candidate for tile in tiles for candidate in self._look(levels, tile, name)]
-        pixels = brighten(pixels)
+        pixels = brighten(cut_out(levels, view, size=view.size(self.detectors[name])))
         pixels = np.ascontiguousarray(pixels[::-1, ::-1]) if turned else pixels
         candidates = []
-        for points, score in self._read_detections(self._graphs.run(graph, pixels), pixels):
+        for points, score in self._read_detections(self._graphs.run(name, pixels), pixels):
             points = (1 - points if turned else points) * [view.width, view.height] + view.box[:2]
             low, high = points[:2].min(axis=0), points[:2].max(axis=0)
             # upside down a detector proposes much that is nothing: only what it is surer of is worth a second look

@@ -22,8 +22,6 @@ TILE_OVERLAP = 0.2
 FRAME_MARGIN = 0.185
 # A view whose brightest percent stays below DARK is brightened until that percent reaches BRIGHT.
 DARK, BRIGHT = 110, 215
-# Views are multiples of a tile by this: see `_spans`.
-TILE_STEPS = 3
 # Noise above this standard deviation, in grey levels, is smoothed (photos of the test dependencies: 0.0 to 0.5).
 NOISY = 8.0
 # Pixels that shrink by less than this are interpolated, others averaged.
@@ -32,20 +30,11 @@ ENOUGH = 0.85
 
 @dataclass(frozen=True)
 class View:
-    """A rectangle of the photo to look at, in whole photo pixels.
-
-    Attributes:
-        box: (x_min, y_min, x_max, y_max).
-        tile: side in photo pixels of what a detector takes at a time: the view is one such tile or several that are looked at together;
-            0 for views of the whole photo, which no face can straddle.
-    """
+    """A rectangle of the photo to look at, in whole photo pixels: (x_min, y_min, x_max, y_max); ``whole`` marks views that no face can
+    straddle."""
 
     box: tuple[int, int, int, int]
-    tile: float = 0.0
-
-    @property
-    def whole(self) -> bool:
-        return not self.tile
+    whole: bool = False
 
     @property
     def width(self) -> int:
@@ -56,57 +45,35 @@ class View:
         return self.box[3] - self.box[1]
 
     def size(self, side: int) -> tuple[int, int]:
-        """(width, height) in pixels at which a detector that takes ``side`` pixels at a time sees the view."""
-        if self.whole:
-            scale = side / max(self.width, self.height)
-            return max(1, round(self.width * scale)), max(1, round(self.height * scale))
-        width, height = (round(length / self.tile * TILE_STEPS) for length in (self.width, self.height))
-        return width * side // TILE_STEPS, height * side // TILE_STEPS
-
-    def tiles(self) -> list[View]:
-        """The view in tiles that overlap; the view itself where it is no larger than one."""
-        if self.whole or max(self.width, self.height) <= self.tile + 1:
-            return [self]
-        return _tiles(self.box, self.tile, longest=1)
+        """(width, height) in pixels when a detector that takes squares of ``side`` pixels sees it."""
+        scale = side / max(self.width, self.height)
+        return max(1, round(self.width * scale)), max(1, round(self.height * scale))
 
 
-def plan_views(*, height: int, width: int, min_face_size: int, tile_per_face: float, longest: float = 1) -> list[View]:
+def plan_views(*, height: int, width: int, min_face_size: int, tile_per_face: float) -> list[View]:
     """The views that find every face from ``min_face_size`` pixels: the whole photo, then tiles from coarse to fine.
 
     Args:
         height, width: of the photo.
         min_face_size: height of the smallest faces, in pixels.
         tile_per_face: side of the finest tiles, in smallest faces.
-        longest: how many tiles side by side may be one view; such views need not overlap where tiles would.
     """
     side = max(32.0, min_face_size * tile_per_face)
     views: list[View] = []
     while side < max(height, width):
-        x, y = round(FRAME_MARGIN * side), round(FRAME_MARGIN * side)
-        views = _tiles((-x, -y, width + x, height + y), side, longest=longest) + views
+        views = [View((x, y, x + round(side), y + round(side))) for y in _starts(height, side) for x in _starts(width, side)] + views
         side *= LEVEL_STEP
     x, y = math.ceil(FRAME_MARGIN * width), math.ceil(FRAME_MARGIN * height)
-    return [View((0, 0, width, height)), View((-x, -y, width + x, height + y)), *views]
+    return [View((0, 0, width, height), whole=True), View((-x, -y, width + x, height + y), whole=True), *views]
 
 
-def _tiles(box: tuple[int, int, int, int], side: float, *, longest: float) -> list[View]:
-    columns, width = _spans(box[0], box[2], side, longest)
-    rows, height = _spans(box[1], box[3], side, longest)
-    return [View((x, y, x + width, y + height), side) for y in rows for x in columns]
-
-
-def _spans(first: int, end: int, side: float, longest: float) -> tuple[list[int], int]:
-    """First pixels and length of the views that cover ``first`` to ``end`` evenly, with the overlap; one centred view where that is enough.
-
-    The length is a multiple of a third of a tile: few different lengths, for which a detector is built once each.
-    """
-    length, overlap = end - first, TILE_OVERLAP * side
-    count = max(1, math.ceil((length - overlap) / (longest * side - overlap)))
-    steps = max(TILE_STEPS, math.ceil((length + (count - 1) * overlap) / count / side * TILE_STEPS - 1e-6))
-    extent = round(min(steps, round(TILE_STEPS * longest)) * side / TILE_STEPS)
-    if count == 1:
-        return [math.floor(first + (length - extent) / 2)], extent
-    return [round(first + i * (length - extent) / (count - 1)) for i in range(count)], extent
+def _starts(length: int, side: float) -> list[int]:
+    """First pixels of tiles that cover ``length`` and the frame margin evenly, with the overlap; one centred tile where that is enough."""
+    first, free = -FRAME_MARGIN * side, length + 2 * FRAME_MARGIN * side - side
+    if free <= 0:
+        return [math.floor((length - side) / 2)]
+    count = math.ceil(free / (side * (1 - TILE_OVERLAP))) + 1
+    return [round(first + i * free / (count - 1)) for i in range(count)]
 
 
 def _opencv() -> Any:
@@ -182,7 +149,7 @@ def is_cut(box: Box, view: View, photo: np.ndarray) -> bool:
     """Whether the box reaches a border of the view behind which the photo goes on."""
     if view.whole:
         return False
-    margin = 0.02 * view.tile
+    margin = 0.02 * view.width
     x_min, y_min, x_max, y_max = view.box
     return (
         (x_min > 0 and box[0] < x_min + margin)
@@ -203,17 +170,11 @@ def _window(level: np.ndarray, step: int, box: tuple[int, int, int, int]) -> tup
     return level[y_min : -(-box[3] // step), x_min : -(-box[2] // step)], (x_min * step, y_min * step)
 
 
-def is_dark(pixels: np.ndarray) -> bool:
-    """Whether a view is too dark for a detector."""
-    sample = pixels[::3, ::3]
-    return bool(np.count_nonzero(sample >= DARK) <= 0.01 * sample.size)
-
-
 def brighten(pixels: np.ndarray) -> np.ndarray:
     """A dark view made bright enough for a detector (its noise smoothed first); any other view as it is."""
-    if not is_dark(pixels):
-        return pixels
     sample = pixels[::3, ::3]
+    if np.count_nonzero(sample >= DARK) > 0.01 * sample.size:
+        return pixels
     level = max(8.0, float(np.percentile(sample.max(axis=2), 99)))
     curve = np.clip((np.arange(256) / level) ** 0.75 * BRIGHT, 0, 255).astype(np.uint8)
     return curve[_opencv().GaussianBlur(pixels, (0, 0), 0.7)]

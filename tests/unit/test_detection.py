@@ -274,7 +274,7 @@ def test_default_detector_takes_what_there_is(monkeypatch: pytest.MonkeyPatch, t
     def missing(*_: object, **__: object) -> None:
         raise ImportError("no such interface")
 
-    monkeypatch.setitem(sys.modules, "ai_edge_litert", None)  # as beside an exported folder
+    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)  # as beside an exported folder
     assert type(default_detector()) is MediaPipeDetector
     monkeypatch.setattr(detection, "LiteRTDetector", missing)
     monkeypatch.setattr(detection, "MediaPipeDetector", missing)

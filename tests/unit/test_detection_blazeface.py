@@ -1,4 +1,4 @@
-"""BlazeFace by LiteRT beside MediaPipe's own graphs, on canvases, and what it refuses."""
+"""BlazeFace by LiteRT beside MediaPipe's own graphs, and what it refuses."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from skimage import data as skimage_data
 
 import scenes
 from ganon_hf.detection import MediaPipeDetector
-from ganon_hf.detection_blazeface import FULL_RANGE, SHORT_RANGE, BlazeFace, BlazeFaceModel, blend
-from ganon_hf.faces import box_overlap
+from ganon_hf.detection_blazeface import FULL_RANGE, SHORT_RANGE, BlazeFace, BlazeFaceModel, blend, read_network
 
-FOLDER = Path(mediapipe.__file__).parent / "modules" / "face_detection"
+FOLDER = Path(mediapipe.__file__).parent / "modules"
 MODELS = {"full": FULL_RANGE, "short": SHORT_RANGE}
 Found = list[tuple[np.ndarray, float]]
 
@@ -33,7 +32,7 @@ def ordered(found: Found) -> Found:
 @pytest.mark.parametrize("name", ["full", "short"])
 def test_agrees_with_mediapipes_graph(photo: np.ndarray, name: str) -> None:
     theirs = MediaPipeDetector(threads=1)
-    ours = BlazeFace(FOLDER, MODELS[name], min_score=theirs.CANDIDATE_SCORE)
+    ours = BlazeFace(read_network(FOLDER, MODELS[name]), MODELS[name], min_score=theirs.CANDIDATE_SCORE)
     graph, compared, rng = theirs._builders()[name](), 0, np.random.default_rng(0)
     for _ in range(40):
         height, width = (int(side) for side in rng.integers(90, 600, 2))
@@ -53,55 +52,15 @@ def test_agrees_with_mediapipes_graph(photo: np.ndarray, name: str) -> None:
     assert compared > 15
 
 
-@pytest.mark.mediapipe
-def test_a_canvas_of_one_tile_is_a_look_and_a_larger_one_finds_the_same(photo: np.ndarray) -> None:
-    net = BlazeFace(FOLDER, FULL_RANGE, min_score=0.5)
-    canvas = np.ascontiguousarray(photo[:640, :960])
-    (first, score), *_ = net.scan(canvas)
-    assert score > 0.7
-    x, y = (int(v) // 4 * 4 for v in first[:2].mean(axis=0) * (960, 640) - 96)  # the network's places are four pixels apart
-    x, y = min(max(x, 0), 960 - 192), min(max(y, 0), 640 - 192)
-    tile = np.ascontiguousarray(canvas[y : y + 192, x : x + 192])
-    looked, scanned = net(tile), net.scan(tile)
-    assert len(looked) == len(scanned) > 0 and all(np.array_equal(a[0], b[0]) for a, b in zip(looked, scanned, strict=True))
-    # the network sees further than its face, so a canvas does not give the same numbers
-    assert min(np.abs(points * 192 + (x, y) - first * (960, 640)).max() for points, _ in looked) < 6
-
-
-@pytest.mark.mediapipe
-def test_a_canvas_finds_every_face_at_its_size(photo: np.ndarray) -> None:
-    scene = scenes.compose(scenes.load_heads(limit=8), scenes._fit(skimage_data.coffee(), 448, 512), (30, 40, 50, 60), seed=4, max_tilt=8)
-    found = BlazeFace(FOLDER, FULL_RANGE, min_score=0.4).scan(scene.image)
-    boxes = np.array([(points[:2] * (512, 448)).ravel() for points, _ in found])
-    assert all(box_overlap(face.box, boxes)[0].max() > 0.3 for face in scene.faces)
-
-
-@pytest.mark.parametrize(
-    ("shape", "reason"),
-    [((192, 200, 3), "no multiple of 64"), ((128, 192, 3), "smaller than the network's own square"), ((0, 0, 3), "empty")],
-)
-def test_a_canvas_of_another_size_is_refused(shape: tuple[int, ...], reason: str) -> None:
-    with pytest.raises(ValueError, match="canvas must have sides"):
-        BlazeFace(FOLDER, FULL_RANGE, min_score=0.5).scan(np.zeros(shape, np.uint8))
-
-
-@pytest.mark.mediapipe
-def test_networks_of_few_sizes_are_kept() -> None:
-    net = BlazeFace(FOLDER, FULL_RANGE, min_score=0.5)
-    for width in (192, 256, 320, 384, 448, 512, 192):
-        assert net.scan(np.zeros((192, width, 3), np.uint8)) == []
-    assert list(net._networks) == [(192, 384), (192, 448), (192, 512), (192, 192)]
-
-
 def test_a_missing_network_is_a_missing_module(tmp_path: Path) -> None:
     with pytest.raises(ImportError, match="mediapipe==0.10.21"):
-        BlazeFace(tmp_path, FULL_RANGE, min_score=0.5)
+        read_network(tmp_path, FULL_RANGE)
 
 
 def test_anchors_are_the_centres_of_the_networks_places() -> None:
-    assert len(FULL_RANGE.anchors(192, 192)) == 2304 and len(SHORT_RANGE.anchors(128, 128)) == 896
-    assert FULL_RANGE.anchors(192, 256)[[0, 1, 64]].tolist() == [[2, 2], [6, 2], [2, 6]]
-    assert SHORT_RANGE.anchors(128, 128)[[0, 1, 2, 512, 518]].tolist() == [[4, 4], [4, 4], [12, 4], [8, 8], [24, 8]]
+    assert len(FULL_RANGE.anchors()) == 2304 and len(SHORT_RANGE.anchors()) == 896
+    assert FULL_RANGE.anchors()[[0, 1, 48]].tolist() == [[2, 2], [6, 2], [2, 6]]
+    assert SHORT_RANGE.anchors()[[0, 1, 2, 512, 518]].tolist() == [[4, 4], [4, 4], [12, 4], [8, 8], [24, 8]]
     with pytest.raises(ValueError, match="strides that divide"):
         BlazeFaceModel("a.tflite", 100, ((8, 1),))
 
