@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -101,6 +102,22 @@ def test_the_seed_reads_no_global_random_state() -> None:
     np.random.seed(1)
     torch.manual_seed(1)
     assert same(first, run(engine, photo)[0])
+
+
+def test_the_number_of_threads_changes_no_pixel_and_stays_what_it_was() -> None:
+    engine = Anonymizer.from_pretrained(detector=KnownFaces())  # its sums are long enough to be split among threads
+    faces = [face_at(100, 110, 120), face_at(260, 110, 100)]
+    photo, options, before = noise_photo(360, 220), AnonymizeOptions(seed=3), torch.get_num_threads()
+    try:
+        results = []
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            results.append(np.asarray(engine(photo, options, faces=faces).image))
+            with ThreadPoolExecutor(1) as fresh:  # a thread that begins afterwards
+                assert torch.get_num_threads() == threads == fresh.submit(torch.get_num_threads).result()
+    finally:
+        torch.set_num_threads(before)
+    assert all(np.array_equal(results[0], other) for other in results[1:])
 
 
 def test_company_does_not_change_a_face() -> None:
