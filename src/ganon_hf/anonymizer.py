@@ -215,8 +215,8 @@ class Anonymizer:
         # On a CPU a batch saves next to nothing, and sums would be rounded differently in it: a face must not depend on its company.
         if self.model.device.type != "cpu" or (threads := torch.get_num_threads()) == 1 or not inputs:
             return [self._synthesise_one(one) for one in inputs]
-        # Faces side by side, one thread each: several threads in one face meet hundreds of times and wait by spinning, which costs ten
-        # times the time as soon as something else runs on the machine; and sums are rounded alike whatever the number of cores.
+        # Faces side by side, one thread each: several threads in one face meet hundreds of times and wait by spinning, which costs
+        # several times the time once something else runs on the machine; and sums are rounded alike whatever the number of cores.
         try:
             with ThreadPoolExecutor(min(threads, len(inputs)), "ganon-faces", initializer=torch.set_num_threads, initargs=(1,)) as pool:
                 return list(pool.map(self._synthesise_one, inputs))

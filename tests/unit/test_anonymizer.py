@@ -107,12 +107,12 @@ def test_the_seed_reads_no_global_random_state() -> None:
 def test_the_number_of_threads_changes_no_pixel_and_stays_what_it_was() -> None:
     engine = Anonymizer.from_pretrained(detector=KnownFaces())  # its sums are long enough to be split among threads
     faces = [face_at(100, 110, 120), face_at(260, 110, 100)]
-    photo, options, before = noise_photo(360, 220), AnonymizeOptions(seed=3), torch.get_num_threads()
+    inputs, before = engine.plan(noise_photo(360, 220), AnonymizeOptions(seed=3), faces=faces).inputs, torch.get_num_threads()
     try:
         results = []
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
-            results.append(np.asarray(engine(photo, options, faces=faces).image))
+            results.append(np.stack(engine.generate(inputs)))  # type: ignore[arg-type]
             with ThreadPoolExecutor(1) as fresh:  # a thread that begins afterwards
                 assert torch.get_num_threads() == threads == fresh.submit(torch.get_num_threads).result()
     finally:
