@@ -103,7 +103,7 @@ def eyes_shut(points: np.ndarray) -> np.ndarray:
 
 
 def lids_over_eyes(shut: Any) -> tuple[Any, Any]:
-    """What is left of an eyeball as lids close: the white goes first, the iris, as dark as lashes are, last.
+    """What is left of an eyeball as lids close: the white goes first, the iris, as dark as lashes are, last and at once: small, it glares.
 
     Args:
         shut: array or tensor of 0 (open) to 1, see :func:`eyes_shut`.
@@ -111,7 +111,7 @@ def lids_over_eyes(shut: Any) -> tuple[Any, Any]:
     Returns:
         share of :data:`SHUT_CORNERS` to add to the layout, and the iris' reach in radii; of the shape of ``shut``.
     """
-    return (1.6 * shut).clip(0, 1), IRIS_REACH * (4 - 5 * shut).clip(0, 1)
+    return (1.6 * shut).clip(0, 1), IRIS_REACH * (15 - 20 * shut).clip(0, 1)
 
 
 def _barycentric_maps(points: np.ndarray) -> np.ndarray:
@@ -160,7 +160,7 @@ def render_layout(points: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray
     Returns:
         ((size, size, 2) float32 of (u, v), zero outside; (size, size) bool mask of the mesh). Inside the eyes, pixels within
         reach of the iris point into the iris patches, so that gaze is where the iris points say. As an eye shuts, the upper lid comes
-        over what is between the lids, and the iris dwindles.
+        over what is between the lids.
     """
     if points.shape[1] == 2:
         points = np.hstack([points, np.zeros((len(points), 1))])

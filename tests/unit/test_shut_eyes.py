@@ -11,9 +11,10 @@ import pytest
 
 from ganon_hf import Anonymizer
 from ganon_hf.evaluation.people import EXPRESSIONS, ExpressionSpace, portrait
-from ganon_hf.landmarks import EYE_SPANS, eyes_shut, render_layout, triangle_map
+from ganon_hf.landmarks import EYE_SPANS, eyes_shut, lids_over_eyes, render_layout, triangle_map
 from ganon_hf.topology import (
     IRIS_PATCHES,
+    IRIS_REACH,
     LAYOUT,
     LEFT_EYE_LOWER,
     LEFT_EYE_UPPER,
@@ -101,3 +102,17 @@ def test_one_eye_winks_alone() -> None:
     left = points[:, 0] > points[168, 0]
     x = int(points[168, 0])
     assert left.any() and np.array_equal(render_layout(points, SIDE)[0][:, x:], render_layout(wide, SIDE)[0][:, x:])
+
+
+@pytest.mark.parametrize(
+    ("shut", "white", "reach", "why"),
+    [
+        (0.0, 0, IRIS_REACH, "an open eye is drawn as ever"),
+        (0.65, 1, IRIS_REACH, "a narrow slit is dark from end to end of the iris, not a dot, and has no white beside it"),
+        (0.8, 1, 0, "what is left of a slit is lashes"),
+        (1.0, 1, 0, "shut"),
+    ],
+)
+def test_the_white_goes_before_the_iris(shut: float, white: float, reach: float, why: str) -> None:
+    covered, left = lids_over_eyes(np.full(2, shut))
+    assert covered.tolist() == [white] * 2 and left.tolist() == [reach] * 2, why
