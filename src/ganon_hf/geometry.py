@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .topology import (
+    FACE_OVAL,
     LAYOUT,
     LEFT_EYE_CORNERS,
     LEFT_EYE_LOWER,
@@ -192,14 +193,53 @@ _EYE_SPREADS = tuple((_spread(upper, lower, 0.02), _spread(lower, upper, 0.02)) 
 _MOUTH_SPREADS = (_spread(_MOUTH_PAIRS[0], _MOUTH_PAIRS[1], 0.03), _spread(_MOUTH_PAIRS[1], _MOUTH_PAIRS[0], 0.03))
 
 
+# A mouth opened far moves as a whole: of every unit the upper lip, inner and outer edge alike, goes up by a sixth, the lower down by the
+# rest, the corners by a fifth (slopes on the opening in pose-normalised pictures).
+_UPPER_SHARE, _CORNER_SHARE = 0.16, 0.22
+# Up to this half change, in shape units, each lip takes half and its near surroundings follow; more would turn the lips inside out.
+_FAR = 0.05
+
+
+def _wide_spread() -> np.ndarray:
+    """(468, 9) weights that carry the far part of the mouth's half changes to lips, corners, and the skin from nose to chin."""
+    u, v = LAYOUT.T
+    chin = LAYOUT[FACE_OVAL[10:27][::-1]]  # along the jaw, from the picture's left to its right
+    depth = np.interp(u, *chin.T)
+    rows = []
+    for pair in np.eye(len(MOUTH_UPPER)):
+        corner = _CORNER_SHARE * pair[len(pair) // 2]
+        sides = []
+        for chain, moved in ((MOUTH_UPPER, -_UPPER_SHARE * pair), (MOUTH_LOWER, (1 - _UPPER_SHARE) * pair)):
+            first, last = LAYOUT[list(MOUTH_CORNERS), 0]
+            places = [2 * first - LAYOUT[chain[4], 0], first, *LAYOUT[chain, 0], last, 2 * last - LAYOUT[chain[4], 0]]
+            sides.append(np.interp(u, places, [0, corner, *moved, corner, 0]))
+        middle = np.interp(u, LAYOUT[MOUTH_UPPER, 0], (LAYOUT[MOUTH_UPPER, 1] + LAYOUT[MOUTH_LOWER, 1]) / 2)
+        above = sides[0] * np.clip((v - LAYOUT[2, 1]) / (LAYOUT[0, 1] - LAYOUT[2, 1]), 0, 1)
+        below = sides[1] * np.clip((depth - v) / np.maximum(depth - LAYOUT[17, 1], 0.1), 0, 1)
+        rows.append(2 * np.where(v < middle, above, below))
+    return np.stack(rows, axis=1)
+
+
+_MOUTH_WIDE = _wide_spread()
+
+
 def _set_openings(
-    shape: np.ndarray, upper: np.ndarray, lower: np.ndarray, spreads: tuple[np.ndarray, np.ndarray], wanted: np.ndarray
+    shape: np.ndarray,
+    upper: np.ndarray,
+    lower: np.ndarray,
+    spreads: tuple[np.ndarray, np.ndarray],
+    wanted: np.ndarray,
+    wide: np.ndarray | None = None,
 ) -> None:
-    """Move lips or lids of ``shape`` (in place) so that pair i stands ``wanted[i]`` apart, half the way each."""
+    """Move lips or lids of ``shape`` (in place) so that pair i stands ``wanted[i]`` apart, half the way each; the far part by ``wide``."""
     gap = shape[lower] - shape[upper]
     size = np.linalg.norm(gap, axis=1, keepdims=True)
     direction = np.where(gap[:, 1:2] > 0, gap, np.array([0.0, 1.0, 0.0]) * size) / np.maximum(size, 1e-9)
     change = (direction * wanted[:, None] - gap) / 2
+    if wide is not None:
+        far = np.clip(change[:, 1:2] - _FAR, 0, None) / np.maximum(change[:, 1:2], _FAR) * change
+        shape[:468] += wide @ far
+        change = change - far
     shape[:468] += spreads[1] @ change - spreads[0] @ change
 
 
@@ -231,8 +271,11 @@ def carry_openings(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     result = target.copy()
     upper, lower = _MOUTH_PAIRS
     width_source, width_target = (np.linalg.norm(s[MOUTH_CORNERS[0]] - s[MOUTH_CORNERS[1]]) for s in (source, target))
-    opening = np.clip((source[lower] - source[upper])[:, 1], 0, None) / max(width_source, 1e-6)
-    _set_openings(result, upper, lower, _MOUTH_SPREADS, opening * width_target)
+    opening = np.clip((source[lower] - source[upper])[:, 1], 0, None)
+    # far from its own opening a mouth opens no further than the source's: round ones are narrow, by whose width more would be asked for
+    most = np.maximum(opening, np.linalg.norm(result[lower] - result[upper], axis=1) + 2 * _FAR)
+    wanted = np.minimum(opening / max(width_source, 1e-6) * width_target, most)
+    _set_openings(result, upper, lower, _MOUTH_SPREADS, wanted, _MOUTH_WIDE)
     for (upper, lower, corners, iris), spreads in zip(_EYE_PAIRS, _EYE_SPREADS, strict=True):
         first, last = corners
         width_source, width_target = (np.linalg.norm(s[first] - s[last]) for s in (source, result))

@@ -7,6 +7,7 @@ Convention: points are (x, y) or (x, y, z) in pixels of a square crop, pixel cen
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -46,6 +47,33 @@ LAYOUT_CORNERS = np.concatenate(
     [LAYOUT[TRIANGLES[:, 0]], LAYOUT[TRIANGLES[:, 1]] - LAYOUT[TRIANGLES[:, 0]], LAYOUT[TRIANGLES[:, 2]] - LAYOUT[TRIANGLES[:, 0]]], axis=1
 ).astype(np.float32)
 EYE_SPANS = ((RIGHT_EYE_START, LEFT_EYE_START), (LEFT_EYE_START, len(TRIANGLES)))
+# Middle of the upper and the lower lid, then the corners, of the right and the left eye.
+LID_POINTS = np.array([(159, 145, *RIGHT_EYE_CORNERS), (386, 374, *LEFT_EYE_CORNERS)])
+# Openings, over the distance of the outer corners, at which the lids begin to come over the eyeball and have done so. Below 0.03 no
+# picture shows an eyeball (:func:`unwrap` trusts none), and what the texture has there would be drawn a pixel high.
+LIDS_APART, LIDS_TOGETHER = 0.05, 0.02
+# The texels at the very edge of a lid belong to the eyeball; this far from it begins the lid alone.
+_LID_EDGE = 1.5 / 192
+
+
+def _shut_corners(eye: int) -> np.ndarray:
+    """(n_triangles, 6) what to add to :data:`LAYOUT_CORNERS` for a shut eye.
+
+    The lids meet where they are lid alone, and the strip between them shows the edge of the upper lid from top to bottom.
+    """
+    upper, lower = ((RIGHT_EYE_UPPER, RIGHT_EYE_LOWER), (LEFT_EYE_UPPER, LEFT_EYE_LOWER))[eye]
+    moved = LAYOUT.copy()
+    moved[LID_POINTS[eye][2:]] += [[-_LID_EDGE, 0], [_LID_EDGE, 0]]
+    moved[upper] -= [0, _LID_EDGE]
+    moved[lower] += [0, _LID_EDGE]
+    corners = moved[TRIANGLES]
+    moved[lower] = moved[upper]
+    corners[slice(*EYE_SPANS[eye])] = moved[TRIANGLES[slice(*EYE_SPANS[eye])]]
+    change = corners - LAYOUT[TRIANGLES]
+    return np.concatenate([change[:, 0], change[:, 1] - change[:, 0], change[:, 2] - change[:, 0]], axis=1).astype(np.float32)
+
+
+SHUT_CORNERS = (_shut_corners(0), _shut_corners(1))
 
 
 def require_opencv() -> None:
@@ -61,6 +89,29 @@ def iris_frames(points: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
         p = points[:, :2]
         frames.append((p[center].astype(np.float64), np.stack([p[right] - p[left], p[bottom] - p[top]], axis=1).astype(np.float64) / 2))
     return frames
+
+
+def eyes_shut(points: np.ndarray) -> np.ndarray:
+    """(478, 2 or 3) crop pixels -> (2,) how far the lids of the right and the left eye have come over the eyeball: 0 open, 1 shut."""
+    p = points[:, :2].astype(np.float64)
+    unit = max(float(np.linalg.norm(p[33] - p[263])), 1e-6)
+    upper, lower, first, last = p[LID_POINTS.T]
+    along, gap = last - first, lower - upper
+    # across the eye and signed: lids that have passed each other are shut
+    opening = (along[:, 0] * gap[:, 1] - along[:, 1] * gap[:, 0]) / (np.maximum(np.linalg.norm(along, axis=1), 1e-6) * unit)
+    return np.clip((LIDS_APART - opening) / (LIDS_APART - LIDS_TOGETHER), 0, 1)
+
+
+def lids_over_eyes(shut: Any) -> tuple[Any, Any]:
+    """What is left of an eyeball as lids close: the white goes first, the iris, as dark as lashes are, last and at once: small, it glares.
+
+    Args:
+        shut: array or tensor of 0 (open) to 1, see :func:`eyes_shut`.
+
+    Returns:
+        share of :data:`SHUT_CORNERS` to add to the layout, and the iris' reach in radii; of the shape of ``shut``.
+    """
+    return (1.6 * shut).clip(0, 1), IRIS_REACH * (15 - 20 * shut).clip(0, 1)
 
 
 def _barycentric_maps(points: np.ndarray) -> np.ndarray:
@@ -108,7 +159,8 @@ def render_layout(points: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray
 
     Returns:
         ((size, size, 2) float32 of (u, v), zero outside; (size, size) bool mask of the mesh). Inside the eyes, pixels within
-        reach of the iris point into the iris patches, so that gaze is where the iris points say.
+        reach of the iris point into the iris patches, so that gaze is where the iris points say. As an eye shuts, the upper lid comes
+        over what is between the lids.
     """
     if points.shape[1] == 2:
         points = np.hstack([points, np.zeros((len(points), 1))])
@@ -117,7 +169,11 @@ def render_layout(points: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray
     rows, columns = np.nonzero(mask)
     owner = index[rows, columns]
     # one gather of all that a pixel needs of its triangle: six numbers to its weights, a corner and two edges of the layout
-    table = np.hstack([_barycentric_maps(points).reshape(-1, 6), LAYOUT_CORNERS])[owner].T  # (12, n)
+    covered, reach = lids_over_eyes(eyes_shut(points))
+    corners = LAYOUT_CORNERS
+    for eye in np.flatnonzero(covered):
+        corners = corners + np.float32(covered[eye]) * SHUT_CORNERS[eye]
+    table = np.hstack([_barycentric_maps(points).reshape(-1, 6), corners])[owner].T  # (12, n)
     x, y = columns.astype(np.float32) + 0.5, rows.astype(np.float32) + 0.5
     # Pixels on an edge may have their centre outside; in a thin triangle the layout would run away from them.
     second = np.clip(table[0] * x + table[1] * y + table[2], 0.0, 1.0)
@@ -130,7 +186,7 @@ def render_layout(points: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray
         inside = np.flatnonzero((owner >= start) & (owner < stop))
         if len(inside) and abs(np.linalg.det(axes)) > 1e-6:
             local = np.stack([x[inside] - center[0], y[inside] - center[1]], axis=1) @ np.linalg.inv(axes).T
-            near = (local**2).sum(axis=1) < IRIS_REACH**2
+            near = (local**2).sum(axis=1) < reach[eye] ** 2
             uv[inside[near]] = IRIS_PATCHES[eye] + local[near] * IRIS_PATCH_RADIUS
     layout = np.zeros((size, size, 2), np.float32)
     layout[rows, columns] = uv

@@ -278,6 +278,9 @@ def test_an_open_mouth_opens_as_far(factor: float) -> None:
     source, target = with_opening(MEAN_SHAPE, MOUTH, factor), person(1)
     result = carry_openings(source, target)
     wanted = np.clip(openings(source, MOUTH), 0, None) * np.linalg.norm(target[MOUTH_CORNERS[0]] - target[MOUTH_CORNERS[1]])
+    wide = np.clip((source[MOUTH_LOWER] - source[MOUTH_UPPER])[:, 1], 0, None)
+    own = np.linalg.norm(target[MOUTH_LOWER] - target[MOUTH_UPPER], axis=1)
+    wanted = np.minimum(wanted, np.maximum(wide, own + 0.1))  # in widths of the mouth, but no further than the source's
     assert np.allclose(np.linalg.norm(result[MOUTH_LOWER] - result[MOUTH_UPPER], axis=1), wanted, atol=1e-9)
 
 

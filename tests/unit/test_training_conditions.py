@@ -9,7 +9,7 @@ import torch
 from ganon_hf.geometry import Pose
 from ganon_hf.landmarks import draw_dots as draw_dots_one
 from ganon_hf.landmarks import render_layout, triangle_map
-from ganon_hf.topology import IRIS_PATCHES, MEAN_SHAPE
+from ganon_hf.topology import IRIS_PATCHES, LEFT_EYE_LOWER, LEFT_EYE_UPPER, MEAN_SHAPE, RIGHT_EYE_LOWER, RIGHT_EYE_UPPER
 from ganon_hf.training.conditions import draw_dots, draw_layouts
 from tiny import face_at
 
@@ -17,12 +17,15 @@ SIZE = 96
 
 
 def faces() -> np.ndarray:
-    """(5, 478, 3): frontal, turned, half outside, squeezed flat, and random points."""
+    """(6, 478, 3): frontal, turned, half outside, one eye shut and the other nearly, squeezed flat, and random points."""
     some = [face_at(48, 48, 70).landmarks, face_at(50, 45, 80, yaw=35).landmarks, face_at(85, 10, 80).landmarks]
+    blink = face_at(48, 48, 70).landmarks.copy()
+    for upper, lower, opening in ((RIGHT_EYE_UPPER, RIGHT_EYE_LOWER, 0.1), (LEFT_EYE_UPPER, LEFT_EYE_LOWER, 0.4)):
+        blink[upper] = blink[lower] + opening * (blink[upper] - blink[lower])
     flat = face_at(48, 48, 70).landmarks.copy()
     flat[:, 0] = 48
     random = np.random.default_rng(0).uniform(-20, 120, (478, 3))
-    return np.stack([*some, flat, random])
+    return np.stack([*some, blink, flat, random])
 
 
 def test_layouts_are_those_of_one_face() -> None:

@@ -6,14 +6,25 @@ products, so that a GPU draws its own batches. Conventions are those of ``landma
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
-from ..landmarks import DOT, EYE_SPANS, LAYOUT_CORNERS
-from ..topology import IRIS_PATCH_RADIUS, IRIS_PATCHES, IRIS_REACH, LEFT_IRIS, RIGHT_IRIS, TRIANGLES
+from ..landmarks import DOT, EYE_SPANS, LAYOUT_CORNERS, LID_POINTS, LIDS_APART, LIDS_TOGETHER, SHUT_CORNERS, lids_over_eyes
+from ..topology import IRIS_PATCH_RADIUS, IRIS_PATCHES, LEFT_IRIS, RIGHT_IRIS, TRIANGLES
 
 
-def _triangle_tables(points: torch.Tensor) -> torch.Tensor:
-    """(B, 478, 3) -> (B, T, 12): the six numbers from a pixel to its weights, a corner and two edges of the layout."""
+def _eyes_shut(points: torch.Tensor) -> torch.Tensor:
+    """(B, 478, 3) -> (B, 2) float64, as ``landmarks.eyes_shut`` gives it."""
+    places = points[..., :2].double()
+    unit = (places[:, 33] - places[:, 263]).norm(dim=-1).clamp_min(1e-6)
+    upper, lower, first, last = places[:, torch.as_tensor(LID_POINTS.T, device=points.device)].unbind(dim=1)  # (B, 2, 2) each
+    along, gap = last - first, lower - upper
+    across = (along[..., 0] * gap[..., 1] - along[..., 1] * gap[..., 0]) / along.norm(dim=-1).clamp_min(1e-6)
+    return ((LIDS_APART - across / unit[:, None]) / (LIDS_APART - LIDS_TOGETHER)).clamp(0, 1)
+
+
+def _triangle_tables(points: torch.Tensor, covered: torch.Tensor) -> torch.Tensor:
+    """(B, 478, 3), (B, 2) -> (B, T, 12): the six numbers from a pixel to its weights, a corner and two edges of the layout."""
     triangles = torch.as_tensor(TRIANGLES.astype("int64"), device=points.device)
     corners = points[:, triangles, :2].double()  # (B, T, 3, 2)
     first, second = corners[:, :, 1] - corners[:, :, 0], corners[:, :, 2] - corners[:, :, 0]
@@ -21,7 +32,8 @@ def _triangle_tables(points: torch.Tensor) -> torch.Tensor:
     scale = torch.where(det.abs() > 1e-6, 1 / torch.where(det.abs() > 1e-6, det, 1.0), 0.0)[..., None]
     rows = (scale * torch.stack([second[..., 1], -second[..., 0]], -1), scale * torch.stack([-first[..., 1], first[..., 0]], -1))
     offsets = [-(row * corners[:, :, 0]).sum(-1, keepdim=True) for row in rows]
-    layout = torch.as_tensor(LAYOUT_CORNERS, device=points.device).expand(len(points), -1, -1)
+    shut = torch.as_tensor(np.stack(SHUT_CORNERS), device=points.device)  # (2, T, 6)
+    layout = torch.as_tensor(LAYOUT_CORNERS, device=points.device) + torch.einsum("be,etc->btc", covered.float(), shut)
     return torch.cat([rows[0].float(), offsets[0].float(), rows[1].float(), offsets[1].float(), layout], dim=-1)
 
 
@@ -38,7 +50,8 @@ def draw_layouts(points: torch.Tensor, triangles: torch.Tensor, corner: torch.Te
     """
     batch, height, width = triangles.shape
     owner = triangles.long().flatten(1)  # (B, HW)
-    table = _triangle_tables(points.float()).gather(1, owner.clamp_min(0)[..., None].expand(-1, -1, 12))  # (B, HW, 12)
+    covered, reach = lids_over_eyes(_eyes_shut(points))
+    table = _triangle_tables(points.float(), covered).gather(1, owner.clamp_min(0)[..., None].expand(-1, -1, 12))  # (B, HW, 12)
     x = (torch.arange(width, device=points.device) + 0.5).repeat(height) + corner[:, :1]  # (B, HW)
     y = (torch.arange(height, device=points.device) + 0.5).repeat_interleave(width) + corner[:, 1:]
     second = (table[..., 0] * x + table[..., 1] * y + table[..., 2]).clamp(0, 1)
@@ -52,7 +65,7 @@ def draw_layouts(points: torch.Tensor, triangles: torch.Tensor, corner: torch.Te
         safe = torch.where(det.abs() > 1e-6, det, torch.ones_like(det))[:, None]
         dx, dy = x - center[:, :1], y - center[:, 1:]
         local = ((axes[:, 1, 1:] * dx - axes[:, 0, 1:] * dy) / safe, (axes[:, 0, :1] * dy - axes[:, 1, :1] * dx) / safe)
-        near = (owner >= start) & (owner < stop) & (local[0] ** 2 + local[1] ** 2 < IRIS_REACH**2) & (det.abs() > 1e-6)[:, None]
+        near = (owner >= start) & (owner < stop) & (local[0] ** 2 + local[1] ** 2 < reach[:, eye, None] ** 2) & (det.abs() > 1e-6)[:, None]
         uv = [torch.where(near, (IRIS_PATCHES[eye][i] + local[i] * IRIS_PATCH_RADIUS).float(), uv[i]) for i in range(2)]
     mask = (owner >= 0).view(batch, 1, height, width)
     return torch.stack(uv, dim=1).view(batch, 2, height, width) * mask, mask
