@@ -14,6 +14,7 @@ from ganon_hf.training.bank import DotsBank, MeshBank
 from ganon_hf.training.discriminator import MultiScaleDiscriminator, PublishedDiscriminator
 from ganon_hf.training.light import light_gain
 from ganon_hf.training.losses import adversarial_loss, discriminator_loss, feature_matching_loss
+from ganon_hf.training.objective import detail_of
 from ganon_hf.training.options import PRESETS, TrainingOptions
 from ganon_hf.training.shards import SCHEMA, FaceShards, find_shards, read_shards
 from tiny import tiny_model
@@ -192,6 +193,14 @@ def test_the_published_judge_has_the_published_layers() -> None:
     assert shapes == [(64, 6, 4, 4), (128, 64, 4, 4), (256, 128, 4, 4), (512, 256, 4, 4), (1, 512, 4, 4)]
     scores = judge(torch.zeros(1, 3, 256, 256), torch.zeros(1, 3, 256, 256))[-1][-1]
     assert scores.shape == (1, 1, 16, 16)
+
+
+def test_the_judge_sees_fine_things_large_and_coarse_things_not_twice() -> None:
+    y, x = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
+    pores, shade = 0.05 * torch.cos(torch.pi * x), 0.4 * torch.cos(torch.pi * y / 64)
+    fine, coarse = (detail_of(one[None, None])[0, 0, 4:-4, 4:-4] for one in (pores, shade))
+    assert fine.abs().mean() > 6 * pores.abs().mean() and coarse.abs().max() < 0.05 * shade.abs().max()
+    assert torch.equal(detail_of(torch.full((1, 1, 8, 8), 0.5)), torch.zeros(1, 1, 8, 8))
 
 
 def test_the_judge_looks_at_two_scales_and_cannot_shout() -> None:
