@@ -11,6 +11,7 @@ from PIL import Image
 
 from ganon_hf.anonymizer import Anonymizer
 from ganon_hf.faces import AnonymizationResult, AnonymizeOptions, Face, NoFaceError, UnusableImageError, clip_box
+from ganon_hf.skin import SkinPainter
 from tiny import KnownFaces, face_at, noise_photo, same, tiny_engine, tiny_model, tiny_processor
 
 TWO = {(160, 120): [face_at(45, 60, 50), face_at(115, 60, 70)]}
@@ -123,6 +124,35 @@ def test_gray_photos_stay_gray(engine: Anonymizer, skin_tone: str) -> None:
     after, result = run(engine, noise_photo(gray=True), skin_tone=skin_tone)
     assert result.num_replaced == 1
     assert (after.max(axis=2) == after.min(axis=2)).all()
+
+
+def test_the_photos_tone_needs_no_painter(engine: Anonymizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By default not a pixel passes through what gives people a tone of their own."""
+    painted: list[np.ndarray] = []
+
+    def paint(self: SkinPainter, image: np.ndarray, *others: np.ndarray) -> np.ndarray:
+        painted.append(image)
+        return image
+
+    monkeypatch.setattr(SkinPainter, "paint", paint)
+    plain = run(engine, noise_photo(), output="crop")[0]
+    assert not painted
+    assert same(run(engine, noise_photo(), output="crop", skin_tone="random")[0], plain) and len(painted) == 1
+
+
+def test_a_person_has_one_tone_in_every_photo(engine: Anonymizer) -> None:
+    """Skin of one seed differs less between two photos than skin of two seeds; light, dark and in between are drawn."""
+    skin = [
+        np.median(
+            np.asarray(run(engine, noise_photo(seed=photo), output="crop", skin_tone="random", seed=seed)[0])[24:40, 24:40], axis=(0, 1)
+        )
+        for seed in range(12)
+        for photo in (1, 2)
+    ]
+    levels = np.array(skin).reshape(12, 2, 3)
+    assert np.abs(levels[:, 0] - levels[:, 1]).max() < 1
+    lumas = levels[:, 0] @ [0.299, 0.587, 0.114]
+    assert lumas.max() > 1.8 * lumas.min()
 
 
 def test_crop_output_is_a_synthetic_face_on_black(engine: Anonymizer) -> None:
