@@ -45,7 +45,9 @@ _SCATTER = np.array([0.8, 1.0])
 _IRIS_SHARE = 0.6
 # Inside mouth and eyes what is as bright as the second number, over the luma of the skin, is tooth or white of the eye; what is no
 # brighter than the first is cavity or lash and darkens with the skin.
-_BRIGHT = (0.45, 0.8)
+_BRIGHT = (0.4, 0.75)
+# Over so many pixels, likewise: gaps between teeth belong to them.
+_TEETH = 2.0
 # Gloss is light that never entered the skin: so much of what outshines the skin stays on a dark one.
 _GLOSS = 0.45
 # Dark skin comes with dark brows and lashes, and what is in relief on it looks deeper: what is darker than lit skin gains so much contrast.
@@ -151,7 +153,8 @@ class SkinPainter:
         darker = max(0.0, 1 - self._gain(factors) / exposure)
         skin = (owner < MOUTH_START).astype(np.float32)
         if darker:
-            dark = 1 - np.clip((luma / level - _BRIGHT[0]) / (_BRIGHT[1] - _BRIGHT[0]), 0, 1)
+            around = cv2.GaussianBlur(luma, (0, 0), _TEETH * size / 256)
+            dark = 1 - np.clip((around / level - _BRIGHT[0]) / (_BRIGHT[1] - _BRIGHT[0]), 0, 1)
             distance = np.min([np.hypot(layout[0] - x, layout[1] - y) for x, y in IRIS_PATCHES], axis=0)
             skin = np.maximum(skin, np.where(distance < IRIS_PATCH_RADIUS, _IRIS_SHARE, dark))
         skin = cv2.GaussianBlur(skin.astype(np.float32), (0, 0), _SEAM * size / 256)[..., None]
