@@ -44,7 +44,7 @@ def main() -> None:
     population = shards_population(shards, model.geometry)
     logging.info("%d faces, %d of them turned little enough", len(shards), len(population.rows))
     fit_expression_code(population, model.geometry, read, ExpressionOptions(steps=arguments.steps, seed=arguments.seed))
-    fit_people(population, codes, model.geometry, seed=arguments.seed)
+    fit_people(population, codes, model.geometry, model.prior)
     save_model(model, arguments.output_dir)
     logging.info("wrote %s", arguments.output_dir)
 

@@ -13,7 +13,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from .modeling_ganon import GanonConfig, GanonModel
 from .photos import load_photo
 from .plausibility import hides, why_not
 from .reshaping import Bend, bend_picture
+from .skin import SkinPainter
 
 logger = logging.getLogger(__name__)
 
@@ -317,12 +318,16 @@ class Anonymizer:
     def _toned(self, image: np.ndarray, plan: FacePlan, options: AnonymizeOptions) -> np.ndarray:
         """The synthetic face in the identity's own skin tone where the photo's is not wanted."""
         prior = self.model.prior
-        if options.skin_tone == "match" or prior is None or plan.grayscale:
+        if options.skin_tone == "match" or prior is None or plan.grayscale or plan.inputs is None or plan.points is None:
             return image
-        mean = prior.tone_mean.cpu().float().numpy()
-        gain, blue, red = prior.tone_factor.cpu().float().numpy() @ plan.identity.tone
-        shift = np.array([1.402 * red, -0.344136 * blue - 0.714136 * red, 1.772 * blue], np.float32)  # JFIF
-        return image * np.clip(mean[0] + gain, 0.3, 1.8) + shift
+        return self._skin_painter.paint(image, plan.inputs["pixel_values"][0].numpy(), plan.points, plan.identity.tone)
+
+    @cached_property
+    def _skin_painter(self) -> SkinPainter:
+        prior = copy.deepcopy(self.model.prior).cpu().float()  # type: ignore[union-attr]  # asked for only where there is one
+        with torch.no_grad():
+            luma, chroma = prior(prior.shape_mean.view(1, -1, 3), torch.zeros(1, 2), torch.zeros(1, len(prior.luma_appearance)))
+        return SkinPainter.of(luma[0, 0].numpy(), chroma[0].numpy())
 
     def _place(self, plan: PhotoPlan, number: int, synthetic: np.ndarray | None, canvas: np.ndarray, reason: str) -> str:
         """Composite or cover one face; returns why it was covered, or an empty string."""

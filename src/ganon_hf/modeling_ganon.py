@@ -241,7 +241,8 @@ class AppearancePrior(nn.Module):
         self.luma_appearance = nn.Parameter(torch.zeros(config.num_appearance, size, size))
         self.chroma = nn.Parameter(torch.zeros(config.num_features, 2, half, half))
         self.chroma_appearance = nn.Parameter(torch.zeros(config.num_appearance, 2, half, half))
-        # skin tones of the training people: mean and factor of (luma gain, Cb, Cr); a tone is mean + factor @ normal(3)
+        # how the training pictures' skin varies, white balance included: mean and factor of (luma gain, Cb, Cr). The chroma maps hold the
+        # mean; a synthetic person's own tone is not drawn from these numbers (see ganon_hf.skin).
         self.register_buffer("tone_mean", torch.tensor([1.0, 0.0, 0.0]))
         self.register_buffer("tone_factor", torch.zeros(3, 3))
 

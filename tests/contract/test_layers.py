@@ -25,6 +25,7 @@ HUB_SET = (
     "alignment",
     "reshaping",
     "compositing",
+    "skin",
     "tiling",
     "landmarker_file",
     "detection_graphs",

@@ -12,6 +12,7 @@ from PIL import Image
 
 from ganon_hf.anonymizer import Anonymizer
 from ganon_hf.faces import AnonymizationResult, AnonymizeOptions, Face, NoFaceError, UnusableImageError, clip_box
+from ganon_hf.skin import SkinPainter
 from tiny import KnownFaces, face_at, noise_photo, same, tiny_engine, tiny_model, tiny_processor
 
 TWO = {(160, 120): [face_at(45, 60, 50), face_at(115, 60, 70)]}
@@ -140,6 +141,34 @@ def test_gray_photos_stay_gray(engine: Anonymizer, skin_tone: str) -> None:
     after, result = run(engine, noise_photo(gray=True), skin_tone=skin_tone)
     assert result.num_replaced == 1
     assert (after.max(axis=2) == after.min(axis=2)).all()
+
+
+def test_the_photos_tone_needs_no_painter(engine: Anonymizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By default not a pixel passes through what gives people a tone of their own."""
+    painted: list[np.ndarray] = []
+
+    def paint(self: SkinPainter, image: np.ndarray, *others: np.ndarray) -> np.ndarray:
+        painted.append(image)
+        return image
+
+    monkeypatch.setattr(SkinPainter, "paint", paint)
+    plain = run(engine, noise_photo(), output="crop")[0]
+    assert not painted
+    assert same(run(engine, noise_photo(), output="crop", skin_tone="random")[0], plain) and len(painted) == 1
+
+
+def test_a_person_has_one_tone_in_every_photo(engine: Anonymizer) -> None:
+    """Whatever the photo; and from light to dark."""
+
+    def median(seed: int, photo: int) -> np.ndarray:
+        crop = run(engine, noise_photo(seed=photo), output="crop", skin_tone="random", seed=seed)[0]
+        return np.median(crop[24:40, 24:40], axis=(0, 1))
+
+    skin = [median(seed, photo) for seed in range(12) for photo in (1, 2)]
+    levels = np.array(skin).reshape(12, 2, 3)
+    assert np.abs(levels[:, 0] - levels[:, 1]).max() < 1
+    lumas = levels[:, 0] @ [0.299, 0.587, 0.114]
+    assert lumas.max() > 1.8 * lumas.min()
 
 
 def test_crop_output_is_a_synthetic_face_on_black(engine: Anonymizer) -> None:

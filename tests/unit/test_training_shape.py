@@ -10,14 +10,13 @@ import pytest
 import torch
 
 from ganon_hf.evaluation.blendshapes import BlendshapeReader
-from ganon_hf.geometry import Population, draw_identity
 from ganon_hf.modeling_ganon import GanonConfig, ShapeStatistics
 from ganon_hf.topology import LAYOUT, MEAN_SHAPE
 from ganon_hf.training.blendshapes import BlendshapeNetwork
 from ganon_hf.training.encode import PictureCodes
 from ganon_hf.training.expression import ExpressionOptions, fit_expression_code
-from ganon_hf.training.people import fit_people, nearest_people
-from ganon_hf.training.shape import ShapePopulation, between_and_within, fit_shape_space
+from ganon_hf.training.people import nearest_people
+from ganon_hf.training.shape import ShapePopulation, between_and_within, fit_shape_space, measure_population
 from ganon_hf.training.textures import mirror_shapes
 
 PEOPLE, PICTURES = 150, 4
@@ -119,6 +118,16 @@ def test_covariances_between_and_within_people() -> None:
         between_and_within(codes[:3], persons[:3])
 
 
+def test_shapes_are_measured_in_a_space_that_is_there(known: tuple) -> None:
+    statistics, population, _, _ = known
+    shapes, persons, _, _ = invented()
+    before = {name: value.clone() for name, value in statistics.state_dict().items()}
+    again = measure_population(shapes, persons, np.zeros((len(shapes), 2)), statistics)
+    for name in ("rows", "coordinates", "persons", "between", "within"):
+        assert np.allclose(getattr(again, name), getattr(population, name), atol=1e-3), name
+    assert all(torch.equal(value, before[name]) for name, value in statistics.state_dict().items())
+
+
 # ---- people
 
 
@@ -144,33 +153,12 @@ def two_kinds() -> tuple[np.ndarray, np.ndarray, PictureCodes]:
     return flat.reshape(-1, 478, 3).astype(np.float32), persons, codes
 
 
-def test_groups_are_kinds_of_people_not_of_pictures() -> None:
-    shapes, persons, codes = two_kinds()
-    statistics, population = fitted(shapes, persons)
-    fit_people(population, codes, statistics)
-    centers = statistics.people_centers.numpy()
-    centers = centers[np.argsort(centers[:, 4])]
-    assert np.allclose(centers[:, 4], np.array([-1.0, 1.0]) * 1.35, atol=0.12), "further apart than they are"
-    assert np.linalg.norm(centers[0, :3] - centers[1, :3]) > 2, "the kinds differ in shape, too"
-    drawn_from = Population(centers.astype(float), statistics.people_spread.double().numpy(), 3)
-    drawn = np.array([draw_identity(1, i, drawn_from).appearance[1] > 0 for i in range(200)])
-    assert 0.3 < drawn.mean() < 0.7, "the rarer kind is drawn as often as the other"
-
-
-def test_turned_heads_and_unknown_people() -> None:
-    shapes, persons, codes = two_kinds()
-    angles = np.zeros((480, 2))
-    angles[8:] = 60
-    statistics, population = fitted(shapes, persons, angles=angles)
-    statistics.people_centers = torch.zeros(8, 7)
-    with pytest.raises(ValueError, match="8 groups.*but got 4"):
-        fit_people(population, codes, statistics)
-
-
 def test_distances_tell_a_stranger_from_a_copy() -> None:
     shapes, persons, codes = two_kinds()
     statistics, population = fitted(shapes, persons)
-    fit_people(population, codes, statistics)
+    with torch.no_grad():
+        statistics.people_centers.copy_(torch.tensor([[0.5, 0, 0, 0, 1, 0, 0], [-0.5, 0, 0, 0, -1, 0, 0]]))
+        statistics.people_spread.fill_(0.7)
     found = nearest_people(population, codes, statistics, draws=300)
     assert len(found.drawn) == 300 and len(found.training) == 90 and len(found.same) == 89 + 301
     assert np.median(found.drawn) > np.median(found.same), "who is drawn is nobody's second picture"

@@ -55,7 +55,7 @@ class PictureCodes:
         return len(self.appearance)
 
 
-def _maps(maps: torch.Tensor, size: int) -> np.ndarray:
+def texture_maps(maps: torch.Tensor, size: int) -> np.ndarray:
     """(k, ..., T, T) maps of a prior -> (k, ..., size, size), averaged down or interpolated."""
     flat = maps.detach().float().cpu().reshape(1, -1, *maps.shape[-2:])
     if size < maps.shape[-1]:
@@ -122,9 +122,9 @@ def encode_textures(textures: TextureSet, prior: AppearancePrior) -> PictureCode
     count, size = len(textures), textures.luma.shape[-1]
     half = size // 2
     light, num_appearance = LightModel(size), len(prior.luma_appearance)
-    by_shape, colour_by_shape = _maps(prior.luma, size), _maps(prior.chroma, half)
-    luma_equations = _Equations(_maps(prior.luma_appearance, size)[:, None], _LUMA_INFORMATION, light.basis)
-    chroma_equations = _Equations(_maps(prior.chroma_appearance, half), _CHROMA_INFORMATION)
+    by_shape, colour_by_shape = texture_maps(prior.luma, size), texture_maps(prior.chroma, half)
+    luma_equations = _Equations(texture_maps(prior.luma_appearance, size)[:, None], _LUMA_INFORMATION, light.basis)
+    chroma_equations = _Equations(texture_maps(prior.chroma_appearance, half), _CHROMA_INFORMATION)
     neutral = prior.tone_mean[1:].detach().cpu().numpy()
     colour_place = np.full(count, -1)
     colour_place[textures.color_rows] = np.arange(len(textures.color_rows))

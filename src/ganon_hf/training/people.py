@@ -1,33 +1,54 @@
 """Of whom synthetic people are drawn (``ganon_hf.geometry.Population``): groups of training people who look alike.
 
-Shape and texture go together: k-means on both at once finds women, bearded men, the old. A group's middle is an average over hundreds of
-people and owes nothing to any of them.
+Training pictures show men more often than women and the middle-aged more often than the young and the old, so that groups of people who
+merely lie close together are eight kinds of the same man. Groups are therefore sorted out by what can be measured (:mod:`.looks`): half
+of them from those who look most like women, half from the others; in each half the younger and the older-looking, and of each with more
+and with less hair (men) or darker and lighter brows (women). The middle is left out at every step. A group's middle is an average over
+many people (:data:`FEWEST`) and owes nothing to any of them; it is then moved to where its looks should be, the way that people most
+likely differ in them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import numpy as np
 import torch
-from scipy.cluster.vq import kmeans2
 from scipy.spatial import KDTree
 
 from ..geometry import Population, draw_identity
-from ..modeling_ganon import ShapeStatistics
+from ..modeling_ganon import AppearancePrior, ShapeStatistics
 from .encode import PictureCodes
+from .looks import LOOKS, Looks
 from .shape import ShapePopulation
 
-# Averages are bland: groups are drawn further apart than they are, and people spread less around a group than they do, so that a person
-# belongs to it. Chosen by looking at sheets of generated people.
-_APART, _SPREAD = 1.5, 0.7
-# Shapes vary more: what a person's own shape still gives away drowns in it.
-_SHAPE_SPREAD = 1.0
-# No group is further out in appearance than so many times the distance of the middle one.
-_FURTHEST = 0.9
-# What tells groups apart: texture before shape.
+# Averages are bland: the textures of groups are drawn further apart than they are. Chosen by looking at sheets of people.
+_APART = 1.5
+# Standard deviations within a group. Shapes vary as in real people: what a person's own shape still gives away drowns in it.
+_SHAPE_SPREAD, _SPREAD = 1.0, 0.7
+# A coefficient of the texture that changes sex, age and hair by so many standard deviations is drawn from a range narrower by the square
+# root of two: a person must stay what the group is.
+_STEADY = 0.12
+# No middle of a group lies further out in texture, and no single coefficient: beyond are specks that no face has.
+_FURTHEST, _LIMIT = 3.4, 3.0
+# Who may wear spectacles shows lines that are neither age nor anybody's face: the share left out.
+_SPECTACLES = 0.2
+# Shares of the people at both ends of the first look, and of each step after it. Men are in the majority.
+_MEN, _WOMEN, _KEPT = 0.5, 0.18, 0.42
+# A group of fewer people would show single ones.
+FEWEST = 50
+# Looks that the middles of groups are moved to, in standard deviations over the training people; all others to the mean.
+_SEXES = ("men", "women")
+_FEMININITY = {"men": -1.1, "women": 2.3}
+_MOST_MANLY = -2.2
+_AGE = {"young": -1.35, "old": 1.7, "any": 0.0}
+_HAIR = {"women": -1.8, "shaved": -0.65, "bearded": 1.7, "any": 0.0}
+# Penalty of the linear model of the looks, in people.
+_RIDGE = 10.0
+_ROUNDS = 5
+# What tells people apart, in distances: texture before shape.
 _SHAPE_WEIGHT = 0.7
-_LIMIT = 3.0
 
 
 def population_of(statistics: ShapeStatistics) -> Population:
@@ -64,31 +85,112 @@ def _weights(statistics: ShapeStatistics) -> np.ndarray:
     return np.concatenate([_SHAPE_WEIGHT * shown / max(shown.max(), 1e-9) + 1e-3, np.ones(num_appearance)])
 
 
-def fit_people(population: ShapePopulation, codes: PictureCodes, statistics: ShapeStatistics, *, seed: int = 0) -> None:
+@dataclass(frozen=True, eq=False)
+class _Group:
+    """Rows of some people, and the looks (in the order of ``LOOKS``) that their middle should have."""
+
+    rows: np.ndarray
+    wanted: np.ndarray
+
+
+def _ends(values: np.ndarray, low: float, high: float) -> tuple[np.ndarray, np.ndarray]:
+    """Places of the lowest and of the highest of some values, as shares of them."""
+    order = np.argsort(values, kind="stable")
+    return order[: round(low * len(order))], order[len(order) - round(high * len(order)) :]
+
+
+def _sort_out(looks: np.ndarray, brows: np.ndarray, count: int) -> list[_Group]:
+    """Groups of (p, looks) people: by sex, then by age, then by hair or brows; fewer than eight leave the last steps out."""
+    if count > 8:
+        raise ValueError(f"people are sorted into at most 8 groups, but {count} are wanted.")
+    rows = np.argsort(looks[:, LOOKS.index("spectacles")], kind="stable")[: round((1 - _SPECTACLES) * len(looks))]
+    halves = [rows[end] for end in _ends(looks[rows, LOOKS.index("femininity")], _MEN, _WOMEN)]
+    of_sex = [
+        _by_age(sex, looks, brows, people, share)
+        for sex, people, share in zip(_SEXES, halves, (count // 2, count - count // 2), strict=True)
+    ]
+    # men and women in turns: the order is free, but neighbours should differ
+    return [group for pair in zip_longest(*of_sex) for group in pair if group is not None]
+
+
+def _by_age(sex: str, looks: np.ndarray, brows: np.ndarray, people: np.ndarray, count: int) -> list[_Group]:
+    """Up to four groups of some rows of one sex."""
+    if count == 0:
+        return []
+    ages = {"any": people}
+    if count > 1:
+        ages = dict(zip(("young", "old"), (people[end] for end in _ends(looks[people, LOOKS.index("age")], _KEPT, _KEPT)), strict=True))
+    groups = []
+    for age, those in ages.items():
+        share = (count + (age == "young")) // len(ages)
+        pieces = [("women" if sex == "women" else "any", those)]
+        if share > 1:
+            names = ("women", "women") if sex == "women" else ("shaved", "bearded")
+            values = brows[those] if sex == "women" else looks[those, LOOKS.index("hair")]
+            pieces = list(zip(names, (those[end] for end in _ends(values, _KEPT, _KEPT)), strict=True))
+        ordered = pieces if age != "old" else pieces[::-1]
+        for hair, rows in ordered:
+            wanted = {"femininity": _FEMININITY[sex], "age": _AGE[age], "hair": _HAIR[hair]}
+            groups.append(_Group(rows, np.array([wanted.get(name, 0.0) for name in LOOKS])))
+    return groups
+
+
+def fit_people(
+    population: ShapePopulation, codes: PictureCodes, statistics: ShapeStatistics, prior: AppearancePrior, *, fewest: int = FEWEST
+) -> None:
     """Fit ``people_centers`` and ``people_spread`` of ``statistics`` (in place).
 
     Args:
-        population: training shapes from :func:`.shape.fit_shape_space`; a person counts once.
+        population: training shapes from :func:`.shape.fit_shape_space` or :func:`.shape.measure_population`; a person counts once.
         codes: appearance of all pictures, the turned ones too.
         statistics: with its identity basis.
-        seed: of the k-means start.
+        prior: of the codes.
+        fewest: least people of a group.
 
     Raises:
-        ValueError: fewer people than groups.
+        ValueError: too few people.
     """
     count, num_shape = len(statistics.people_centers), statistics.identity_basis.shape[1]
-    means, _ = _training_people(population, codes, statistics)
-    if len(means) < count:
-        raise ValueError(f"{count} groups need at least as many people with a frontal picture, but got {len(means)}.")
-    weights = _weights(statistics)
-    centers, _ = kmeans2(means * weights, count, iter=100, minit="++", seed=np.random.default_rng(seed), missing="raise")
-    centers = centers / weights * _APART
-    # a small group of unusual people lies so far out that what is drawn for it has specks that no face has
-    sizes = np.linalg.norm(centers[:, num_shape:], axis=1, keepdims=True)
-    centers[:, num_shape:] *= np.minimum(1, _FURTHEST * np.median(sizes) / np.maximum(sizes, 1e-9))
+    people, _ = _training_people(population, codes, statistics)
+    measure = Looks(statistics, prior, people)
+    looks = measure(people)
+    groups = _sort_out(looks, measure.brows(people), count)
+    smallest = min(len(group.rows) for group in groups)
+    if smallest < fewest:
+        raise ValueError(
+            f"{count} groups of at least {fewest} need about {int(np.ceil(len(people) * fewest / max(smallest, 1)))} people with a frontal "
+            f"picture, but got {len(people)}."
+        )
+    mean = people.mean(axis=0)
+    centers = np.array([people[group.rows].mean(axis=0) for group in groups]) - mean
+    centers = mean + centers * np.where(np.arange(len(mean)) < num_shape, 1.0, _APART)
+    # how looks change with the coefficients, and how coefficients change with the looks (regression, both ways)
+    apart = people - mean
+    covariance = np.cov(apart.T)
+    slopes = np.linalg.solve(apart.T @ apart + _RIDGE * np.eye(len(mean)), apart.T @ (looks - looks.mean(axis=0)))
+    likeliest = covariance @ slopes @ np.linalg.pinv(slopes.T @ covariance @ slopes, rcond=1e-3)
+    wanted = np.array([group.wanted for group in groups])
+    # beards and furrows are signs of a man: he who has them is not to be made more like a woman elsewhere
+    place = LOOKS.index("femininity")
+    as_they_are = np.clip(measure(centers)[:, place], _MOST_MANLY, wanted[:, place])
+    wanted[:, place] = np.where(wanted[:, place] < 0, as_they_are, wanted[:, place])
+    for _ in range(_ROUNDS):  # the looks are not quite linear
+        centers = centers + (wanted - measure(centers)) @ likeliest.T
+    lengths = np.linalg.norm(centers[:, num_shape:], axis=1, keepdims=True)
+    centers[:, num_shape:] *= np.minimum(1, _FURTHEST / np.maximum(lengths, 1e-9))
+    centers = np.clip(centers, -_LIMIT, _LIMIT)
+    told_apart = slopes[:, [LOOKS.index(name) for name in ("femininity", "age", "hair")]]
+    spread = _SPREAD / np.sqrt(1 + (np.linalg.norm(told_apart, axis=1) / _STEADY) ** 2)
+    spread[:num_shape] = _SHAPE_SPREAD
     with torch.no_grad():
         statistics.people_centers.copy_(torch.from_numpy(centers))
-        statistics.people_spread.copy_(torch.from_numpy(np.where(np.arange(len(weights)) < num_shape, _SHAPE_SPREAD, _SPREAD)))
+        statistics.people_spread.copy_(torch.from_numpy(spread))
+
+
+def group_looks(population: ShapePopulation, codes: PictureCodes, statistics: ShapeStatistics, prior: AppearancePrior) -> np.ndarray:
+    """(groups, len(LOOKS)) looks of the middles of the groups in standard deviations over the training people; arguments as above."""
+    people, _ = _training_people(population, codes, statistics)
+    return Looks(statistics, prior, people)(statistics.people_centers.double().numpy())
 
 
 @dataclass(frozen=True, eq=False)

@@ -106,6 +106,18 @@ def fit_shape_space(
     return ShapePopulation(rows, coordinates, persons[rows], between, within)
 
 
+def measure_population(shapes: np.ndarray, persons: np.ndarray, angles: np.ndarray, statistics: ShapeStatistics) -> ShapePopulation:
+    """Shapes in the coordinates of ``statistics`` as they are; arguments as for :func:`fit_shape_space`, nothing is fitted.
+
+    Raises:
+        ValueError: fewer than two people have two pictures.
+    """
+    rows = np.flatnonzero(np.abs(angles[:, 0]) < MAX_YAW)
+    mean, axes, deviations = (array.double().cpu().numpy() for array in (statistics.mean, statistics.axes, statistics.deviations))
+    coordinates = (shapes[rows].reshape(len(rows), -1) - mean) @ axes / deviations
+    return ShapePopulation(rows, coordinates, persons[rows], *between_and_within(coordinates, persons[rows]))
+
+
 def shards_population(shards: FaceShards, statistics: ShapeStatistics) -> ShapePopulation:
     """:func:`fit_shape_space` on prepared faces."""
     posed = [normalize_pose(points) for points in shards.landmarks]
