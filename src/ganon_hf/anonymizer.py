@@ -23,7 +23,7 @@ from PIL import Image
 from transformers import AutoConfig, AutoImageProcessor, AutoModel
 
 from .alignment import align_face
-from .compositing import COMPOSITE_ERRORS, composite_face, cover_face, face_matte, feature_mask
+from .compositing import COMPOSITE_ERRORS, composite_face, cover_face, face_matte, feature_mask, is_gray
 from .detection import default_detector
 from .detection_tiled import FaceDetector
 from .faces import AnonymizationResult, AnonymizeOptions, Box, Crop, Face, FaceReport, NoFaceError, area_of
@@ -309,7 +309,7 @@ class Anonymizer:
             inputs = dict(self.image_processor.preprocess(points))
         except ValueError as error:
             return FacePlan(face, identity, reason=f"the landmarks are implausible: {error}")
-        gray = _is_gray(photo, face.box)
+        gray = is_gray(photo, face.box)
         if config.conditioning == "mesh":
             inputs["appearance"] = torch.from_numpy(identity.appearance)[None]
             inputs["grayscale"] = torch.tensor([[float(gray)]])
@@ -371,14 +371,6 @@ class Anonymizer:
 def _on_one(function: Callable[..., torch.Tensor], *values: Any) -> np.ndarray:
     """A function of batches, of a single vector each; a number counts as a vector of one."""
     return function(*(torch.from_numpy(np.atleast_1d(value)).float()[None] for value in values))[0].double().numpy()
-
-
-def _is_gray(photo: np.ndarray, box: Box) -> bool:
-    x_min, y_min, x_max, y_max = (max(0, int(v)) for v in box)
-    red, green, blue = (photo[y_min : y_max + 1, x_min : x_max + 1, channel] for channel in range(3))
-    # a reduction over an axis of three is many times slower than these
-    spread = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
-    return spread.size == 0 or float(spread.mean()) < 1.5
 
 
 def load_model(source: str) -> GanonModel:

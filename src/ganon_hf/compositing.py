@@ -295,6 +295,15 @@ def _inside_photo(photo: np.ndarray, crop: Crop) -> np.ndarray:
     return ((centres >= 0) & (centres <= edges)).all(axis=1).reshape(crop.size, crop.size)
 
 
+def is_gray(photo: np.ndarray, box: Box) -> bool:
+    """Whether an RGB uint8 photo (height, width, 3) has no colour in a box, or nothing is there."""
+    x_min, y_min, x_max, y_max = (max(0, int(v)) for v in box)
+    red, green, blue = (photo[y_min : y_max + 1, x_min : x_max + 1, channel] for channel in range(3))
+    # a reduction over an axis of three is many times slower than these
+    spread = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
+    return spread.size == 0 or float(spread.mean()) < 1.5
+
+
 def cover_face(canvas: np.ndarray, box: Box, landmarks: np.ndarray | None = None) -> None:
     """Hide a face for good (in place): a solid patch of one colour, the mean of the picture just around it.
 

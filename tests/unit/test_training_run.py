@@ -125,7 +125,7 @@ def test_accumulated_batches_make_one_update(options: TrainingOptions, tmp_path:
     class Halves(Recording):
         def _batch(self, number: int) -> FaceBatch:  # the patches of the whole batch
             batch, part = whole._batch(number // 2), slice(number % 2 * 2, number % 2 * 2 + 2)
-            rest = (batch.target, batch.mask, batch.weights, batch.sharp, batch.color, batch.own)
+            rest = (batch.target, batch.mask, batch.weights, batch.sharp, batch.color)
             return FaceBatch({name: value[part] for name, value in batch.inputs.items()}, *(value[part] for value in rest))
 
     halves = Halves(replace(plain, train_batch_size=2, gradient_accumulation_steps=2, output_dir=str(tmp_path / "halves")))
@@ -136,27 +136,6 @@ def test_accumulated_batches_make_one_update(options: TrainingOptions, tmp_path:
     )
     # Adam makes steps of one length of gradients that are all but zero: a few weights go another way, most must not
     assert ((one - two).abs() < 0.05 * (one - old).abs().max()).float().mean() > 0.98
-
-
-@pytest.mark.parametrize(("share", "drawn"), [(0.0, []), (0.25, [3, 7]), (0.5, [1, 3, 5, 7]), (1.0, list(range(8)))])
-def test_synthetic_people_take_their_share_of_a_run(options: TrainingOptions, share: float, drawn: list[int]) -> None:
-    trainer, plain = (Trainer(replace(options, drawn_share=one)) for one in (share, 0.0))
-    batches, pictures = ([one._batch(number) for number in (0, 1)] for one in (trainer, plain))
-    own = torch.cat([batch.own for batch in batches])
-    assert torch.nonzero(own == 0).flatten().tolist() == drawn
-    people, codes = (torch.cat([batch.inputs["appearance"] for batch in some]) for some in (batches, pictures))
-    assert torch.equal((people != codes).any(dim=1), own == 0), "whoever is not drawn has the picture's coefficients"
-    assert len(np.unique(people[own == 0].numpy(), axis=0)) == len(drawn), "everybody drawn is somebody else"
-    assert all(torch.equal(a.target, b.target) for a, b in zip(batches, pictures, strict=True))
-
-
-def test_synthetic_people_are_judged_and_not_compared(options: TrainingOptions) -> None:
-    trainer = Trainer(replace(options, drawn_share=1.0))
-    batch = trainer._batch(0)
-    images = trainer.model(**batch.inputs).images
-    _, real = trainer.objective.of_discriminator(trainer.discriminator, images, batch)
-    loss, parts = trainer.objective.of_generator(images, batch, trainer.discriminator, real)
-    assert parts["l1"] == parts["feature_matching"] == 0 and loss == parts["adversarial"] != 0
 
 
 def test_fine_tuning_may_move_the_prior(options: TrainingOptions) -> None:

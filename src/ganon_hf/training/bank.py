@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +44,6 @@ class FaceBatch:
         target: (B, 3, P, P) RGB in about [-1, 1].
         mask: (B, 1, P, P) float 0 or 1, where the target is known.
         weights: (B,) how much a picture counts; sharp: (B,) the same for the adversarial terms; color: (B,) 1 where it has colour.
-        own: (B,) 1 where the face is to look like its picture, 0 where a synthetic person is drawn over the picture's geometry.
     """
 
     inputs: dict[str, torch.Tensor]
@@ -53,15 +52,9 @@ class FaceBatch:
     weights: torch.Tensor
     sharp: torch.Tensor
     color: torch.Tensor
-    own: torch.Tensor
 
     def __len__(self) -> int:
         return len(self.weights)
-
-    def with_people(self, appearance: torch.Tensor, drawn: torch.Tensor) -> FaceBatch:
-        """The batch with synthetic people's appearance (B, K) where ``drawn`` (B,) is true."""
-        inputs = {**self.inputs, "appearance": torch.where(drawn[:, None], appearance, self.inputs["appearance"])}
-        return replace(self, inputs=inputs, own=torch.where(drawn, 0.0, self.own))
 
 
 def picture_codes(shards: FaceShards, prior: AppearancePrior, cache: Path | None) -> tuple[PictureCodes, dict[str, np.ndarray]]:
@@ -196,7 +189,7 @@ class MeshBank:
         }
         target, known = turn(target, target.flip(-1)), turn(known, known.flip(-1))
         sharp = pick["weights"] * (pick["resolution"] >= SHARP)
-        return FaceBatch(inputs, target, known.float(), pick["weights"], sharp, color, torch.ones_like(color))
+        return FaceBatch(inputs, target, known.float(), pick["weights"], sharp, color)
 
 
 class DotsBank:
@@ -232,4 +225,4 @@ class DotsBank:
         dots = draw_dots(self.points[index], self.size)[:, None].float() * 2 - 1
         target = self.pictures[index].float() / 127.5 - 1
         one = target.new_ones(len(index))
-        return FaceBatch({"pixel_values": dots.expand(-1, 3, -1, -1)}, target, torch.ones_like(target[:, :1]), one, one, one, one)
+        return FaceBatch({"pixel_values": dots.expand(-1, 3, -1, -1)}, target, torch.ones_like(target[:, :1]), one, one, one)

@@ -48,8 +48,7 @@ class Objective:
     """Losses of a preset.
 
     For the mesh generator the adversary sees luma alone: nearly all sharp pictures of the training set are gray, and skin, hair and teeth
-    are told by their luma. Colour is learned from the colour pictures by its mean absolute error. Synthetic people (``own`` 0) are
-    judged and not compared: nothing says what they look like but that they must pass for real.
+    are told by their luma. Colour is learned from the colour pictures by its mean absolute error.
     """
 
     options: TrainingOptions
@@ -83,13 +82,13 @@ class Objective:
             difference = (images - batch.target) * batch.mask
             luma = luma_of(difference)
             of_colour = (difference - luma).abs().flatten(1).mean(dim=1) * batch.color
-            parts = {"l1": ((luma.abs().flatten(1).mean(dim=1) + of_colour) * batch.weights * batch.own).mean()}
+            parts = {"l1": ((luma.abs().flatten(1).mean(dim=1) + of_colour) * batch.weights).mean()}
         loss = options.l1_weight * parts["l1"]
         if judge is not None and real is not None:
             fake = judge(*self.judged(images, batch))
             parts["adversarial"] = adversarial_loss(fake, batch.sharp, options.adversarial_loss)
             loss = loss + options.adversarial_weight * parts["adversarial"]
             if options.feature_matching_weight:
-                parts["feature_matching"] = feature_matching_loss(real, fake, batch.sharp * batch.own)
+                parts["feature_matching"] = feature_matching_loss(real, fake, batch.sharp)
                 loss = loss + options.feature_matching_weight * parts["feature_matching"]
         return loss, {name: value.detach() for name, value in parts.items()}

@@ -42,7 +42,6 @@ class TrainingOptions:
     refinement_channels: int = field(default=32, metadata=_help("width of a new refinement network, where the model has none yet (mesh)"))
     train_prior: bool = field(default=False, metadata=_help("train the appearance prior's maps, too (mesh)"))
     num_appearance: int | None = field(default=None, metadata=_help("use only so many of a picture's appearance coefficients (mesh)"))
-    drawn_share: float = field(default=0.5, metadata=_help("share of a batch that shows synthetic people, judged and not compared (mesh)"))
     use_grayscale: bool = field(default=True, metadata=_help("train on grayscale pictures, too"))
     max_train_samples: int | None = field(default=None, metadata=_help("use only the first so many faces"))
     patch_size: int = field(default=128, metadata=_help("side of the patches that a step sees (mesh); a multiple of 8"))
@@ -98,8 +97,6 @@ class TrainingOptions:
                 raise ValueError(f"{name} must be positive, but got {getattr(self, name)}.")
         if self.num_appearance is not None and self.num_appearance < 0:
             raise ValueError(f"num_appearance must not be negative, but got {self.num_appearance}.")
-        if not 0 <= self.drawn_share <= 1:
-            raise ValueError(f"drawn_share must be in 0..1, but got {self.drawn_share}.")
         if self.patch_size < 16 or self.patch_size % 8:
             raise ValueError(f"patch_size must be a multiple of 8 and at least 16, but got {self.patch_size}.")
         if self.push_to_hub and not self.hub_model_id:

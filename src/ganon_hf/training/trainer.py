@@ -22,12 +22,10 @@ from torch.nn.utils import clip_grad_norm_
 from tqdm import tqdm
 
 from ..anonymizer import CHECKPOINT, load_model
-from ..geometry import draw_identity
 from ..modeling_ganon import GanonConfig, GanonModel
 from .bank import DotsBank, FaceBatch, MeshBank
 from .objective import Objective, build_discriminator
 from .options import TrainingOptions
-from .people import population_of
 from .shards import FaceShards, find_shards, read_shards
 from .states import load_state, save_model, save_state
 from .throughput import count_operations, matmul_rate
@@ -138,7 +136,6 @@ class Trainer:
         self.averaged = EMAModel(self.trained, decay=options.ema_decay, use_ema_warmup=False) if options.ema_decay else None
         # The rate is a function of the step alone: set, not counted, it needs no state to go on from.
         self._rates = [(one, rate, schedule) for one, rate in zip((self.optimizer, self.judges), rates, strict=True)]
-        self._population = None if model.prior is None else population_of(model.geometry)
         self.step = 0
         self._stop = ""
         self._operations: int | None = None
@@ -276,21 +273,7 @@ class Trainer:
             rows.append(order[max(0, first - begin) : first + together - begin])
         draws = np.random.default_rng([self.options.seed, 2, number]).random((together, 3))
         mine = slice(accelerator.process_index * size, (accelerator.process_index + 1) * size)
-        batch = self.bank.batch(np.concatenate(rows)[mine], self.patch, draws[mine])
-        if self._population is None:
-            return batch
-        drawn, appearance = self._people(np.arange(first, first + together)[mine])
-        return batch.with_people(appearance, drawn)
-
-    def _people(self, faces: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        """Which of the run's faces with these numbers (B,) show synthetic people (B,), and what these look like (B, K)."""
-        people = [draw_identity(self.options.seed, int(face), self._population).appearance for face in faces]  # type: ignore[arg-type]
-        appearance = torch.from_numpy(np.stack(people))
-        if self.options.num_appearance is not None:
-            appearance[:, self.options.num_appearance :] = 0
-        share = self.options.drawn_share
-        drawn = np.floor((faces + 1) * share + 1e-9) > np.floor(faces * share + 1e-9)
-        return torch.from_numpy(drawn).to(self.bank.device), appearance.to(self.bank.device)
+        return self.bank.batch(np.concatenate(rows)[mine], self.patch, draws[mine])
 
     def _measure(self, batch: FaceBatch) -> None:
         """Count a step's operations and measure the device, once."""
