@@ -198,6 +198,8 @@ _MOUTH_SPREADS = (_spread(_MOUTH_PAIRS[0], _MOUTH_PAIRS[1], 0.03), _spread(_MOUT
 _UPPER_SHARE, _CORNER_SHARE = 0.16, 0.22
 # Up to this half change, in shape units, each lip takes half and its near surroundings follow; more would turn the lips inside out.
 _FAR = 0.05
+# Lips and lids that stand no further apart than about this touch, in shape units: where from here to there is, their points do not say.
+_NO_GAP = 0.01
 
 
 def _wide_spread() -> np.ndarray:
@@ -233,8 +235,9 @@ def _set_openings(
 ) -> None:
     """Move lips or lids of ``shape`` (in place) so that pair i stands ``wanted[i]`` apart, half the way each; the far part by ``wide``."""
     gap = shape[lower] - shape[upper]
-    size = np.linalg.norm(gap, axis=1, keepdims=True)
-    direction = np.where(gap[:, 1:2] > 0, gap, np.array([0.0, 1.0, 0.0]) * size) / np.maximum(size, 1e-9)
+    # what is all but shut has no direction of its own, and opens downwards
+    direction = np.where(gap[:, 1:2] > 0, gap, 0.0) + np.array([0.0, _NO_GAP, 0.0])
+    direction /= np.linalg.norm(direction, axis=1, keepdims=True)
     change = (direction * wanted[:, None] - gap) / 2
     if wide is not None:
         far = np.clip(change[:, 1:2] - _FAR, 0, None) / np.maximum(change[:, 1:2], _FAR) * change

@@ -82,3 +82,13 @@ def test_small_changes_stay_near_the_lips(gap: float) -> None:
     before = opened(0.01)
     moved = np.abs(carry_openings(opened(gap), before) - before).max(axis=1)
     assert moved[[2, 164, 200, 199, 205, 425, 152]].max() < 2e-3
+
+
+def test_lips_that_touch_open_along_their_whole_width() -> None:
+    """A synthetic person's lips may lie on one another exactly, or as good as: such pairs stayed together while their neighbours opened."""
+    source, target = opened(0.3), MEAN_SHAPE.copy()
+    target[MOUTH_LOWER] = target[MOUTH_UPPER] + np.random.default_rng(0).normal(0, 1e-4, (len(MOUTH_UPPER), 3))
+    result = carry_openings(source, target)
+    gaps = (result[MOUTH_LOWER] - result[MOUTH_UPPER])[:, 1] / (source[MOUTH_LOWER] - source[MOUTH_UPPER])[:, 1]
+    assert 0.6 < gaps.min() and gaps.max() < 1.4
+    assert np.abs(result[MOUTH_LOWER] - result[MOUTH_UPPER])[:, [0, 2]].max() < 0.05
