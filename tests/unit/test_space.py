@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
+import tomllib
 import zipfile
 from pathlib import Path
 from types import ModuleType
@@ -172,6 +174,15 @@ def test_a_copied_example_is_one(work: ModuleType, tmp_path: Path) -> None:
     for path in (SPACE / "examples").iterdir():
         copy = Path(work.copy_example(tmp_path, path.name))
         assert copy.read_bytes() == path.read_bytes() and tmp_path in copy.parents
+
+
+def test_requirements_hold_what_the_package_depends_on() -> None:
+    """The package lies beside app.py and is not installed there: nobody else brings its dependencies."""
+    project = tomllib.loads((SPACE.parent / "pyproject.toml").read_text())["project"]
+    needed = {re.split(r"[^\w.-]", line)[0].lower() for line in project["dependencies"] + project["optional-dependencies"]["video"]}
+    listed = {line.split("==")[0].strip().lower() for line in (SPACE / "requirements.txt").read_text().splitlines() if "==" in line}
+    brought = {"huggingface_hub", "typer"}  # by transformers and Gradio
+    assert needed - brought <= listed
 
 
 def test_requirements_are_the_tested_versions() -> None:
