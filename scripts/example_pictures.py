@@ -17,7 +17,7 @@ from ganon_hf import AnonymizeOptions, Anonymizer
 
 ROOT = Path(__file__).resolve().parents[1]
 BOX = (32, 0, 416, 384)  # head and shoulders, 384 x 384
-SEEDS = (21, 7)
+SEEDS = (1, 2)
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ SIDE = 384
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[7, 11, 30])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 5])
     parser.add_argument("--output", type=Path, default=Path("docs/images/before_after.png"))
     arguments = parser.parse_args()
     photo, anonymizer = Image.fromarray(data.astronaut()), Anonymizer.from_pretrained()
