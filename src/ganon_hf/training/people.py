@@ -51,12 +51,6 @@ _ROUNDS = 5
 _SHAPE_WEIGHT = 0.7
 
 
-def population_of(statistics: ShapeStatistics) -> Population:
-    """Of whom a model draws synthetic people."""
-    centers, spread = (value.detach().cpu().double().numpy() for value in (statistics.people_centers, statistics.people_spread))
-    return Population(centers, spread, num_shape=statistics.identity_basis.shape[1])
-
-
 def _coefficients(population: ShapePopulation, codes: PictureCodes, statistics: ShapeStatistics) -> np.ndarray:
     """(m, k + a) what each picture says about its person: coefficients of shape, then of texture."""
     shape = population.identity_coefficients(statistics.identity_basis.double().numpy())
@@ -231,7 +225,8 @@ def nearest_people(
     if not len(pairs) or len(means) < 2:
         raise ValueError(f"distances need two people and somebody with two pictures, but got {len(means)} people and {len(pairs)} pairs.")
     same = np.linalg.norm(pictures[order[pairs + 1]] - pictures[order[pairs]], axis=1)
-    source = population_of(statistics)
+    centers, spread = statistics.people_centers.double().numpy(), statistics.people_spread.double().numpy()
+    source = Population(centers, spread, num_shape=statistics.identity_basis.shape[1])
     people = [draw_identity(seed + number, 0, source) for number in range(draws)]
     drawn = np.array([np.concatenate([one.shape, one.appearance]) for one in people])
     tree = KDTree(means * weights)
