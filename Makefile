@@ -27,12 +27,12 @@ test-hub: $(VENV)/.installed-dev
 
 # Ray with two actors, one of them killed; `datasets` in two processes.
 test-scale: $(VENV)/.installed-scale
-	$(BIN)/python -m pytest -m scale tests/unit/test_scale.py $(ARGS)
+	$(BIN)/python -m pytest -m scale tests/bulk/test_ray_job.py $(ARGS)
 
 test-browser: $(VENV)/.installed-browser
 	@command -v chromium >/dev/null || { $(APT) update -qq && $(APT) install -y -qq --no-install-recommends chromium >/dev/null; } \
 		|| echo "chromium could not be installed (on Debian or Ubuntu that needs root): the browser tests will be skipped"
-	$(BIN)/python -m pytest -m browser tests/browser $(ARGS)
+	$(BIN)/python -m pytest -m browser tests/spaces/browser $(ARGS)
 
 # Its tab "How private is it" shows the report in the package; REPORT=runs/report/report.json another.
 space: $(VENV)/.installed-browser

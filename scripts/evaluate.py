@@ -17,10 +17,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ganon_hf.evaluation.evaluate import ATTACKS, EvaluationOptions, Task, evaluate
+from ganon_hf.evaluation.data.picture_sets import open_pictures
+from ganon_hf.evaluation.data.samples import read_samples
 from ganon_hf.evaluation.methods import parse_options
-from ganon_hf.evaluation.pairs import read_samples
-from ganon_hf.evaluation.people_files import open_pictures
+from ganon_hf.evaluation.runner import ATTACKS, EvaluationOptions, Task, evaluate
 from ganon_hf.evaluation.toolkit import Toolkit
 
 # Faces fill the pictures of the `expressions` sets from edge to edge; a border of this share of the height lets them be found.
@@ -53,7 +53,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="from which the photos' seeds are drawn")
     parser.add_argument("--repeats", type=int, default=defaults.repeats, help="bootstrap resamples")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--coverage", type=Path, help="what scripts/coverage.py --json wrote, to be shown with the rest")
+    parser.add_argument("--coverage", type=Path, help="what scripts/benchmarks/coverage.py --json wrote, to be shown with the rest")
     return parser.parse_args(argv)
 
 

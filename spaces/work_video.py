@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ganon_hf import AnonymizeOptions, Anonymizer, NoFaceError
 from ganon_hf.video import UnusableVideoError, VideoReport, anonymize_video
-from ganon_hf.video.reading import VideoReader
+from ganon_hf.video.reader import VideoReader
 from work import Refusal, table
 
 MAX_SECONDS = 10

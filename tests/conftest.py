@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 from PIL import Image
-from typer.testing import CliRunner
-
 from standins import Run, SquareEngine
+from typer.testing import CliRunner
 
 # Before anything imports huggingface_hub: it reads these once.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -53,7 +52,7 @@ def astronaut(_astronaut: Image.Image) -> Image.Image:
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> SquareEngine:
     engine = SquareEngine()
-    monkeypatch.setattr("ganon_hf.cli._load_engine", lambda model, device, threads: engine)
+    monkeypatch.setattr("ganon_hf.cli.main._load_engine", lambda model, device, threads: engine)
     return engine
 
 
@@ -62,7 +61,7 @@ def run(engine: SquareEngine) -> Run:
     """``ganon-hf anonymize`` with the engine for squares; any traceback fails the test."""
 
     def call(*arguments: object) -> Result:
-        from ganon_hf import cli
+        from ganon_hf.cli import main as cli
 
         result = CliRunner().invoke(cli.app, ["anonymize", "--processes", "1", *map(str, arguments)])
         assert result.exception is None or isinstance(result.exception, SystemExit), result.exception

@@ -10,33 +10,32 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from . import _register
+from ._version import __version__
 
 if TYPE_CHECKING:  # the same names as in _PUBLIC, for editors and type checkers; a test compares the two
-    from .anonymizer import Anonymizer
-    from .detection import MediaPipeDetector, MediaPipeTasksDetector
-    from .diffusion_pipeline_ganon import GanonPipeline
-    from .faces import AnonymizationResult, AnonymizeOptions, Face, FaceReport, NoFaceError, UnusableImageError
-    from .image_processing_ganon import GanonImageProcessor
-    from .modeling_ganon import GanonConfig, GanonModel
-    from .pipeline_ganon import FaceAnonymizationPipeline
-
-__version__ = "0.1.0"
+    from .core.anonymizer import Anonymizer
+    from .core.detection import MediaPipeDetector, MediaPipeTasksDetector
+    from .core.diffusion_pipeline_ganon import GanonPipeline
+    from .core.faces import AnonymizationResult, AnonymizeOptions, Face, FaceReport, NoFaceError, UnusableImageError
+    from .core.image_processing_ganon import GanonImageProcessor
+    from .core.modeling_ganon import GanonConfig, GanonModel
+    from .core.pipeline_ganon import FaceAnonymizationPipeline
 
 _PUBLIC = {
-    "AnonymizationResult": "faces",
-    "AnonymizeOptions": "faces",
-    "Anonymizer": "anonymizer",
-    "Face": "faces",
-    "FaceAnonymizationPipeline": "pipeline_ganon",
-    "FaceReport": "faces",
-    "GanonConfig": "modeling_ganon",
-    "GanonImageProcessor": "image_processing_ganon",
-    "GanonModel": "modeling_ganon",
-    "GanonPipeline": "diffusion_pipeline_ganon",
-    "MediaPipeDetector": "detection",
-    "MediaPipeTasksDetector": "detection",
-    "NoFaceError": "faces",
-    "UnusableImageError": "faces",
+    "AnonymizationResult": "core.faces",
+    "AnonymizeOptions": "core.faces",
+    "Anonymizer": "core.anonymizer",
+    "Face": "core.faces",
+    "FaceAnonymizationPipeline": "core.pipeline_ganon",
+    "FaceReport": "core.faces",
+    "GanonConfig": "core.modeling_ganon",
+    "GanonImageProcessor": "core.image_processing_ganon",
+    "GanonModel": "core.modeling_ganon",
+    "GanonPipeline": "core.diffusion_pipeline_ganon",
+    "MediaPipeDetector": "core.detection",
+    "MediaPipeTasksDetector": "core.detection",
+    "NoFaceError": "core.faces",
+    "UnusableImageError": "core.faces",
 }
 
 __all__ = [  # written out, so that editors and type checkers see it

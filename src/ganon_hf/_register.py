@@ -31,12 +31,12 @@ def register() -> None:
     from transformers import AutoModel
 
     pipelines.PIPELINE_REGISTRY.supported_tasks[TASK] = {
-        "impl": f"{__package__}.pipeline_ganon.FaceAnonymizationPipeline",
+        "impl": f"{__package__}.core.pipeline_ganon.FaceAnonymizationPipeline",
         "pt": (AutoModel,),
         "default": {"model": (str(CHECKPOINT), None)},
         "type": "image",
     }
-    from .anonymizer import register_auto_classes
+    from .core.anonymizer import register_auto_classes
 
     register_auto_classes()
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tiny import KnownFaces, face_at, noise_photo, same, tiny_model, tiny_processor
 from transformers import AutoImageProcessor, AutoModel, pipeline
 from transformers.dynamic_module_utils import get_imports
 
 import ganon_hf
-from ganon_hf.pipeline_ganon import TASK, FaceAnonymizationPipeline
-from tiny import KnownFaces, face_at, noise_photo, same, tiny_model, tiny_processor
+from ganon_hf.core.pipeline_ganon import TASK, FaceAnonymizationPipeline
 
 pytestmark = pytest.mark.hub
 

@@ -10,13 +10,14 @@ from typing import Any
 import huggingface_hub.constants
 import pytest
 from click.testing import Result
+from hub_standin import Hub, running_hub
 from huggingface_hub import HfApi, ModelCard
 from typer.testing import CliRunner
 
-from ganon_hf import __version__, cli
-from ganon_hf.model_card import Trial, fill_card
-from ganon_hf.publish import PublishError, PublishOptions, publish, stage_space
-from hub_standin import Hub, running_hub
+from ganon_hf import __version__
+from ganon_hf.cli import main as cli
+from ganon_hf.hub.model_card import Trial, fill_card
+from ganon_hf.hub.publish import PublishError, PublishOptions, publish, stage_space
 
 REPO = "writer/ganon"
 TAG = f"v{__version__}"
@@ -118,7 +119,7 @@ def test_space_and_model_name_each_other(hub: Hub, folder: Path) -> None:
 def test_a_space_has_the_code_and_no_weights(folder: Path, tmp_path: Path) -> None:
     space = stage_space(folder, tmp_path / "space", PublishOptions(REPO))
     names = {path.relative_to(space).as_posix() for path in space.rglob("*") if path.is_file()}
-    assert {"app.py", "README.md", "requirements.txt", "packages.txt", "ganon_hf/__init__.py", "ganon_hf/anonymizer.py"} <= names
+    assert {"app.py", "README.md", "requirements.txt", "packages.txt", "ganon_hf/__init__.py", "ganon_hf/core/anonymizer.py"} <= names
     assert not [name for name in names if name.endswith((".safetensors", ".pyc")) or "training" in name]
 
 
@@ -126,7 +127,7 @@ def test_a_dry_run_asks_nobody(folder: Path) -> None:
     result = command(REPO, "--dry-run", "--space", "--folder", folder)
     assert result.exit_code == 0, result.output
     assert f"{REPO}: in one commit, tag {TAG}" in result.output and f"spaces/{REPO}" in result.output
-    for name in ("model.safetensors", "samples/people.jpg", "ganon_hf/anonymizer.py", "app.py"):
+    for name in ("model.safetensors", "samples/people.jpg", "ganon_hf/core/anonymizer.py", "app.py"):
         assert f"  {name}" in result.output
 
 

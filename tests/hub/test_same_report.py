@@ -10,10 +10,11 @@ import pytest
 from PIL import ImageEnhance
 from typer.testing import CliRunner
 
-from ganon_hf import AnonymizeOptions, Anonymizer, cli
-from ganon_hf.card_pictures import read_portrait
-from ganon_hf.evaluation.measures import Estimate
-from ganon_hf.export import ExportOptions, export
+from ganon_hf import AnonymizeOptions, Anonymizer
+from ganon_hf.cli import main as cli
+from ganon_hf.evaluation.metrics.estimates import Estimate
+from ganon_hf.hub.card_pictures import read_portrait
+from ganon_hf.hub.export import ExportOptions, export
 
 pytestmark = [pytest.mark.hub, pytest.mark.mediapipe, pytest.mark.slow]
 pytest.importorskip("diffusers")

@@ -13,17 +13,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hub_standin import Hub, running_hub
 from PIL import Image
 from safetensors.numpy import load_file, save_file
+from tiny import same, tiny_model, tiny_processor
 
 import ganon_hf
-from ganon_hf.anonymizer import Anonymizer
-from ganon_hf.card_pictures import PORTRAIT, TRIALS
-from ganon_hf.evaluation.report import SCHEMA
-from ganon_hf.export import CONFIGS, ExportError, ExportOptions, check, export, exported_modules
-from ganon_hf.loading import weights_digest
-from hub_standin import Hub, running_hub
-from tiny import same, tiny_model, tiny_processor
+from ganon_hf.bulk.engine import weights_digest
+from ganon_hf.core.anonymizer import Anonymizer
+from ganon_hf.evaluation.report.report import SCHEMA
+from ganon_hf.hub.card_pictures import PORTRAIT, TRIALS
+from ganon_hf.hub.export import CONFIGS, ExportError, ExportOptions, check, export, exported_modules
 
 pytestmark = [pytest.mark.hub, pytest.mark.mediapipe, pytest.mark.slow]
 pytest.importorskip("diffusers")
@@ -123,7 +123,7 @@ def test_the_card_tells_of_these_weights(folder: Path) -> None:
 
 def test_the_whole_loop(hub: Hub, folder: Path, engine: Anonymizer, tmp_path: Path) -> None:
     expected = engine(PORTRAIT, ganon_hf.AnonymizeOptions(seed=SEED)).image
-    publish = f"from ganon_hf.cli import app; app(['publish', '{REPO}', '--folder', {str(folder)!r}])"
+    publish = f"from ganon_hf.cli.main import app; app(['publish', '{REPO}', '--folder', {str(folder)!r}])"
     fresh(publish, hub=hub, home=tmp_path / "publisher", package=True, HF_TOKEN="writer")
     assert set(hub.repositories[f"models/{REPO}"].files) == files_of(folder) | {".gitattributes"}
 

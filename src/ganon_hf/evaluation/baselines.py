@@ -10,7 +10,7 @@ import io
 import numpy as np
 from PIL import Image, ImageFilter
 
-from ..faces import Box, clip_box, scale_box
+from ..core.faces import Box, clip_box, scale_box
 
 # The mesh's box ends at the hair line and at the ears; what people blur is a little larger.
 REACH = 1.2

@@ -11,21 +11,21 @@ from pathlib import Path
 
 import numpy as np
 
-from ..alignment import align_face, crop_image
-from ..anonymizer import Anonymizer
-from ..detection_tiled import FaceDetector
-from ..faces import AnonymizeOptions, Face
+from ..core.alignment import align_face, crop_image
+from ..core.anonymizer import Anonymizer
+from ..core.detection_tiled import FaceDetector
+from ..core.faces import AnonymizeOptions, Face
 from .baselines import encode_again
-from .face_pairs import FacePairs, face_interior
+from .data.face_pairs import FacePairs, face_interior
+from .data.samples import Sample
 from .figures import coverage_measures, expression_measures
-from .measures import Estimate, bootstrap
 from .methods import NOISE, ORIGINAL
-from .pairs import Sample
+from .metrics.estimates import Estimate, bootstrap
+from .metrics.realism import realism_measures
+from .pool import Progress
 from .readings import Instruments, Output, Subject, run_engine
-from .realism import realism_measures
-from .report import write_sheet
+from .report.report import write_sheet
 from .suite import Run, Suite
-from .workers import Progress
 
 # Side of the crops that are judged, and of the faces on the sheets.
 JUDGED, SHOWN = 192, 256

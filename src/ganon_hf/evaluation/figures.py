@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from .emotion import EMOTIONS, accuracy_measures, agreement_measures
-from .expression import blendshape_measures, landmark_measures, smile_auc, smile_score
-from .geometry_attack import Discriminants, landmark_features
-from .identity import METRICS, impostor_scores, recognition_curves, recognition_values, similarity
-from .measures import Estimate, bootstrap, bootstrap_mean, cosine_similarity, threshold_at_far
+from .attacks.landmark_attack import Discriminants, landmark_features
+from .data.samples import NEUTRAL, SMILING, pair_rows
 from .methods import ORIGINAL
-from .pairs import NEUTRAL, SMILING, pair_rows
+from .metrics.emotion import EMOTIONS, accuracy_measures, agreement_measures
+from .metrics.estimates import Estimate, bootstrap, bootstrap_mean, cosine_similarity, threshold_at_far
+from .metrics.expression import blendshape_measures, landmark_measures, smile_auc, smile_score
+from .metrics.recognition import METRICS, impostor_scores, recognition_curves, recognition_values, similarity
 from .readings import Reading
 from .suite import Run, Suite
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from ..anonymizer import Anonymizer
-from ..faces import AnonymizeOptions, Box, Crop, Face, scale_box
-from ..geometry import normalize_pose
-from ..landmarks import require_opencv, triangle_map
-from ..topology import FACE_OVAL, LAYOUT
+from ..core.anonymizer import Anonymizer
+from ..core.face_mesh import FACE_OVAL, LAYOUT
+from ..core.faces import AnonymizeOptions, Box, Crop, Face, scale_box
+from ..core.geometry import normalize_pose
+from ..core.landmarks import require_opencv, triangle_map
 from .baselines import BASELINES, REACH, encode_again
 from .readings import Output, Subject, run_engine
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..anonymizer import Anonymizer
-from ..detection_tiled import FaceDetector
-from ..faces import AnonymizeOptions, Box, Face, box_overlap
-from .blendshapes import NUM_BLENDSHAPES, BlendshapeReader
-from .identity import EmbeddingCache, FaceFinder, Recognizer
+from ..core.anonymizer import Anonymizer
+from ..core.detection_tiled import FaceDetector
+from ..core.faces import AnonymizeOptions, Box, Face, box_overlap
+from .metrics.blendshapes import NUM_BLENDSHAPES, BlendshapeReader
+from .metrics.recognition import EmbeddingCache, FaceFinder, Recognizer
 
 MIN_IOU = 0.3
 

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import numpy as np
 
-from ..alignment import align_face
-from ..faces import UnusableImageError
-from .emotion import EmotionClassifier
-from .identity import EmbeddingCache
+from ..core.alignment import align_face
+from ..core.faces import UnusableImageError
+from .data.picture_sets import PictureSet, without
+from .data.samples import Pairing, Sample, pair_up
 from .methods import Method, apply, outlines
-from .pairs import Pairing, Sample, pair_up
-from .people_files import PictureSet, without
+from .metrics.emotion import EmotionClassifier
+from .metrics.recognition import EmbeddingCache
+from .metrics.seam import seam_energy
+from .pool import Pool, Tools
 from .readings import Output, Reading, Subject
-from .seam import seam_energy
-from .workers import Pool, Tools
 
 # Side of the aligned crop in which seams are looked at.
 SEAM_CROP = 256

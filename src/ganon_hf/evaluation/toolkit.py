@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..anonymizer import Anonymizer
-from ..detection import default_detector
-from ..loading import quiet
-from .blendshapes import BlendshapeReader
-from .identity import DlibRecognizer, EmbeddingCache, FaceFinder, HogDetector, Recognizer, check_recognizer, load_recognizer
+from ..bulk.engine import quiet
+from ..core.anonymizer import Anonymizer
+from ..core.detection import default_detector
+from .metrics.blendshapes import BlendshapeReader
+from .metrics.recognition import DlibRecognizer, EmbeddingCache, FaceFinder, HogDetector, Recognizer, check_recognizer, load_recognizer
+from .pool import Tools
 from .readings import Instruments
-from .workers import Tools
 
 
 @dataclass(frozen=True)

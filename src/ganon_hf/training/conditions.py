@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from ..landmarks import DOT, EYE_SPANS, LAYOUT_CORNERS, LID_POINTS, LIDS_APART, LIDS_TOGETHER, SHUT_CORNERS, lids_over_eyes
-from ..topology import IRIS_PATCH_RADIUS, IRIS_PATCHES, LEFT_IRIS, RIGHT_IRIS, TRIANGLES
+from ..core.face_mesh import IRIS_PATCH_RADIUS, IRIS_PATCHES, LEFT_IRIS, RIGHT_IRIS, TRIANGLES
+from ..core.landmarks import DOT, EYE_SPANS, LAYOUT_CORNERS, LID_POINTS, LIDS_APART, LIDS_TOGETHER, SHUT_CORNERS, lids_over_eyes
 
 
 def _eyes_shut(points: torch.Tensor) -> torch.Tensor:

@@ -25,12 +25,12 @@ import pyarrow.parquet as pq
 from datasets import ClassLabel, Dataset, Image, load_dataset
 from tqdm import tqdm
 
-from ..detection import default_detector
-from ..detection_matte import PersonMatte, default_matte
-from ..detection_tiled import FaceDetector
-from .card import Counts, write_card
+from ..core.detection import default_detector
+from ..core.detection_tiled import FaceDetector
 from .contact_sheet import ContactSheet
-from .measure import MEASURED, measure_row
+from .dataset_card import Counts, write_card
+from .face_measurement import MEASURED, measure_row
+from .person_matte import PersonMatte, default_matte
 from .selection import SPLITS, SelectionOptions, Selector, is_gray
 from .shards import SCHEMA
 

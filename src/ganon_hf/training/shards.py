@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from ..topology import FACE_OVAL
+from ..core.face_mesh import FACE_OVAL
 from .textures import FaceSample
 
 _PICTURE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..geometry import normalize_pose
-from ..landmarks import unwrap
-from ..topology import MEAN_SHAPE, MIRROR
+from ..core.face_mesh import MEAN_SHAPE, MIRROR
+from ..core.geometry import normalize_pose
+from ..core.landmarks import unwrap
 
 try:
     import cv2

@@ -21,14 +21,14 @@ from PIL import Image
 from torch.nn.utils import clip_grad_norm_
 from tqdm import tqdm
 
-from ..anonymizer import CHECKPOINT, load_model
-from ..modeling_ganon import GanonConfig, GanonModel
-from .bank import DotsBank, FaceBatch, MeshBank
-from .objective import Objective, build_discriminator
+from ..core.anonymizer import CHECKPOINT, load_model
+from ..core.modeling_ganon import GanonConfig, GanonModel
+from .checkpoints import load_state, save_model, save_state
+from .gpu_dataset import DotsBank, FaceBatch, MeshBank
 from .options import TrainingOptions
 from .shards import FaceShards, find_shards, read_shards
-from .states import load_state, save_model, save_state
 from .throughput import count_operations, matmul_rate
+from .training_step import Objective, build_discriminator
 from .validation import validate
 
 logger = logging.getLogger(__name__)

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from ..modeling_ganon import GanonModel
-from .bank import DotsBank, MeshBank
-from .objective import luma_of
+from ..core.modeling_ganon import GanonModel
+from .gpu_dataset import DotsBank, MeshBank
+from .training_step import luma_of
 
 _BATCH = 8
 _SHOWN = 8

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from .job import VideoReport, anonymize_video
-from .reading import UnusableVideoError
+from .reader import UnusableVideoError
 from .stream import AnonymizedFrame, anonymize_frames
 
 __all__ = ["AnonymizedFrame", "UnusableVideoError", "VideoReport", "anonymize_frames", "anonymize_video"]

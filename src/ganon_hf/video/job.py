@@ -20,16 +20,16 @@ from typing import Any
 
 import numpy as np
 
-from ..anonymizer import Anonymizer
-from ..batch import lock
-from ..faces import AnonymizeOptions, NoFaceError
-from ..files import TEMPORARY_PREFIX, printable, publish
-from ..loading import weights_digest
-from .joining import join_segments
-from .reading import UnusableVideoError, VideoFrame, VideoReader
-from .states import load_state, save_state
+from ..bulk.engine import weights_digest
+from ..bulk.folder import lock
+from ..core.anonymizer import Anonymizer
+from ..core.faces import AnonymizeOptions, NoFaceError
+from ..image_files import TEMPORARY_PREFIX, printable, publish
+from .mux import join_segments
+from .reader import UnusableVideoError, VideoFrame, VideoReader
+from .snapshots import load_state, save_state
 from .stream import AnonymizedFrame, FrameStream
-from .writing import SegmentWriter, VideoFormat
+from .writer import SegmentWriter, VideoFormat
 
 SEGMENT_SECONDS = 10.0
 AUDIOS = ("remove", "keep")
@@ -103,7 +103,7 @@ def anonymize_video(
             with the same arguments.
         options: ``seed`` decides the people of the whole video, None draws it; ``on_no_face="raise"`` refuses a video without any face.
         anonymizer: the engine; None loads the weights in the package.
-        codec: see :class:`~ganon_hf.video.writing.VideoFormat`.
+        codec: see :class:`~ganon_hf.video.writer.VideoFormat`.
         audio: ``"remove"``, since a voice identifies, or ``"keep"``.
         overwrite: replace a target that is there.
         progress: called after every frame with the number done and the number to do, None where the file does not say.
@@ -291,7 +291,7 @@ class _Parts:
 
 def _fingerprint(source: Path, options: AnonymizeOptions, anonymizer: Anonymizer, codec: str) -> str:
     """Changes with everything that decides the pictures."""
-    from .. import __version__
+    from .._version import __version__
 
     status = source.stat()
     parts = [os.path.abspath(source), status.st_size, status.st_mtime_ns, dataclasses.asdict(options), codec, __version__]

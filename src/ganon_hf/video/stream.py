@@ -18,12 +18,12 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
-from ..anonymizer import Anonymizer
-from ..faces import AnonymizeOptions, FaceReport, area_of
-from ..landmarks import require_opencv
-from ..tiling import LEVEL_STEP
-from .persons import People
-from .presence import Presence, Shown
+from ..core.anonymizer import Anonymizer
+from ..core.detection_tiles import LEVEL_STEP
+from ..core.faces import AnonymizeOptions, FaceReport, area_of
+from ..core.landmarks import require_opencv
+from .gap_filling import Presence, Shown
+from .reidentification import People
 from .tracking import FaceTracker
 
 try:

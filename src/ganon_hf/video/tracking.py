@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from ..detection_tiled import FaceDetector
-from ..faces import Box, Face, area_of, box_of_points, box_overlap
-from ..tiling import LEVEL_STEP
+from ..core.detection_tiled import FaceDetector
+from ..core.detection_tiles import LEVEL_STEP
+from ..core.faces import Box, Face, area_of, box_of_points, box_overlap
 
 # A face found by a search is a track's if their boxes overlap so much (intersection over union), or, after it was lost for a moment, if
 # its middle lies within so many face sizes of where it was expected, and this much further with every second.

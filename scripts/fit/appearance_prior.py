@@ -1,0 +1,47 @@
+"""Fit the closed-form part of the mesh generator (the appearance prior) and write a checkpoint folder for scripts/fit/geometry.py.
+
+    python scripts/fit/appearance_prior.py runs/faces/train/train-*.parquet --output-dir OUT --work-dir WORK
+
+The files are shards of prepared faces (scripts/prepare_dataset.py). Unwrapped textures are kept in WORK, so that a second run with other
+sizes of the model starts from there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import resource
+from pathlib import Path
+
+from ganon_hf.core.modeling_ganon import GanonConfig, GanonModel
+from ganon_hf.training.appearance_prior import fit_prior, held_out_error
+from ganon_hf.training.checkpoints import save_model
+from ganon_hf.training.texture_extraction import unwrap_shards
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("shards", nargs="+", help="parquet files of prepared faces")
+    parser.add_argument("--output-dir", type=Path, required=True, help="checkpoint folder")
+    parser.add_argument("--work-dir", type=Path, help="keeps the unwrapped textures, about 75 kB a face (default: not kept)")
+    parser.add_argument("--held-out", nargs="*", default=[], help="shards on which the error is reported, each on its own")
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    config = GanonConfig()
+    textures = unwrap_shards(arguments.shards, config.texture_size, work_dir=arguments.work_dir)
+    logging.info("%d pictures, %d in colour", len(textures), len(textures.color_rows))
+    model = GanonModel(config)
+    model.prior.load_state_dict(fit_prior(textures, config, seed=arguments.seed))
+    del textures  # the held-out pictures need the room
+    for path in arguments.held_out:
+        pictures = unwrap_shards([path], config.texture_size, work_dir=arguments.work_dir)
+        error = held_out_error(pictures, model.prior)
+        logging.info("%s: luma error %.2f levels (one average face for all: %.2f)", path, error["prior"], error["mean"])
+    save_model(model, arguments.output_dir)
+    gigabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # kB on Linux
+    logging.info("wrote %s (at most %.1f GB of memory)", arguments.output_dir, gigabytes)
+
+
+if __name__ == "__main__":
+    main()

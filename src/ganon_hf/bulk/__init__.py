@@ -1,0 +1,1 @@
+"""Many photos: worker processes, folders, rows of tables, a Ray job."""

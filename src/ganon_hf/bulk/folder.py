@@ -1,0 +1,321 @@
+"""Many photos: which file goes where, what is already done, what happened to each. The work behind ``ganon-hf anonymize``.
+
+A plan is made and checked before anything is written. Every finished output is remembered in a hidden state file in the output folder,
+so that a second run skips it while input, options and model stay the same; an output that was not written by an earlier run is never
+replaced unless that was asked for.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import glob
+import json
+import os
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import IO, Any
+
+from ..core.faces import UnusableImageError
+from ..image_files import FORMATS, TEMPORARY_PREFIX, format_of, picture_pixels, printable, publish, temporary_name
+from .tasks import Attempt, FileWork, Job, Outcome, Settings, Task, outcome_of
+from .worker_pool import PIXELS_PER_PROCESS, Crew, InPlace, LoadEngine
+
+STATE_NAME = f"{TEMPORARY_PREFIX}state.jsonl"
+
+
+class PlanError(ValueError):
+    """The command line asks for something that cannot be done; nothing was touched."""
+
+
+def plan(inputs: Sequence[str], output: str) -> tuple[list[Job], int]:
+    """Turn what was typed into jobs, in a fixed order.
+
+    Args:
+        inputs: files, folders (walked; hidden files left out) and glob patterns.
+        output: a folder; or, for exactly one file, a file name that ends like a picture.
+
+    Returns:
+        The jobs and the number of files in folders that do not look like pictures by their name.
+
+    Raises:
+        PlanError: nothing found, one name for two inputs, an output that is an input, an output that cannot be.
+    """
+    out = Path(output)
+    found: dict[tuple[str, str], Job] = {}
+    ignored = 0
+    for text in inputs:
+        for job, counts in _expand(text, out):
+            if counts:
+                found.setdefault((os.path.abspath(job.source), str(job.target)), job)
+            else:
+                ignored += 1
+    jobs = list(found.values())
+    if not jobs:
+        raise PlanError(f"No picture was found in {', '.join(map(printable, inputs))} (looked for {', '.join(FORMATS)}).")
+    if format_of(out) and not out.is_dir():
+        if len(jobs) > 1 or Path(inputs[0]).is_dir():
+            raise PlanError(f"{printable(output)} is one file, but there may be several results: name a folder.")
+        jobs = [dataclasses.replace(jobs[0], target=out, problem="")]
+    elif out.exists() and not out.is_dir():
+        raise PlanError(f"{printable(output)} exists and is not a folder.")
+    _check_targets(jobs)
+    return jobs, ignored
+
+
+def _expand(text: str, out: Path) -> Iterator[tuple[Job, bool]]:
+    """The jobs behind one argument; the flag is False for files that are left out because of their name."""
+    path = Path(text)
+    if path.is_dir():
+        yield from _walk(path, path, out)
+    elif os.path.lexists(path):
+        yield _job(path, path.parent, None, out), True
+    elif glob.has_magic(text):
+        parts = path.parts
+        fixed = next(i for i, part in enumerate(parts) if glob.has_magic(part))
+        root = Path(*parts[:fixed]) if fixed else Path(".")
+        matches = sorted(glob.glob(text, recursive=True), key=os.fsencode)
+        if not matches:
+            raise PlanError(f"Nothing matches {printable(text)}.")
+        for match in map(Path, matches):
+            if match.resolve().is_relative_to(out.resolve()):
+                continue  # results of an earlier run
+            if match.is_dir() and not match.is_symlink():
+                if "**" not in parts:  # the pattern lists what is inside by itself
+                    yield from _walk(match, root, out)
+            else:
+                yield _job(match, root, root, out), format_of(match) is not None
+    else:
+        raise PlanError(f"{printable(text)} does not exist.")
+
+
+def _walk(folder: Path, root: Path, out: Path) -> Iterator[tuple[Job, bool]]:
+    """Everything below a folder in the order of the names' bytes, without hidden files and without the output folder."""
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: os.fsencode(entry.name))
+    except OSError as error:
+        yield Job(folder, out / folder.relative_to(root), root, f"cannot be listed ({os.strerror(error.errno or 0).lower()})"), True
+        return
+    for entry in entries:
+        path = folder / entry.name
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            if path.resolve() != out.resolve():
+                yield from _walk(path, root, out)
+        elif entry.is_symlink() and path.is_dir():
+            yield Job(path, out / path.relative_to(root), root, "is a link to a folder, which is not followed"), True
+        else:
+            yield _job(path, root, root, out), format_of(path) is not None
+
+
+def _job(source: Path, base: Path, root: Path | None, out: Path) -> Job:
+    problem = "" if format_of(source) else f"the name does not end in one of {', '.join(FORMATS)}"
+    return Job(source, out / source.relative_to(base), root, problem)
+
+
+def _check_targets(jobs: Sequence[Job]) -> None:
+    """No two results under one name, and no result over an input."""
+    sources = {os.path.realpath(job.source): job.source for job in jobs}
+    targets: dict[str, Job] = {}
+    for job in jobs:
+        if job.problem:
+            continue
+        target = os.path.normcase(os.path.join(os.path.realpath(job.target.parent), job.target.name))
+        if target in targets:
+            both = f"{printable(targets[target].source)} and {printable(job.source)}"
+            raise PlanError(f"{both} would both become {printable(job.target)}: anonymize them into different folders.")
+        if target in sources or os.path.realpath(job.target) in sources:
+            raise PlanError(f"{printable(job.target)} is an input; originals are never overwritten: name another output.")
+        targets[target] = job
+
+
+class State:
+    """The hidden file in an output folder that says which outputs are finished; holds no input names. One run at a time may use it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file = open(folder / STATE_NAME, "a+b")  # lives as long as the run; close() ends it
+        try:
+            lock(self._file)
+        except OSError as error:
+            self._file.close()
+            raise PlanError(f"Another run is writing to {printable(folder)}.") from error
+        self._file.seek(0)
+        content = self._file.read()
+        self._records: dict[tuple[str, int, int], dict[str, Any]] = {}
+        for line in content.split(b"\n"):
+            with suppress(ValueError, TypeError, KeyError):  # a torn line was not finished, so its output was not either
+                record = json.loads(line)
+                self._records[record["output"], record["size"], record["mtime_ns"]] = record
+        if content and not content.endswith(b"\n"):
+            self._file.write(b"\n")
+
+    def close(self) -> None:
+        """Give the folder free for other runs."""
+        self._file.close()
+
+    def record(self, target: Path) -> dict[str, Any] | None:
+        """What is known about an output that is still as it was written, else None."""
+        try:
+            status = os.stat(target, follow_symlinks=False)
+        except OSError:
+            return None
+        return self._records.get((self._name(target), status.st_size, status.st_mtime_ns))
+
+    def add(self, target: Path, fingerprint: str, faces: Sequence[dict[str, Any]], status: os.stat_result) -> None:
+        """Remember an output just before it gets its name, so that no crash leaves one that nobody knows about."""
+        record: dict[str, Any] = {
+            "output": self._name(target),
+            "fingerprint": fingerprint,
+            "size": status.st_size,
+            "mtime_ns": status.st_mtime_ns,
+            "faces": list(faces),
+        }
+        # beside, not over what was known before: a kill between here and the name leaves the earlier output standing
+        self._records[record["output"], status.st_size, status.st_mtime_ns] = record
+        append_line(self._file, record)
+
+    def _name(self, target: Path) -> str:
+        return target.relative_to(self.folder).as_posix()
+
+
+def lock(file: IO[bytes]) -> None:
+    """An advisory lock that goes away with the process; raises OSError when somebody holds it."""
+    if os.name == "posix":
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def append_line(file: IO[bytes], record: dict[str, Any]) -> None:
+    """One JSON object as one line, on disk before this returns."""
+    file.write(json.dumps(record).encode("ascii") + b"\n")
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def run(
+    jobs: Sequence[Job],
+    settings: Settings,
+    load_engine: LoadEngine,
+    state: State | None,
+    *,
+    processes: int = 1,
+    photos_per_call: int = 1,
+) -> Generator[Outcome, None, None]:
+    """Do the jobs; one that goes wrong does not stop the others, and results do not depend on the number of processes.
+
+    Close the generator when it is left early: that ends the workers, and what they had begun is removed.
+
+    Args:
+        jobs: from :func:`plan`.
+        settings: the same for all of them.
+        load_engine: number of detection threads (None: one per core) -> the Anonymizer; called once in every process, when a photo
+            really needs it. With several processes it must be picklable.
+        state: finished outputs, or None to remember nothing.
+        processes: how many work; 1 is this one.
+        photos_per_call: how many photos' faces go through the generator together, which only a GPU is faster with.
+
+    Yields:
+        One outcome per job, in the order of the jobs, as soon as it and all before it are done.
+
+    Raises:
+        EngineError: the engine cannot be loaded.
+        ValueError: a number below 1.
+    """
+    if processes < 1 or photos_per_call < 1:
+        raise ValueError(f"processes and photos_per_call must be at least 1, but got {processes!r} and {photos_per_call!r}.")
+    if state is not None:
+        _remove_leftovers(jobs)
+    alone, work = processes == 1 or len(jobs) == 1, FileWork(settings)
+    ready: dict[int, Outcome] = {}
+    following = 0
+    with closing(InPlace(load_engine, work) if alone else Crew(load_engine, work, processes)) as crew:
+        for number, outcome in _as_done(_tasks(jobs, settings, state), crew, state, photos_per_call):
+            ready[number] = outcome
+            while following in ready:
+                yield ready.pop(following)
+                following += 1
+
+
+def _as_done(
+    tasks: Iterator[Task | tuple[int, Outcome]],
+    crew: InPlace[Task, Attempt] | Crew[Task, Attempt],
+    state: State | None,
+    photos_per_call: int,
+) -> Iterator[tuple[int, Outcome]]:
+    """Keep the crew at work, and give finished pictures their names."""
+    ahead = next(tasks, None)
+    while ahead is not None or crew.busy:
+        while isinstance(ahead, Task) and crew.has_room(ahead.pixels):
+            group = [ahead]
+            ahead = next(tasks, None)
+            while isinstance(ahead, Task) and len(group) < photos_per_call and _fits(group, ahead):
+                group.append(ahead)
+                ahead = next(tasks, None)
+            crew.submit(group)
+        if isinstance(ahead, tuple):
+            yield ahead
+            ahead = next(tasks, None)
+        elif crew.busy:
+            for task, attempt in crew.collect():
+                yield task.number, _keep(task, attempt, state)
+
+
+def _fits(group: Sequence[Task], task: Task) -> bool:
+    return sum(one.pixels for one in group) + task.pixels <= PIXELS_PER_PROCESS
+
+
+def _tasks(jobs: Sequence[Job], settings: Settings, state: State | None) -> Iterator[Task | tuple[int, Outcome]]:
+    """What there is to do, in order: a task, or the number and outcome of a job that needs none."""
+    for number, job in enumerate(jobs):
+        outcome = _finished(job, settings, state)
+        if outcome is None:
+            try:
+                pixels = picture_pixels(job.source, root=job.root)
+                fingerprint = settings.fingerprint(job.source)
+            except (OSError, UnusableImageError) as error:
+                outcome = outcome_of(job, error)
+            else:
+                yield Task(number, job, temporary_name(job.target), pixels, fingerprint)
+                continue
+        yield number, outcome
+
+
+def _keep(task: Task, attempt: Attempt, state: State | None) -> Outcome:
+    """A finished picture gets its name, after the state file knows of it."""
+    if attempt.status is None:
+        return attempt.outcome
+    try:
+        if state is not None:
+            state.add(task.job.target, task.fingerprint, attempt.outcome.faces, attempt.status)
+        publish(task.temporary, task.job.target)
+    except OSError as error:
+        return outcome_of(task.job, error)
+    finally:
+        task.temporary.unlink(missing_ok=True)  # gone after the rename; still there after an error or Ctrl-C
+    return attempt.outcome
+
+
+def _remove_leftovers(jobs: Sequence[Job]) -> None:
+    """Temporary files of a run that was killed. The lock on the state file says that no other run owns them."""
+    for folder in {job.target.parent for job in jobs}:
+        for leftover in folder.glob(f"{TEMPORARY_PREFIX}*.tmp"):
+            leftover.unlink(missing_ok=True)
+
+
+def _finished(job: Job, settings: Settings, state: State | None) -> Outcome | None:
+    """The outcome of a job that needs no work: refused by its name, done before, or its output is somebody else's."""
+    if job.problem:
+        return Outcome(job, "refused", error=job.problem)
+    if settings.overwrite or not os.path.lexists(job.target):
+        return None
+    record = state.record(job.target) if state is not None else None
+    if record is None:
+        return Outcome(job, "refused", error=f"{printable(job.target)} exists already (--overwrite replaces it)")
+    with suppress(OSError):  # an unreadable input is reported when it is read
+        if record.get("fingerprint") == settings.fingerprint(job.source):
+            return Outcome(job, "skipped", faces=tuple(record.get("faces", ())))
+    return None

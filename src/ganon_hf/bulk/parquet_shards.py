@@ -1,0 +1,331 @@
+"""Photos in any storage cut into shards, and shards of results that appear complete or not at all.
+
+Storage is whatever fsspec reaches (``s3://``, ``gs://``, ``file://``, a plain path). A shard is a list of picture files, or some row groups
+of a Parquet file; which, is decided by names and sizes alone, so a second run cuts the same shards.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import posixpath
+import secrets
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import IO, Any
+
+import fsspec
+import pyarrow
+import pyarrow.parquet as parquet
+from fsspec.implementations.local import LocalFileSystem
+
+from ..image_files import MAX_FILE_BYTES, TEMPORARY_PREFIX, format_of, printable, publish
+from .rows import Row
+
+MANIFEST = "_ganon_hf_job.json"
+# A shard's rows are written in groups of at most so many bytes: what an actor holds, and what a reader can skip.
+GROUP_BYTES = 32 << 20
+GROUP_ROWS = 64
+_READERS = 16  # requests at a time where only footers are read
+_COUNTS = b"ganon_hf"
+_BOX = pyarrow.struct([(name, pyarrow.float64()) for name in ("xmin", "ymin", "xmax", "ymax")])
+_FACE = pyarrow.struct([("box", _BOX), ("score", pyarrow.float64()), ("status", pyarrow.string()), ("reason", pyarrow.string())])
+SCHEMA = pyarrow.schema(
+    [
+        ("key", pyarrow.string()),
+        ("image", pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())])),  # as `datasets` stores pictures
+        ("status", pyarrow.string()),
+        ("reason", pyarrow.string()),
+        ("faces", pyarrow.list_(_FACE)),
+        ("notes", pyarrow.list_(pyarrow.string())),
+    ]
+)
+
+
+class JobError(ValueError):
+    """The job cannot be done as it was asked for; nothing was touched."""
+
+
+class Storage:
+    """A folder anywhere.
+
+    Args:
+        url: what fsspec understands; credentials come from the environment, as the storage's own library wants them.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.fs, root = fsspec.core.url_to_fs(url)
+        self.root = root.rstrip("/") or "/"
+        self.local = isinstance(self.fs, LocalFileSystem)
+        self.url = self.root if self.local else url  # a relative path means something else on another machine
+
+    def path(self, name: str) -> str:
+        """Full path of a file of the folder."""
+        return posixpath.join(self.root, name)
+
+    def files(self) -> list[tuple[str, int]]:
+        """(relative name, bytes) of everything below the folder that is not hidden, in the order of the names' bytes."""
+        try:
+            found = self.fs.find(self.root, detail=True)
+        except FileNotFoundError:
+            found = {}
+        regular = ((path, info) for path, info in found.items() if info.get("type") == "file" or info.get("islink"))
+        names = ((path[len(self.root) :].lstrip("/"), int(info.get("size") or 0)) for path, info in regular)
+        visible = (entry for entry in names if not any(part.startswith(".") for part in entry[0].split("/")))
+        return sorted(visible, key=lambda entry: os.fsencode(entry[0]))
+
+    def open(self, name: str) -> IO[bytes]:
+        """A file for reading; links must not lead out of the folder."""
+        path = self.path(name)
+        if self.local:
+            real = Path(os.path.realpath(path, strict=True))
+            if not real.is_relative_to(os.path.realpath(self.root)):
+                raise OSError("is a link that leaves the input folder")
+            if not real.is_file():  # a named pipe would never end
+                raise OSError("is not a regular file")
+        return self.fs.open(path, "rb")
+
+    def put(self, local: Path, name: str) -> None:
+        """Move a finished local file here; it appears under its name complete. A file of that name is replaced."""
+        if self.local:  # beside its place already, see `scratch`
+            publish(local, Path(self.path(name)))
+            return
+        temporary = self.path(f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}.tmp")
+        self.fs.put_file(str(local), temporary)
+        self.fs.mv(temporary, self.path(name))
+        local.unlink()
+
+    def scratch(self) -> Path:
+        """A fresh local file for something that will be put here."""
+        folder = self.root if self.local else None
+        if folder is not None:
+            os.makedirs(folder, exist_ok=True)
+        descriptor, path = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, suffix=".tmp", dir=folder)
+        os.close(descriptor)
+        return Path(path)
+
+    def remove_leftovers(self) -> None:
+        """Temporary files of a job that was killed."""
+        self.fs.makedirs(self.root, exist_ok=True)
+        for path in self.fs.ls(self.root, detail=False):
+            name = posixpath.basename(path)
+            if name.startswith(TEMPORARY_PREFIX) and name.endswith(".tmp"):
+                self.fs.rm_file(path)
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Photos that are done together and become one file.
+
+    Attributes:
+        name: of the result.
+        files: picture files; or one Parquet file.
+        groups: row groups of the Parquet file; empty for pictures.
+        first: number of the first row of these groups in the file.
+        rows: how many photos.
+        problem: why nothing of the file can be read; it becomes one row that says so.
+    """
+
+    name: str
+    files: tuple[str, ...]
+    groups: tuple[int, ...] = ()
+    first: int = 0
+    rows: int = 0
+    problem: str = ""
+
+    def to_json(self) -> str:
+        """For the way to a worker; :meth:`from_json` goes back."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Shard:
+        """What :meth:`to_json` wrote."""
+        values = json.loads(text)
+        return cls(**values | {"files": tuple(values["files"]), "groups": tuple(values["groups"])})
+
+
+def cut(source: Storage, rows_per_shard: int, column: str) -> tuple[list[Shard], str]:
+    """Cut a folder into shards.
+
+    Returns:
+        the shards, and a digest of the names and sizes of all files.
+
+    Raises:
+        JobError: no photos, or pictures beside tables, or a table without the column.
+    """
+    files = source.files()
+    tables = [name for name, _ in files if name.lower().endswith(".parquet")]
+    pictures = [name for name, _ in files if format_of(name)]
+    if bool(tables) == bool(pictures):
+        what = "holds pictures and Parquet files; name a folder with one kind" if tables else "holds neither pictures nor Parquet files"
+        raise JobError(f"{printable(source.url)} {what}.")
+    if pictures:
+        starts = range(0, len(pictures), rows_per_shard)
+        parts = [Shard("", tuple(pictures[start : start + rows_per_shard])) for start in starts]
+        parts = [replace(part, rows=len(part.files)) for part in parts]
+    else:
+        with ThreadPoolExecutor(_READERS) as pool:
+            parts = [part for some in pool.map(lambda name: _cut_table(source, name, rows_per_shard, column), tables) for part in some]
+    digest = hashlib.sha256(json.dumps([file for file in files if file[0] in {*tables, *pictures}]).encode()).hexdigest()
+    return [replace(part, name=f"part-{i:06d}-of-{len(parts):06d}.parquet") for i, part in enumerate(parts)], digest
+
+
+def _cut_table(source: Storage, name: str, rows_per_shard: int, column: str) -> list[Shard]:
+    """Neighbouring row groups up to the wanted number of rows; a larger group is a shard by itself."""
+    try:
+        with source.open(name) as file, parquet.ParquetFile(file) as table:
+            schema, sizes = table.schema_arrow, [table.metadata.row_group(i).num_rows for i in range(table.metadata.num_row_groups)]
+    except (OSError, pyarrow.ArrowException) as error:
+        return [Shard("", (name,), rows=1, problem=printable(f"cannot be read as Parquet ({error})")[:300])]
+    if not _holds_bytes(schema, column):
+        raise JobError(f"{printable(name)} needs a column {column!r} of bytes, or of {{bytes, path}}, but has {', '.join(schema.names)}.")
+    shards: list[Shard] = []
+    for number, rows in enumerate(sizes):
+        last = shards[-1] if shards else Shard("", (name,))
+        if shards and last.rows + rows <= rows_per_shard:
+            shards[-1] = replace(last, groups=(*last.groups, number), rows=last.rows + rows)
+        else:
+            shards.append(Shard("", (name,), (number,), last.first + last.rows, rows))
+    return shards
+
+
+def _holds_bytes(schema: Any, column: str) -> bool:
+    """Whether a column is bytes, or a struct with bytes."""
+    kind = schema.field(column).type if column in schema.names else None
+    if kind is not None and pyarrow.types.is_struct(kind):
+        kind = kind.field("bytes").type if kind.get_field_index("bytes") >= 0 else None
+    return kind is not None and (pyarrow.types.is_binary(kind) or pyarrow.types.is_large_binary(kind))
+
+
+def read_rows(source: Storage, shard: Shard, column: str) -> Iterator[tuple[str, bytes | str]]:
+    """The key of every row with its photo's file, or with the reason why there is none; never fewer rows than the shard has."""
+    if shard.problem:
+        yield shard.files[0], shard.problem
+    elif shard.groups:
+        yield from _read_table(source, shard, column)
+    else:
+        for name in shard.files:
+            yield name, _read_file(source, name)
+
+
+def _read_file(source: Storage, name: str) -> bytes | str:
+    try:
+        if source.fs.size(source.path(name)) > MAX_FILE_BYTES:
+            return f"is larger than {MAX_FILE_BYTES >> 20} MiB"
+        with source.open(name) as file:
+            return file.read()
+    except OSError as error:
+        return printable(f"cannot be read ({type(error).__name__}: {error})")
+
+
+def _read_table(source: Storage, shard: Shard, column: str) -> Iterator[tuple[str, bytes | str]]:
+    name, done = shard.files[0], 0
+    try:
+        with source.open(name) as file, parquet.ParquetFile(file) as table:
+            for batch in table.iter_batches(batch_size=8, row_groups=list(shard.groups), columns=[column]):
+                for cell in batch.column(0):
+                    value = cell.as_py()
+                    content = value.get("bytes") if isinstance(value, dict) else value
+                    yield f"{name}#{shard.first + done}", content if content is not None else "the row holds no photo"
+                    done += 1
+    except (OSError, pyarrow.ArrowException) as error:
+        reason = printable(f"cannot be read ({type(error).__name__}: {error})")[:300]
+        for number in range(done, shard.rows):
+            yield f"{name}#{shard.first + number}", reason
+
+
+def write_shard(target: Storage, name: str, rows: Iterable[Row]) -> dict[str, int]:
+    """Write rows as one Parquet file that appears complete or not at all.
+
+    Returns:
+        how many rows have which status; the file knows it, too, see :func:`counts_of`.
+    """
+    path, counts = target.scratch(), Counter({"ok": 0, "refused": 0, "failed": 0})
+    try:
+        with path.open("wb") as file, parquet.ParquetWriter(file, SCHEMA) as writer:
+            group: list[dict[str, Any]] = []
+            held = 0
+            for row in rows:
+                counts[row.status] += 1
+                image = None if row.image is None else {"bytes": row.image, "path": None}
+                key = row.key.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+                group.append(asdict(replace(row, image=None)) | {"image": image, "key": key})
+                held += len(row.image or b"")
+                if len(group) >= GROUP_ROWS or held >= GROUP_BYTES:
+                    writer.write_table(pyarrow.Table.from_pylist(group, SCHEMA))
+                    group, held = [], 0
+            if group:
+                writer.write_table(pyarrow.Table.from_pylist(group, SCHEMA))
+            writer.add_key_value_metadata({_COUNTS: json.dumps(counts)})
+        with path.open("rb") as finished:
+            os.fsync(finished.fileno())
+        target.put(path, name)
+    finally:
+        path.unlink(missing_ok=True)
+    return dict(counts)
+
+
+def counts_of(target: Storage, name: str) -> dict[str, int]:
+    """How many rows of a finished shard have which status."""
+    with target.open(name) as file, parquet.ParquetFile(file) as table:
+        return json.loads(table.metadata.metadata[_COUNTS])
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a target folder is the result of. A job with another manifest does not write there.
+
+    Attributes:
+        source: where the photos come from.
+        digest: of their names and sizes.
+        shards, rows: how many.
+        rows_per_shard, column, options, keep_metadata, model: what decides about results.
+        key: from which the photos' seeds come where the options have none: hex, secret while the job runs, empty afterwards, because who
+            knows a seed knows what was added to a face to hide it.
+    """
+
+    source: str
+    digest: str
+    shards: int
+    rows: int
+    rows_per_shard: int
+    column: str
+    options: dict[str, Any]
+    keep_metadata: tuple[str, ...]
+    model: str
+    key: str = ""
+
+    def claim(self, target: Storage) -> Manifest:
+        """Write this manifest into an empty target, or take over the one that is there, which must be the same job's.
+
+        Raises:
+            JobError: the target holds something else.
+        """
+        if not target.fs.exists(target.path(MANIFEST)):
+            if any(name.endswith(".parquet") for name, _ in target.files()):
+                raise JobError(f"{printable(target.url)} holds Parquet files of something else: name an empty folder.")
+            fresh = replace(self, key=secrets.token_hex(32))
+            fresh.write(target)
+            return fresh
+        with target.open(MANIFEST) as file:
+            there = json.load(file)
+        mine = json.loads(json.dumps(asdict(self)))
+        different = [name for name in mine if name != "key" and mine[name] != there.get(name)]
+        if different:
+            names = ", ".join(different)
+            raise JobError(f"{printable(target.url)} holds another job's results ({names} differ): name another target, or empty it.")
+        return replace(self, key=there["key"])
+
+    def write(self, target: Storage) -> None:
+        """Put this manifest into the target."""
+        path = target.scratch()
+        try:
+            path.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+            target.put(path, MANIFEST)
+        finally:
+            path.unlink(missing_ok=True)

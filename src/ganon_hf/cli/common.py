@@ -1,0 +1,57 @@
+"""What every command shares: exit codes, the way out with a message, and the engine as commands load it."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import typer
+
+from ..bulk.engine import read_engine
+
+if TYPE_CHECKING:
+    from ..core.anonymizer import Anonymizer
+
+USAGE = 2
+INCOMPLETE = 3
+INTERRUPTED = 130
+
+
+def stop(message: str) -> NoReturn:
+    """End with the exit code of a usage error."""
+    from ..image_files import printable
+
+    typer.echo(f"Error: {printable(message)}", err=True)
+    raise typer.Exit(USAGE)
+
+
+@contextmanager
+def interruptible(advice: str = "Finished photos are kept; run the same command again to go on.") -> Iterator[None]:
+    """Ctrl-C and a polite kill end the run between two instructions: temporary files are removed on the way out."""
+
+    def interrupt(signum: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo(f"Interrupted. {advice}", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def load_engine(model: str | None, device: str | None) -> Anonymizer:
+    """The engine, or the end of the command with a message."""
+    try:
+        return read_engine(model, device)
+    except (OSError, ValueError, RuntimeError) as error:
+        stop_unloadable(model, error)
+
+
+def stop_unloadable(model: str | None, error: Exception) -> NoReturn:
+    """End the command because the engine cannot be loaded."""
+    stop(f"The model {model or 'of the package'} cannot be loaded: {error}")

@@ -1,0 +1,97 @@
+"""The commands ``ganon-hf export`` and ``ganon-hf publish``. Thin, like ``cli``, which registers them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .common import stop
+
+_MODEL_HELP = "Folder or Hub name of another model. Default: the one in the package."
+_REPORT_HELP = (
+    "What `ganon-hf evaluate` measured with these weights. Default: the report.json beside them, or the package's if it measured them; "
+    "without one the card says so."
+)
+_LOG_HELP = "Training log (Markdown) whose newest run made these weights. Default: the project's own for the weights in the package."
+
+
+def export_command(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="New folder.")],
+    model: Annotated[str | None, typer.Option(help=_MODEL_HELP)] = None,
+    report: Annotated[Path | None, typer.Option(metavar="report.json", help=_REPORT_HELP)] = None,
+    training_log: Annotated[Path | None, typer.Option(metavar="FILE.md", help=_LOG_HELP)] = None,
+    onnx: Annotated[bool, typer.Option("--onnx", help="Also write the generator as onnx/model.onnx (needs the extra `onnx`).")] = False,
+) -> None:
+    """Write a Hub repository: weights, code and configs for transformers and diffusers, model card, samples.
+
+    The folder is checked before it appears: transformers loads it in a fresh process without this package, diffusers with it, and both
+    give the same pixels as this package.
+    """
+    _quiet_libraries()
+    files = _export(folder, model, report, training_log, onnx=onnx)
+    typer.echo(f"{len(files)} files -> {folder}")
+
+
+def publish_command(
+    repo: Annotated[str, typer.Argument(metavar="REPO", help="NAME/MODEL on the Hub; made if it is not there.")],
+    space: Annotated[bool, typer.Option("--space", help="Also make or update the Space REPO, which lets people try the model.")] = False,
+    private: Annotated[bool, typer.Option("--private", help="What does not exist yet is made private.")] = False,
+    pull_request: Annotated[bool, typer.Option("--pr", help="Open a pull request instead of committing and tagging.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be uploaded. Needs no token and no network.")] = False,
+    folder: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="A folder made by `ganon-hf export`. Default: a fresh export, with the options below."),
+    ] = None,
+    model: Annotated[str | None, typer.Option(help=_MODEL_HELP)] = None,
+    report: Annotated[Path | None, typer.Option(metavar="report.json", help=_REPORT_HELP)] = None,
+    training_log: Annotated[Path | None, typer.Option(metavar="FILE.md", help=_LOG_HELP)] = None,
+) -> None:
+    """Upload a model to the Hub: one commit with the tag of this version, or a pull request.
+
+    Exit code 2: it could not be published; the reason is named.
+    """
+    from tempfile import TemporaryDirectory
+
+    if folder is not None and (model or report or training_log):
+        stop("--folder is finished; --model, --report and --training-log belong to a fresh export.")
+    _quiet_libraries()
+    from ..hub.publish import PublishError, PublishOptions, plan, publish
+
+    try:
+        options = PublishOptions(repo, space, private, pull_request)
+        with TemporaryDirectory(prefix="ganon-hf-export-") as temporary:
+            if folder is None:
+                folder = Path(temporary) / "export"
+                _export(folder, model, report, training_log)
+            if dry_run:
+                typer.echo("\n".join(plan(folder, options)))
+                return
+            done = publish(folder, options)
+    except (PublishError, ValueError, OSError) as error:
+        stop(str(error))
+    for line in (done.pull_request or f"{done.model} at {done.commit}", done.space):
+        if line:
+            typer.echo(line)
+
+
+def _export(folder: Path, model: str | None, report: Path | None, training_log: Path | None, *, onnx: bool = False) -> list[Path]:
+    from ..hub.export import ExportError, ExportOptions, export
+
+    try:
+        return export(folder, ExportOptions(model, report, training_log, onnx))
+    except (ExportError, ValueError, OSError) as error:
+        stop(str(error))
+
+
+def _quiet_libraries() -> None:
+    """No progress bars for reading and writing weights."""
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
+    try:
+        from diffusers.utils.logging import disable_progress_bar as disable_diffusers_progress_bar
+    except ImportError:  # an extra; what needs it says so
+        return
+    disable_diffusers_progress_bar()

@@ -1,0 +1,207 @@
+"""Command line ``ganon-hf``. Thin: arguments become options and one call; everything heavy is imported inside the commands."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from .._version import __version__
+from ..bulk.engine import model_identity
+from ..bulk.engine import read_engine as _load_engine
+from .common import INCOMPLETE, interruptible, stop_unloadable
+from .common import stop as _stop
+from .evaluate import evaluate_command
+from .hub import export_command, publish_command
+from .options import Device, Geometry, MinScore, Model, Privacy, SkinTone
+from .scale import scale_command
+from .video import video_command, webcam_command
+
+if TYPE_CHECKING:
+    from ..bulk.folder import Outcome, Settings
+
+# With a GPU: the faces of so many photos go through it together (on a CPU company is of no use), and so many processes share it, because
+# each takes some hundred megabytes of it.
+PHOTOS_PER_CALL = 8
+GPU_PROCESSES = 8
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"ganon-hf {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def main(
+    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """Replace every face in photos with a synthetic one that keeps expression, gaze and head pose."""
+
+
+@app.command()
+def anonymize(
+    inputs: Annotated[list[str], typer.Argument(metavar="INPUT...", help="Photos, folders (walked), glob patterns.")],
+    output: Annotated[
+        str,
+        typer.Option("-o", "--out", metavar="OUT", help="Folder for the results (same names); for one photo also a file."),
+    ],
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Which synthetic person, the same in every photo. Default: a fresh one for each.")
+    ] = None,
+    geometry: Geometry = "anonymous",
+    privacy: Privacy = "medium",
+    skin_tone: SkinTone = "match",
+    kind: Annotated[
+        Literal["photo", "crop"],
+        typer.Option("--output", help="`photo` puts the face back, `crop` writes the synthetic faces alone."),
+    ] = "photo",
+    min_face_size: Annotated[
+        int, typer.Option(min=8, max=4096, help="Smallest face to look for, in pixels. Smaller finds more and takes longer.")
+    ] = 24,
+    min_score: MinScore = 0.5,
+    on_no_face: Annotated[
+        Literal["refuse", "copy"],
+        typer.Option(help="A photo without a found face is refused, because a face may have been missed; `copy` writes it all the same."),
+    ] = "refuse",
+    report: Annotated[Path | None, typer.Option(metavar="FILE.jsonl", help="Write one line of JSON per input: status, faces.")] = None,
+    keep_metadata: Annotated[
+        str, typer.Option(metavar="date,camera", help="EXIF fields to keep. Default: none. GPS, thumbnails, serial numbers never.")
+    ] = "",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Redo finished photos and replace files that are in the way.")] = False,
+    model: Model = None,
+    device: Device = None,
+    processes: Annotated[
+        int | None, typer.Option(min=1, max=256, help="Photos at a time, each in a process of its own. Default: one per core.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say only what went wrong.")] = False,
+) -> None:
+    """Anonymize photos.
+
+    Finished photos are skipped on a second run with the same options. Nothing but pixels and the colour profile is written.
+
+    Exit code 0: every photo was anonymized. 2: the command cannot be carried out, nothing was written. 3: some photos were refused or
+    failed; each is named with the reason, and nothing was written for it.
+    """
+    from ..bulk.folder import PlanError, Settings, State, plan, run
+    from ..bulk.worker_pool import EngineError, usable_cores
+    from ..core.faces import AnonymizeOptions
+    from ..image_files import METADATA_GROUPS, format_of
+
+    keep = tuple(name.strip() for name in keep_metadata.split(",") if name.strip())
+    if unknown := [name for name in keep if name not in METADATA_GROUPS]:
+        _stop(f"--keep-metadata takes {', '.join(METADATA_GROUPS)}, but got {unknown[0]!r}.")
+    with interruptible(), ExitStack() as stack:
+        try:
+            options = AnonymizeOptions(
+                seed=seed,
+                geometry=geometry,
+                privacy=privacy,
+                skin_tone=skin_tone,
+                output=kind,
+                min_face_size=min_face_size,
+                min_score=min_score,
+                on_no_face="raise" if on_no_face == "refuse" else "keep",
+            )
+            jobs, ignored = plan(inputs, output)
+            settings = Settings(options, keep, overwrite, model_identity(model))
+            single_file = format_of(output) is not None and not Path(output).is_dir()
+            state = None if single_file else stack.enter_context(closing(State(Path(output))))
+            report_file = None if report is None else stack.enter_context(_open_report(report))
+        except (PlanError, ValueError, OSError) as error:
+            _stop(str(error))
+        gpu = device is not None and not device.startswith("cpu")
+        count = processes or min(usable_cores(), GPU_PROCESSES if gpu else len(jobs))
+        load_engine = partial(_load_engine, model, device)
+        outcomes = run(jobs, settings, load_engine, state, processes=count, photos_per_call=PHOTOS_PER_CALL if gpu else 1)
+        try:
+            counts = _follow(stack.enter_context(closing(outcomes)), len(jobs), report_file, settings, quiet)
+        except EngineError as error:
+            stop_unloadable(model, error)
+    if not quiet:
+        typer.echo(_summary(counts, ignored, output))
+    if counts["refused"] or counts["failed"]:
+        raise typer.Exit(INCOMPLETE)
+
+
+app.command(name="evaluate")(evaluate_command)
+app.command(name="video")(video_command)
+app.command(name="webcam")(webcam_command)
+app.command(name="scale")(scale_command)
+app.command(name="export")(export_command)
+app.command(name="publish")(publish_command)
+
+
+def _open_report(report: Path) -> IO[bytes]:
+    """A new report; the name must look like one, so that no slip of the hand replaces a photo."""
+    from ..image_files import TEMPORARY_PREFIX
+
+    if report.suffix != ".jsonl" or report.name.startswith(TEMPORARY_PREFIX):
+        raise ValueError(f"--report must name a file that ends in .jsonl, but got {report}.")
+    try:
+        return report.open("wb")
+    except OSError as error:
+        raise ValueError(f"--report {report} cannot be written: {error.strerror}.") from error
+
+
+def _follow(outcomes: Iterable[Outcome], total: int, report: IO[bytes] | None, settings: Settings, quiet: bool) -> dict[str, int]:
+    """Consume the outcomes: report line, message, progress. Returns how often each thing happened."""
+    from ..bulk.folder import append_line
+    from ..image_files import printable
+
+    counts = dict.fromkeys(("ok", "skipped", "refused", "failed", "replaced", "covered"), 0)
+    extra = {"model": settings.model, "seed": settings.options.seed, "geometry": settings.options.geometry}
+    with _progress(total, enabled=not quiet) as (advance, say):
+        for outcome in outcomes:
+            counts[outcome.status] += 1
+            for face in outcome.faces if outcome.status == "ok" else ():
+                counts[face["status"]] += 1
+            if outcome.error:
+                say(f"{outcome.status}: {printable(outcome.job.source)}: {outcome.error}")
+            if report is not None:
+                try:
+                    append_line(report, outcome.to_dict() | extra)
+                except OSError as error:  # without the account that was asked for, going on would be wrong
+                    say(f"failed: {printable(report.name)}: {error.strerror}")
+                    raise typer.Exit(INCOMPLETE) from None
+            advance()
+    return counts
+
+
+@contextmanager
+def _progress(total: int, *, enabled: bool) -> Iterator[tuple[Callable[[], None], Callable[[str], None]]]:
+    """A progress bar on a terminal, plain lines elsewhere: (advance by one, say a line on standard error)."""
+    if not (enabled and sys.stderr.isatty()):
+        yield lambda: None, lambda text: typer.echo(text, err=True)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("Anonymizing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", total=total)
+        yield (
+            lambda: progress.advance(task),
+            lambda text: progress.console.print(text, markup=False, highlight=False, soft_wrap=True),
+        )
+
+
+def _summary(counts: dict[str, int], ignored: int, output: str) -> str:
+    """The last line: what was done, and where it is."""
+    from ..image_files import printable
+
+    parts = [f"{counts['ok']} anonymized ({counts['replaced']} faces replaced, {counts['covered']} covered)"]
+    parts += [
+        f"{counts[name]} {text}"
+        for name, text in (("skipped", "finished before"), ("refused", "refused"), ("failed", "failed"))
+        if counts[name]
+    ]
+    parts += [f"{ignored} other files left out"] if ignored else []
+    return f"{', '.join(parts)} -> {printable(output)}"

@@ -1,0 +1,194 @@
+"""The commands ``ganon-hf video`` and ``ganon-hf webcam``: arguments become options and one call."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from .common import INCOMPLETE, interruptible, load_engine, stop
+from .options import Device, Geometry, MinScore, Model, Privacy, SkinTone
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..video import VideoReport
+
+Seed = Annotated[int | None, typer.Option(min=0, help="Which synthetic people. Default: fresh ones.")]
+
+
+def video_command(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="Any video file.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--out", metavar="OUT", help="The result: .mp4, .mov or .mkv (h264), .webm (vp9), .mkv (lossless).")
+    ],
+    seed: Seed = None,
+    geometry: Geometry = "anonymous",
+    privacy: Privacy = "medium",
+    skin_tone: SkinTone = "match",
+    min_face_size: Annotated[
+        int, typer.Option(min=8, max=4096, help="Smallest face to look for, in pixels. It decides most of the time this takes.")
+    ] = 24,
+    min_score: MinScore = 0.5,
+    audio: Annotated[Literal["remove", "keep"], typer.Option(help="A voice identifies: sound is left out unless you keep it.")] = "remove",
+    codec: Annotated[Literal["h264", "vp9", "lossless"], typer.Option(help="H.264 plays everywhere; lossless is FFV1.")] = "h264",
+    on_no_face: Annotated[
+        Literal["refuse", "copy"],
+        typer.Option(help="A video in which no face is found is refused, because one may have been missed; `copy` writes it all the same."),
+    ] = "refuse",
+    report: Annotated[Path | None, typer.Option(metavar="FILE.json", help="Write what was done to each face, by tracks.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it is there.")] = False,
+    model: Model = None,
+    device: Device = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say only what went wrong.")] = False,
+) -> None:
+    """Anonymize a video.
+
+    Everybody gets one synthetic person and keeps it. A run that was stopped goes on where it was when it is started again.
+    Sound, subtitles, chapters and metadata are left out.
+
+    Exit code 0: done. 2: the command cannot be carried out. 3: the video was refused or failed, and nothing was written.
+    """
+    from ..core.faces import AnonymizeOptions, NoFaceError
+    from ..image_files import printable
+
+    if report is not None and report.suffix != ".json":
+        stop(f"--report must name a file that ends in .json, but got {report}.")
+    with interruptible("Finished parts are kept; run the same command again to go on."):
+        try:
+            from ..video import UnusableVideoError, anonymize_video
+
+            options = AnonymizeOptions(
+                seed=seed,
+                geometry=geometry,
+                privacy=privacy,
+                skin_tone=skin_tone,
+                min_face_size=min_face_size,
+                min_score=min_score,
+                on_no_face="raise" if on_no_face == "refuse" else "keep",
+            )
+            engine = load_engine(model, device)
+            with _progress(enabled=not quiet) as progress:
+                done = anonymize_video(
+                    source, output, options, anonymizer=engine, codec=codec, audio=audio, overwrite=overwrite, progress=progress
+                )
+            if report is not None:
+                _write_report(report, done)
+        except NoFaceError:
+            _refuse(f"{printable(source)}: no face was found (--on-no-face copy writes it all the same)")
+        except UnusableVideoError as error:
+            _refuse(str(error))
+        except (ImportError, OSError, ValueError) as error:
+            stop(str(error))
+    if not quiet:
+        typer.echo(_summary(done, output))
+
+
+def webcam_command(
+    camera: Annotated[int, typer.Option(min=0, help="Number of the camera.")] = 0,
+    seed: Seed = None,
+    geometry: Geometry = "anonymous",
+    privacy: Privacy = "medium",
+    skin_tone: SkinTone = "match",
+    min_face_size: Annotated[int, typer.Option(min=8, max=4096, help="Smallest face to look for, in pixels.")] = 64,
+    min_score: MinScore = 0.5,
+    model: Model = None,
+    device: Device = None,
+) -> None:
+    """Show the camera's picture with synthetic faces, as fast as this machine can. Q or Escape ends it; nothing is recorded.
+
+    Exit code 2: no camera or no display.
+    """
+    from ..core.faces import AnonymizeOptions
+
+    if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        stop("There is no display to show the camera's picture on (neither DISPLAY nor WAYLAND_DISPLAY is set).")
+    import cv2
+
+    with interruptible(""):
+        try:
+            from ..video import anonymize_frames
+
+            options = AnonymizeOptions(
+                seed=seed, geometry=geometry, privacy=privacy, skin_tone=skin_tone, min_face_size=min_face_size, min_score=min_score
+            )
+            engine = load_engine(model, device)
+            capture = cv2.VideoCapture(camera)
+            try:
+                rate = capture.get(cv2.CAP_PROP_FPS) or 30.0
+                for frame in anonymize_frames(_pictures(capture, camera), options, frame_rate=rate, look_ahead=0, anonymizer=engine):
+                    cv2.imshow("ganon-hf", cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR))
+                    if cv2.waitKey(1) & 0xFF in (ord("q"), 27):
+                        break
+            finally:
+                capture.release()
+                cv2.destroyAllWindows()
+        except (ImportError, OSError, ValueError, cv2.error) as error:
+            stop(str(error))
+
+
+def _pictures(capture: Any, camera: int) -> Iterator[np.ndarray]:
+    """The camera's frames as RGB, until it gives no more.
+
+    Raises:
+        OSError: it gives none at all.
+    """
+    import cv2
+
+    found, picture = capture.read()
+    if not found:
+        raise OSError(f"Camera {camera} gives no picture.")
+    while found:
+        yield cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+        found, picture = capture.read()
+
+
+def _refuse(message: str) -> None:
+    typer.echo(f"refused: {message}", err=True)
+    raise typer.Exit(INCOMPLETE)
+
+
+def _write_report(path: Path, report: VideoReport) -> None:
+    import json
+
+    from ..video.writer import atomic_file
+
+    with atomic_file(path) as temporary:
+        temporary.write_text(json.dumps(report.to_dict(), indent=1) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def _progress(*, enabled: bool) -> Iterator[Callable[[int, int | None], None] | None]:
+    """A bar with frames per second and the time left on a terminal; nothing elsewhere."""
+    if not (enabled and sys.stderr.isatty()):
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("Anonymizing"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[speed]}"), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task, begun = bar.add_task("", total=None, speed=""), [0.0, 0]
+
+        def advance(done: int, total: int | None) -> None:
+            if not begun[0]:  # a run that goes on starts somewhere in the middle
+                begun[:] = [time.monotonic(), done]
+            speed = (done - begun[1]) / max(time.monotonic() - begun[0], 1e-9)
+            bar.update(task, completed=done, total=total, speed=f"{speed:.1f} frames/s")
+
+        yield advance
+
+
+def _summary(report: VideoReport, output: Path) -> str:
+    from ..image_files import printable
+
+    people = len({track.person for track in report.tracks})
+    replaced, covered = (sum(getattr(track, name) for track in report.tracks) for name in ("replaced", "covered"))
+    parts = [f"{report.frames} frames, {people} people in {len(report.tracks)} tracks", f"{replaced} faces replaced, {covered} covered"]
+    return "; ".join([*parts, *report.notes]) + f" -> {printable(output)}"

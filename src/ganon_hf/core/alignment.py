@@ -1,0 +1,88 @@
+"""Photo to aligned crop and back.
+
+Convention: a crop's matrix maps photo (x, y) to crop (x, y), pixel centres at .5; the upright face fills the square so that the whole
+face oval lies inside with a margin. OpenCV counts pixel centres as integers, hence the half-pixel shifts.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .face_mesh import FACE_OVAL
+from .faces import Crop
+from .geometry import normalize_pose
+from .landmarks import require_opencv
+
+try:
+    import cv2
+except ImportError:  # require_opencv() says what to install
+    cv2 = None
+
+# Shape units across a crop's side: the mean face is 2.7 units high, the rest is margin for open mouths and raised chins.
+CROP_UNITS = 3.36
+
+
+def align_face(landmarks: np.ndarray, size: int, *, tight: bool = False) -> Crop:
+    """The upright square around a face.
+
+    Args:
+        landmarks: (478, 3) photo pixels.
+        size: side of the crop in pixels.
+        tight: the face oval's box fills the square, as the paper's crops do; else there is a margin and one scale for all heads.
+
+    Raises:
+        ValueError: no head pose can be fitted to the landmarks.
+    """
+    _, pose = normalize_pose(landmarks)
+    # the roll seen in the picture: between the eyes' direction when the face is near frontal, else across the forehead-chin axis
+    right, down = pose.rotation[0, :2], pose.rotation[1, :2]
+    axis = right * np.hypot(*right) + np.array([down[1], -down[0]]) * np.hypot(*down)
+    axis = axis / max(float(np.hypot(*axis)), 1e-9)
+    scale = size / (CROP_UNITS * pose.scale)
+    linear = scale * np.array([[axis[0], axis[1]], [-axis[1], axis[0]]])
+    oval = landmarks[FACE_OVAL, :2] @ linear.T
+    low, high = oval.min(axis=0), oval.max(axis=0)
+    center = (low + high) / 2
+    if tight:
+        factor = size / max(float((high - low).max()), 1e-6)
+        linear, center = linear * factor, center * factor
+    return Crop(np.hstack([linear, (size / 2 - center)[:, None]]), size)
+
+
+def _to_opencv(matrix: np.ndarray) -> np.ndarray:
+    """The same map for pixel centres at integers."""
+    shifted = matrix.copy()
+    shifted[:, 2] += matrix[:, :2] @ np.array([0.5, 0.5]) - 0.5
+    return shifted
+
+
+def crop_image(image: np.ndarray, crop: Crop) -> np.ndarray:
+    """Resample (h, w[, c]) into the crop's square; the border is repeated. Shrinking averages instead of skipping pixels."""
+    require_opencv()
+    matrix = crop.matrix
+    while min(image.shape[:2]) >= 2 and np.sqrt(abs(np.linalg.det(matrix[:, :2]))) < 0.6:
+        # halve by area first: warpAffine alone looks at four pixels however many it should average
+        height, width = image.shape[:2]
+        image = cv2.resize(image, (max(1, width // 2), max(1, height // 2)), interpolation=cv2.INTER_AREA)
+        factors = np.array([width / image.shape[1], height / image.shape[0]])
+        matrix = np.hstack([matrix[:, :2] * factors, matrix[:, 2:]])
+    return cv2.warpAffine(image, _to_opencv(matrix), (crop.size, crop.size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def warp_to_photo(values: np.ndarray, crop: Crop, region: tuple[int, int, int, int]) -> np.ndarray:
+    """Resample a crop-sized (S, S[, c]) float32 array into a region (x_min, y_min, x_max, y_max) of the photo; zero outside the crop."""
+    require_opencv()
+    matrix = crop.inverse
+    while np.sqrt(abs(np.linalg.det(matrix[:, :2]))) < 0.6 and min(values.shape[:2]) > 8:
+        # many crop pixels to one photo pixel: average them first
+        size = values.shape[0]
+        values = cv2.resize(values, (size // 2, size // 2), interpolation=cv2.INTER_AREA)
+        matrix = np.hstack([matrix[:, :2] * (size / (size // 2)), matrix[:, 2:]])
+    matrix = matrix - np.array([[0, 0, region[0]], [0, 0, region[1]]])
+    shape = (region[2] - region[0], region[3] - region[1])
+    return cv2.warpAffine(values, _to_opencv(matrix), shape, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
+
+
+def to_levels(values: np.ndarray) -> np.ndarray:
+    """Float32 values of any shape up to 4 channels -> the nearest of the levels 0..255, uint8."""
+    return cv2.convertScaleAbs(cv2.max(values, 0.0))

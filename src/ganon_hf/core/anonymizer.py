@@ -1,0 +1,397 @@
+"""Anonymizer: the one engine behind both pipelines, the command line, video and the demo.
+
+A photo passes three steps, so that callers may batch the faces of many photos in the middle one:
+``plan`` (detect, align, exchange the identity, draw the condition) -> ``generate`` -> ``compose``. It fails closed: a face that cannot
+be replaced for whatever reason is covered, and an error leaves no picture at all.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import secrets
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from transformers import AutoConfig, AutoImageProcessor, AutoModel
+
+from .alignment import align_face
+from .compositing import COMPOSITE_ERRORS, composite_face, cover_face, face_matte, feature_mask, is_gray
+from .detection import default_detector
+from .detection_tiled import FaceDetector
+from .face_checks import hides, why_not
+from .faces import AnonymizationResult, AnonymizeOptions, Box, Crop, Face, FaceReport, NoFaceError, area_of
+from .geometry import Identity, Population, ShapeModel, draw_identity
+from .head_warping import Bend, bend_picture
+from .image_loading import load_photo
+from .image_processing_ganon import GanonImageProcessor
+from .landmarks import triangle_map
+from .modeling_ganon import GanonConfig, GanonModel
+from .skin_tone import SkinPainter
+
+logger = logging.getLogger(__name__)
+
+CHECKPOINT = Path(__file__).parent.parent / "checkpoint"
+# Mean absolute change inside the matte, in levels, below which a face counts as not replaced.
+MIN_CHANGE = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class FacePlan:
+    """How one face will be treated.
+
+    Attributes:
+        face: the detected face.
+        identity: the synthetic person.
+        crop: the aligned square, None where the face will be covered.
+        points: (478, 3) crop pixels that the generator draws, None likewise.
+        features: (S, S) bool, where the original's eyes, brows, nose and mouth lie in the crop; None likewise.
+        inputs: the model's inputs for this face, each with a leading dimension of 1; None likewise.
+        bend: moves the head's outline to the synthetic one; None where the outline stays the photo's.
+        grayscale: the photo has no colour there, and the synthetic face gets none.
+        reason: why the face will be covered; empty where it will be replaced.
+    """
+
+    face: Face
+    identity: Identity
+    crop: Crop | None = None
+    points: np.ndarray | None = None
+    features: np.ndarray | None = None
+    inputs: dict[str, torch.Tensor] | None = None
+    bend: Bend | None = None
+    grayscale: bool = False
+    reason: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class PhotoPlan:
+    """A photo with the treatment of each of its faces, largest first."""
+
+    photo: np.ndarray
+    options: AnonymizeOptions
+    seed: int
+    faces: tuple[FacePlan, ...]
+
+    @property
+    def inputs(self) -> list[dict[str, torch.Tensor]]:
+        """Model inputs of the faces that will be replaced, in order."""
+        return [plan.inputs for plan in self.faces if plan.inputs is not None]
+
+
+class Anonymizer:
+    """Photo in, anonymized photo out.
+
+    Args:
+        model: the generator with its shape statistics.
+        image_processor: draws the model's condition; its ``conditioning`` must be the model's.
+        detector: finds faces; None builds the default one when it is first needed.
+    """
+
+    def __init__(self, model: GanonModel, image_processor: GanonImageProcessor, detector: FaceDetector | None = None) -> None:
+        conditioning, drawn = model.config.conditioning, image_processor.conditioning
+        if conditioning != drawn or model.config.image_size != image_processor.image_size:
+            raise ValueError(
+                f"model and image processor do not fit: {conditioning!r} at {model.config.image_size} px "
+                f"against {drawn!r} at {image_processor.image_size} px. Load both from the same folder."
+            )
+        self.model = model.eval()
+        # An eighth faster on a CPU; values and what is saved stay the same. The prior's maps are no filters: reordered they would have
+        # to be put back for every face.
+        for network in (model.generator, model.refinement):
+            if network is not None:
+                network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack this form
+        self.image_processor = image_processor
+        self._detector = detector
+        statistics = copy.deepcopy(model.geometry).cpu().float()  # one small vector at a time: a GPU would only add the way there
+        mean, axes, deviations = (array.double().numpy() for array in (statistics.mean, statistics.axes, statistics.deviations))
+        self.shape_model = ShapeModel(mean, axes, deviations, partial(_on_one, statistics.encode), partial(_on_one, statistics.decode))
+        centers, spread = (array.double().numpy() for array in (statistics.people_centers, statistics.people_spread))
+        self.population = Population(centers, spread, num_shape=model.config.num_identity)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | Path | None = None,
+        *,
+        device: str | torch.device | None = None,
+        detector: FaceDetector | None = None,
+    ) -> Anonymizer:
+        """Load model and image processor.
+
+        Args:
+            pretrained_model_name_or_path: folder or Hub repository; None takes the weights that come with the package.
+            device: where the generator runs; None is the CPU.
+            detector: finds faces; None is :func:`default_detector`.
+
+        Raises:
+            OSError: the folder or repository has no such files.
+            ValueError: the weights do not fit the configuration; a generator with made-up parts must never run.
+        """
+        source = str(CHECKPOINT if pretrained_model_name_or_path is None else pretrained_model_name_or_path)
+        model = load_model(source)
+        processor = AutoImageProcessor.from_pretrained(source)
+        return cls(model if device is None else model.to(device), processor, detector)  # type: ignore[arg-type]  # transformers wraps `to`
+
+    @property
+    def detector(self) -> FaceDetector:
+        """The face detector, built on first use."""
+        if self._detector is None:
+            self._detector = default_detector()
+        return self._detector
+
+    def __call__(
+        self, image: Any, options: AnonymizeOptions | None = None, *, faces: Sequence[Face | Box] | None = None
+    ) -> AnonymizationResult:
+        """Anonymize one photo.
+
+        Args:
+            image: path, URL, PIL picture or uint8 RGB array (height, width, 3).
+            options: see :class:`AnonymizeOptions`; None takes the defaults.
+            faces: faces found elsewhere, as :class:`Face` or as boxes (x_min, y_min, x_max, y_max) in pixels of the upright photo;
+                None searches.
+
+        Raises:
+            NoFaceError: there is no face and ``on_no_face="raise"``.
+            UnusableImageError: the input is no usable picture.
+            ValueError: a face or box that cannot be one.
+        """
+        plan = self.plan(image, options, faces=faces)
+        return self.compose(plan, self.generate(plan.inputs))
+
+    def plan(
+        self,
+        image: Any,
+        options: AnonymizeOptions | None = None,
+        *,
+        faces: Sequence[Face | Box] | None = None,
+        people: Sequence[int] | None = None,
+    ) -> PhotoPlan:
+        """First step: find the faces and prepare what the generator needs.
+
+        Args:
+            image, options, faces: as in :meth:`__call__`, which also says what is raised.
+            people: for each of ``faces`` which of the seed's synthetic people it becomes, as in a video, where a person keeps the number.
+                None numbers the faces of the photo by size.
+        """
+        options = options or AnonymizeOptions()
+        photo = load_photo(image)
+        if faces is None:
+            found = [
+                self._as_face(photo, face)
+                for face in self.detector(photo, min_face_size=options.min_face_size, min_score=options.min_score)
+            ]
+        else:
+            found = [self._as_face(photo, face) for face in faces]
+        if not found and options.on_no_face == "raise":
+            raise NoFaceError("no face was found in the photo.")
+        seed = secrets.randbits(62) if options.seed is None else int(options.seed)
+        if people is not None and len(people) != len(found):
+            raise ValueError(f"people must have a number for each of the {len(found)} faces, but has {len(people)}.")
+        order = sorted(range(len(found)), key=lambda i: (-area_of(found[i].box), found[i].box))
+        numbers = range(len(found)) if people is None else [people[i] for i in order]
+        plans = (self._plan_face(photo, options, seed, number, found[i]) for number, i in zip(numbers, order, strict=True))
+        return PhotoPlan(photo, options, seed, tuple(plans))
+
+    def generate(self, inputs: Sequence[dict[str, torch.Tensor]]) -> list[np.ndarray | str]:
+        """Second step: synthesise faces.
+
+        Args:
+            inputs: ``plan.inputs`` of one photo, or of several in a row.
+
+        Returns:
+            per face (S, S, 3) float32 0..255, or the reason why there is none: a face that fails does not take the others with it.
+        """
+        if len(inputs) > 1 and self.model.device.type != "cpu":
+            try:
+                return list(self._synthesise(inputs))
+            except (RuntimeError, ValueError) as error:
+                logger.warning("A batch of %d faces failed and is tried one by one: %s", len(inputs), error)
+        # On a CPU a batch saves next to nothing, and sums would be rounded differently in it: a face must not depend on its company.
+        if self.model.device.type != "cpu" or (threads := torch.get_num_threads()) == 1 or not inputs:
+            return [self._synthesise_one(one) for one in inputs]
+        # Faces side by side, one thread each: several threads in one face meet hundreds of times and wait by spinning, which costs
+        # several times the time once something else runs on the machine; and sums are rounded alike whatever the number of cores.
+        try:
+            with ThreadPoolExecutor(min(threads, len(inputs)), "ganon-faces", initializer=torch.set_num_threads, initargs=(1,)) as pool:
+                return list(pool.map(self._synthesise_one, inputs))
+        finally:
+            torch.set_num_threads(threads)  # what threads that are started later begin with
+
+    def _synthesise_one(self, inputs: dict[str, torch.Tensor]) -> np.ndarray | str:
+        """A face, or the reason why there is none."""
+        try:
+            return self._synthesise([inputs])[0]
+        except (RuntimeError, ValueError) as error:
+            logger.error("The generator failed, the face is covered: %s", error)
+            return f"the generator failed: {error}"
+
+    @torch.inference_mode()
+    def _synthesise(self, inputs: Sequence[dict[str, torch.Tensor]]) -> np.ndarray:
+        """One batch -> (faces, S, S, 3) float32 0..255."""
+        batch = {name: torch.cat([one[name] for one in inputs]).to(self.model.device) for name in inputs[0]}
+        return self.image_processor.postprocess(self.model(**batch).images)
+
+    def compose(self, plan: PhotoPlan, images: Sequence[np.ndarray | str]) -> AnonymizationResult:
+        """Third step: put the synthetic faces into the photo, or cover. Arguments and errors as in :meth:`paint`."""
+        picture, reports = self.paint(plan, images)
+        return AnonymizationResult(Image.fromarray(picture), reports)
+
+    def paint(self, plan: PhotoPlan, images: Sequence[np.ndarray | str]) -> tuple[np.ndarray, tuple[FaceReport, ...]]:
+        """The third step for who wants an array.
+
+        Args:
+            plan: from :meth:`plan`.
+            images: from :meth:`generate`, for the faces of ``plan.inputs``.
+
+        Returns:
+            (height, width, 3) uint8 RGB, and a report for each face.
+
+        Raises:
+            ValueError: the number of images is not that of the faces to replace.
+        """
+        expected = len(plan.inputs)
+        if len(images) != expected:
+            raise ValueError(f"{expected} synthetic faces are needed for this photo, but got {len(images)}.")
+        canvas, left = plan.photo.copy(), iter(images)
+        reasons: list[str] = []
+        synthetic: list[np.ndarray | None] = []
+        for face in plan.faces:
+            image = face.reason if face.inputs is None else next(left)
+            reasons.append(image if isinstance(image, str) else "")
+            synthetic.append(None if isinstance(image, str) else self._toned(image, face, plan.options))
+        # covers first, so that none hides a synthetic face; then from back to front: smaller faces are mostly further away
+        for number in sorted(reversed(range(len(plan.faces))), key=lambda number: synthetic[number] is not None):
+            reasons[number] = self._place(plan, number, synthetic[number], canvas, reasons[number])
+        reports = [
+            FaceReport(face.face.box, face.face.score, "covered" if reason else "replaced", reason)
+            for face, reason in zip(plan.faces, reasons, strict=True)
+        ]
+        if plan.options.output == "crop":
+            squares = [self._square(f, None if why else made) for f, made, why in zip(plan.faces, synthetic, reasons, strict=True)]
+            canvas = np.concatenate(squares, axis=1) if squares else np.zeros((self.model.config.image_size,) * 2 + (3,), np.uint8)
+        return canvas, tuple(reports)
+
+    def _as_face(self, photo: np.ndarray, face: Any) -> Face:
+        if hasattr(face, "landmarks"):  # not isinstance: code loaded from a Hub folder has a class Face of its own
+            return Face(face.box, face.score, face.landmarks)  # validates whatever else has these three
+        box = Face(face, 1.0).box  # likewise
+        if max(box) <= 2:
+            raise ValueError(f"boxes are (x_min, y_min, x_max, y_max) in pixels of the upright photo, not shares of it, but got {face!r}.")
+        fit = getattr(self.detector, "landmarks", None)
+        return Face(box, 1.0, fit(photo, box) if fit is not None else None)
+
+    def _plan_face(self, photo: np.ndarray, options: AnonymizeOptions, seed: int, index: int, face: Face) -> FacePlan:
+        config = self.model.config
+        identity = draw_identity(seed, index, self.population, num_expression=config.num_expression)
+        reason = why_not(face, height=photo.shape[0], width=photo.shape[1])
+        if reason:
+            return FacePlan(face, identity, reason=reason)
+        points = np.asarray(face.landmarks, dtype=np.float64)
+        try:
+            crop = align_face(points, config.image_size, tight=config.conditioning == "landmarks")
+            bend, original = None, points
+            if options.geometry == "anonymous":
+                points = self.shape_model.anonymize(points, identity, options.privacy)
+                if options.output == "photo":
+                    bend = Bend.between(original, points)
+                    original = bend.move(original)
+            features = feature_mask(crop.to_crop(original), config.image_size)
+            points = crop.to_crop(points)
+            if options.output == "photo" and not hides(points, features):
+                return FacePlan(face, identity, reason="the synthetic face would not hide all of it")
+            inputs = dict(self.image_processor.preprocess(points))
+        except ValueError as error:
+            return FacePlan(face, identity, reason=f"the landmarks are implausible: {error}")
+        gray = is_gray(photo, face.box)
+        if config.conditioning == "mesh":
+            inputs["appearance"] = torch.from_numpy(identity.appearance)[None]
+            inputs["grayscale"] = torch.tensor([[float(gray)]])
+        return FacePlan(face, identity, crop, points, features, inputs, bend, gray)
+
+    def _toned(self, image: np.ndarray, plan: FacePlan, options: AnonymizeOptions) -> np.ndarray:
+        """The synthetic face in the identity's own skin tone where the photo's is not wanted."""
+        prior = self.model.prior
+        if options.skin_tone == "match" or prior is None or plan.grayscale or plan.inputs is None or plan.points is None:
+            return image
+        return self._skin_painter.paint(image, plan.inputs["pixel_values"][0].numpy(), plan.points, plan.identity.tone)
+
+    @cached_property
+    def _skin_painter(self) -> SkinPainter:
+        prior = copy.deepcopy(self.model.prior).cpu().float()  # type: ignore[union-attr]  # asked for only where there is one
+        with torch.no_grad():
+            luma, chroma = prior(prior.shape_mean.view(1, -1, 3), torch.zeros(1, 2), torch.zeros(1, len(prior.luma_appearance)))
+        return SkinPainter.of(luma[0, 0].numpy(), chroma[0].numpy())
+
+    def _place(self, plan: PhotoPlan, number: int, synthetic: np.ndarray | None, canvas: np.ndarray, reason: str) -> str:
+        """Composite or cover one face; returns why it was covered, or an empty string."""
+        face = plan.faces[number]
+        if synthetic is not None and face.crop is not None and face.points is not None:
+            generator = np.random.default_rng([face.identity.grain_seed, number])
+            try:
+                if face.bend is not None:
+                    bend_picture(canvas, face.bend)
+                change = composite_face(
+                    canvas,  # not the photo: nothing of a face behind, covered or replaced by now, may come back with tone and rim
+                    canvas,
+                    synthetic,
+                    face.crop,
+                    face.points,
+                    match_tone=plan.options.skin_tone == "match",
+                    grayscale=face.grayscale,
+                    generator=generator,
+                    features=face.features,
+                )
+            except COMPOSITE_ERRORS as error:  # the canvas still shows the original, bent or not, which the cover hides
+                logger.error("A face could not be put back and is covered: %s", error)
+                change, reason = 0.0, f"the face could not be put back: {error}"
+            else:
+                reason = "the synthetic face did not change the picture"
+            if change >= MIN_CHANGE:
+                return ""
+        cover_face(canvas, face.face.box, face.face.landmarks)
+        return reason
+
+    def _square(self, plan: FacePlan, synthetic: np.ndarray | None) -> np.ndarray:
+        """The paper's product: the synthetic face on black; gray where the face was covered."""
+        size = self.model.config.image_size
+        if synthetic is None or plan.points is None:
+            return np.full((size, size, 3), 127, np.uint8)
+        matte = face_matte(triangle_map(plan.points, size) >= 0)[..., None]
+        return np.clip(np.round(synthetic * matte), 0, 255).astype(np.uint8)
+
+
+@torch.inference_mode()
+def _on_one(function: Callable[..., torch.Tensor], *values: Any) -> np.ndarray:
+    """A function of batches, of a single vector each; a number counts as a vector of one."""
+    return function(*(torch.from_numpy(np.atleast_1d(value)).float()[None] for value in values))[0].double().numpy()
+
+
+def load_model(source: str) -> GanonModel:
+    """The model of a folder or Hub repository.
+
+    Raises:
+        OSError: it has no such files.
+        ValueError: the weights do not fit the configuration; a generator with made-up parts must never run.
+    """
+    register_auto_classes()
+    model, loading = AutoModel.from_pretrained(source, output_loading_info=True)
+    problems = {name: sorted(map(str, keys)) for name, keys in loading.items() if keys}
+    if problems:
+        raise ValueError(f"the weights in {source} do not fit this model: {problems}")
+    return model
+
+
+def register_auto_classes() -> None:
+    """Make transformers' Auto classes know this model; repeated calls do nothing new."""
+    AutoConfig.register(GanonConfig.model_type, GanonConfig, exist_ok=True)
+    AutoModel.register(GanonConfig, GanonModel, exist_ok=True)
+    AutoImageProcessor.register(
+        GanonConfig, image_processor_classes={"pil": GanonImageProcessor, "torchvision": GanonImageProcessor}, exist_ok=True
+    )

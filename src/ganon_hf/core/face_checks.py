@@ -1,0 +1,51 @@
+"""Which faces can be replaced, and why the others are covered."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .compositing import face_matte
+from .face_mesh import FACE_OVAL
+from .faces import Face, area_of, box_of_points, box_overlap
+from .geometry import normalize_pose
+from .landmarks import triangle_map
+
+# Heads turned further show the mesh of a guess; below so many pixels a synthetic face is a smear. Both are covered.
+MAX_YAW = 65.0
+MIN_FACE_HEIGHT = 10.0
+# At least this much of the face oval's box must lie in the photo.
+MIN_VISIBLE = 0.3
+# The landmarks' box and the face's: their overlap as a share of the smaller one, and the landmarks' area as a share of the face's.
+# Below, the synthetic face would leave the detected one standing.
+MIN_OVERLAP = 0.6
+MIN_AREA = 0.25
+# Share of the original's eyes, brows, nose and mouth that may lie where the synthetic face does not hide nearly all.
+MAX_SHOWING = 0.05
+
+
+def why_not(face: Face, *, height: int, width: int) -> str:
+    """Why a face cannot be replaced in a photo of that size; empty where it can."""
+    if face.landmarks is None:
+        return "no landmarks could be fitted"
+    try:
+        _, pose = normalize_pose(face.landmarks)
+    except ValueError:
+        return "the landmarks are implausible"
+    if abs(pose.angles[0]) > MAX_YAW:
+        return "the head is turned too far"
+    x_min, y_min, x_max, y_max = box_of_points(face.landmarks[FACE_OVAL])
+    if y_max - y_min < MIN_FACE_HEIGHT or x_max - x_min < MIN_FACE_HEIGHT / 2:
+        return "the face is too small"
+    mesh = box_of_points(face.landmarks)
+    if box_overlap(mesh, np.array([face.box]))[1][0] < MIN_OVERLAP or area_of(mesh) < MIN_AREA * area_of(face.box):
+        return "the landmarks lie elsewhere than the face"
+    across, down = min(x_max, width) - max(x_min, 0), min(y_max, height) - max(y_min, 0)
+    if across <= 0 or down <= 0 or across * down < MIN_VISIBLE * (x_max - x_min) * (y_max - y_min):
+        return "most of the face is outside the picture"
+    return ""
+
+
+def hides(points: np.ndarray, features: np.ndarray) -> bool:
+    """Whether a synthetic face at these crop points lies over the original's features."""
+    matte = face_matte(triangle_map(points, features.shape[0]) >= 0, features)
+    return bool(features.any()) and float((matte[features] < 0.9).mean()) <= MAX_SHOWING

@@ -1,0 +1,297 @@
+"""The 478 points as pictures: canonical-coordinate maps, texture unwrapping, dots.
+
+Convention: points are (x, y) or (x, y, z) in pixels of a square crop, pixel centres at .5, z away from the viewer. Layout coordinates
+(u, v) run from 0 to 1 over the canonical texture, u to the picture's right, v down. All maps are float32.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from .face_mesh import (
+    IRIS_PATCH_RADIUS,
+    IRIS_PATCHES,
+    IRIS_REACH,
+    LAYOUT,
+    LEFT_EYE_CORNERS,
+    LEFT_EYE_LOWER,
+    LEFT_EYE_START,
+    LEFT_EYE_UPPER,
+    LEFT_IRIS,
+    MOUTH_START,
+    RIGHT_EYE_CORNERS,
+    RIGHT_EYE_LOWER,
+    RIGHT_EYE_START,
+    RIGHT_EYE_UPPER,
+    RIGHT_IRIS,
+    TRIANGLES,
+)
+
+try:
+    import cv2
+except ImportError:  # comes with mediapipe; the functions that need it say so
+    cv2 = None
+
+_SUBPIXEL_BITS = 4
+_EYE_CONTOURS = (
+    [RIGHT_EYE_CORNERS[0], *RIGHT_EYE_UPPER, RIGHT_EYE_CORNERS[1], *reversed(RIGHT_EYE_LOWER)],
+    [LEFT_EYE_CORNERS[0], *LEFT_EYE_UPPER, LEFT_EYE_CORNERS[1], *reversed(LEFT_EYE_LOWER)],
+)
+# x, y, level of the pixels of a dot
+DOT = np.array([(1, 0, 224), (-1, 0, 224), (0, 1, 224), (0, -1, 224), (0, 0, 255)])
+# first corner and the edges to the other two of each triangle in the layout, (n_triangles, 6)
+LAYOUT_CORNERS = np.concatenate(
+    [LAYOUT[TRIANGLES[:, 0]], LAYOUT[TRIANGLES[:, 1]] - LAYOUT[TRIANGLES[:, 0]], LAYOUT[TRIANGLES[:, 2]] - LAYOUT[TRIANGLES[:, 0]]], axis=1
+).astype(np.float32)
+EYE_SPANS = ((RIGHT_EYE_START, LEFT_EYE_START), (LEFT_EYE_START, len(TRIANGLES)))
+# Middle of the upper and the lower lid, then the corners, of the right and the left eye.
+LID_POINTS = np.array([(159, 145, *RIGHT_EYE_CORNERS), (386, 374, *LEFT_EYE_CORNERS)])
+# Openings, over the distance of the outer corners, at which the lids begin to come over the eyeball and have done so. Below 0.03 no
+# picture shows an eyeball (:func:`unwrap` trusts none), and what the texture has there would be drawn a pixel high.
+LIDS_APART, LIDS_TOGETHER = 0.05, 0.02
+# The texels at the very edge of a lid belong to the eyeball; this far from it begins the lid alone.
+_LID_EDGE = 1.5 / 192
+
+
+def _shut_corners(eye: int) -> np.ndarray:
+    """(n_triangles, 6) what to add to :data:`LAYOUT_CORNERS` for a shut eye.
+
+    The lids meet where they are lid alone, and the strip between them shows the edge of the upper lid from top to bottom.
+    """
+    upper, lower = ((RIGHT_EYE_UPPER, RIGHT_EYE_LOWER), (LEFT_EYE_UPPER, LEFT_EYE_LOWER))[eye]
+    moved = LAYOUT.copy()
+    moved[LID_POINTS[eye][2:]] += [[-_LID_EDGE, 0], [_LID_EDGE, 0]]
+    moved[upper] -= [0, _LID_EDGE]
+    moved[lower] += [0, _LID_EDGE]
+    corners = moved[TRIANGLES]
+    moved[lower] = moved[upper]
+    corners[slice(*EYE_SPANS[eye])] = moved[TRIANGLES[slice(*EYE_SPANS[eye])]]
+    change = corners - LAYOUT[TRIANGLES]
+    return np.concatenate([change[:, 0], change[:, 1] - change[:, 0], change[:, 2] - change[:, 0]], axis=1).astype(np.float32)
+
+
+SHUT_CORNERS = (_shut_corners(0), _shut_corners(1))
+
+
+def require_opencv() -> None:
+    """Raise ImportError with the remedy where OpenCV is absent."""
+    if cv2 is None:
+        raise ImportError("This needs OpenCV, which comes with mediapipe: pip install 'mediapipe==0.10.21'.")
+
+
+def iris_frames(points: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Centre (2,) and half axes (2, 2), columns right and down, of the right and the left iris in the picture."""
+    frames = []
+    for center, right, top, left, bottom in (RIGHT_IRIS, LEFT_IRIS):
+        p = points[:, :2]
+        frames.append((p[center].astype(np.float64), np.stack([p[right] - p[left], p[bottom] - p[top]], axis=1).astype(np.float64) / 2))
+    return frames
+
+
+def eyes_shut(points: np.ndarray) -> np.ndarray:
+    """(478, 2 or 3) crop pixels -> (2,) how far the lids of the right and the left eye have come over the eyeball: 0 open, 1 shut."""
+    p = points[:, :2].astype(np.float64)
+    unit = max(float(np.linalg.norm(p[33] - p[263])), 1e-6)
+    upper, lower, first, last = p[LID_POINTS.T]
+    along, gap = last - first, lower - upper
+    # across the eye and signed: lids that have passed each other are shut
+    opening = (along[:, 0] * gap[:, 1] - along[:, 1] * gap[:, 0]) / (np.maximum(np.linalg.norm(along, axis=1), 1e-6) * unit)
+    return np.clip((LIDS_APART - opening) / (LIDS_APART - LIDS_TOGETHER), 0, 1)
+
+
+def lids_over_eyes(shut: Any) -> tuple[Any, Any]:
+    """What is left of an eyeball as lids close: the white goes first, the iris, as dark as lashes are, last and at once: small, it glares.
+
+    Args:
+        shut: array or tensor of 0 (open) to 1, see :func:`eyes_shut`.
+
+    Returns:
+        share of :data:`SHUT_CORNERS` to add to the layout, and the iris' reach in radii; of the shape of ``shut``.
+    """
+    return (1.6 * shut).clip(0, 1), IRIS_REACH * (15 - 20 * shut).clip(0, 1)
+
+
+def _barycentric_maps(points: np.ndarray) -> np.ndarray:
+    """(n_triangles, 2, 3) matrices that map crop (x, y) to the weights of each triangle's second and third corner; 0 where degenerate."""
+    corners = points[TRIANGLES, :2].astype(np.float64)  # (T, 3, 2)
+    first, second = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    det = first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0]
+    safe = np.abs(det) > 1e-6
+    scale = np.where(safe, 1 / np.where(safe, det, 1.0), 0.0)[:, None, None]
+    linear = scale * np.stack([np.stack([second[:, 1], -second[:, 0]], -1), np.stack([-first[:, 1], first[:, 0]], -1)], axis=1)
+    offset = -np.einsum("tij,tj->ti", linear, corners[:, 0])
+    return np.concatenate([linear, offset[:, :, None]], axis=2).astype(np.float32)
+
+
+def triangle_map(points: np.ndarray, size: int) -> np.ndarray:
+    """(size, size) int32 index of the foremost mesh triangle at each pixel, -1 outside (painter's algorithm, far to near); read-only."""
+    require_opencv()
+    points = np.ascontiguousarray(points, dtype=np.float64)
+    return _triangle_map(points.tobytes(), size)
+
+
+@lru_cache(maxsize=16)  # the condition, the matte and the check before them ask for the same mesh
+def _triangle_map(content: bytes, size: int) -> np.ndarray:
+    points = np.frombuffer(content, np.float64).reshape(-1, 3)
+    depth = points[TRIANGLES, 2].mean(axis=1)
+    # Lips and lids that fold over themselves must not hide what they frame: it lies at the depth of their nearest point, so that only
+    # the nose of a turned head still comes before it.
+    for start, stop in ((MOUTH_START, RIGHT_EYE_START), *EYE_SPANS):
+        depth[start:stop] = points[TRIANGLES[start:stop], 2].min() - 1e-3 * size
+    corners = np.clip(points[TRIANGLES, :2] - 0.5, -4 * size, 5 * size)
+    fixed = np.round(corners * (1 << _SUBPIXEL_BITS)).astype(np.int32)
+    index = np.full((size, size), -1, np.int32)
+    for triangle in np.argsort(-depth, kind="stable"):
+        cv2.fillConvexPoly(index, fixed[triangle], int(triangle), cv2.LINE_8, _SUBPIXEL_BITS)
+    index.flags.writeable = False
+    return index
+
+
+def render_layout(points: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Canonical-coordinate map of the mesh.
+
+    Args:
+        points: (478, 2 or 3) crop pixels; without z all triangles lie at one depth.
+        size: side of the crop.
+
+    Returns:
+        ((size, size, 2) float32 of (u, v), zero outside; (size, size) bool mask of the mesh). Inside the eyes, pixels within
+        reach of the iris point into the iris patches, so that gaze is where the iris points say. As an eye shuts, the upper lid comes
+        over what is between the lids.
+    """
+    if points.shape[1] == 2:
+        points = np.hstack([points, np.zeros((len(points), 1))])
+    index = triangle_map(points, size)
+    mask = index >= 0
+    rows, columns = np.nonzero(mask)
+    owner = index[rows, columns]
+    # one gather of all that a pixel needs of its triangle: six numbers to its weights, a corner and two edges of the layout
+    covered, reach = lids_over_eyes(eyes_shut(points))
+    corners = LAYOUT_CORNERS
+    for eye in np.flatnonzero(covered):
+        corners = corners + np.float32(covered[eye]) * SHUT_CORNERS[eye]
+    table = np.hstack([_barycentric_maps(points).reshape(-1, 6), corners])[owner].T  # (12, n)
+    x, y = columns.astype(np.float32) + 0.5, rows.astype(np.float32) + 0.5
+    # Pixels on an edge may have their centre outside; in a thin triangle the layout would run away from them.
+    second = np.clip(table[0] * x + table[1] * y + table[2], 0.0, 1.0)
+    third = np.clip(table[3] * x + table[4] * y + table[5], 0.0, 1.0)
+    excess = np.maximum(second + third, 1.0)
+    second, third = second / excess, third / excess
+    uv = np.stack([table[6 + i] + second * table[8 + i] + third * table[10 + i] for i in range(2)], axis=1)
+    for eye, (center, axes) in enumerate(iris_frames(points)):
+        start, stop = EYE_SPANS[eye]
+        inside = np.flatnonzero((owner >= start) & (owner < stop))
+        if len(inside) and abs(np.linalg.det(axes)) > 1e-6:
+            local = np.stack([x[inside] - center[0], y[inside] - center[1]], axis=1) @ np.linalg.inv(axes).T
+            near = (local**2).sum(axis=1) < reach[eye] ** 2
+            uv[inside[near]] = IRIS_PATCHES[eye] + local[near] * IRIS_PATCH_RADIUS
+    layout = np.zeros((size, size, 2), np.float32)
+    layout[rows, columns] = uv
+    return layout, mask
+
+
+@lru_cache(maxsize=4)
+def texel_table(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Where each texel of the (size, size) canonical texture lies on the mesh.
+
+    Returns:
+        rows, columns of the mesh's texels, their triangle, and their barycentric weights (n, 3).
+    """
+    require_opencv()
+    index = np.full((size, size), -1, np.int32)
+    fixed = np.round((LAYOUT[TRIANGLES] * size - 0.5) * (1 << _SUBPIXEL_BITS)).astype(np.int32)
+    for triangle, corners in enumerate(fixed):
+        cv2.fillConvexPoly(index, corners, triangle, cv2.LINE_8, _SUBPIXEL_BITS)
+    rows, columns = np.nonzero(index >= 0)
+    owner = index[rows, columns]
+    corners = LAYOUT[TRIANGLES[owner]]
+    texel = np.stack([columns + 0.5, rows + 0.5], axis=1) / size
+    edges = (corners[:, 1:] - corners[:, :1]).transpose(0, 2, 1)
+    weights = np.linalg.solve(edges, (texel - corners[:, 0])[:, :, None])[:, :, 0]
+    weights = np.clip(np.concatenate([1 - weights.sum(axis=1, keepdims=True), weights], axis=1), 0, 1)
+    return rows, columns, owner, (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+@lru_cache(maxsize=4)
+def iris_texels(size: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """For each iris patch of a (size, size) texture: rows, columns and (n, 2) positions in iris radii."""
+    rows, columns = np.mgrid[:size, :size]
+    patches = []
+    for center in IRIS_PATCHES:
+        local = (np.stack([columns + 0.5, rows + 0.5], axis=-1) / size - center) / IRIS_PATCH_RADIUS
+        near = (local**2).sum(axis=-1) < (IRIS_REACH + 1.5 / (IRIS_PATCH_RADIUS * size)) ** 2
+        patches.append((rows[near], columns[near], local[near]))
+    return patches
+
+
+def facing(points: np.ndarray) -> np.ndarray:
+    """(n_triangles,) cosine between each triangle's normal and the line of sight: 1 faces the viewer, below 0 is turned away."""
+    corners = points[TRIANGLES].astype(np.float64)
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    return normals[:, 2] / np.maximum(np.linalg.norm(normals, axis=1), 1e-9)
+
+
+def unwrap(image: np.ndarray, points: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Carry the pixels of a crop to the canonical layout.
+
+    Args:
+        image: (h, w) or (h, w, c), uint8 or float32.
+        points: (478, 3) crop pixels.
+        size: side of the texture.
+
+    Returns:
+        (texture of shape (size, size[, c]), (size, size) float32 trust in 0..1). Trust falls where the surface turns away, leaves the
+        picture, or shows an eyeball or a mouth that is shut; it is 0 outside the layout's mesh.
+    """
+    require_opencv()
+    rows, columns, owner, weights = texel_table(size)
+    where = np.einsum("nk,nkc->nc", weights, points[TRIANGLES[owner], :2].astype(np.float32))
+    trust = np.zeros((size, size), np.float32)
+    value = np.clip(facing(points) / 0.12, 0, 1)
+    interocular = max(float(np.linalg.norm(points[33, :2] - points[263, :2])), 1e-6)
+    for upper, lower, (start, stop) in ((13, 14, (MOUTH_START, RIGHT_EYE_START)), (159, 145, EYE_SPANS[0]), (386, 374, EYE_SPANS[1])):
+        opening = float(np.linalg.norm(points[upper, :2] - points[lower, :2])) / interocular
+        value[start:stop] = np.clip((opening - 0.03) / 0.05, 0, 1)
+    trust[rows, columns] = value[owner]
+    map_x, map_y = np.full((size, size), -1e4, np.float32), np.full((size, size), -1e4, np.float32)
+    map_x[rows, columns], map_y[rows, columns] = where[:, 0] - 0.5, where[:, 1] - 0.5
+    for eye, (center, axes) in enumerate(iris_frames(points)):
+        start, stop = EYE_SPANS[eye]
+        patch_rows, patch_columns, local = iris_texels(size)[eye]
+        position = center + local @ axes.T
+        map_x[patch_rows, patch_columns], map_y[patch_rows, patch_columns] = position[:, 0] - 0.5, position[:, 1] - 0.5
+        eyeball = np.flatnonzero((owner >= start) & (owner < stop))
+        openness = float(value[start])
+        if abs(np.linalg.det(axes)) > 1e-6:
+            # the white of the eye is unseen where the iris stands, and the iris where a lid hides it
+            on_iris = ((((where[eyeball] - center) @ np.linalg.inv(axes).T) ** 2).sum(axis=1)) < (IRIS_REACH + 0.1) ** 2
+            trust[rows[eyeball[on_iris]], columns[eyeball[on_iris]]] = 0
+            contour = points[_EYE_CONTOURS[eye], :2].astype(np.float32)
+            open_here = np.array([cv2.pointPolygonTest(contour, (float(px), float(py)), False) >= 0 for px, py in position], np.float32)
+            trust[patch_rows, patch_columns] = open_here * openness
+    height, width = image.shape[:2]
+    outside = (map_x < -0.5) | (map_y < -0.5) | (map_x > width - 0.5) | (map_y > height - 0.5)
+    trust[outside] = 0
+    return cv2.remap(image, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), trust
+
+
+def draw_dots(points: np.ndarray, size: int) -> np.ndarray:
+    """The paper's condition: every point a white dot on black, as MediaPipe's ``draw_landmarks`` strokes it.
+
+    Args:
+        points: (478, 2 or 3) crop pixels; points outside the square are dropped.
+        size: side of the picture.
+
+    Returns:
+        (size, size) uint8: 255 at each point's pixel, 224 at its four neighbours (a circle of radius 1 in MediaPipe's white); of
+        points that lie side by side the later one is on top.
+    """
+    inside = (points[:, :2] >= 0).all(axis=1) & (points[:, :2] <= size).all(axis=1)
+    pixels = np.minimum(np.floor(points[inside, :2]).astype(np.int64), size - 1)
+    canvas = np.zeros((size + 2, size + 2), np.uint8)  # one pixel of margin swallows strokes that cross the border
+    columns, rows = (pixels[:, None] + 1 + DOT[:, :2]).transpose(2, 0, 1)  # (n, 5) each, the ring before the centre
+    canvas[rows, columns] = DOT[:, 2]  # where an index is repeated numpy keeps the last value
+    return canvas[1:-1, 1:-1]

@@ -1,0 +1,543 @@
+"""GanonConfig and GanonModel: a synthetic face from landmarks alone. One self-contained file, as both Hub loaders need it.
+
+``conditioning="landmarks"`` is the generator of GANonymization (Hellmann et al., ACM TOMM 2024, arXiv 2305.02143; a pix2pix U-Net,
+Isola et al., CVPR 2017), with the published layer names, so that the authors' checkpoints load strictly.
+
+``conditioning="mesh"`` draws the face in two steps. A linear appearance prior, fitted in closed form, predicts a texture in the canonical
+layout of the mesh from the shape of the face and from a synthetic person's appearance coefficients; the texture is sampled through the
+crop's canonical-coordinate map. A compact U-Net may then add what a linear model cannot; without it (``refinement_channels=0``) or before
+it is trained the result is the prior's.
+
+Conventions: pictures are RGB (B, 3, S, S) in [-1, 1]; shapes are (B, 478, 3) pose-normalised points; layout coordinates are in [0, 1].
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+from transformers import PretrainedConfig, PreTrainedModel
+from transformers import initialization as init
+from transformers.utils import ModelOutput
+
+NUM_POINTS = 478
+# Features of the shape beyond its principal components: see shape_features().
+NUM_OPENINGS = 7
+NUM_POSE_FEATURES = 5
+
+
+class _ServedHere(dict):
+    """Pipelines of an exported folder: their names tell transformers the task, their code is not asked for."""
+
+    def __contains__(self, task: object) -> bool:
+        return False
+
+
+class GanonConfig(PretrainedConfig):
+    """Sizes of a :class:`GanonModel`.
+
+    Args:
+        conditioning: ``"mesh"`` or ``"landmarks"``.
+        image_size: side of the square crops; for ``"landmarks"`` a multiple of 256.
+        texture_size: side of the canonical luma texture; chroma has half of it.
+        num_shape_components: principal components of the shape that the prior looks at.
+        num_quadratic: the first so many components enter with their products, too.
+        num_appearance: coefficients that make one synthetic person's appearance.
+        num_shape_axes: directions in which shapes differ.
+        num_identity: coefficients of a synthetic person's shape.
+        num_expression: numbers that pass, under noise, from a photo's shape to the anonymous one.
+        expression_width: hidden units of the networks that make these numbers and read them.
+        num_people: groups of people of which synthetic ones are drawn.
+        refinement_channels: width of the refinement network; 0 leaves it out.
+    """
+
+    model_type = "ganon"
+
+    def __init__(
+        self,
+        conditioning: str = "mesh",
+        image_size: int = 256,
+        texture_size: int = 192,
+        num_shape_components: int = 50,
+        num_quadratic: int = 8,
+        num_appearance: int = 40,
+        num_shape_axes: int = 120,
+        num_identity: int = 40,
+        num_expression: int = 16,
+        expression_width: int = 256,
+        num_people: int = 8,
+        refinement_channels: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        if conditioning not in ("mesh", "landmarks"):
+            raise ValueError(f"conditioning must be 'mesh' or 'landmarks', but got {conditioning!r}.")
+        if conditioning == "landmarks" and image_size % 256:
+            raise ValueError(f"image_size must be a multiple of 256 for conditioning='landmarks', but got {image_size}.")
+        if texture_size % 2 or texture_size < 16:
+            raise ValueError(f"texture_size must be even and at least 16, but got {texture_size}.")
+        if num_quadratic > num_shape_components:
+            raise ValueError(f"num_quadratic ({num_quadratic}) must not exceed num_shape_components ({num_shape_components}).")
+        self.conditioning = conditioning
+        self.image_size = image_size
+        self.texture_size = texture_size
+        self.num_shape_components = num_shape_components
+        self.num_quadratic = num_quadratic
+        self.num_appearance = num_appearance
+        self.num_shape_axes = num_shape_axes
+        self.num_identity = num_identity
+        self.num_expression = num_expression
+        self.expression_width = expression_width
+        self.num_people = num_people
+        self.refinement_channels = refinement_channels
+        # An exported folder names its own code; inside the installed package the installed code serves it.
+        if not __name__.startswith("transformers_modules"):
+            kwargs.pop("auto_map", None)
+            kwargs["custom_pipelines"] = _ServedHere(kwargs.get("custom_pipelines") or {})
+        super().__init__(**kwargs)
+
+    def to_dict(self) -> dict[str, Any]:
+        values = super().to_dict()
+        if isinstance(self.__dict__.get("custom_pipelines"), _ServedHere):
+            values.pop("custom_pipelines", None)
+        return values
+
+    @property
+    def num_features(self) -> int:
+        """Length of the vector that the prior is linear in."""
+        return 1 + self.num_shape_components + NUM_OPENINGS + NUM_POSE_FEATURES + self.num_quadratic * (self.num_quadratic + 1) // 2
+
+
+@dataclass
+class GanonOutput(ModelOutput):
+    """Output of :class:`GanonModel`.
+
+    Attributes:
+        images: (B, 3, S, S) synthetic faces in [-1, 1].
+        coarse: the prior's faces before refinement (``"mesh"`` only).
+    """
+
+    images: torch.Tensor | None = None
+    coarse: torch.Tensor | None = None
+
+
+def shape_features(shape: torch.Tensor, angles: torch.Tensor, mean: torch.Tensor, basis: torch.Tensor, num_quadratic: int) -> torch.Tensor:
+    """What the prior is linear in.
+
+    Args:
+        shape: (B, 478, 3) pose-normalised points.
+        angles: (B, 2) yaw and pitch in degrees.
+        mean: (1434,) mean shape.
+        basis: (1434, n) principal directions divided by their standard deviations.
+        num_quadratic: how many of the components enter with their products.
+
+    Returns:
+        (B, 1 + n + 7 + 5 + q (q + 1) / 2): one, components within 3 standard deviations, openings of mouth and eyes, pose, products.
+    """
+    components = ((shape.flatten(1) - mean) @ basis).clamp(-3, 3)  # (B, n)
+    width = (shape[:, 33] - shape[:, 263]).norm(dim=1).clamp_min(1e-6)
+    mouth = (shape[:, 13] - shape[:, 14]).norm(dim=1) / width
+    right = (shape[:, 159] - shape[:, 145]).norm(dim=1) / width
+    left = (shape[:, 386] - shape[:, 374]).norm(dim=1) / width
+    # Hinges: teeth appear as the lips part and then stay, lashes as the lid closes; a straight line cannot say that.
+    openings = [
+        (mouth / 0.06).clamp(max=1),
+        (mouth / 0.3).clamp(max=1.5),
+        ((mouth - 0.06) / 0.1).clamp(0, 1),
+        (right / 0.09).clamp(max=1.5),
+        (left / 0.09).clamp(max=1.5),
+        ((0.05 - right) / 0.05).clamp(0, 1),
+        ((0.05 - left) / 0.05).clamp(0, 1),
+    ]
+    yaw, pitch = (angles / 30).clamp(-1.4, 1.4).unbind(dim=1)
+    pose = [yaw, pitch, yaw.abs(), yaw**2, pitch**2]
+    rows, columns = torch.triu_indices(num_quadratic, num_quadratic, device=shape.device)
+    products = components[:, rows] * components[:, columns]
+    ones = torch.ones_like(yaw)
+    return torch.cat([torch.stack([ones], dim=1), components, torch.stack(openings + pose, dim=1), products], dim=1)
+
+
+def ycbcr_to_rgb(luma: torch.Tensor, chroma: torch.Tensor) -> torch.Tensor:
+    """(B, 1, H, W) luma 0..255 and (B, 2, H, W) Cb, Cr about 0 -> (B, 3, H, W) RGB in [-1, 1] (JFIF / ITU-T T.871), not clipped."""
+    blue, red = chroma[:, :1], chroma[:, 1:]
+    rgb = torch.cat([luma + 1.402 * red, luma - 0.344136 * blue - 0.714136 * red, luma + 1.772 * blue], dim=1)
+    return rgb / 127.5 - 1
+
+
+class ShapeStatistics(nn.Module):
+    """The numbers of ``ganon_hf.core.geometry``, kept with the weights so that one file holds all: directions in which shapes differ, the
+    expression code, and of whom people are drawn.
+
+    Coordinates (B, d) are those of a pose-normalised shape: ``(shape - mean) @ axes / deviations``. Fitted by ``training/shape_space.py``
+    and ``expression``; the parameters of the code stay as they are when a generator is trained.
+    """
+
+    mean: torch.Tensor
+    axes: torch.Tensor
+    deviations: torch.Tensor
+    identity_basis: torch.Tensor
+    people_centers: torch.Tensor
+    people_spread: torch.Tensor
+
+    def __init__(self, config: GanonConfig):
+        super().__init__()
+        size, code, identity = config.num_shape_axes, config.num_expression, config.num_identity
+        self.register_buffer("mean", torch.zeros(NUM_POINTS * 3))
+        self.register_buffer("axes", torch.zeros(NUM_POINTS * 3, size))
+        self.register_buffer("deviations", torch.ones(size))
+        self.register_buffer("identity_basis", torch.zeros(size, identity))
+        self.register_buffer("people_centers", torch.zeros(config.num_people, identity + config.num_appearance))
+        self.register_buffer("people_spread", torch.ones(identity + config.num_appearance))
+        self.linear_encoder, self.encoder = nn.Linear(size, code), _perceptron(size, config.expression_width, code)
+        self.linear_decoder, self.decoder = nn.Linear(code, size), _perceptron(code + identity + 1, config.expression_width, size)
+        self.requires_grad_(False)
+
+    def encode(self, coordinates: torch.Tensor) -> torch.Tensor:
+        """(B, d) coordinates -> (B, r) expression code, without noise."""
+        return self.linear_encoder(coordinates) + self.encoder(coordinates)
+
+    def decode(self, code: torch.Tensor, identity: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        """The shape of a synthetic person with an expression.
+
+        Args:
+            code: (B, r) expression code with its noise.
+            identity: (B, k) coefficients of the person.
+            noise: (B, 1) standard deviation of the code's noise, positive: the more, the less of the code is believed.
+
+        Returns:
+            (B, d) coordinates.
+        """
+        code = code / (1 + noise * noise).sqrt()
+        moved = self.linear_decoder(code) + self.decoder(torch.cat([code, identity, noise.log()], dim=1))
+        return identity @ self.identity_basis.T + moved
+
+
+def _perceptron(inputs: int, width: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(inputs, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, outputs))
+
+
+class AppearancePrior(nn.Module):
+    """Linear map from shape features and appearance coefficients to a canonical texture, and the statistics around it.
+
+    The numbers are fitted in closed form (``training/appearance_prior.py``); the maps are parameters because fine-tuning may move them.
+    """
+
+    shape_mean: torch.Tensor
+    shape_basis: torch.Tensor
+    tone_mean: torch.Tensor
+    tone_factor: torch.Tensor
+
+    def __init__(self, config: GanonConfig):
+        super().__init__()
+        size, half = config.texture_size, config.texture_size // 2
+        points = NUM_POINTS * 3
+        self.num_quadratic = config.num_quadratic
+        # principal directions of the shape over their standard deviations
+        self.register_buffer("shape_mean", torch.zeros(points))
+        self.register_buffer("shape_basis", torch.zeros(points, config.num_shape_components))
+        self.luma = nn.Parameter(torch.zeros(config.num_features, size, size))
+        self.luma_appearance = nn.Parameter(torch.zeros(config.num_appearance, size, size))
+        self.chroma = nn.Parameter(torch.zeros(config.num_features, 2, half, half))
+        self.chroma_appearance = nn.Parameter(torch.zeros(config.num_appearance, 2, half, half))
+        # how the training pictures' skin varies, white balance included: mean and factor of (luma gain, Cb, Cr). The chroma maps hold the
+        # mean; a synthetic person's own tone is not drawn from these numbers (see ganon_hf.core.skin_tone).
+        self.register_buffer("tone_mean", torch.tensor([1.0, 0.0, 0.0]))
+        self.register_buffer("tone_factor", torch.zeros(3, 3))
+
+    def forward(self, shape: torch.Tensor, angles: torch.Tensor, appearance: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(B, 478, 3), (B, 2) degrees, (B, K) -> luma (B, 1, T, T) 0..255 and chroma (B, 2, T/2, T/2) about 0."""
+        features = shape_features(shape, angles, self.shape_mean, self.shape_basis, self.num_quadratic)
+        luma = torch.einsum("bf,fhw->bhw", features, self.luma) + torch.einsum("bk,khw->bhw", appearance, self.luma_appearance)
+        chroma = torch.einsum("bf,fchw->bchw", features, self.chroma)
+        chroma = chroma + torch.einsum("bk,kchw->bchw", appearance, self.chroma_appearance)
+        return luma[:, None], chroma
+
+
+def sample_texture(luma: torch.Tensor, chroma: torch.Tensor, layout: torch.Tensor) -> torch.Tensor:
+    """Textures seen through canonical-coordinate maps.
+
+    Args:
+        luma: (B, 1, T, T) 0..255; chroma: (B, 2, T/2, T/2) about 0; layout: (B, 2, S, S) of (u, v) in [0, 1].
+
+    Returns:
+        (B, 3, S, S) RGB in [-1, 1], not clipped.
+    """
+    grid = (layout * 2 - 1).permute(0, 2, 3, 1)  # (B, S, S, 2); align_corners=False: u = 0 is the outer edge of the first texel
+    luma = functional.grid_sample(luma, grid, mode="bicubic", padding_mode="border", align_corners=False)
+    chroma = functional.grid_sample(chroma, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return ycbcr_to_rgb(luma, chroma)
+
+
+def without_checkerboard(picture: torch.Tensor) -> torch.Tensor:
+    """(B, C, H, W) less what alternates from pixel to pixel in both directions at once; rows, columns and coarser things stay.
+
+    Unfolding half the resolution to the whole leaves such a pattern (Odena et al., Deconvolution and Checkerboard Artifacts, Distill
+    2016), faint but regular; hardly anything in a face is like it.
+    """
+    channels = picture.shape[1]
+    line = picture.new_tensor([-1.0, 2.0, -1.0]) / 4
+    kernel = (line[:, None] * line).expand(channels, 1, 3, 3)
+    return picture - functional.conv2d(functional.pad(picture, (1, 1, 1, 1), mode="replicate"), kernel, groups=channels)
+
+
+class RefinementBlock(nn.Module):
+    """Two 3x3 convolutions around a residual connection; no normalisation, so that a part of a face gives what the whole face gives."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(channels, channels, 3, padding=1), nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        residual = self.conv1(functional.leaky_relu(hidden, 0.2))
+        return hidden + self.conv2(functional.leaky_relu(residual, 0.2))
+
+
+class RefinementNetwork(nn.Module):
+    """What a linear model of faces lacks: compact U-Net at half the resolution -> what to add to the coarse face.
+
+    It sees the coarse face, the condition (canonical coordinates, mesh mask, dots), the grayscale flag, and two sets of maps that it
+    learns in the canonical layout and sees through the canonical coordinates (Thies et al., Deferred Neural Rendering, 2019): features of
+    each place of a face, and one map per appearance coefficient that starts as white noise, so that a synthetic person has skin of their
+    own that moves with the face.
+
+    The last convolution starts at zero: untrained, the network is the identity.
+    """
+
+    num_canonical = 8
+    # Steps from full resolution to the coarsest level; regions are cut at multiples of it.
+    stride = 8
+
+    def __init__(self, config: GanonConfig):
+        super().__init__()
+        width, size = config.refinement_channels, config.texture_size
+        self.canonical = nn.Parameter(torch.zeros(self.num_canonical, size // 2, size // 2))
+        self.person = nn.Parameter(torch.zeros(config.num_appearance, size, size))
+        # coarse face, u and v, mask, dots, flag and the person's map, all folded to half the resolution
+        self.stem = nn.Conv2d(4 * (3 + 2 + 1 + 1 + 1 + 1) + self.num_canonical, width, 3, padding=1)
+        self.down1 = nn.Conv2d(width, width * 2, 3, stride=2, padding=1)
+        self.encode1 = RefinementBlock(width * 2)
+        self.down2 = nn.Conv2d(width * 2, width * 4, 3, stride=2, padding=1)
+        self.middle = RefinementBlock(width * 4)
+        self.up2 = nn.Conv2d(width * 4, width * 2, 1)
+        self.decode1 = RefinementBlock(width * 2)
+        self.up1 = nn.Conv2d(width * 2, width, 1)
+        self.decode0 = RefinementBlock(width)
+        self.unfold = nn.Conv2d(width, 4 * 8, 3, padding=1)
+        self.out = nn.Conv2d(8 + 3 + 1, 3, 3, padding=1)
+
+    def forward(self, coarse: torch.Tensor, condition: torch.Tensor, appearance: torch.Tensor, grayscale: torch.Tensor) -> torch.Tensor:
+        """(B, 3, S, S) coarse RGB in [-1, 1], (B, 4, S, S) u, v, mask, dots, (B, K), (B, 1) -> (B, 3, S, S) what to add to it.
+
+        Sides must be multiples of ``stride``; outside the mask nothing is added.
+        """
+        mask = condition[:, 2:3]
+        face = coarse * mask
+        grid = (condition[:, :2] * 2 - 1).permute(0, 2, 3, 1)  # (B, S, S, 2)
+        person = torch.einsum("bk,khw->bhw", appearance, self.person)[:, None] / max(1, len(self.person)) ** 0.5
+        person = functional.grid_sample(person, grid, mode="bilinear", padding_mode="border", align_corners=False) * mask
+        canonical = self.canonical.expand(coarse.shape[0], -1, -1, -1)
+        canonical = functional.grid_sample(canonical, grid[:, ::2, ::2], mode="bilinear", padding_mode="border", align_corners=False)
+        flag = grayscale.view(-1, 1, 1, 1).expand_as(mask)
+        fine = torch.cat([face, condition, flag, person], dim=1)  # (B, 9, S, S)
+        level0 = self.stem(torch.cat([functional.pixel_unshuffle(fine, 2), canonical * mask[:, :, ::2, ::2]], dim=1))  # (B, w, S/2, S/2)
+        level1 = self.encode1(self.down1(functional.leaky_relu(level0, 0.2)))  # (B, 2w, S/4, S/4)
+        level2 = self.middle(self.down2(functional.leaky_relu(level1, 0.2)))  # (B, 4w, S/8, S/8)
+        level1 = self.decode1(level1 + functional.interpolate(self.up2(level2), scale_factor=2.0, mode="nearest"))
+        level0 = self.decode0(level0 + functional.interpolate(self.up1(level1), scale_factor=2.0, mode="nearest"))
+        detail = functional.pixel_shuffle(functional.leaky_relu(self.unfold(functional.leaky_relu(level0, 0.2)), 0.2), 2)  # (B, 8, S, S)
+        luma, chroma = without_checkerboard(self.out(torch.cat([detail, face, person], dim=1))).split([1, 2], dim=1)
+        change = ycbcr_to_rgb(luma * 127.5, chroma * (127.5 * (1 - grayscale.view(-1, 1, 1, 1)))) + 1
+        return change * mask
+
+
+class UNetDown(nn.Module):
+    """Halving block of the published generator; ``model.0`` is the convolution, as in its checkpoints."""
+
+    def __init__(self, channels_in: int, channels_out: int, normalize: bool = True, dropout: float = 0.0):
+        super().__init__()
+        layers: list[nn.Module] = [nn.Conv2d(channels_in, channels_out, 4, stride=2, padding=1, bias=False)]
+        if normalize:
+            layers.append(nn.InstanceNorm2d(channels_out))
+        layers.append(nn.LeakyReLU(0.2))
+        if dropout:
+            layers.append(nn.Dropout(dropout))
+        self.model = nn.Sequential(*layers)
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        return self.model(hidden)
+
+
+class UNetUp(nn.Module):
+    """Doubling block of the published generator: (upsampled, skip) are concatenated in this order."""
+
+    def __init__(self, channels_in: int, channels_out: int, dropout: float = 0.0):
+        super().__init__()
+        convolution = nn.ConvTranspose2d(channels_in, channels_out, 4, stride=2, padding=1, bias=False)
+        layers: list[nn.Module] = [convolution, nn.InstanceNorm2d(channels_out), nn.ReLU()]
+        if dropout:
+            layers.append(nn.Dropout(dropout))
+        self.model = nn.Sequential(*layers)
+
+    def forward(self, hidden: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
+        return torch.cat([self.model(hidden), skip], dim=1)
+
+
+class LandmarkGenerator(nn.Module):
+    """The published U-Net: 54,404,099 parameters in 17 tensors, dots (B, 3, S, S) in [-1, 1] -> face (B, 3, S, S) in [-1, 1]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down1 = UNetDown(3, 64, normalize=False)
+        self.down2 = UNetDown(64, 128)
+        self.down3 = UNetDown(128, 256)
+        self.down4 = UNetDown(256, 512, dropout=0.5)
+        self.down5 = UNetDown(512, 512, dropout=0.5)
+        self.down6 = UNetDown(512, 512, dropout=0.5)
+        self.down7 = UNetDown(512, 512, dropout=0.5)
+        self.down8 = UNetDown(512, 512, normalize=False, dropout=0.5)
+        self.up1 = UNetUp(512, 512, dropout=0.5)
+        self.up2 = UNetUp(1024, 512, dropout=0.5)
+        self.up3 = UNetUp(1024, 512, dropout=0.5)
+        self.up4 = UNetUp(1024, 512, dropout=0.5)
+        self.up5 = UNetUp(1024, 256)
+        self.up6 = UNetUp(512, 128)
+        self.up7 = UNetUp(256, 64)
+        self.final = nn.Sequential(nn.Upsample(scale_factor=2), nn.ZeroPad2d((1, 0, 1, 0)), nn.Conv2d(128, 3, 4, padding=1), nn.Tanh())
+
+    def forward(self, dots: torch.Tensor) -> torch.Tensor:
+        down1 = self.down1(dots)  # (B, 64, S/2, S/2)
+        down2 = self.down2(down1)
+        down3 = self.down3(down2)
+        down4 = self.down4(down3)
+        down5 = self.down5(down4)
+        down6 = self.down6(down5)
+        down7 = self.down7(down6)  # (B, 512, S/128, S/128)
+        hidden = self.up1(self.down8(down7), down7)
+        hidden = self.up2(hidden, down6)
+        hidden = self.up3(hidden, down5)
+        hidden = self.up4(hidden, down4)
+        hidden = self.up5(hidden, down3)
+        hidden = self.up6(hidden, down2)
+        return self.final(self.up7(hidden, down1))
+
+
+class GanonModel(PreTrainedModel):
+    """Landmarks in, a synthetic face out; no pixel of a photo enters.
+
+    ``pixel_values`` is the condition drawn by ``GanonImageProcessor``: (B, 3, S, S) dots in [-1, 1] for ``"landmarks"``, and
+    (B, 4, S, S) of (u, v, mask, dots), each in [0, 1], for ``"mesh"``.
+    """
+
+    config_class = GanonConfig
+    base_model_prefix = "ganon"
+    main_input_name = "pixel_values"
+    input_modalities = ("image",)  # type: ignore[assignment]
+    _no_split_modules = ["LandmarkGenerator", "RefinementNetwork"]
+    # Coordinates and sums over 1434 of them: half precision would smear the face. The networks may have it.
+    _keep_in_fp32_modules_strict = {"geometry", "prior"}
+
+    def __init__(self, config: GanonConfig):
+        super().__init__(config)
+        self.geometry = ShapeStatistics(config)
+        self.generator: LandmarkGenerator | None = None
+        self.prior: AppearancePrior | None = None
+        self.refinement: RefinementNetwork | None = None
+        if config.conditioning == "landmarks":
+            self.generator = LandmarkGenerator()
+        else:
+            self.prior = AppearancePrior(config)
+            if config.refinement_channels:
+                self.refinement = RefinementNetwork(config)
+        self.post_init()
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            if self.refinement is None:
+                init.normal_(module.weight, mean=0.0, std=0.02)  # as published
+            elif module is self.refinement.out:
+                init.zeros_(module.weight)
+            else:
+                init.kaiming_normal_(module.weight, a=0.2, nonlinearity="leaky_relu")
+            if module.bias is not None:
+                init.zeros_(module.bias)
+        elif isinstance(module, RefinementBlock):
+            init.normal_(module.conv2.weight, mean=0.0, std=0.01)  # close to the identity
+        elif isinstance(module, RefinementNetwork):
+            init.normal_(module.canonical, mean=0.0, std=0.1)
+            init.normal_(module.person, mean=0.0, std=1.0)
+        elif isinstance(module, AppearancePrior):
+            for parameter in module.parameters(recurse=False):
+                init.zeros_(parameter)
+
+    def forward(
+        self,
+        pixel_values: torch.Tensor,
+        shape: torch.Tensor | None = None,
+        angles: torch.Tensor | None = None,
+        appearance: torch.Tensor | None = None,
+        grayscale: torch.Tensor | None = None,
+        return_dict: bool | None = None,
+    ) -> GanonOutput | tuple[torch.Tensor, ...]:
+        """Synthesise faces.
+
+        Args:
+            pixel_values: the condition, see the class.
+            shape: (B, 478, 3) pose-normalised points (``"mesh"``).
+            angles: (B, 2) yaw and pitch in degrees (``"mesh"``).
+            appearance: (B, num_appearance) standard normal coefficients of the synthetic people; None is the mean person.
+            grayscale: (B, 1) 1 where a colourless face is wanted; None is colour.
+            return_dict: False returns a tuple.
+
+        Raises:
+            ValueError: an input is missing or has the wrong number of channels.
+        """
+        if self.generator is not None:
+            if pixel_values.ndim != 4 or pixel_values.shape[1] != 3:
+                raise ValueError(f"pixel_values must be (batch, 3, side, side) dots in [-1, 1], but got shape {tuple(pixel_values.shape)}.")
+            images, coarse = self.generator(pixel_values.to(self.dtype)), None
+        else:
+            if pixel_values.ndim != 4 or pixel_values.shape[1] != 4:
+                raise ValueError(
+                    f"pixel_values must be (batch, 4, side, side) of u, v, mask, dots, but got shape {tuple(pixel_values.shape)}."
+                )
+            if shape is None or angles is None:
+                raise ValueError("conditioning='mesh' needs shape (batch, 478, 3) and angles (batch, 2) beside pixel_values.")
+            batch = pixel_values.shape[0]  # not len(): exporters take that for a constant
+            if appearance is None:
+                appearance = pixel_values.new_zeros(batch, self.config.num_appearance)
+            if grayscale is None:
+                grayscale = pixel_values.new_zeros(batch, 1)
+            precision = self.prior.luma.dtype  # type: ignore[union-attr]
+            with torch.autocast(pixel_values.device.type, enabled=False):  # sums over 1434 coordinates
+                luma, chroma = self.prior(shape.to(precision), angles.to(precision), appearance.to(precision))  # type: ignore[misc]
+            chroma = chroma * (1 - grayscale.to(precision).view(-1, 1, 1, 1))
+            coarse = sample_texture(luma, chroma, pixel_values[:, :2].to(precision)).clamp(-1, 1)
+            images = coarse
+            if self.refinement is not None:
+                images = self._refine(coarse, pixel_values.to(precision), appearance.to(precision), grayscale.to(precision)).clamp(-1, 1)
+        if return_dict is False:
+            return (images,) if coarse is None else (images, coarse)
+        return GanonOutput(images=images, coarse=coarse)
+
+    def _refine(self, coarse: torch.Tensor, condition: torch.Tensor, appearance: torch.Tensor, grayscale: torch.Tensor) -> torch.Tensor:
+        """The coarse face and what the refinement network adds; outside training it looks only where the mesh is, half of the square."""
+        network: RefinementNetwork = self.refinement  # type: ignore[assignment]
+        part: tuple[Any, ...] = (...,)
+        if not self.training:
+            part += tuple(_span(condition[:, 2].amax(dim=(0, axis)), network.stride) for axis in (2, 1))
+        inputs = (coarse[part], condition[part], appearance, grayscale)
+        refined = coarse.clone()
+        refined[part] += network(*(value.to(network.out.weight.dtype) for value in inputs)).to(coarse.dtype)
+        return refined
+
+
+def _span(occupied: torch.Tensor, step: int) -> slice:
+    """(S,) values -> the multiples of ``step`` between which all positive ones lie, with one step to spare; all where there is none."""
+    where = [place for place, value in enumerate(occupied.tolist()) if value > 0]
+    if not where:
+        return slice(0, len(occupied))
+    first, last = where[0] // step - 1, where[-1] // step + 2
+    return slice(max(0, first) * step, min(last * step, len(occupied)))

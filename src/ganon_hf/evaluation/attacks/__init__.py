@@ -1,0 +1,1 @@
+"""Who tries to recognize people, and how."""

@@ -1,0 +1,1 @@
+"""What is evaluated on: photos of known people."""

@@ -1,0 +1,1 @@
+"""Figures of merit as functions of arrays, each with its interval over people."""

@@ -1,0 +1,1 @@
+"""A model repository on the Hugging Face Hub: export, card, upload."""

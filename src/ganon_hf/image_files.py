@@ -1,0 +1,395 @@
+"""Pictures on disk: reading untrusted files safely, writing results atomically, and what metadata survives.
+
+Reading: the content decides what a file is, never its name. Limits are checked before anything is decoded, and whatever goes wrong in a
+decoder becomes one :class:`~ganon_hf.core.faces.UnusableImageError` that names the file and the reason.
+
+Writing: a picture appears under its final name complete or not at all (temporary file in the same folder, fsync, rename). Nothing but
+pixels and the ICC profile is written, plus the EXIF fields that were asked for; GPS, thumbnails, serial numbers, XMP, comments never.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import secrets
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from PIL import BmpImagePlugin, ExifTags, GifImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
+
+from .core.faces import MAX_PIXELS, UnusableImageError
+
+MAX_FILE_BYTES = 1 << 30  # some decoders read the whole file into memory
+MAX_ICC_BYTES = 4 << 20  # real profiles are below 2 MB
+FORMATS = {
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".jpe": "JPEG",
+    ".jfif": "JPEG",
+    ".png": "PNG",
+    ".webp": "WEBP",
+    ".bmp": "BMP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".gif": "GIF",
+}
+TEMPORARY_PREFIX = ".ganon-hf-"  # hidden: folder walks leave it out
+METADATA_GROUPS = ("date", "camera")
+
+# EXIF fields behind each name of --keep-metadata. Not here on purpose: serial numbers, owner, artist, maker notes, user comment, GPS.
+_MAIN_IFD = {
+    "date": (ExifTags.Base.DateTime,),
+    "camera": (ExifTags.Base.Make, ExifTags.Base.Model),
+}
+_EXIF_IFD = {
+    "date": (
+        ExifTags.Base.DateTimeOriginal,
+        ExifTags.Base.DateTimeDigitized,
+        ExifTags.Base.OffsetTime,
+        ExifTags.Base.OffsetTimeOriginal,
+        ExifTags.Base.OffsetTimeDigitized,
+    ),
+    "camera": (
+        ExifTags.Base.LensMake,
+        ExifTags.Base.LensModel,
+        ExifTags.Base.ExposureTime,
+        ExifTags.Base.FNumber,
+        ExifTags.Base.ISOSpeedRatings,
+        ExifTags.Base.FocalLength,
+        ExifTags.Base.FocalLengthIn35mmFilm,
+    ),
+}
+# Readers tried in this order, by the first bytes. Importing the modules above is what registers them.
+_READERS = tuple(
+    Image.OPEN[plugin.format]
+    for plugin in (
+        JpegImagePlugin.JpegImageFile,
+        PngImagePlugin.PngImageFile,
+        WebPImagePlugin.WebPImageFile,
+        BmpImagePlugin.BmpImageFile,
+        TiffImagePlugin.TiffImageFile,
+        GifImagePlugin.GifImageFile,
+    )
+)
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_MAX_TEXT = 64  # characters; longer "camera models" carry something else
+_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
+_READ_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)  # a named pipe must not hang the batch
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A photo as it was read.
+
+    Attributes:
+        image: RGB, upright (EXIF orientation applied), transparency flattened over white, without any metadata.
+        icc_profile: colour profile that still fits the RGB pixels, or None.
+        exif: the kept EXIF fields, encoded; empty when none were asked for or present.
+        lossless: whether a WebP file was stored losslessly.
+        format: Pillow's name of the format it was read from; empty where it was not read from a file.
+        notes: what was changed on the way in, in words ("transparency was flattened over white").
+    """
+
+    image: Image.Image
+    icc_profile: bytes | None = None
+    exif: bytes = b""
+    lossless: bool = False
+    notes: tuple[str, ...] = ()
+    format: str = ""
+
+
+def printable(name: object) -> str:
+    """A file name or message made safe for one line of a terminal: control, format and undecodable characters are escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(name))
+
+
+def read_image(path: str | os.PathLike[str], *, root: Path | None = None, keep_metadata: Iterable[str] = ()) -> Picture:
+    """Read a photo from an untrusted file.
+
+    Args:
+        path: JPEG (of an MPO file the first picture), PNG, WebP, BMP, TIFF or GIF with one frame; at most 200 megapixels and 1 GiB.
+        root: where given, the file must lie below this folder once links are resolved.
+        keep_metadata: names from ``METADATA_GROUPS``.
+
+    Raises:
+        UnusableImageError: everything that makes the file unusable, with its name and the reason.
+    """
+    keep = tuple(keep_metadata)
+    with _unusable(path), _open_file(Path(path), root) as file:
+        return _read(file, keep)
+
+
+def picture_pixels(source: str | os.PathLike[str] | bytes, *, root: Path | None = None) -> int:
+    """How many pixels a file, or the bytes of one, has by its header: what it will take. Errors as in :func:`read_image`."""
+    path = None if isinstance(source, bytes) else source
+    with _unusable(path), io.BytesIO(source) if isinstance(source, bytes) else _open_file(Path(source), root) as file:
+        image = _open_picture(file, file.read(16))
+        _check(image)
+        return image.width * image.height
+
+
+def decode_image(content: bytes, *, keep_metadata: Iterable[str] = ()) -> Picture:
+    """Read a photo from untrusted bytes, for instance of a table; everything else as in :func:`read_image`."""
+    keep = tuple(keep_metadata)
+    with _unusable(None):
+        if not content:
+            raise UnusableImageError("is empty")
+        if len(content) > MAX_FILE_BYTES:
+            raise UnusableImageError(f"is larger than {MAX_FILE_BYTES >> 20} MiB")
+        return _read(io.BytesIO(content), keep)
+
+
+@contextmanager
+def _unusable(path: str | os.PathLike[str] | None) -> Iterator[None]:
+    """Whatever goes wrong inside becomes one error that names the file, where there is one, and the reason."""
+    name = "" if path is None else f"{printable(path)}: "
+    try:
+        yield
+    except UnusableImageError as error:
+        raise UnusableImageError(f"{name}{error}") from error.__cause__
+    except Exception as error:  # decoders meet hostile bytes: struct.error, SyntaxError, OverflowError, MemoryError, ...
+        raise UnusableImageError(f"{name}{_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """Why a file could not be read, for a person."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return {
+            errno.EACCES: "permission denied",
+            errno.EISDIR: "is a folder",
+            errno.ENOENT: "does not exist",
+            errno.ELOOP: "is a link that leads nowhere",
+        }.get(error.errno, os.strerror(error.errno).lower())
+    if isinstance(error, MemoryError):
+        return "does not fit into memory"
+    if isinstance(error, SyntaxError):  # how Pillow's readers say that the header makes no sense, sizes of 0 included
+        return "has a damaged header or no pixels"
+    return printable(f"cannot be decoded ({error or type(error).__name__})")[:200]
+
+
+def _open_file(path: Path, root: Path | None) -> IO[bytes]:
+    """Open a regular file; links are resolved first so that they cannot leave ``root``."""
+    real = Path(os.path.realpath(path, strict=True))
+    if root is not None and not real.is_relative_to(os.path.realpath(root, strict=True)):
+        raise UnusableImageError("is a link that leaves the input folder")
+    descriptor = os.open(real, _READ_FLAGS | _NO_FOLLOW)
+    try:
+        info = os.fstat(descriptor)
+        if stat.S_ISDIR(info.st_mode):
+            raise UnusableImageError("is a folder")
+        if not stat.S_ISREG(info.st_mode):
+            raise UnusableImageError("is not a regular file")
+        if info.st_size == 0:
+            raise UnusableImageError("is empty")
+        if info.st_size > MAX_FILE_BYTES:
+            raise UnusableImageError(f"is larger than {MAX_FILE_BYTES >> 20} MiB")
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _read(file: IO[bytes], keep: tuple[str, ...]) -> Picture:
+    """Check, decode, convert. The order matters: no pixel is decoded before the limits were checked."""
+    from .core.image_loading import to_rgb  # brings transformers: seconds that a run with nothing to read need not wait
+
+    head = file.read(16)
+    image = _open_picture(file, head)
+    _check(image)
+    if image.format == "PNG":  # decoding alone ignores the checksums
+        image.verify()
+        image = _open_picture(file, head)
+    image.load()  # raises on truncated data
+    notes = ["only the first picture of an MPO file was used"] if image.format == "MPO" else []
+    exif = _exif(image)
+    profile = _usable_profile(image, notes)
+    lossless = head[8:16] == b"WEBPVP8L"
+    rgb, changes = to_rgb(_upright(image, exif))
+    rgb.info = {}
+    return Picture(rgb, profile, _kept_fields(exif, keep), lossless, (*notes, *changes), str(image.format))
+
+
+def _open_picture(file: IO[bytes], head: bytes) -> Any:
+    """The format's own reader, chosen by the first bytes. ``Image.open`` would do the same but refuses above 179 megapixels."""
+    for factory, accept in _READERS:
+        if accept is None or accept(head) is True:
+            file.seek(0)
+            return factory(file, "")
+    raise UnusableImageError("is not a picture (JPEG, PNG, WebP, BMP, TIFF, GIF)")
+
+
+def _check(image: Any) -> None:
+    """Refuse by size and kind, from the header alone."""
+    width, height = image.size
+    if width <= 0 or height <= 0:
+        raise UnusableImageError(f"has no pixels ({width} x {height})")
+    if width * height > MAX_PIXELS:
+        raise UnusableImageError(f"has {width} x {height} pixels, more than {MAX_PIXELS // 1_000_000} megapixels")
+    if image.format != "MPO" and getattr(image, "is_animated", False):
+        raise UnusableImageError("is animated or has several pages; only single pictures are anonymized")
+
+
+def _exif(image: Any) -> Image.Exif:
+    """The EXIF fields, or none where they are malformed: viewers ignore those too, and the pixels are still good."""
+    try:
+        exif = image.getexif()
+        exif.get_ifd(ExifTags.IFD.Exif)
+        return exif
+    except Exception as error:
+        del error  # whatever a hostile block provokes means the same: nothing to keep
+        return Image.Exif()
+
+
+def _upright(image: Image.Image, exif: Image.Exif) -> Image.Image:
+    """The picture as a viewer shows it. (TIFF files are turned by their reader, which then removes the tag.)"""
+    orientation = exif.get(ExifTags.Base.Orientation, 1)
+    turn = _TURNS.get(orientation) if isinstance(orientation, int) else None
+    return image if turn is None else image.transpose(turn)
+
+
+def _usable_profile(image: Any, notes: list[str]) -> bytes | None:
+    """The ICC profile if it describes RGB pixels and is not absurd; other colour spaces do not fit what is written."""
+    profile = image.info.get("icc_profile")
+    if not profile:
+        return None
+    problem = None
+    if not isinstance(profile, bytes) or len(profile) < 128 or profile[36:40] != b"acsp":
+        problem = "is malformed"
+    elif len(profile) > MAX_ICC_BYTES:
+        problem = f"is larger than {MAX_ICC_BYTES >> 20} MiB"
+    elif profile[16:20] != b"RGB " or image.mode in ("CMYK", "L", "LA", "1", "I;16"):
+        problem = "is not for RGB"
+    if problem:
+        notes.append(f"the colour profile {problem} and was dropped")
+        return None
+    return profile
+
+
+def _kept_fields(exif: Image.Exif, keep: tuple[str, ...]) -> bytes:
+    """A new EXIF block with the fields of the allow-list; numbers and short plain text only."""
+    for name in keep:
+        if name not in METADATA_GROUPS:
+            raise ValueError(f"keep_metadata takes {', '.join(METADATA_GROUPS)}, but got {name!r}.")
+    kept, details = Image.Exif(), exif.get_ifd(ExifTags.IFD.Exif)
+    found: dict[int, Any] = {tag: value for name in keep for tag in _MAIN_IFD[name] if (value := _plain(exif.get(tag))) is not None}
+    found_details: dict[int, Any] = {
+        tag: value for name in keep for tag in _EXIF_IFD[name] if (value := _plain(details.get(tag))) is not None
+    }
+    kept.update(found)
+    if found_details:
+        kept.get_ifd(ExifTags.IFD.Exif).update(found_details)
+    return kept.tobytes() if found or found_details else b""
+
+
+def _plain(value: object) -> Any:
+    """A number, or printable ASCII text up to 64 characters; None for everything that could carry more."""
+    if isinstance(value, int | float | TiffImagePlugin.IFDRational):
+        return value
+    if isinstance(value, str) and value.isascii() and len(text := value.strip("\0 ")) <= _MAX_TEXT and text.isprintable() and text:
+        return text
+    return None
+
+
+def format_of(path: str | os.PathLike[str]) -> str | None:
+    """Pillow's name of the format that a file name's suffix stands for, or None."""
+    return FORMATS.get(Path(path).suffix.lower())
+
+
+def write_image(
+    picture: Picture,
+    path: str | os.PathLike[str],
+    *,
+    quality: int = 95,
+    before_rename: Callable[[os.stat_result], None] | None = None,
+) -> None:
+    """Write a picture so that it appears under its name complete or not at all; an existing file is replaced.
+
+    Args:
+        picture: pixels, colour profile and kept EXIF fields; nothing else is written.
+        path: the suffix decides the format. The folder must exist.
+        quality: 1 to 100 for JPEG (always 4:4:4) and lossy WebP.
+        before_rename: called with the finished temporary file's status just before it gets its name.
+
+    Raises:
+        ValueError: the suffix is not one of ``FORMATS``.
+        OSError: the file cannot be written; nothing is left behind.
+    """
+    path = Path(path)
+    temporary = temporary_name(path)
+    try:
+        status = write_temporary(picture, path, temporary, quality=quality)
+        if before_rename is not None:
+            before_rename(status)
+        publish(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)  # gone after the rename; still there after an error or Ctrl-C
+
+
+def temporary_name(path: Path) -> Path:
+    """A fresh hidden name beside a file that is to be written."""
+    return path.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}.tmp"
+
+
+def write_temporary(picture: Picture, path: Path, temporary: Path, *, quality: int = 95) -> os.stat_result:
+    """The first half of :func:`write_image`: everything but the name. The caller removes what an error leaves behind.
+
+    Args:
+        picture, quality: as in :func:`write_image`.
+        path: the final name; its suffix decides the format.
+        temporary: from :func:`temporary_name`; must not exist.
+
+    Returns:
+        the status of the finished temporary file, safely on disk.
+    """
+    name = format_of(path)
+    if name is None:
+        raise ValueError(f"{printable(path)}: the name must end in one of {', '.join(FORMATS)}.")
+    with open(temporary, "xb") as file:
+        encode_image(picture, file, name, quality=quality)
+        file.flush()
+        os.fsync(file.fileno())
+        return os.fstat(file.fileno())
+
+
+def publish(temporary: Path, path: Path) -> None:
+    """The second half of :func:`write_image`: a finished temporary file gets its name, also over a power cut."""
+    os.replace(temporary, path)
+    _sync_folder(path.parent)
+
+
+def encode_image(picture: Picture, file: IO[bytes], name: str, *, quality: int = 95) -> None:
+    """Write pixels, colour profile and kept EXIF fields, and nothing else, in one of the formats of ``FORMATS``."""
+    options: dict[str, Any] = {
+        "JPEG": {"quality": quality, "subsampling": 0},
+        "WEBP": {"lossless": True} if picture.lossless else {"quality": quality},
+        "TIFF": {} if picture.exif else {"compression": "tiff_adobe_deflate"},  # libtiff refuses the EXIF block
+    }.get(name, {})
+    if name in ("JPEG", "PNG", "WEBP", "TIFF"):  # the others hold neither
+        options |= {"icc_profile": picture.icc_profile} if picture.icc_profile else {}
+        options |= {"exif": picture.exif} if picture.exif else {}
+    image = picture.image.convert("RGB")
+    image.info = {}  # Pillow writes comments and profiles it finds here
+    image.save(file, format=name, **options)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename survive a power cut, where the platform can open folders."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,97 @@
+"""Prepared faces (parquet shards) -> unwrapped textures, in parallel and resumable."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import tempfile
+import zlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+from tqdm import tqdm
+
+from ..core.face_mesh import LAYOUT
+from .shards import SCHEMA, FaceShards, check_columns
+from .textures import TextureSet, unwrap_samples
+
+
+@dataclass(frozen=True)
+class Part:
+    """One row group of one shard."""
+
+    path: str
+    group: int
+
+
+def _unwrap_part(part: Part, folder: str, texture_size: int) -> str:
+    faces = FaceShards.of(pq.ParquetFile(part.path).read_row_group(part.group, columns=SCHEMA.names))
+    # the name changes with the faces, their labels, the texture's size and the layout
+    target = os.path.join(folder, f"textures-{texture_size}-{len(faces)}-{zlib.crc32(LAYOUT.tobytes()):08x}-{faces.digest}.npz")
+    if not os.path.exists(target):
+        partial_file = f"{target}.{os.getpid()}.partial.npz"
+        unwrap_samples(map(faces.sample, range(len(faces))), texture_size).save(partial_file)
+        os.replace(partial_file, target)
+    return target
+
+
+def _join(paths: Sequence[str]) -> TextureSet:
+    """All parts in one set. Each is read twice, so that memory holds the whole and one part, not two wholes."""
+    lengths, colored, first = [], [], TextureSet.load(paths[0])
+    for path in paths:
+        with np.load(path, allow_pickle=False) as arrays:
+            lengths.append(len(arrays["weights"]))
+            colored.append(len(arrays["color_rows"]))
+    starts, color_starts = np.cumsum([0, *lengths]), np.cumsum([0, *colored])
+    of_color = ("chroma", "color_rows")
+    joined = {
+        name: np.empty(((color_starts if name in of_color else starts)[-1], *value.shape[1:]), value.dtype)
+        for name, value in first.__dict__.items()
+    }
+    for number, path in enumerate(paths):
+        for name, value in TextureSet.load(path).__dict__.items():
+            begin = (color_starts if name in of_color else starts)[number]
+            joined[name][begin : begin + len(value)] = value + starts[number] if name == "color_rows" else value
+    return TextureSet(**joined)
+
+
+def unwrap_shards(
+    paths: Sequence[str | Path], texture_size: int, *, work_dir: str | Path | None = None, processes: int | None = None
+) -> TextureSet:
+    """Unwrap all faces of prepared shards.
+
+    Args:
+        paths: parquet files of ``shards.SCHEMA``.
+        texture_size: side of the textures in pixels.
+        work_dir: where the parts are kept (about 75 kB a face at 192 px); parts that are there already, of the same faces at the same
+            size, are not made again. None keeps nothing.
+        processes: workers, spawned; None takes one per core, 1 works in this process.
+
+    Raises:
+        ValueError: there is no file or no face in them, or a file is no prepared shard.
+    """
+    parts: list[Part] = []
+    for path in sorted(os.fspath(path) for path in paths):
+        file = pq.ParquetFile(path)
+        check_columns(path, file.schema_arrow.names)
+        parts += [Part(path, group) for group in range(file.num_row_groups) if file.metadata.row_group(group).num_rows]
+    if not parts:
+        raise ValueError("no face to unwrap: no parquet file was given, or none holds a row.")
+    processes = min(processes or os.cpu_count() or 1, len(parts))
+    with ExitStack() as stack:
+        folder = work_dir or stack.enter_context(tempfile.TemporaryDirectory())
+        os.makedirs(folder, exist_ok=True)
+        work = partial(_unwrap_part, folder=str(folder), texture_size=texture_size)
+        if processes == 1:
+            made: Iterator[str] = map(work, parts)
+        else:
+            executor = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"))
+            stack.callback(executor.shutdown, cancel_futures=True)
+            made = executor.map(work, parts)
+        return _join(list(tqdm(made, total=len(parts), unit="part", desc="unwrapping")))

@@ -1,0 +1,94 @@
+"""One training step: from a batch to the two losses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from .discriminator import MultiScaleDiscriminator, PublishedDiscriminator
+from .gpu_dataset import FaceBatch
+from .losses import Judgement, adversarial_loss, discriminator_loss, feature_matching_loss
+from .options import TrainingOptions
+
+_LUMA = (0.299, 0.587, 0.114)  # JFIF (ITU-T T.871)
+# A face's luma has a standard deviation of about 0.3, its detail one of 0.05.
+_DETAIL_GAIN = 8.0
+
+
+def build_discriminator(options: TrainingOptions) -> nn.Module:
+    """The judge of the preset: (picture, condition) -> judgement."""
+    if options.preset == "paper":
+        return PublishedDiscriminator()
+    # luma and its detail; u, v, mask and dots
+    return MultiScaleDiscriminator(2 + 4, options.discriminator_channels)
+
+
+def luma_of(images: torch.Tensor) -> torch.Tensor:
+    """(B, 3, H, W) RGB -> (B, 1, H, W), same range."""
+    return (images * images.new_tensor(_LUMA)[:, None, None]).sum(dim=1, keepdim=True)
+
+
+def detail_of(luma: torch.Tensor) -> torch.Tensor:
+    """(B, 1, H, W) -> what is finer than five pixels, enlarged to about the luma's own range.
+
+    Skin is told from paint by a few levels: beside a face's light and dark a judge of bounded slope hardly sees them.
+    """
+    kernel = luma.new_tensor([1, 4, 6, 4, 1]) / 16
+    blurred = functional.pad(luma, (2, 2, 2, 2), mode="replicate")
+    blurred = functional.conv2d(functional.conv2d(blurred, kernel.view(1, 1, 1, 5)), kernel.view(1, 1, 5, 1))
+    return _DETAIL_GAIN * (luma - blurred)
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Losses of a preset.
+
+    For the mesh generator the adversary sees luma alone: nearly all sharp pictures of the training set are gray, and skin, hair and teeth
+    are told by their luma. Colour is learned from the colour pictures by its mean absolute error.
+    """
+
+    options: TrainingOptions
+
+    def judged(self, images: torch.Tensor, batch: FaceBatch) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the discriminator sees of (B, 3, H, W) images: picture and condition."""
+        if self.options.preset == "paper":
+            return images, batch.inputs["pixel_values"]
+        u_and_v = batch.inputs["pixel_values"][:, :2] * 2 - 1
+        condition = torch.cat([u_and_v * batch.mask, batch.mask, batch.inputs["pixel_values"][:, 3:] * batch.mask], dim=1)
+        luma = luma_of(images)
+        return torch.cat([luma, detail_of(luma)], dim=1) * batch.mask, condition
+
+    def of_discriminator(self, judge: Callable[..., Judgement], images: torch.Tensor, batch: FaceBatch) -> tuple[torch.Tensor, Judgement]:
+        """Loss of the discriminator on ``images`` without a gradient into them, and its judgement of the real pictures."""
+        count = len(batch)
+        pictures, conditions = zip(*(self.judged(one, batch) for one in (batch.target, images.detach())), strict=True)
+        judgement = judge(torch.cat(pictures), torch.cat(conditions))  # one pass: every process runs the judge as often as it steps
+        real = [[features[:count] for features in scale] for scale in judgement]
+        fake = [[features[count:] for features in scale] for scale in judgement]
+        return discriminator_loss(real, fake, batch.sharp, self.options.adversarial_loss), real
+
+    def of_generator(
+        self, images: torch.Tensor, batch: FaceBatch, judge: Callable[..., Judgement] | None, real: Judgement | None
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Loss of the generator, and its parts; ``judge`` None leaves out the adversarial ones."""
+        options = self.options
+        if options.preset == "paper":
+            parts = {"l1": (images - batch.target).abs().mean()}
+        else:
+            difference = (images - batch.target) * batch.mask
+            luma = luma_of(difference)
+            of_colour = (difference - luma).abs().flatten(1).mean(dim=1) * batch.color
+            parts = {"l1": ((luma.abs().flatten(1).mean(dim=1) + of_colour) * batch.weights).mean()}
+        loss = options.l1_weight * parts["l1"]
+        if judge is not None and real is not None:
+            fake = judge(*self.judged(images, batch))
+            parts["adversarial"] = adversarial_loss(fake, batch.sharp, options.adversarial_loss)
+            loss = loss + options.adversarial_weight * parts["adversarial"]
+            if options.feature_matching_weight:
+                parts["feature_matching"] = feature_matching_loss(real, fake, batch.sharp)
+                loss = loss + options.feature_matching_weight * parts["feature_matching"]
+        return loss, {name: value.detach() for name, value in parts.items()}

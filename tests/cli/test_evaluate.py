@@ -1,0 +1,221 @@
+"""`ganon-hf evaluate` end to end: on toy people in this process, on the command line, and on real ones where their pictures are."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny import KnownFaces, face_at, noise_photo, tiny_engine
+from typer.testing import CliRunner
+
+from ganon_hf.cli import main as cli
+from ganon_hf.core.faces import AnonymizeOptions, Box
+from ganon_hf.evaluation import runner as module
+from ganon_hf.evaluation.data.picture_sets import open_pictures
+from ganon_hf.evaluation.pool import Pool, Tools
+from ganon_hf.evaluation.readings import Instruments
+from ganon_hf.evaluation.report.plots import draw_plots
+from ganon_hf.evaluation.report.report import read_report
+from ganon_hf.evaluation.runner import ATTACKS, EvaluationOptions, Task, evaluate
+from ganon_hf.evaluation.toolkit import Toolkit
+
+FACES = Path(__file__).resolve().parents[3] / "shared"
+WIDE, EMPTY = (160, 120), (90, 90)
+
+
+class Corner:
+    """A recogniser that looks beside the face, at what anonymization leaves alone: it knows everybody."""
+
+    name, metric = "corner", "euclidean"
+
+    def __call__(self, photo: np.ndarray, box: Box) -> np.ndarray:
+        return photo[:8, :8].astype(float).ravel()
+
+
+class Blind:
+    """Sees nobody."""
+
+    name, metric = "blind", "cosine"
+
+    def __call__(self, photo: np.ndarray, box: Box) -> None:
+        return None
+
+
+def toy_tools() -> Tools:
+    faces = KnownFaces({WIDE: [face_at(70, 60, 80)]})
+    engine = tiny_engine()
+    engine._detector = faces
+    return Tools(engine, Instruments(faces, recognizers=[Corner(), Blind()]))
+
+
+class ToyKit(Toolkit):
+    """The real toolkit with toy tools: nothing is loaded."""
+
+    def __call__(self) -> Tools:
+        return toy_tools()
+
+
+def write_people(folder: Path, count: int = 3) -> Path:
+    """People of two photos each, whose corner (where no face is) is their own colour; one photo more without a face."""
+    for person in range(count):
+        for number in range(2):
+            photo = noise_photo(*WIDE, seed=10 * person + number)
+            photo[:8, :8] = 40 * person + 20
+            path = folder / f"person {person}" / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(photo).save(path)
+    Image.fromarray(noise_photo(*EMPTY, seed=99)).save(folder / "person 0" / "9.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report about three toy people, once for all tests."""
+    folder = tmp_path_factory.mktemp("toy")
+    people = write_people(folder / "people")
+    (people / "person 1" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    options = EvaluationOptions((AnonymizeOptions(),), draws=2, repeats=20, sheets=2, attacks=ATTACKS[1:])
+    coverage = {"scenes": 1, "upright": {"ganon-hf": {"rows": [{"height": 24, "found_share": 0.5, "low": 0.4, "high": 0.6}]}}}
+    kit = ToyKit(recognizers=(Corner(), Blind()))
+    evaluate([Task(open_pictures(people))], kit, folder / "out", options, coverage=coverage)
+    return folder / "out"
+
+
+def test_files_of_a_report(toy: Path) -> None:
+    content = json.loads((toy / "report.json").read_text())
+    (part,) = content["sets"].values()
+    assert set(content) == {"schema", "settings", "left_out", "sets", "coverage"} and content["settings"]["draws"] == 2
+    assert content["settings"]["model"].startswith("bundled@")
+    rows = part["figures"]
+    assert rows["ganon-hf"]["replaced"]["value"] == pytest.approx(6 / 7, abs=1e-3) and rows["ganon-hf"]["replaced"]["count"] == 14
+    assert rows["ganon-hf"]["corner/rank1"]["value"] == 1, "what stands beside the face still names its owner, and the report says so"
+    assert rows["ganon-hf"]["blind/rank1"]["value"] == 0, "unread is a miss"
+    for row in rows.values():
+        for name, figure in row.items():
+            if figure["value"] is not None:
+                assert figure["low"] - 1e-6 <= figure["value"] <= figure["high"] + 1e-6 or name.endswith("error"), name
+    assert set(part["curves"]) == {"corner", "blind"}
+    names = {path.name for path in (toy / "plots").iterdir()}
+    assert names == {"coverage.png", "cmc-people-corner.png", "cmc-people-blind.png", "roc-people-corner.png"}, "no pairs, no ROC"
+    for path in (toy / "plots").iterdir():
+        with Image.open(path) as picture:
+            assert picture.width > 600 and np.asarray(picture.convert("L")).std() > 5
+    assert len(list((toy / "sheets").iterdir())) == 2
+
+
+def test_what_is_left_out_is_said(toy: Path) -> None:
+    text = (toy / "report.md").read_text()
+    for words in (
+        "blendshapes (correlation, smile): no Face Landmarker bundle",
+        "geometry: no pictures of other people",
+        "parrot: no pictures of other people",
+        "smile AUC: the pictures are not labelled",
+        "no face was found in 1 of the 7 originals",
+        "not readable:",
+        "the first picture is known, the others are to be recognised",
+        "## Coverage by face height",
+    ):
+        assert words in text, words
+    assert "smile AUC |" not in text
+
+
+def test_plots_come_from_the_stored_report(toy: Path, tmp_path: Path) -> None:
+    again = draw_plots(read_report(toy / "report.json"), tmp_path)
+    assert [path.read_bytes() for path in again] == [(toy / "plots" / path.name).read_bytes() for path in again]
+
+
+def _square(tools: Tools, number: int) -> int:
+    return number * number if number >= 0 else 1 // 0
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_pool_keeps_the_order(processes: int) -> None:
+    with Pool(toy_tools, processes) as pool:
+        assert pool.map(_square, range(7), desc="") == [0, 1, 4, 9, 16, 25, 36]
+        with pytest.raises(ZeroDivisionError):
+            pool.map(_square, [1, -1], desc="")
+        if processes > 1:
+            with pytest.raises(RuntimeError, match="worker"):
+                pool.map(lambda tools, number: number, [1], desc="")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"attacks": ("telepathy",)}, "attacks must be among seeds"),
+        ({"draws": 0}, "draws must be a whole number from 1"),
+        ({"processes": True}, "processes must be"),
+        ({"engine_options": ()}, "engine_options"),
+        ({"engine_options": (AnonymizeOptions(), AnonymizeOptions(seed=3))}, "all different"),
+    ],
+)
+def test_options_check_themselves(change: dict[str, object], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        EvaluationOptions(**change)  # type: ignore[arg-type]
+
+
+def test_rows_of_a_report() -> None:
+    names = [method.name for method in EvaluationOptions().methods(identity=True)]
+    assert names[:3] == ["original", "original, encoded again", "ganon-hf"]
+    assert names[3:6] == ["ganon-hf, privacy low", "ganon-hf, privacy high", "ganon-hf, geometry original"]
+    assert "ganon-hf, one seed for all" in names and "ganon-hf, somebody else's landmarks" in names and names[-1] == "solid cover"
+    bare = EvaluationOptions(attacks=(), baselines=False).methods(identity=True)
+    assert [method.name for method in bare] == names[:6]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nowhere"], "nowhere does not exist"),
+        (["people", "--attacks", "telepathy"], "attacks must be among"),
+        (["people", "--with", "geometry=round"], "geometry must be one of"),
+        (["people", "--recognizer", "nothing"], "module:name"),
+        (["people", "--coverage", "people/person 0/0.png"], "is not JSON"),
+        (["people/person 0"], "nobody has two"),
+        (["people", "--set", "eval-pairs"], r"holds no eval-pairs-*.parquet"),
+    ],
+)
+def test_command_line_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], words: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_people(Path("people"), 2)
+    result = CliRunner().invoke(cli.app, ["evaluate", *arguments, "-o", "out", "--processes", "1"])
+    assert (result.exit_code, words in result.output) == (2, True), result.output
+    assert not Path("out/report.json").exists()
+
+
+def test_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From arguments to files, with toy tools in place of the installed ones."""
+    monkeypatch.setattr("ganon_hf.evaluation.toolkit.Toolkit", lambda *_, **__: ToyKit(recognizers=(Corner(), Blind())))
+    people, out = write_people(tmp_path / "people"), tmp_path / "out"
+    arguments = ["--processes", "1", "--attacks", "none", "--no-baselines", "--with", "geometry=original", "--people", "2", "--sheets", "0"]
+    result = CliRunner().invoke(cli.app, ["evaluate", str(people), "-o", str(out), *arguments])
+    assert result.exit_code == 0, result.output
+    assert "report.md" in result.output and "smile AUC" in result.output
+    (part,) = read_report(out / "report.json").sets
+    limits = ["limit: nothing but the head pose", "limit: every resting face taken off exactly"]
+    assert list(part.figures) == ["original", "original, encoded again", "ganon-hf, geometry original", *limits]
+    assert "of 2 people" in part.title and not (out / "sheets").exists()
+
+
+@pytest.mark.mediapipe
+@pytest.mark.slow
+def test_real_people(tmp_path: Path) -> None:
+    """Every part that needs no training, on three real people; ranges only."""
+    pytest.importorskip("dlib")
+    pytest.importorskip("pyarrow")
+    if not (FACES / "faces").is_dir():
+        pytest.skip("the pictures are not beside the project")
+    kit = Toolkit(blendshape_model=FACES / "models" / "face_landmarker.task", recognizers=("dlib",), second=True)
+    options = EvaluationOptions(attacks=("seeds",), repeats=20, sheets=1, processes=2)
+    report = evaluate([Task(open_pictures(FACES / "faces", set_name="eval-pairs", people=3))], kit, tmp_path, options)
+    (part,) = report.sets
+    assert not report.notes and part.figures["original"]["dlib-resnet/rank1"].value == 1
+    ours = part.figures["ganon-hf"]
+    assert ours["replaced"].value == 1 and 0.2 < ours["seam"].value < 3 and 0 <= ours["dlib-resnet/rank1"].value <= 1
+    assert part.figures["solid cover"]["seam"].value > ours["seam"].value
+    assert len(list((tmp_path / "plots").iterdir())) == 3 and set(ATTACKS) >= set(module.LEARNING)
+    again = evaluate([Task(open_pictures(FACES / "faces", set_name="eval-pairs", people=3))], kit, tmp_path, options)
+    assert repr(again.sets[0].figures) == repr(part.figures), "the same seed gives the same figures"

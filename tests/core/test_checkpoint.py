@@ -1,0 +1,56 @@
+"""The weights that come with the package are those that docs/checkpoint.md describes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from ganon_hf.core.anonymizer import CHECKPOINT, Anonymizer
+from ganon_hf.evaluation.report.people_sheet import EXPRESSIONS, ExpressionSpace, portrait
+
+
+@pytest.fixture(scope="module")
+def engine() -> Anonymizer:
+    return Anonymizer.from_pretrained()
+
+
+def test_it_is_small_enough_to_come_along_and_has_every_part(engine: Anonymizer) -> None:
+    assert {path.name for path in CHECKPOINT.iterdir()} == {"config.json", "model.safetensors", "preprocessor_config.json"}
+    assert sum(path.stat().st_size for path in CHECKPOINT.iterdir()) <= 48 * 2**20
+    assert engine.model.refinement is not None and len(engine.population.centers) == 8
+    for name, tensor in engine.model.state_dict().items():
+        assert torch.isfinite(tensor).all() and tensor.abs().max() > 0, f"{name} was never fitted"
+
+
+def test_refinement_adds_detail_and_no_checkerboard(engine: Anonymizer) -> None:
+    """Luma of a synthetic neutral face: more fine structure than the prior's, and no pattern of every second pixel."""
+    space, side = ExpressionSpace(engine.shape_model), engine.model.config.image_size
+    face = space.face(EXPRESSIONS["neutral"], side)
+    refined = np.stack([portrait(engine, face, side, seed).mean(axis=2) for seed in range(4)])
+    network, engine.model.refinement = engine.model.refinement, None
+    try:
+        coarse = np.stack([portrait(engine, face, side, seed).mean(axis=2) for seed in range(4)])
+    finally:
+        engine.model.refinement = network
+    inner = np.s_[:, side // 3 : side * 2 // 3, side // 3 : side * 2 // 3]
+    fine = [(np.diff(pictures, axis=2)[inner] ** 2).mean() for pictures in (refined, coarse)]
+    assert fine[0] > 1.2 * fine[1]
+    spectrum = np.abs(np.fft.fft2(refined[inner] - refined[inner].mean(axis=(1, 2), keepdims=True))).mean(axis=0)
+    half = spectrum.shape[0] // 2
+    near = np.median(spectrum[half - 6 : half + 7, half - 6 : half + 7])
+    assert spectrum[half, half] < 6 * near and spectrum[half, 0] < 6 * np.median(spectrum[half - 6 : half + 7, :3])
+
+
+def test_seeds_are_people_and_an_expression_is_not_another_person(engine: Anonymizer) -> None:
+    """Eyes and brows of six people in two expressions: the same person smiling is nearer than anybody else, and all differ."""
+    space, side = ExpressionSpace(engine.shape_model), engine.model.config.image_size
+    eyes = np.s_[side // 4 : side // 2, side // 4 : side * 3 // 4]
+    shown = []
+    for name in ("neutral", "smile"):
+        face = space.face(EXPRESSIONS[name], side)
+        people = np.stack([portrait(engine, face, side, seed)[eyes].mean(axis=2) for seed in range(6)]).reshape(6, -1)
+        shown.append(people - people.mean(axis=0))
+    likeness = np.corrcoef(shown[0], shown[1])[:6, 6:]
+    assert (likeness.argmax(axis=1) == np.arange(6)).all()
+    assert np.abs(shown[0][:, None] - shown[0][None]).mean(axis=2)[~np.eye(6, dtype=bool)].min() > 3  # levels

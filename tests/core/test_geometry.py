@@ -1,0 +1,436 @@
+"""Head pose with rotations built by hand, and the exchange of the identity: what must change and what must stay."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ganon_hf.core.face_mesh import (
+    FACE_OVAL,
+    LAYOUT,
+    LEFT_EYE_CORNERS,
+    LEFT_EYE_LOWER,
+    LEFT_EYE_UPPER,
+    LEFT_IRIS,
+    LIP_CORNERS,
+    MEAN_SHAPE,
+    MIRROR,
+    MOUTH_CORNERS,
+    MOUTH_LOWER,
+    MOUTH_UPPER,
+    RIGHT_EYE_CORNERS,
+    RIGHT_EYE_LOWER,
+    RIGHT_EYE_UPPER,
+    RIGHT_IRIS,
+)
+from ganon_hf.core.geometry import PRIVACY, Population, Pose, ShapeModel, carry_openings, draw_identity, normalize_pose, small_rotation
+
+MOUTH = (MOUTH_UPPER, MOUTH_LOWER, MOUTH_CORNERS)
+RIGHT_EYE = (RIGHT_EYE_UPPER, RIGHT_EYE_LOWER, RIGHT_EYE_CORNERS)
+LEFT_EYE = (LEFT_EYE_UPPER, LEFT_EYE_LOWER, LEFT_EYE_CORNERS)
+
+
+def turn(axis: str, degrees: float) -> np.ndarray:
+    """(3, 3) rotation for points as columns. z: clockwise on the screen; x: the nose goes down; y: the nose goes to the right."""
+    cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    return {
+        "z": np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]]),
+        "x": np.array([[1, 0, 0], [0, cos, -sin], [0, sin, cos]]),
+        "y": np.array([[cos, 0, -sin], [0, 1, 0], [sin, 0, cos]]),
+    }[axis]
+
+
+def openings(shape: np.ndarray, part: tuple[list[int], list[int], tuple[int, int]]) -> np.ndarray:
+    """How far lips or lids stand apart, in widths of the mouth or eye."""
+    upper, lower, corners = part
+    return (shape[lower] - shape[upper])[:, 1] / np.linalg.norm(shape[corners[0]] - shape[corners[1]])
+
+
+def with_opening(shape: np.ndarray, part: tuple[list[int], list[int], tuple[int, int]], factor: float) -> np.ndarray:
+    """Lips or lids ``factor`` times as far apart."""
+    shape, (upper, lower, _) = shape.copy(), part
+    middle, half = (shape[upper] + shape[lower]) / 2, (shape[lower] - shape[upper]) / 2
+    shape[upper], shape[lower] = middle - factor * half, middle + factor * half
+    return shape
+
+
+def gaze(shape: np.ndarray, corners: tuple[int, int], center: int) -> float:
+    """Where the iris stands between the corners: 0 at the picture's left one, 1 at its right one."""
+    along = shape[corners[1]] - shape[corners[0]]
+    return float((shape[center] - shape[corners[0]]) @ along / (along @ along))
+
+
+def ways_to_differ() -> np.ndarray:
+    """(1434, 4) smooth differences between invented people."""
+    u, v = (LAYOUT[:, 0] - 0.5) * 2, (LAYOUT[:, 1] - 0.5) * 2
+    zero = np.zeros(468)
+    fields = [(0.08 * u, zero, zero), (zero, 0.08 * v, zero), (0.05 * u * v, zero, 0.05 * v), (zero, 0.05 * (1 - u**2), 0.06 * u**2)]
+    basis = np.zeros((4, 478, 3))
+    for one, field in zip(basis, fields, strict=True):
+        one[:468] = np.stack(field, axis=-1)
+        for iris, corners in ((RIGHT_IRIS, RIGHT_EYE_CORNERS), (LEFT_IRIS, LEFT_EYE_CORNERS)):
+            one[list(iris)] = one[list(corners)].mean(axis=0)
+    return basis.reshape(4, -1).T
+
+
+def smile() -> np.ndarray:
+    """(1434,) both corners of the mouth up, unit length, apart from how people differ."""
+    up = np.zeros((478, 3))
+    for corner in LIP_CORNERS:
+        up[:468, 1] -= np.exp(-((np.linalg.norm(LAYOUT - LAYOUT[corner], axis=1) / 0.08) ** 2))
+    axes = np.linalg.qr(ways_to_differ())[0]
+    own = up.ravel() - axes @ (axes.T @ up.ravel())
+    return own / np.linalg.norm(own)
+
+
+def people() -> ShapeModel:
+    """Invented people and one expression; the code is how far the corners are up, the decoder believes all of it."""
+    axes = np.column_stack([np.linalg.qr(ways_to_differ())[0], smile()])
+    deviations = np.array([0.5, 0.4, 0.3, 0.2, 0.1])
+    identity = axes.T @ ways_to_differ() / deviations[:, None]
+    return ShapeModel(
+        MEAN_SHAPE.ravel(),
+        axes,
+        deviations,
+        lambda coordinates: coordinates[4:],
+        lambda code, person, noise: identity @ person + np.concatenate([np.zeros(4), code]),
+    )
+
+
+def person(index: int = 0) -> np.ndarray:
+    """The shape of somebody else than the mean."""
+    return MEAN_SHAPE + (ways_to_differ() @ draw_identity(11, index, anybody(4, 1)).shape).reshape(478, 3)
+
+
+def anybody(num_shape: int, num_appearance: int) -> Population:
+    """One group about the mean person."""
+    return Population(np.zeros((1, num_shape + num_appearance)), np.ones(num_shape + num_appearance), num_shape)
+
+
+IDENTITIES = [draw_identity(3, index, anybody(4, 2), num_expression=1) for index in range(3)]
+
+# ---- pose
+
+angle = st.floats(-75, 75)
+similarity = st.tuples(angle, angle, st.floats(-180, 180), st.floats(0.5, 900), st.floats(-4000, 4000), st.floats(-4000, 4000))
+
+
+def place(shape: np.ndarray, numbers: tuple[float, ...]) -> np.ndarray:
+    yaw, pitch, roll, scale, x, y = numbers
+    return scale * shape @ (turn("z", roll) @ turn("x", pitch) @ turn("y", yaw)).T + np.array([x, y, 0.3 * x])
+
+
+@settings(max_examples=60, deadline=None)
+@given(numbers=similarity, seed=st.integers(0, 99))
+def test_shape_and_pose_give_the_points_back(numbers: tuple[float, ...], seed: int) -> None:
+    points = place(MEAN_SHAPE + 0.05 * np.random.default_rng(seed).standard_normal((478, 3)), numbers)
+    shape, pose = normalize_pose(points)
+    assert np.allclose(pose.apply(shape), points, atol=1e-6 * numbers[3] + 1e-6)
+    assert np.allclose(pose.invert(points), shape)
+    assert np.allclose(pose.rotation @ pose.rotation.T, np.eye(3)) and np.linalg.det(pose.rotation) == pytest.approx(1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(numbers=similarity, seed=st.integers(0, 99))
+def test_the_shape_does_not_know_where_the_head_was(numbers: tuple[float, ...], seed: int) -> None:
+    own = MEAN_SHAPE + 0.05 * np.random.default_rng(seed).standard_normal((478, 3))
+    assert np.allclose(normalize_pose(place(own, numbers))[0], normalize_pose(own)[0], atol=1e-5)
+
+
+def test_the_mean_shape_is_at_rest() -> None:
+    shape, pose = normalize_pose(MEAN_SHAPE)
+    assert np.allclose(shape, MEAN_SHAPE) and pose.scale == pytest.approx(1) and np.allclose(pose.angles, 0)
+
+
+@pytest.mark.parametrize(
+    ("axis", "place_of_angle", "sign", "why"),
+    [
+        ("y", 0, 1, "the nose moves to the picture's right: yaw > 0"),
+        ("x", 1, -1, "the nose moves down: pitch < 0"),
+        ("z", 2, 1, "clockwise on the screen: roll > 0"),
+    ],
+)
+@pytest.mark.parametrize("degrees", [-40, -5, 5, 40])
+def test_signs_of_the_angles(axis: str, place_of_angle: int, sign: int, why: str, degrees: float) -> None:
+    points = MEAN_SHAPE @ turn(axis, degrees).T
+    nose, middle, forehead = points[4], points[[127, 356, 10, 152]].mean(axis=0), points[10]
+    seen = {"y": nose[0] - middle[0], "x": nose[1] - (MEAN_SHAPE[4, 1]), "z": forehead[0]}[axis]
+    assert np.sign(seen) == np.sign(degrees), "the rotation of this test does what it says"
+    angles = normalize_pose(100 * points + [300, 200, 0])[1].angles
+    expected = np.zeros(3)
+    expected[place_of_angle] = sign * degrees
+    assert np.allclose(angles, expected, atol=1e-6), why
+
+
+def test_angles_of_a_mirrored_face() -> None:
+    """What mirrored training pictures rely on: yaw and roll change sign, pitch stays."""
+    points = place(MEAN_SHAPE, (30, 10, 20, 100, 0, 0))
+    yaw, pitch, roll = normalize_pose(points)[1].angles
+    assert abs(yaw) > 15 and abs(pitch) > 5 and abs(roll) > 10
+    assert np.allclose(normalize_pose(points[MIRROR] * [-1, 1, 1])[1].angles, (-yaw, pitch, -roll), atol=1e-6)
+
+
+def test_expression_hardly_moves_the_pose() -> None:
+    opened = with_opening(MEAN_SHAPE, MOUTH, 6)
+    opened[[152, 148, 377, 176, 400], 1] += 0.25  # the chin drops
+    _, pose = normalize_pose(100 * opened)
+    assert pose.scale == pytest.approx(100, rel=0.01) and np.abs(pose.angles).max() < 1
+
+
+def test_a_mirror_is_no_pose() -> None:
+    """Points in a mirror without their partners' names: whatever is fitted is a rotation, or it is refused."""
+    try:
+        _, pose = normalize_pose(100 * MEAN_SHAPE * [-1, 1, 1])
+    except ValueError:
+        return
+    assert np.linalg.det(pose.rotation) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("points", "why"),
+    [
+        (np.zeros((478, 3)), "all points in one"),
+        (np.full((478, 3), 7.0), "likewise, elsewhere"),
+        (MEAN_SHAPE[:468], "a mesh without irises"),
+        (MEAN_SHAPE[:, :2], "no depth"),
+        (np.where(np.arange(1434).reshape(478, 3) == 9, np.nan, MEAN_SHAPE), "not a number"),
+        (np.where(np.arange(1434).reshape(478, 3) == 9, np.inf, MEAN_SHAPE), "infinite"),
+        (MEAN_SHAPE * 1e-7, "smaller than anything"),
+    ],
+)
+def test_points_without_a_pose_are_refused(points: np.ndarray, why: str) -> None:
+    with pytest.raises(ValueError, match="points"):
+        normalize_pose(points)
+
+
+# ---- identities
+
+
+def test_an_identity_is_the_same_everywhere() -> None:
+    first, again = (draw_identity(5, 2, anybody(40, 30)) for _ in range(2))
+    for name in ("shape", "appearance", "tone", "grain_seed"):
+        assert np.array_equal(getattr(first, name), getattr(again, name))
+    assert (first.shape.shape, first.appearance.shape, first.tone.shape) == ((40,), (30,), (3,))
+
+
+@pytest.mark.parametrize("other", [(5, 3), (6, 2), (2, 5), (2**63 - 1, 2)])
+def test_another_seed_or_place_is_another_person(other: tuple[int, int]) -> None:
+    first, second = (draw_identity(*pair, anybody(40, 30)) for pair in ((5, 2), other))
+    for name in ("shape", "appearance", "tone"):
+        assert abs(np.corrcoef(getattr(first, name), getattr(second, name))[0, 1]) < (0.5 if name != "tone" else 1)
+        assert np.abs(getattr(first, name) - getattr(second, name)).max() > 0.3
+    assert first.grain_seed != second.grain_seed
+
+
+def test_identities_are_normal_and_no_caricatures() -> None:
+    drawn = np.concatenate([draw_identity(1, i, anybody(50, 50)).shape for i in range(200)])
+    assert np.abs(drawn).max() <= 2.0 and np.abs(drawn).max() > 1.9
+    assert abs(drawn.mean()) < 0.05 and drawn.std() == pytest.approx(0.8796, abs=0.012)  # a normal cut off at 2
+
+
+def test_people_are_drawn_from_every_group_alike() -> None:
+    centers = np.array([[10.0, 0, 0, 1], [-10, 0, 0, 2], [0, 10, 0, 3]])
+    population = Population(centers, np.array([0.5, 0.5, 0.5, 0.0]), 2)
+    drawn = [draw_identity(4, index, population) for index in range(600)]
+    groups = np.array([identity.appearance[1] for identity in drawn])
+    assert [abs((groups == group).mean() - 1 / 3) < 0.08 for group in (1, 2, 3)] == [True] * 3
+    for group, center in zip((1, 2, 3), centers, strict=True):
+        shapes = np.stack([identity.shape for identity, mine in zip(drawn, groups, strict=True) if mine == group])
+        assert np.abs(shapes - center[:2]).max() <= 1.0 and shapes.std() > 0 and shapes.shape[1] == 2
+
+
+@pytest.mark.parametrize(
+    ("centers", "spread", "num_shape", "message"),
+    [
+        (np.zeros((0, 4)), np.ones(4), 2, "centers must be"),  # nobody to draw
+        (np.zeros((2, 4)), np.ones(3), 2, "spread"),
+        (np.zeros(4), np.ones(4), 2, "centers must be"),
+        (np.zeros((2, 4)), np.ones(4), 5, "num_shape"),
+    ],
+)
+def test_a_population_checks_itself(centers: np.ndarray, spread: np.ndarray, num_shape: int, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Population(centers, spread, num_shape)
+
+
+# ---- openings and gaze
+
+
+@pytest.mark.parametrize("index", range(3))
+def test_closed_lips_stay_closed(index: int) -> None:
+    result = carry_openings(with_opening(MEAN_SHAPE, MOUTH, 0), person(index))
+    assert np.abs(openings(result, MOUTH)).max() < 1e-6
+
+
+@pytest.mark.parametrize("factor", [1.0, 3.0])
+def test_an_open_mouth_opens_as_far(factor: float) -> None:
+    source, target = with_opening(MEAN_SHAPE, MOUTH, factor), person(1)
+    result = carry_openings(source, target)
+    wanted = np.clip(openings(source, MOUTH), 0, None) * np.linalg.norm(target[MOUTH_CORNERS[0]] - target[MOUTH_CORNERS[1]])
+    wide = np.clip((source[MOUTH_LOWER] - source[MOUTH_UPPER])[:, 1], 0, None)
+    own = np.linalg.norm(target[MOUTH_LOWER] - target[MOUTH_UPPER], axis=1)
+    wanted = np.minimum(wanted, np.maximum(wide, own + 0.1))  # in widths of the mouth, but no further than the source's
+    assert np.allclose(np.linalg.norm(result[MOUTH_LOWER] - result[MOUTH_UPPER], axis=1), wanted, atol=1e-9)
+
+
+@pytest.mark.parametrize("eye", [RIGHT_EYE, LEFT_EYE])
+@pytest.mark.parametrize("index", range(3))
+def test_a_blink_is_a_blink_and_the_other_eye_stays_open(eye: tuple[list[int], list[int], tuple[int, int]], index: int) -> None:
+    result = carry_openings(with_opening(MEAN_SHAPE, eye, 0), person(index))
+    other = LEFT_EYE if eye is RIGHT_EYE else RIGHT_EYE
+    assert np.abs(openings(result, eye)).max() < 1e-6, "no sliver of the eyeball, not even at the corners"
+    assert openings(result, other)[3] > 0.15
+
+
+def test_half_closed_and_staring_eyes() -> None:
+    middle = [openings(carry_openings(with_opening(MEAN_SHAPE, RIGHT_EYE, f), person(0)), RIGHT_EYE)[3] for f in (0, 0.4, 1.0, 1.15, 1.8)]
+    assert middle[0] < middle[1] < middle[2] < middle[4]
+    assert middle[3] == pytest.approx(middle[2], rel=0.05), "how wide a resting eye is belongs to the person and does not pass"
+
+
+def test_how_wide_an_eye_rests_comes_from_the_synthetic_person() -> None:
+    narrow, wide = (with_opening(MEAN_SHAPE, RIGHT_EYE, factor) for factor in (0.85, 1.15))
+    results = [openings(carry_openings(MEAN_SHAPE, target), RIGHT_EYE)[3] for target in (narrow, wide)]
+    assert results[0] == pytest.approx(openings(narrow, RIGHT_EYE)[3], rel=0.05)
+    assert results[1] == pytest.approx(openings(wide, RIGHT_EYE)[3], rel=0.05)
+
+
+@pytest.mark.parametrize(("corners", "iris"), [(RIGHT_EYE_CORNERS, RIGHT_IRIS), (LEFT_EYE_CORNERS, LEFT_IRIS)])
+@pytest.mark.parametrize("shift", [-0.08, 0.0, 0.08])
+def test_gaze_is_kept(corners: tuple[int, int], iris: tuple[int, ...], shift: float) -> None:
+    source = MEAN_SHAPE.copy()
+    source[list(iris), 0] += shift
+    result = carry_openings(source, person(2))
+    assert gaze(result, corners, iris[0]) == pytest.approx(gaze(source, corners, iris[0]), abs=0.01)
+    rings = [np.linalg.norm(s[iris[1]] - s[iris[3]]) / np.linalg.norm(s[corners[0]] - s[corners[1]]) for s in (source, result)]
+    assert rings[1] == pytest.approx(rings[0], rel=0.02), "the iris keeps its size within the eye"
+
+
+def test_carrying_openings_does_not_touch_its_arguments_nor_the_rest_of_the_face() -> None:
+    source, target = with_opening(with_opening(MEAN_SHAPE, MOUTH, 3), RIGHT_EYE, 0), person(1)
+    before = source.copy(), target.copy()
+    result = carry_openings(source, target)
+    assert np.array_equal(source, before[0]) and np.array_equal(target, before[1])
+    assert np.allclose(result[FACE_OVAL], target[FACE_OVAL], atol=1e-3)
+    assert np.allclose(result[[4, 6, 10, 50, 280]], target[[4, 6, 10, 50, 280]], atol=5e-3)  # nose, brow, cheeks
+
+
+# ---- exchange
+
+
+def placed(shape: np.ndarray, yaw: float = 25) -> np.ndarray:
+    return place(shape, (yaw, 8, -15, 80, 300, 200))
+
+
+def test_everything_belongs_to_the_synthetic_person() -> None:
+    first, second = placed(person(0)), placed(person(1))
+    results = [normalize_pose(people().anonymize(points, IDENTITIES[0]))[0] for points in (first, second)]
+    before = np.linalg.norm(normalize_pose(first)[0] - normalize_pose(second)[0], axis=1)
+    after = np.linalg.norm(results[0] - results[1], axis=1)
+    assert after.mean() < 0.25 * before.mean(), "two people become the same third one"
+    assert after[FACE_OVAL].mean() < 0.25 * before[FACE_OVAL].mean(), "and so do their outlines"
+
+
+def test_the_way_back_is_nearly_the_photos_pose() -> None:
+    points = placed(person(0))
+    first = normalize_pose(points)[1]
+    for identity in IDENTITIES:
+        second = normalize_pose(people().anonymize(points, identity, "low"))[1]
+        assert np.allclose(first.angles, second.angles, atol=8) and second.scale == pytest.approx(first.scale, rel=0.1)
+
+
+def test_more_privacy_turns_and_blurs_more() -> None:
+    points = placed(person(0))
+    identity = IDENTITIES[0]
+    straight = people().exchange_identity(normalize_pose(points)[0], identity, 0.0)
+    away = {}
+    for name, level in PRIVACY.items():
+        result = people().anonymize(points, identity, name)
+        blurred = people().exchange_identity(normalize_pose(points)[0], identity, level.noise)
+        away[name] = np.linalg.norm(blurred - straight, axis=1).mean(), pose_apart(points, result)
+    assert [name for name in away] == ["low", "medium", "high"]
+    for part in (0, 1):
+        assert away["low"][part] < away["medium"][part] < away["high"][part]
+    with pytest.raises(ValueError, match="privacy must be one of 'low', 'medium', 'high', but got 'off'"):
+        people().anonymize(points, identity, "off")
+
+
+def pose_apart(first: np.ndarray, second: np.ndarray) -> float:
+    rotations = [normalize_pose(points)[1].rotation for points in (first, second)]
+    return float(np.degrees(np.arccos(np.clip((np.trace(rotations[0] @ rotations[1].T) - 1) / 2, -1, 1))))
+
+
+@pytest.mark.parametrize(
+    ("vector", "angles", "reason"),
+    [
+        ((0.0, 10.0, 0.0), (10.0, 0.0, 0.0), "yaw to the picture's right"),
+        ((10.0, 0.0, 0.0), (0.0, 10.0, 0.0), "pitch up"),
+        ((0.0, 0.0, 10.0), (0.0, 0.0, 10.0), "roll clockwise"),
+        ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0), "nothing"),
+    ],
+)
+def test_small_rotations_turn_as_poses_are_named(vector: tuple[float, ...], angles: tuple[float, ...], reason: str) -> None:
+    rotation = small_rotation(np.array(vector))
+    assert np.allclose(rotation @ rotation.T, np.eye(3)) and np.linalg.det(rotation) == pytest.approx(1)
+    found = normalize_pose(100 * MEAN_SHAPE @ rotation)[1].angles
+    assert np.allclose(np.abs(found), np.abs(angles), atol=1e-6), reason
+
+
+def test_different_identities_give_different_faces_and_the_same_one_the_same() -> None:
+    points = placed(person(0))
+    first, second, again = (people().anonymize(points, identity) for identity in (IDENTITIES[0], IDENTITIES[1], IDENTITIES[0]))
+    assert np.array_equal(first, again) and np.linalg.norm(first - second, axis=1).max() > 3
+
+
+def test_the_expression_passes_and_the_identity_does_not() -> None:
+    model, up = people(), smile().reshape(478, 3) * 0.5
+    neutral, smiling = (model.exchange_identity(MEAN_SHAPE + part, IDENTITIES[0], 0.0) for part in (0 * up, up))
+    assert np.allclose((smiling - neutral)[list(LIP_CORNERS), 1], up[list(LIP_CORNERS), 1], atol=0.01)
+    for index in range(3):
+        other = model.exchange_identity(person(index), IDENTITIES[0], 0.0)
+        assert np.linalg.norm((other - neutral)[:468], axis=1).mean() < 0.01
+    assert np.linalg.norm(person(0) - MEAN_SHAPE, axis=1).mean() > 0.03, "they did differ"
+
+
+def test_the_chin_follows_an_opening_mouth_and_the_brow_does_not() -> None:
+    closed, opened = MEAN_SHAPE.copy(), MEAN_SHAPE.copy()
+    opened[MOUTH_LOWER, 1] += 0.3
+    shut, wide = (people().exchange_identity(shape, IDENTITIES[0], 0.0) for shape in (closed, opened))
+    assert wide[152, 1] - shut[152, 1] == pytest.approx(0.24 * 0.3, rel=0.15)
+    assert np.allclose(wide[[10, 55, 285, 4], 1], shut[[10, 55, 285, 4], 1], atol=1e-3)
+
+
+def test_the_noise_belongs_to_the_person() -> None:
+    """Drawn anew for every frame of a video, it would be gone from the mean over frames."""
+    model = people()
+    first, second = (model.exchange_identity(person(0), IDENTITIES[0], 2.0) for _ in range(2))
+    other = draw_identity(7, 0, anybody(4, 1), num_expression=1)
+    same_person = draw_identity(7, 0, anybody(4, 1), num_expression=1)
+    assert np.array_equal(first, second) and np.array_equal(other.expression_noise, same_person.expression_noise)
+    assert not np.array_equal(other.expression_noise, draw_identity(7, 1, anybody(4, 1), num_expression=1).expression_noise)
+
+
+def test_coordinates_and_shapes_are_inverses() -> None:
+    model, coordinates = people(), np.array([0.5, -1.0, 0.2, 1.0, 2.0])
+    assert np.allclose(model.coordinates(model.shape(coordinates)), coordinates)
+
+
+def test_a_blink_survives_the_whole_exchange_in_a_turned_head() -> None:
+    for identity in IDENTITIES:
+        points = placed(with_opening(with_opening(person(0), LEFT_EYE, 0), MOUTH, 0), yaw=-35)
+        result = normalize_pose(people().anonymize(points, identity))[0]
+        assert np.abs(openings(result, LEFT_EYE)).max() < 0.02 and np.abs(openings(result, MOUTH)).max() < 0.02
+        assert openings(result, RIGHT_EYE)[3] > 0.12
+
+
+@pytest.mark.parametrize("points", [np.zeros((478, 3)), MEAN_SHAPE[:300], np.full((478, 3), np.nan)])
+def test_points_without_a_pose_are_not_anonymized(points: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="points"):
+        people().anonymize(points, IDENTITIES[0])
+
+
+def test_pose_is_applied_as_documented() -> None:
+    pose = Pose(10.0, turn("z", 90).T, np.array([5.0, 6, 7]))
+    assert np.allclose(pose.apply(np.array([[1.0, 0, 0]])), [[5, 16, 7]])  # a clockwise quarter takes the right to the bottom

@@ -1,0 +1,142 @@
+"""What users hand over. Files, orientation and hostile bytes are in test_anonymizer.py and test_files.py."""
+
+from __future__ import annotations
+
+import base64
+import io
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ganon_hf.core.faces import UnusableImageError
+from ganon_hf.core.image_loading import each_item, is_single, load_photo, photo_of_item, to_rgb
+
+RED = np.full((3, 4, 3), (200, 10, 20), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("image", "expected", "why"),
+    [
+        (Image.fromarray(np.array([[0, 32768, 65535]], np.uint16)), [0, 128, 255], "16 bits are scaled, not cut off"),
+        (Image.fromarray(np.array([[0, 128 * 257, 65535]], np.int32), "I"), [0, 128, 255], "the same in 32-bit integers"),
+        (Image.fromarray(np.array([[False, True, True]])), [0, 255, 255], "bilevel"),
+        (Image.fromarray(np.array([[3, 99, 255]], np.uint8)), [3, 99, 255], "gray"),
+        (Image.fromarray(np.array([[[3, 255], [99, 0], [50, 255]]], np.uint8), "LA"), [3, 255, 50], "transparent meets white"),
+    ],
+)
+def test_modes_without_colour(image: Image.Image, expected: list[int], why: str) -> None:
+    converted, _ = to_rgb(image)
+    assert converted.mode == "RGB" and np.asarray(converted)[0].tolist() == [[level] * 3 for level in expected], why
+
+
+def test_flattening_is_said_only_where_something_was_transparent() -> None:
+    clear, opaque = Image.new("RGBA", (2, 2), (9, 9, 9, 0)), Image.new("RGBA", (2, 2), (9, 9, 9, 255))
+    assert to_rgb(clear)[1] and not to_rgb(opaque)[1]
+    assert np.asarray(to_rgb(clear)[0]).min() == 255 and np.asarray(to_rgb(opaque)[0]).max() == 9
+
+
+@pytest.mark.parametrize("values", [np.array([[0, 70000]], np.int32), np.array([[-1, 5]], np.int32), np.array([[0.1, 0.9]], np.float32)])
+def test_pixels_of_unknown_range_are_refused(values: np.ndarray) -> None:
+    with pytest.raises(UnusableImageError, match="range is not known"):
+        load_photo(Image.fromarray(values))
+
+
+def test_the_photo_owns_its_memory() -> None:
+    for source in (RED.copy(), RED[::-1, ::-1], Image.fromarray(RED), np.asfortranarray(RED)):
+        photo = load_photo(source)
+        assert np.array_equal(photo, np.asarray(source)) and photo.flags.c_contiguous and photo.flags.owndata and photo.flags.writeable
+        photo[:] = 0
+        assert np.asarray(source).any()
+
+
+def test_an_rgb_picture_is_detached_from_the_callers() -> None:
+    picture = Image.fromarray(RED)
+    converted, _ = to_rgb(picture)
+    picture.paste((0, 0, 0), (0, 0, 4, 3))
+    assert np.array_equal(np.asarray(converted), RED)
+
+
+def test_base64_text() -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(RED).save(buffer, "PNG")
+    assert np.array_equal(load_photo(base64.b64encode(buffer.getvalue()).decode()), RED)
+
+
+@pytest.mark.parametrize("shape", [(0, 4, 3), (4, 0)])
+def test_no_pixels(shape: tuple[int, ...]) -> None:
+    with pytest.raises(UnusableImageError):
+        load_photo(np.zeros(shape, np.uint8))
+
+
+@pytest.mark.parametrize("kind", ["picture", "array"])
+def test_more_than_two_hundred_megapixels_are_refused_before_they_are_copied(kind: str) -> None:
+    # a picture of one bit per pixel, and an array that repeats one byte
+    source = Image.new("1", (20_001, 10_000)) if kind == "picture" else np.broadcast_to(np.zeros((1, 1), np.uint8), (10_000, 20_001))
+    tracemalloc.start()
+    with pytest.raises(UnusableImageError, match="20001 x 10000"):
+        load_photo(source)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10e6
+
+
+@pytest.mark.parametrize(
+    ("inputs", "single"),
+    [
+        ("photo.jpg", True),
+        (Path("photo.jpg"), True),
+        (Image.fromarray(RED), True),
+        (RED, True),
+        ({"image": RED}, True),
+        (None, True),
+        (7, True),
+        ([RED], False),
+        ((), False),
+        (iter([RED]), False),
+        (range(3), False),
+    ],
+)
+def test_one_photo_or_many(inputs: object, single: bool) -> None:
+    assert is_single(inputs) is single
+
+
+class Rows:
+    """A dataset whose second row cannot be decoded."""
+
+    def __len__(self) -> int:
+        return 3
+
+    def __getitem__(self, index: int) -> object:
+        if index == 1:
+            raise OSError("broken row")
+        return {"image": index}
+
+
+def test_a_broken_row_takes_the_place_of_its_photo() -> None:
+    items = list(each_item(Rows()))
+    assert items[0] == {"image": 0} and isinstance(items[1], OSError) and items[2] == {"image": 2}
+    assert photo_of_item(items[2]) == 2
+    with pytest.raises(OSError, match="broken row"):
+        photo_of_item(items[1])
+
+
+def test_streams_are_read_one_by_one() -> None:
+    read = []
+
+    def stream() -> Iterator[int]:
+        for number in range(3):
+            read.append(number)
+            yield number
+
+    items = each_item(stream())
+    assert next(items) == 0 and read == [0]
+    assert photo_of_item("photo.jpg") == "photo.jpg"
+
+
+def test_rows_without_a_picture_name_their_columns() -> None:
+    with pytest.raises(ValueError, match="'image', but has 'label', 'photo'"):
+        photo_of_item({"label": 1, "photo": 2})

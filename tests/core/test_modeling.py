@@ -1,0 +1,254 @@
+"""GanonModel: the published generator number by number, and the mesh generator's two parts."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny import face_at, tiny_model, tiny_processor
+
+from ganon_hf.core.face_mesh import MEAN_SHAPE
+from ganon_hf.core.modeling_ganon import GanonConfig, GanonModel, RefinementNetwork, shape_features, ycbcr_to_rgb
+
+# name -> (output or input channels first, as torch keeps it); every norm is without parameters
+PUBLISHED = {
+    "down1.model.0.weight": (64, 3, 4, 4),
+    "down2.model.0.weight": (128, 64, 4, 4),
+    "down3.model.0.weight": (256, 128, 4, 4),
+    "down4.model.0.weight": (512, 256, 4, 4),
+    "down5.model.0.weight": (512, 512, 4, 4),
+    "down6.model.0.weight": (512, 512, 4, 4),
+    "down7.model.0.weight": (512, 512, 4, 4),
+    "down8.model.0.weight": (512, 512, 4, 4),
+    "up1.model.0.weight": (512, 512, 4, 4),
+    "up2.model.0.weight": (1024, 512, 4, 4),
+    "up3.model.0.weight": (1024, 512, 4, 4),
+    "up4.model.0.weight": (1024, 512, 4, 4),
+    "up5.model.0.weight": (1024, 256, 4, 4),
+    "up6.model.0.weight": (512, 128, 4, 4),
+    "up7.model.0.weight": (256, 64, 4, 4),
+    "final.2.weight": (3, 128, 4, 4),
+    "final.2.bias": (3,),
+}
+# Computed once with the network of the paper's authors (float32, CPU), filled and fed as below: output[0, :, 17::110, 33::110].
+REFERENCE = """
+-0.415450 -0.896600 -0.369296 -0.999700 -0.833842 -0.946839 0.468606 -0.932579 -0.857027 0.763010 -0.526682 -0.012005 0.796052 -0.486764
+-0.291853 0.268155 0.426569 0.744404 -0.885168 0.207263 -0.136718 -0.354463 0.021262 0.631549 -0.260730 0.686983 0.095366
+"""
+
+
+@pytest.fixture(scope="module")
+def paper_model() -> GanonModel:
+    model = GanonModel(GanonConfig(conditioning="landmarks", num_identity=4, num_expression=3))
+    weights = {}
+    for number, (name, shape) in enumerate(PUBLISHED.items()):
+        weights[name] = torch.randn(shape, generator=torch.Generator().manual_seed(number)) * 0.05
+    assert model.generator is not None
+    model.generator.load_state_dict(weights, strict=True)
+    return model.eval()
+
+
+def inputs(batch: int = 1) -> dict[str, torch.Tensor]:
+    """Conditions of a frontal and a turned face, as the image processor draws them."""
+    points = [face_at(32, 32, 50, yaw=yaw).landmarks for yaw in (0, 25)][:batch]
+    return dict(tiny_processor().preprocess(points))
+
+
+def test_published_generator_has_its_tensors(paper_model: GanonModel) -> None:
+    assert paper_model.generator is not None
+    tensors = {name: tuple(tensor.shape) for name, tensor in paper_model.generator.state_dict().items()}
+    assert tensors == PUBLISHED
+    assert sum(math.prod(shape) for shape in tensors.values()) == 54_404_099
+
+
+def test_published_generator_computes_its_numbers(paper_model: GanonModel) -> None:
+    dots = torch.randn(1, 3, 256, 256, generator=torch.Generator().manual_seed(99)).clamp(-1, 1)
+    with torch.inference_mode():
+        images = paper_model(dots).images
+    assert images.shape == (1, 3, 256, 256)
+    assert images.mean().item() == pytest.approx(-0.178760, abs=2e-4)
+    assert images.std().item() == pytest.approx(0.669225, abs=2e-4)
+    expected = torch.tensor([float(value) for value in REFERENCE.split()])
+    torch.testing.assert_close(images[0, :, 17::110, 33::110].flatten(), expected, atol=2e-3, rtol=0)
+
+
+@pytest.mark.parametrize("channels", [0, 8])
+def test_saving_and_loading_gives_the_same_faces(tmp_path: Path, channels: int) -> None:
+    model = tiny_model(refinement_channels=channels)
+    model.save_pretrained(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
+    loaded = GanonModel.from_pretrained(tmp_path)
+    assert {**loaded.config.to_dict(), "_name_or_path": ""} == model.config.to_dict()
+    assert {name: tensor.shape for name, tensor in loaded.state_dict().items()} == {n: t.shape for n, t in model.state_dict().items()}
+    with torch.inference_mode():
+        assert torch.equal(loaded(**inputs(2)).images, model(**inputs(2)).images)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_halves_the_networks_and_nothing_else(tmp_path: Path, dtype: torch.dtype) -> None:
+    tiny_model(refinement_channels=8).save_pretrained(tmp_path)
+    model = GanonModel.from_pretrained(tmp_path, dtype=dtype)
+    kinds = {name.split(".")[0]: tensor.dtype for name, tensor in model.state_dict().items()}
+    assert kinds == {"geometry": torch.float32, "prior": torch.float32, "refinement": dtype}
+    with torch.inference_mode():
+        torch.testing.assert_close(model(**inputs(2)).images, tiny_model()(**inputs(2)).images, atol=1e-6, rtol=0)
+
+
+def test_mixed_precision_leaves_the_prior_exact() -> None:
+    model = tiny_model(refinement_channels=8)
+    with torch.inference_mode():
+        exact = model(**inputs(2))
+        with torch.autocast("cpu", torch.bfloat16):
+            mixed = model(**inputs(2))
+    assert torch.equal(mixed.coarse, exact.coarse)
+
+
+def test_refinement_is_the_identity_until_it_is_trained() -> None:
+    model = tiny_model(refinement_channels=8)
+    with torch.inference_mode():
+        output = model(**inputs(2))
+    assert torch.equal(output.images, output.coarse)
+    assert sum(parameter.abs().sum().item() for parameter in model.refinement.parameters()) > 0  # type: ignore[union-attr]
+
+
+def test_refinement_changes_the_face_once_it_is_trained() -> None:
+    model = tiny_model(refinement_channels=8)
+    assert isinstance(model.refinement, RefinementNetwork)
+    torch.nn.init.constant_(model.refinement.out.bias, 0.1)
+    with torch.inference_mode():
+        output = model(**inputs())
+        gray = model(**inputs(), grayscale=torch.ones(1, 1))
+    mask = inputs()["pixel_values"][:, 2:3] > 0
+    inner = (mask & (output.coarse > -0.8) & (output.coarse < 0.6)).all(dim=1, keepdim=True).expand_as(output.coarse)
+    added = (output.images - output.coarse)[inner].view(3, -1)  # 0.1 of luma, Cb and Cr each, as RGB by JFIF
+    torch.testing.assert_close(added, torch.tensor([0.2402, -0.0058272, 0.2772])[:, None].expand_as(added), atol=1e-5, rtol=0)
+    assert torch.equal(output.images[~mask.expand_as(output.images)], output.coarse[~mask.expand_as(output.coarse)])
+    assert (gray.images - gray.coarse).std(dim=1).max() < 1e-5, "no colour is added to a gray face"
+
+
+def test_refinement_of_the_mesh_alone_is_that_of_the_square() -> None:
+    model = tiny_model(refinement_channels=8)
+    torch.nn.init.normal_(model.refinement.out.weight, std=0.1, generator=torch.Generator().manual_seed(1))  # type: ignore[union-attr]
+    everything = inputs(2)
+    with torch.inference_mode():
+        fast = model(**everything)
+        model.train()  # in training the whole square is looked at
+        whole = model(**everything)
+    assert (whole.images - whole.coarse).abs().max() > 0.05
+    # what differs is what lies beyond the cut region: zeros or the network's answer to zeros
+    torch.testing.assert_close(fast.images, whole.images, atol=0.02, rtol=0)
+
+
+def test_appearance_makes_the_person_and_gray_has_no_colour() -> None:
+    model = tiny_model()
+    one, two = torch.zeros(1, 4), torch.ones(1, 4)
+    with torch.inference_mode():
+        faces = [model(**inputs(), appearance=appearance).images for appearance in (one, two)]
+        nobody = model(**inputs()).images
+        gray = model(**inputs(), appearance=two, grayscale=torch.ones(1, 1)).images
+    assert torch.equal(faces[0], nobody), "no appearance is the mean person"
+    assert (faces[0] - faces[1]).abs().max() > 0.05
+    assert (gray.amax(dim=1) - gray.amin(dim=1)).max() < 1e-5
+
+
+def test_tuple_output_is_the_dataclass_without_names() -> None:
+    model = tiny_model()
+    with torch.inference_mode():
+        output, parts = model(**inputs()), model(**inputs(), return_dict=False)
+    assert isinstance(parts, tuple) and torch.equal(parts[0], output.images) and torch.equal(parts[1], output.coarse)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"pixel_values": torch.zeros(1, 3, 64, 64)}, r"\(batch, 4, side, side\).*\(1, 3, 64, 64\)"),
+        ({"pixel_values": torch.zeros(4, 64, 64)}, r"\(batch, 4, side, side\).*\(4, 64, 64\)"),
+        ({"shape": None}, "needs shape"),
+        ({"angles": None}, "needs shape"),
+    ],
+)
+def test_wrong_inputs_of_the_mesh_generator_say_so(change: dict[str, torch.Tensor | None], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        tiny_model()(**{**inputs(), **change})
+
+
+def test_wrong_inputs_of_the_published_generator_say_so(paper_model: GanonModel) -> None:
+    with pytest.raises(ValueError, match=r"\(batch, 3, side, side\) dots"):
+        paper_model(torch.zeros(1, 4, 256, 256))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"conditioning": "pixels"}, "'mesh' or 'landmarks'.*'pixels'"),
+        ({"conditioning": "landmarks", "image_size": 300}, "multiple of 256.*300"),
+        ({"texture_size": 33}, "even.*33"),
+        ({"num_quadratic": 51}, r"num_quadratic \(51\)"),
+    ],
+)
+def test_impossible_sizes_are_refused(values: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        GanonConfig(**values)
+
+
+def features(shape: np.ndarray, angles: tuple[float, float] = (0.0, 0.0), quadratic: int = 2) -> np.ndarray:
+    basis = torch.zeros(1434, 3)
+    basis[0, 0], basis[1, 1], basis[2, 2] = 1.0, 2.0, 100.0
+    points = torch.from_numpy(shape.astype(np.float32))[None]
+    mean = torch.from_numpy(MEAN_SHAPE.astype(np.float32)).flatten()
+    return shape_features(points, torch.tensor([angles]), mean, basis, quadratic)[0].numpy()
+
+
+def opened(mouth: float = 0.0, right: float = 0.0, left: float = 0.0) -> np.ndarray:
+    """The mean shape with openings given in distances between the outer eye corners."""
+    shape = MEAN_SHAPE.copy()
+    width = float(np.linalg.norm(shape[33] - shape[263]))
+    for upper, lower, opening in ((13, 14, mouth), (159, 145, right), (386, 374, left)):
+        shape[lower] = shape[upper] + [0.0, opening * width, 0.0]
+    return shape
+
+
+# columns: 0 one, 1-3 components, 4-10 openings, 11-15 pose, 16-18 products of the first two components
+@pytest.mark.parametrize(
+    ("shape", "angles", "columns"),
+    [
+        (opened(), (0, 0), {0: 1, 1: 0, 2: 0, 3: 0, 4: 0, 5: 0, 6: 0, 7: 0, 8: 0, 9: 1, 10: 1}),  # all shut
+        (opened(mouth=0.03), (0, 0), {4: 0.5, 5: 0.1, 6: 0}),  # lips part: the first hinge is half way
+        (opened(mouth=0.11), (0, 0), {4: 1, 5: 0.11 / 0.3, 6: 0.5}),  # teeth
+        (opened(mouth=0.9), (0, 0), {4: 1, 5: 1.5, 6: 1}),  # a yawn is bounded
+        (opened(right=0.045, left=0.09), (0, 0), {7: 0.5, 8: 1, 9: 0.1, 10: 0}),  # one lid half down
+        (opened(right=0.9, left=0.025), (0, 0), {7: 1.5, 8: 0.025 / 0.09, 9: 0, 10: 0.5}),  # a stare, a blink
+        (opened(), (15, -30), {11: 0.5, 12: -1, 13: 0.5, 14: 0.25, 15: 1}),  # pose in units of 30 degrees
+        (opened(), (-90, 75), {11: -1.4, 12: 1.4, 13: 1.4, 14: 1.96, 15: 1.96}),  # beyond 42 degrees there were few to learn from
+    ],
+)
+def test_shape_features(shape: np.ndarray, angles: tuple[float, float], columns: dict[int, float]) -> None:
+    values = features(shape, angles)
+    assert values.shape == (1 + 3 + 7 + 5 + 3,)
+    for column, expected in columns.items():
+        assert values[column] == pytest.approx(expected, abs=1e-3), column
+
+
+def test_shape_features_components_and_products() -> None:
+    shape = MEAN_SHAPE.copy()
+    shape[0] += [0.5, -0.25, 1.0]
+    values = features(shape)
+    assert values[1:4] == pytest.approx([0.5, -0.5, 3.0], abs=1e-5)  # the last one is bounded at three standard deviations
+    assert values[16:] == pytest.approx([0.25, -0.25, 0.25], abs=1e-5)  # first squared, first times second, second squared
+
+
+def test_number_of_features_is_what_the_maps_expect() -> None:
+    config = GanonConfig(num_shape_components=3, num_quadratic=2)
+    assert config.num_features == len(features(MEAN_SHAPE))
+
+
+def test_colours_follow_jfif() -> None:
+    luma = torch.tensor([255.0, 0.0, 127.5]).view(3, 1, 1, 1)
+    chroma = torch.tensor([[0.0, 0.0], [0.0, 0.0], [0.0, 50.0]]).view(3, 2, 1, 1)
+    rgb = (ycbcr_to_rgb(luma, chroma).view(3, 3) + 1) * 127.5
+    torch.testing.assert_close(rgb[0], torch.full((3,), 255.0))
+    torch.testing.assert_close(rgb[1], torch.zeros(3))
+    torch.testing.assert_close(rgb[2], torch.tensor([127.5 + 70.1, 127.5 - 35.7068, 127.5]))

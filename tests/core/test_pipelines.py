@@ -1,0 +1,355 @@
+"""Both pipelines: the same pixels as the engine, whatever comes in and however it is batched."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tiny import KnownFaces, face_at, noise_photo, same, tiny_engine, tiny_model, tiny_processor
+from transformers import pipeline
+from transformers.pipelines.pt_utils import KeyDataset
+
+import ganon_hf
+from ganon_hf.core.faces import AnonymizeOptions, NoFaceError, UnusableImageError
+from ganon_hf.core.pipeline_ganon import TASK, FaceAnonymizationPipeline
+
+# Photos are told apart by their size: none, one, three faces, and one whose face can only be covered.
+FACES = {
+    (90, 90): [],
+    (160, 120): [face_at(60, 60)],
+    (200, 100): [face_at(35, 50, 40), face_at(90, 50, 50), face_at(160, 50, 60)],
+    (100, 100): [face_at(50, 50, landmarks=False)],
+}
+PHOTOS = {size: noise_photo(*size) for size in FACES}
+ALL = list(PHOTOS.values())
+
+
+def tiny_pipeline(**arguments: Any) -> FaceAnonymizationPipeline:
+    parts = {"model": tiny_model(), "image_processor": tiny_processor(), "detector": KnownFaces(FACES), "device": "cpu"}
+    return pipeline(TASK, **{**parts, **arguments})
+
+
+@pytest.fixture(scope="module")
+def pipe() -> FaceAnonymizationPipeline:
+    return tiny_pipeline()
+
+
+@pytest.fixture(scope="module")
+def expected() -> list[dict[str, Any]]:
+    """What the engine makes of ALL with seed 7."""
+    engine = tiny_engine(FACES)
+    return [engine(photo, AnonymizeOptions(seed=7)).to_dict() for photo in ALL]
+
+
+def agree(results: list[dict[str, Any]], expected: list[dict[str, Any]]) -> bool:
+    return len(results) == len(expected) and all(
+        same(one["image"], two["image"]) and one["faces"] == two["faces"] for one, two in zip(results, expected, strict=True)
+    )
+
+
+# -- one engine, three doors
+
+
+def test_all_doors_lead_to_the_same_pixels(pipe: FaceAnonymizationPipeline, expected: list[dict[str, Any]]) -> None:
+    assert agree([pipe(photo, seed=7) for photo in ALL], expected)
+    statuses = [[face["status"] for face in result["faces"]] for result in expected]
+    assert statuses == [[], ["replaced"], ["replaced"] * 3, ["covered"]]
+    assert set(expected[1]["faces"][0]) == {"box", "score", "status", "reason"}
+    assert set(expected[1]["faces"][0]["box"]) == {"xmin", "ymin", "xmax", "ymax"}
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 4, 64])
+def test_batch_size_changes_no_pixel(pipe: FaceAnonymizationPipeline, expected: list[dict[str, Any]], batch_size: int) -> None:
+    assert agree(pipe(ALL * 2, seed=7, batch_size=batch_size), expected * 2)
+
+
+def test_faces_of_many_photos_share_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe, sizes = tiny_pipeline(), []
+    generate = pipe.engine.generate
+    monkeypatch.setattr(pipe.engine, "generate", lambda inputs: sizes.append(len(inputs)) or generate(inputs))
+    pipe([PHOTOS[(200, 100)]] * 3, batch_size=4)
+    assert sizes == [4, 4, 1]
+
+
+def test_bundled_weights(astronaut: Image.Image) -> None:
+    detector = KnownFaces({(512, 512): [face_at(226, 124, 107)]})
+    result = pipeline(TASK, detector=detector, device="cpu")(astronaut, seed=7)
+    assert [face["status"] for face in result["faces"]] == ["replaced"]
+    engine = ganon_hf.Anonymizer.from_pretrained(detector=detector)
+    assert same(result["image"], engine(astronaut, AnonymizeOptions(seed=7)).image)
+
+
+@pytest.mark.mediapipe
+def test_the_real_detector_through_the_pipeline(astronaut_path: Path) -> None:
+    result = tiny_pipeline(detector=None)(astronaut_path, seed=7)
+    (face,) = result["faces"]
+    assert face["status"] == "replaced" and abs(face["box"]["xmin"] - 180) < 15
+
+
+# -- what comes in
+
+
+@pytest.mark.parametrize("kind", ["text", "path", "picture", "array"])
+def test_single_photos(pipe: FaceAnonymizationPipeline, expected: list[dict[str, Any]], tmp_path: Path, kind: str) -> None:
+    photo, path = PHOTOS[(160, 120)], tmp_path / "photo.png"
+    Image.fromarray(photo).save(path)
+    source = {"text": str(path), "path": path, "picture": Image.fromarray(photo), "array": photo}[kind]
+    result = pipe(source, seed=7)
+    assert isinstance(result, dict) and agree([result], [expected[1]])
+    assert isinstance(result["image"], Image.Image) and result["image"].mode == "RGB"
+
+
+@pytest.mark.parametrize("container", [list, tuple])
+def test_lists_give_lists(pipe: FaceAnonymizationPipeline, expected: list[dict[str, Any]], container: type) -> None:
+    results = pipe(container(ALL), seed=7)
+    assert isinstance(results, list) and agree(results, expected)
+    assert pipe(container()) == []
+    assert len(pipe(container(ALL[:1]), seed=7)) == 1
+
+
+def test_generators_are_read_as_results_are_asked_for(pipe: FaceAnonymizationPipeline, expected: list[dict[str, Any]]) -> None:
+    read = []
+
+    def endless() -> Iterator[np.ndarray]:
+        for number in itertools.count():
+            read.append(number)
+            yield ALL[number % len(ALL)]
+
+    results = iter(pipe(endless(), seed=7, batch_size=2))
+    assert read == [], "nothing is read before the first result is asked for"
+    assert agree(list(itertools.islice(results, 2)), expected[:2])
+    assert len(read) <= 4
+
+
+def test_a_stream_gives_all_its_results(pipe: FaceAnonymizationPipeline, expected: list[dict[str, Any]]) -> None:
+    results = pipe(iter(ALL * 2), seed=7, batch_size=3)
+    assert not isinstance(results, list) and agree(list(results), expected * 2)
+    assert list(pipe(iter([]))) == []
+
+
+class Photos(torch.utils.data.Dataset):
+    """A map-style dataset that, like many, never says IndexError."""
+
+    def __len__(self) -> int:
+        return len(ALL)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return ALL[index % len(ALL)]
+
+
+class Rows(Photos):
+    def __getitem__(self, index: int) -> dict[str, Any]:  # type: ignore[override]
+        return {"image": super().__getitem__(index), "face": "x", "label": index}
+
+
+class Stream(torch.utils.data.IterableDataset):
+    def __iter__(self) -> Iterator[np.ndarray]:
+        yield from ALL
+
+
+@pytest.mark.parametrize("dataset", [Photos(), Rows(), KeyDataset(Rows(), "image"), Stream()], ids=["photos", "rows", "key", "stream"])
+def test_torch_datasets(pipe: FaceAnonymizationPipeline, expected: list[dict[str, Any]], dataset: Any) -> None:
+    results = pipe(dataset, seed=7, batch_size=2)
+    assert not isinstance(results, list) and agree(list(results), expected)
+
+
+def test_rows_without_an_image_say_so(pipe: FaceAnonymizationPipeline) -> None:
+    (result,) = pipe([{"photo": ALL[0], "label": 3}])
+    assert "'image'" in result["error"] and "'photo'" in result["error"]
+
+
+def test_hugging_face_datasets(pipe: FaceAnonymizationPipeline, expected: list[dict[str, Any]]) -> None:
+    datasets = pytest.importorskip("datasets")
+    table = datasets.Dataset.from_dict(
+        {"image": [Image.fromarray(photo) for photo in ALL], "label": [0, 1, 2, 3]},
+        features=datasets.Features({"image": datasets.Image(), "label": datasets.Value("int64")}),
+    )
+    for inputs in (table, table["image"], KeyDataset(table, "image"), table.to_iterable_dataset()):
+        results = pipe(inputs, seed=7, batch_size=2)
+        assert not isinstance(results, list) and agree(list(results), expected)
+
+
+def test_a_row_that_cannot_be_decoded_does_not_end_the_dataset(pipe: FaceAnonymizationPipeline, expected: list[dict[str, Any]]) -> None:
+    datasets = pytest.importorskip("datasets")
+    import io
+
+    files = []
+    for photo in ALL[:2]:
+        buffer = io.BytesIO()
+        Image.fromarray(photo).save(buffer, "png")
+        files.append(buffer.getvalue())
+    rows = [{"bytes": files[0], "path": None}, {"bytes": b"no picture", "path": None}, {"bytes": files[1], "path": None}]
+    table = datasets.Dataset.from_dict({"image": rows}, features=datasets.Features({"image": datasets.Image()}))
+    first, broken, last = list(pipe(table, seed=7))
+    assert agree([first, last], expected[:2])
+    assert broken["image"] is None and broken["error"]
+
+
+# -- what goes wrong
+
+
+@pytest.fixture
+def broken_file(tmp_path: Path) -> Path:
+    path = tmp_path / "broken.png"
+    Image.fromarray(ALL[0]).save(path)
+    path.write_bytes(path.read_bytes()[:500])
+    return path
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+@pytest.mark.parametrize("wrap", [list, iter], ids=["list", "stream"])
+def test_a_broken_item_costs_only_itself(
+    pipe: FaceAnonymizationPipeline, expected: list[dict[str, Any]], broken_file: Path, batch_size: int, wrap: Any
+) -> None:
+    items = [ALL[0], broken_file, ALL[1], None, ALL[2], ["nested"], ALL[3]]
+    results = list(pipe(wrap(items), seed=7, batch_size=batch_size))
+    assert len(results) == 7 and agree(results[::2], expected)
+    for result, word in zip(results[1::2], ["broken.png", "NoneType", "list"], strict=True):
+        assert result["image"] is None and result["faces"] == [] and word in result["error"]
+
+
+@pytest.mark.parametrize(
+    ("source", "error"),
+    [(None, TypeError), (b"bytes", TypeError), (torch.zeros(3, 8, 8), TypeError), (7, TypeError), ("no.jpg", UnusableImageError)],
+    ids=["nothing", "bytes", "tensor", "number", "missing"],
+)
+def test_a_single_broken_input_raises(pipe: FaceAnonymizationPipeline, source: Any, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        pipe(source)
+
+
+def test_a_single_broken_file_raises(pipe: FaceAnonymizationPipeline, broken_file: Path) -> None:
+    with pytest.raises(UnusableImageError, match="broken.png"):
+        pipe(broken_file)
+
+
+def test_no_face_can_be_an_error(pipe: FaceAnonymizationPipeline, expected: list[dict[str, Any]]) -> None:
+    with pytest.raises(NoFaceError):
+        pipe(PHOTOS[(90, 90)], on_no_face="raise")
+    first, second = pipe(ALL[:2], on_no_face="raise", seed=7)
+    assert first["image"] is None and "NoFaceError" in first["error"] and agree([second], [expected[1]])
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_a_failing_generator_covers_and_the_batch_goes_on(monkeypatch: pytest.MonkeyPatch, batch_size: int) -> None:
+    pipe = tiny_pipeline()
+
+    def fail(**inputs: torch.Tensor) -> None:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(pipe.model, "forward", fail)
+    results = pipe(ALL, batch_size=batch_size)
+    assert [[face["status"] for face in result["faces"]] for result in results] == [[], ["covered"], ["covered"] * 3, ["covered"]]
+    covered = np.asarray(results[1]["image"])[40:80, 45:75]
+    assert len(np.unique(covered.reshape(-1, 3), axis=0)) == 1
+
+
+# -- options
+
+
+def test_unknown_options_are_refused(pipe: FaceAnonymizationPipeline) -> None:
+    for call in (lambda: pipe(ALL[1], sed=3), lambda: pipe(ALL, sed=3), lambda: tiny_pipeline(sed=3)):
+        with pytest.raises(TypeError, match="'sed'") as error:
+            call()
+        assert all(field.name in str(error.value) for field in dataclasses.fields(AnonymizeOptions))
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [({"seed": -1}, "seed"), ({"geometry": "none"}, "geometry"), ({"min_score": 2}, "min_score"), ({"batch_size": 0}, "batch_size")],
+)
+def test_impossible_options_are_refused_before_anything_is_read(
+    pipe: FaceAnonymizationPipeline, option: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        pipe(iter(ALL), **option)
+
+
+def test_options_at_construction_and_per_call(expected: list[dict[str, Any]]) -> None:
+    pipe = tiny_pipeline(seed=7)
+    assert agree([pipe(ALL[1])], [expected[1]])
+    other = pipe(ALL[1], seed=8)
+    assert not same(other["image"], expected[1]["image"])
+    assert same(other["image"], tiny_engine(FACES)(ALL[1], AnonymizeOptions(seed=8)).image)
+    assert agree([pipe(ALL[1])], [expected[1]]), "a call leaves the defaults alone"
+    assert tiny_pipeline(batch_size=2, output="crop")(ALL)[1]["image"].size == (64, 64)
+    with pytest.raises(ValueError, match="geometry"):
+        tiny_pipeline(geometry="none")
+
+
+def test_without_a_seed_every_call_and_photo_differs(pipe: FaceAnonymizationPipeline) -> None:
+    photo = ALL[1]
+    pictures = [pipe(photo)["image"], pipe(photo)["image"], *(result["image"] for result in pipe([photo, photo], batch_size=2))]
+    assert len({picture.tobytes() for picture in pictures}) == 4
+
+
+def test_faces_by_hand_belong_to_one_photo(pipe: FaceAnonymizationPipeline) -> None:
+    result = pipe(ALL[0], faces=[face_at(45, 45)], seed=7)
+    assert [face["status"] for face in result["faces"]] == ["replaced"]
+    assert pipe(ALL[1], faces=[])["faces"] == []
+    with pytest.raises(ValueError, match="single photo"):
+        pipe(ALL, faces=[face_at(45, 45)])
+
+
+def test_workers_are_never_forked(expected: list[dict[str, Any]], caplog: pytest.LogCaptureFixture) -> None:
+    assert agree(tiny_pipeline(num_workers=2)(ALL, seed=7), expected)
+    assert agree(list(tiny_pipeline()(Photos(), seed=7, num_workers=1)), expected)
+    assert caplog.text.count("num_workers is not used") == 2
+
+
+# -- diffusers
+
+
+@pytest.fixture(scope="module")
+def diffusion() -> Any:
+    pytest.importorskip("diffusers")
+    return ganon_hf.GanonPipeline(tiny_model(), tiny_processor(), detector=KnownFaces(FACES))
+
+
+def test_diffusers_gives_the_same_pixels(diffusion: Any, expected: list[dict[str, Any]]) -> None:
+    output = diffusion(ALL, seed=7)
+    assert agree([{"image": i, "faces": f} for i, f in zip(output.images, output.faces, strict=True)], expected)
+    single = diffusion(ALL[1], seed=7)
+    assert len(single.images) == 1 and same(single.images[0], expected[1]["image"])
+    images, faces = diffusion(ALL[1], seed=7, return_dict=False)
+    assert same(images[0], expected[1]["image"]) and faces == [expected[1]["faces"]]
+
+
+def test_diffusers_arrays(diffusion: Any, expected: list[dict[str, Any]]) -> None:
+    (array,) = diffusion(ALL[1], seed=7, output_type="np").images
+    assert array.dtype == np.float32 and array.shape == (120, 160, 3) and 0 <= array.min() and array.max() <= 1
+    assert same(np.round(array * 255).astype(np.uint8), expected[1]["image"])
+
+
+def test_diffusers_draws_the_seed_from_a_generator(diffusion: Any) -> None:
+    first, again, other = (diffusion(ALL[1], generator=torch.Generator().manual_seed(seed)).images[0] for seed in (3, 3, 4))
+    assert same(first, again) and not same(first, other)
+    assert not same(diffusion(ALL[1]).images[0], diffusion(ALL[1]).images[0])
+
+
+def test_diffusers_faces_by_hand(diffusion: Any) -> None:
+    assert len(diffusion(ALL[0], faces=[face_at(45, 45)]).faces[0]) == 1
+    assert [len(faces) for faces in diffusion(ALL[:2], faces=[[face_at(45, 45)], None]).faces] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"sed": 3}, TypeError, "'sed'.*seed, geometry, privacy, skin_tone"),
+        ({"output_type": "latent"}, ValueError, "'pil' or 'np'.*'latent'"),
+        ({"seed": 1, "generator": torch.Generator()}, ValueError, "not both"),
+        ({"min_score": 2}, ValueError, "min_score"),
+        ({"image": ALL, "faces": [[]]}, ValueError, "4 photos, 1 entries"),
+        ({"image": "no.jpg"}, UnusableImageError, "no.jpg"),
+    ],
+)
+def test_diffusers_refuses(diffusion: Any, arguments: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        diffusion(**{"image": ALL[1], **arguments})

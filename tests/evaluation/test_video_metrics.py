@@ -1,0 +1,70 @@
+"""Measures of anonymized videos, on pictures whose answer is known."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from ganon_hf.core.detection import MediaPipeDetector
+from ganon_hf.core.faces import Box
+from ganon_hf.evaluation.metrics.video import SHOWN, correlation, exposures, identity_spread, tremor
+
+BOX: Box = (170.0, 60.0, 280.0, 190.0)
+
+
+@pytest.fixture(scope="module")
+def photo() -> np.ndarray:
+    from skimage import data
+
+    return np.ascontiguousarray(data.astronaut())
+
+
+def blurred(photo: np.ndarray) -> np.ndarray:
+    return cv2.GaussianBlur(photo, (0, 0), 9)
+
+
+@pytest.mark.parametrize(
+    ("change", "shows", "reason"),
+    [
+        (lambda photo: photo, True, "untouched"),
+        (lambda photo: cv2.imdecode(cv2.imencode(".jpg", photo, [1, 60])[1], cv2.IMREAD_COLOR), True, "encoded again"),
+        (lambda photo: np.clip(photo * 0.8 + 10, 0, 255).astype(np.uint8), True, "another exposure"),
+        (blurred, False, "blurred"),
+        (lambda photo: np.full_like(photo, 127), False, "covered"),
+        (lambda photo: np.roll(photo, 40, axis=0), False, "something else"),
+    ],
+)
+def test_a_face_shows_where_its_structure_does(photo: np.ndarray, change, shows: bool, reason: str) -> None:  # type: ignore[no-untyped-def]
+    assert (correlation(photo, change(photo), BOX) >= SHOWN) == shows, reason
+
+
+def test_exposures_are_named(photo: np.ndarray) -> None:
+    frames, covered = [photo] * 3, np.full_like(photo, 127)
+    shown, count = exposures(frames, [covered, photo, covered], lambda number: {"eileen": BOX} if number else {})
+    assert [(one.frame, one.name) for one in shown] == [(1, "eileen")] and count == 2
+    with pytest.raises(ValueError, match="shorter|longer"):
+        exposures(frames, [covered], lambda number: {})
+
+
+def test_spread_within_and_between() -> None:
+    vectors = {"a": [np.array([0.0, 0.1]), np.array([0.0, -0.1])], "b": [np.array([1.0, 0.0])], "c": [np.array([0.0, 2.0])]}
+    assert identity_spread(vectors) == pytest.approx((0.1, 1.0))
+    with pytest.raises(ValueError, match="two people"):
+        identity_spread({"a": [np.zeros(2)]})
+
+
+@pytest.mark.mediapipe
+def test_tremor_is_that_of_the_picture(photo: np.ndarray) -> None:
+    def film(size: float) -> list[np.ndarray]:
+        steps = np.random.default_rng(0).normal(0, size, (6, 2))
+        shifts = [np.array([[1, 0, x], [0, 1, y]], np.float32) for x, y in steps]
+        return [cv2.warpAffine(photo, shift, (512, 512), borderMode=cv2.BORDER_REFLECT) for shift in shifts]
+
+    detector = MediaPipeDetector(threads=1)
+    try:
+        still, trembling = (tremor(film(size), [BOX] * 6, detector) for size in (0.0, 2.0))
+        assert still < trembling / 2 and trembling > 0.02
+        assert np.isnan(tremor(film(0.0), [None] * 6, detector))
+    finally:
+        detector.close()

@@ -1,0 +1,65 @@
+"""The report in the package is of the weights in the package: who changes one changes the other (scripts/maintain/ship_report.py)."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from tiny import tiny_engine
+
+from ganon_hf.bulk.engine import weights_digest
+from ganon_hf.core.anonymizer import Anonymizer
+from ganon_hf.evaluation.metrics.estimates import Estimate
+from ganon_hf.evaluation.report.report import Report, SetReport
+from ganon_hf.hub.export import REPORT, ExportError, ExportOptions, find_report, measured_weights, require_same_weights
+from ganon_hf.hub.model_card import HEADLINES, OURS, load_report
+
+
+def load_script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("ship_report", Path(__file__).parents[2] / "scripts" / "maintain" / "ship_report.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_it_measured_the_shipped_weights() -> None:
+    engine = Anonymizer.from_pretrained()
+    assert measured_weights(load_report(REPORT)) == weights_digest(engine), "evaluate the new weights, then scripts/maintain/ship_report.py"
+    assert find_report(ExportOptions(), engine) == REPORT
+
+
+def test_it_has_the_headlines_and_names_no_place() -> None:
+    report, text = load_report(REPORT), REPORT.read_text(encoding="utf-8")
+    keys = {key.rpartition("/")[2] for part in report.sets for method, row in part.figures.items() if method == OURS for key in row}
+    assert set(HEADLINES) <= keys
+    assert len(text) < 200_000 and not re.search(r"(?<![\w.])(?:/[\w.-]+){2,}|[A-Za-z]:\\\\", text)
+    assert all(not part["curves"] for part in json.loads(text)["sets"].values())
+
+
+def test_other_weights_do_not_get_it() -> None:
+    assert find_report(ExportOptions(), tiny_engine()) is None
+    with pytest.raises(ExportError, match="measured other weights"):
+        require_same_weights(load_report(REPORT), tiny_engine(), REPORT)
+
+
+def test_sets_of_two_runs_stand_in_one_report() -> None:
+    joined, shipped_text = (getattr(load_script(), name) for name in ("joined", "shipped_text"))
+    estimate = {"ganon-hf": {"seam": Estimate(0.5, 0.1, 0.9, 9, 9)}}
+    curves = {"net": {"ganon-hf": {"x": [0.0, 1.0]}}}
+    first = Report((SetReport("pairs", estimate, curves, ("a",)),), {"model": "bundled@1", "draws": 2, "minutes": 3}, ("no dlib",))
+    second = Report((SetReport("portraits", estimate, {}, ("b",)),), {"model": "x@1", "draws": 1, "minutes": 4}, ("no dlib", "no plots"))
+    both = json.loads(shipped_text(joined([first, second])))
+    assert list(both["sets"]) == ["pairs", "portraits"] and both["left_out"] == ["no dlib", "no plots"]
+    assert both["sets"]["portraits"]["notes"] == ["a run of its own, draws: 1", "b"] and both["sets"]["pairs"]["notes"] == ["a"]
+    assert both["settings"] == first.settings and both["sets"]["pairs"]["curves"] == {}
+    with pytest.raises(ValueError, match="may be there once"):
+        joined([first, first])
+    for place in ("/srv/photos/x", r"C:\\photos"):
+        with pytest.raises(ValueError, match="names a path"):
+            shipped_text(replace(first, notes=(f"from {place}",)))

@@ -1,0 +1,110 @@
+"""Short films with known faces: heads from ``scenes`` that move, tilt, come nearer, leave and return over a photo without people.
+
+Frames are RGB uint8 (height, width, 3); truth boxes are (x_min, y_min, x_max, y_max) in pixels, as in ``scenes``.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import scenes
+from PIL import Image
+from scenes import Head, Truth
+from skimage import data as skimage_data
+
+
+@dataclass(frozen=True, eq=False)
+class Actor:
+    """A head and where it is: ``path(seconds)`` gives centre x and y as shares of the frame, face height as a share of the frame's height
+    and tilt in degrees, or None while the actor is away."""
+
+    name: str
+    head: Head
+    path: Callable[[float], tuple[float, float, float, float] | None]
+
+
+@dataclass(frozen=True, eq=False)
+class Film:
+    """Actors before a still background, with sensor noise of the given standard deviation."""
+
+    background: np.ndarray
+    actors: tuple[Actor, ...]
+    frame_rate: float
+    seconds: float
+    noise: float = 2.0
+    cut_to: tuple[float, np.ndarray] | None = None  # from this second on another background
+
+    @property
+    def num_frames(self) -> int:
+        return round(self.seconds * self.frame_rate)
+
+    def truth(self, frame: int) -> dict[str, tuple[float, float, float, float]]:
+        """The visible faces of a frame, by actor: those of which at least a third is in the picture."""
+        return {name: truth.box for name, truth in self._draw(frame)[1].items()}
+
+    def frames(self) -> Iterator[np.ndarray]:
+        for frame in range(self.num_frames):
+            yield self.frame(frame)
+
+    def frame(self, number: int) -> np.ndarray:
+        canvas = self._draw(number)[0]
+        noise = np.random.default_rng(number).normal(0, self.noise, canvas.shape[:2])[..., None]  # as cameras have it, mostly in luma
+        return np.clip(np.round(canvas + noise), 0, 255).astype(np.uint8)
+
+    def _draw(self, number: int) -> tuple[np.ndarray, dict[str, Truth]]:
+        seconds = number / self.frame_rate
+        after = self.cut_to is not None and seconds >= self.cut_to[0]
+        canvas = (self.cut_to[1] if self.cut_to and after else self.background).copy()
+        height, width = canvas.shape[:2]
+        truths: dict[str, Truth] = {}
+        for actor in self.actors:
+            place = actor.path(seconds)
+            if place is None:
+                continue
+            x, y, size, tilt = place
+            center, tall = (x * width, y * height), size * height
+            truth = scenes.paste(canvas, actor.head, center=center, height=tall, tilt=tilt)
+            visible = (truth.box[2] - truth.box[0]) * (truth.box[3] - truth.box[1])
+            if visible > tall * tall * 0.25:
+                truths[actor.name] = truth
+        return canvas, truths
+
+
+@functools.lru_cache(maxsize=1)
+def heads() -> tuple[Head, ...]:
+    """Neutral portraits of different people, or the astronaut and her mirror image where the data folder is absent."""
+    paths = sorted(scenes.FACES.glob("eval-pairs-*.parquet"))
+    if not paths:
+        picture = np.ascontiguousarray(skimage_data.astronaut()[:360, 60:420])
+        images = [picture, np.ascontiguousarray(picture[:, ::-1])]
+    else:
+        import pyarrow.parquet as parquet
+
+        rows = parquet.read_table(paths[0], columns=["image", "person", "emotion"]).to_pylist()
+        chosen = {row["person"]: row["image"]["bytes"] for row in rows if row["emotion"] == "neutral"}
+        images = [np.array(Image.open(io.BytesIO(data)).convert("RGB")) for data in list(chosen.values())[:8]]
+    return tuple(Head(image, box) for image, box in zip(images, scenes._mesh_boxes(images), strict=True) if box is not None)
+
+
+def leaving_and_returning(height: int = 720, width: int = 1280, *, seconds: float = 10.0, frame_rate: float = 30.0) -> Film:
+    """Two people; ``anna`` sways in her place, ``ben`` walks out to the right after a third of the time and comes back."""
+    people = heads()
+
+    def anna(t: float) -> tuple[float, float, float, float]:
+        return 0.3 + 0.06 * math.sin(1.3 * t), 0.52 + 0.03 * math.sin(2.1 * t), 0.36 + 0.05 * math.sin(0.8 * t), 8 * math.sin(1.1 * t)
+
+    def ben(t: float) -> tuple[float, float, float, float] | None:
+        phase = t / seconds
+        x = 0.68 if phase < 0.3 else 0.68 + (phase - 0.3) * 3.5 if phase < 0.55 else 1.2 - (phase - 0.65) * 3.0
+        x = max(x, 0.7) if phase >= 0.65 else x
+        if 0.45 <= phase < 0.65:
+            return None
+        return x + 0.02 * math.sin(2.7 * t), 0.5 + 0.02 * math.sin(1.9 * t), 0.28, -6 * math.sin(1.7 * t)
+
+    background = scenes._fit(skimage_data.coffee(), height, width)
+    return Film(background, (Actor("anna", people[0], anna), Actor("ben", people[1], ben)), frame_rate, seconds)

@@ -1,0 +1,158 @@
+"""What importing costs, and how the task gets known to transformers whichever is imported first."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from standins import cpu_seconds
+
+import ganon_hf
+from ganon_hf import _register
+
+HEAVY = ("torch", "transformers", "mediapipe", "diffusers", "cv2", "numpy", "PIL", "huggingface_hub", "typer")
+
+
+def python(code: str, *, timeout: float = 240) -> str:
+    """Run code in a fresh process with every warning shown as an error of its own kind; returns what it printed."""
+    command = [sys.executable, "-W", "error::RuntimeWarning", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_import_loads_nothing_heavy() -> None:
+    assert python(f"import sys, ganon_hf; print(*[name for name in {HEAVY} if name in sys.modules])") == ""
+
+
+def test_help_loads_nothing_heavy() -> None:
+    heavy = [name for name in HEAVY if name != "typer"]
+    code = f"""
+import sys
+from ganon_hf.cli import main as cli
+try:
+    cli.app(args=["--help"])
+except SystemExit:
+    print("loaded:", *[name for name in {heavy} if name in sys.modules])
+"""
+    assert python(code).splitlines()[-1] == "loaded:"
+
+
+def test_import_takes_less_than_half_a_second() -> None:
+    assert cpu_seconds([sys.executable, "-c", "import ganon_hf"]) < 0.5
+
+
+def test_public_names_agree_everywhere() -> None:
+    """The lazy table, ``__all__`` and the block for type checkers say the same."""
+    assert set(ganon_hf.__all__) == {*ganon_hf._PUBLIC, "__version__"}
+    tree = ast.parse(Path(ganon_hf.__file__).read_text())
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    typed = {alias.name: node.module for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    assert typed == ganon_hf._PUBLIC
+    assert set(ganon_hf._PUBLIC) <= set(dir(ganon_hf))
+
+
+@pytest.mark.parametrize("name", [name for name in ganon_hf.__all__ if name != "GanonPipeline"])
+def test_every_public_name_loads(name: str) -> None:
+    assert getattr(ganon_hf, name) is not None
+
+
+def test_diffusers_pipeline_loads_where_diffusers_is_installed() -> None:
+    pytest.importorskip("diffusers")
+    assert ganon_hf.GanonPipeline is not None
+
+
+def test_the_default_model_is_the_one_in_the_package() -> None:
+    from ganon_hf.core import anonymizer, pipeline_ganon
+
+    assert anonymizer.CHECKPOINT == _register.CHECKPOINT
+    assert pipeline_ganon.TASK == _register.TASK
+
+
+def test_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):
+        ganon_hf.Nothing  # noqa: B018
+
+
+# One process per import order; each checks everything that needs a fresh transformers (its import takes seconds).
+CHECK = """
+import transformers.pipelines as pipelines
+def known():
+    task = pipelines.PIPELINE_REGISTRY.supported_tasks["face-anonymization"]
+    assert pipelines._resolve_impl(task["impl"]).__name__ == "FaceAnonymizationPipeline", task
+    assert pipelines.get_default_model_and_revision(task, None)[0].endswith("checkpoint")
+    config = transformers.AutoConfig.for_model("ganon")
+    assert type(config).__name__ == "GanonConfig" and type(config).__module__ == "ganon_hf.core.modeling_ganon"
+known()
+"""
+
+
+def test_ours_first_then_threads_and_reload() -> None:
+    code = f"""
+import importlib, sys, threading
+import ganon_hf
+assert "transformers" not in sys.modules
+import transformers  # light and lazy; its own first import does not bear several threads, with or without this package
+errors = []
+def use(module):
+    try:
+        importlib.import_module(module)
+    except BaseException as error:
+        errors.append(error)
+names = ["transformers.pipelines", "ganon_hf.core.pipeline_ganon", "ganon_hf.core.image_processing_ganon", "transformers.pipelines"]
+threads = [threading.Thread(target=use, args=(name,)) for name in names]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+assert not errors, errors
+{CHECK}
+assert pipelines.__spec__.loader is pipelines.__loader__ and type(pipelines.__loader__).__module__ != "ganon_hf._register"
+importlib.reload(pipelines)
+known()
+importlib.reload(ganon_hf._register)
+importlib.reload(ganon_hf)
+assert sum(type(finder).__module__ == "ganon_hf._register" for finder in sys.meta_path) == 1
+del pipelines.PIPELINE_REGISTRY.supported_tasks["face-anonymization"]
+importlib.reload(pipelines)
+known()
+print("good")
+"""
+    assert python(code) == "good"
+
+
+def test_transformers_first() -> None:
+    assert python(f"import transformers.pipelines, transformers, ganon_hf\n{CHECK}\nprint('good')") == "good"
+
+
+def test_pipeline_module_first() -> None:
+    """The pipeline module itself imports transformers.pipelines: the hook runs while it is half loaded."""
+    assert python(f"import ganon_hf.core.pipeline_ganon, transformers\n{CHECK}\nprint('good')") == "good"
+
+
+def test_without_transformers_the_package_imports_and_other_imports_work() -> None:
+    code = """
+import sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "transformers":
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Missing())
+import ganon_hf
+print(ganon_hf.Face.__name__)
+try:
+    import transformers.pipelines
+except ModuleNotFoundError:
+    print("missing")
+"""
+    assert python(code).split() == ["Face", "missing"]
+
+
+def test_a_transformers_that_does_not_fit_is_a_warning_not_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def explode() -> None:
+        raise AttributeError("PIPELINE_REGISTRY")
+
+    monkeypatch.setattr(_register, "register", explode)
+    with pytest.warns(RuntimeWarning, match="face-anonymization.*PIPELINE_REGISTRY"):
+        _register._register_or_warn()

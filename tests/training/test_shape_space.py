@@ -1,0 +1,284 @@
+"""Shape space, people and the expression code, fitted on an invented population whose every law is known."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ganon_hf.core.face_mesh import LAYOUT, MEAN_SHAPE
+from ganon_hf.core.modeling_ganon import GanonConfig, ShapeStatistics
+from ganon_hf.evaluation.metrics.blendshapes import BlendshapeReader
+from ganon_hf.training.blendshape_network import BlendshapeNetwork
+from ganon_hf.training.expression_code import ExpressionOptions, fit_expression_code
+from ganon_hf.training.population import nearest_people
+from ganon_hf.training.shape_space import ShapePopulation, between_and_within, fit_shape_space, measure_population
+from ganon_hf.training.texture_encoding import PictureCodes
+from ganon_hf.training.textures import mirror_shapes
+
+PEOPLE, PICTURES = 150, 4
+CONFIG = GanonConfig(
+    image_size=64, texture_size=32, num_appearance=4, num_shape_axes=6, num_identity=3, num_expression=2, expression_width=16, num_people=2
+)
+U, V = (LAYOUT.T - 0.5) * 2
+BUNDLE = Path(__file__).parents[3] / "shared" / "models" / "face_landmarker.task"
+
+
+def field(x: np.ndarray | float = 0.0, y: np.ndarray | float = 0.0) -> np.ndarray:
+    values = np.zeros((478, 3))
+    values[:468, 0], values[:468, 1] = x, y
+    return values.ravel()
+
+
+# Three ways in which people differ and two in which a person changes, all symmetric; numbers are standard deviations.
+DIFFERENCES = np.stack([field(x=0.12 * U), field(y=0.1 * V), field(x=0.06 * U * V)])
+CHANGES = np.stack([field(y=-0.15 * np.exp(-((V - 0.5) ** 2 + U**2) / 0.1)), field(y=-0.1 * np.exp(-((V + 0.5) ** 2) / 0.05))])
+
+
+def invented(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """shapes, persons, who (PEOPLE, 3), moments (n, 2)."""
+    random = np.random.default_rng(seed)
+    who, moments = random.standard_normal((PEOPLE, 3)), random.standard_normal((PEOPLE * PICTURES, 2))
+    persons = np.repeat(np.arange(PEOPLE), PICTURES)
+    flat = MEAN_SHAPE.ravel() + who[persons] @ DIFFERENCES + moments @ CHANGES + 1e-3 * random.standard_normal((len(persons), 1434))
+    return flat.reshape(-1, 478, 3).astype(np.float32), persons, who, moments
+
+
+def fitted(shapes: np.ndarray, persons: np.ndarray, **changes: np.ndarray) -> tuple[ShapeStatistics, ShapePopulation]:
+    statistics = ShapeStatistics(CONFIG)
+    angles, neutral = np.zeros((len(shapes), 2)), np.ones(len(shapes), bool)
+    population = fit_shape_space(shapes, persons, changes.get("angles", angles), changes.get("neutral", neutral), statistics)
+    return statistics, population
+
+
+@pytest.fixture(scope="module")
+def known() -> tuple[ShapeStatistics, ShapePopulation, np.ndarray, np.ndarray]:
+    shapes, persons, who, moments = invented()
+    return *fitted(shapes, persons), who, moments
+
+
+# ---- shape space
+
+
+def test_coordinates_hold_the_shapes_and_are_about_one(known: tuple) -> None:
+    statistics, population, _, _ = known
+    shapes = invented()[0].reshape(-1, 1434)
+    back = (population.coordinates * statistics.deviations.numpy()) @ statistics.axes.numpy().T + statistics.mean.numpy()
+    assert np.abs(back - shapes).max() < 0.01
+    assert population.coordinates[:, :5].std(axis=0) == pytest.approx(np.ones(5), abs=0.1)
+    assert np.allclose(statistics.axes.T @ statistics.axes, np.eye(6), atol=1e-5)
+
+
+def test_drawn_people_differ_as_people_do(known: tuple) -> None:
+    statistics, _, _, _ = known
+    basis = (statistics.axes * statistics.deviations).numpy() @ statistics.identity_basis.numpy()
+    drawn = basis @ np.random.default_rng(0).standard_normal((3, 500))
+    real = DIFFERENCES.T @ np.random.default_rng(1).standard_normal((3, 500))
+    assert np.sqrt((drawn**2).sum(axis=0).mean() / (real**2).sum(axis=0).mean()) == pytest.approx(1, abs=0.2)
+
+
+def test_the_neutral_pictures_are_the_origin() -> None:
+    shapes, persons, _, _ = invented()
+    neutral = np.arange(len(shapes)) < 30
+    statistics, _ = fitted(shapes, persons, neutral=neutral)
+    expected = shapes[neutral].astype(float)
+    expected = (expected.mean(axis=0) + mirror_shapes(expected).mean(axis=0)) / 2
+    assert np.allclose(statistics.mean.numpy().reshape(478, 3), expected, atol=1e-5)
+
+
+def test_turned_heads_do_not_count() -> None:
+    shapes, persons, _, _ = invented()
+    angles = np.zeros((len(shapes), 2))
+    spoilt = shapes.copy()
+    spoilt[300:] += np.random.default_rng(0).normal(0, 1, spoilt[300:].shape).astype(np.float32)
+    angles[300:, 0] = 40
+    turned, population = fitted(spoilt, persons, angles=angles)
+    without, _ = fitted(shapes[:300], persons[:300])
+    assert population.rows.tolist() == list(range(300))
+    assert all(torch.equal(value, without.state_dict()[name]) for name, value in turned.state_dict().items() if "code" not in name)
+    with pytest.raises(ValueError, match="6 axes need as many faces.*but got 4"):
+        fitted(shapes[:4], persons[:4])
+
+
+def test_covariances_between_and_within_people() -> None:
+    generator = np.random.default_rng(0)
+    persons = np.repeat(np.arange(800), 3)
+    people, moments = np.array([3.0, 1.0, 0.0]), np.array([0.5, 2.0, 1.0])
+    codes = generator.normal(0, people, (800, 3))[persons] + generator.normal(0, moments, (2400, 3))
+    between, within = between_and_within(codes, persons)
+    assert np.allclose(np.sqrt(np.diag(between)), people, atol=0.25) and np.allclose(np.sqrt(np.diag(within)), moments, atol=0.1)
+    strangers = np.concatenate([codes, generator.normal(0, 50, (500, 3))])
+    labels = np.concatenate([persons, np.full(250, -1), np.arange(10_000, 10_250)])
+    again = between_and_within(strangers, labels)
+    assert np.allclose(again[0], between) and np.allclose(again[1], within), "unknown and single pictures do not count"
+    with pytest.raises(ValueError, match="at least two people"):
+        between_and_within(codes[:3], persons[:3])
+
+
+def test_shapes_are_measured_in_a_space_that_is_there(known: tuple) -> None:
+    statistics, population, _, _ = known
+    shapes, persons, _, _ = invented()
+    before = {name: value.clone() for name, value in statistics.state_dict().items()}
+    again = measure_population(shapes, persons, np.zeros((len(shapes), 2)), statistics)
+    for name in ("rows", "coordinates", "persons", "between", "within"):
+        assert np.allclose(getattr(again, name), getattr(population, name), atol=1e-3), name
+    assert all(torch.equal(value, before[name]) for name, value in statistics.state_dict().items())
+
+
+# ---- people
+
+
+def test_identity_is_read_whatever_the_expression(known: tuple) -> None:
+    statistics, population, who, _ = known
+    read = population.identity_coefficients(statistics.identity_basis.double().numpy())
+    wanted = who[population.persons]
+    explained = np.linalg.lstsq(read, wanted, rcond=None)[0]
+    left = wanted - read @ explained
+    assert (left**2).sum() < 0.1 * (wanted**2).sum()
+
+
+def two_kinds() -> tuple[np.ndarray, np.ndarray, PictureCodes]:
+    """90 people with two pictures each, one in three of the other kind; one person in front of the camera three hundred times."""
+    random = np.random.default_rng(3)
+    persons = np.concatenate([np.repeat(np.arange(90), 2), np.zeros(300, np.int64)])
+    kind = (persons % 3 == 0)[:, None]
+    who = random.standard_normal((90, 3)) * 0.2
+    shape = np.where(kind, 2.0, -1.0) * np.array([1, 0, 0]) + who[persons]
+    flat = MEAN_SHAPE.ravel() + shape @ DIFFERENCES + 0.5 * random.standard_normal((480, 2)) @ CHANGES
+    appearance = np.where(kind, -1.0, 1.0) * np.array([0, 1, 0, 0]) + 0.1 * random.standard_normal((480, 4))
+    codes = PictureCodes(appearance.astype(np.float32), np.zeros((480, 6), np.float32), np.zeros((480, 2), np.float32))
+    return flat.reshape(-1, 478, 3).astype(np.float32), persons, codes
+
+
+def test_distances_tell_a_stranger_from_a_copy() -> None:
+    shapes, persons, codes = two_kinds()
+    statistics, population = fitted(shapes, persons)
+    with torch.no_grad():
+        statistics.people_centers.copy_(torch.tensor([[0.5, 0, 0, 0, 1, 0, 0], [-0.5, 0, 0, 0, -1, 0, 0]]))
+        statistics.people_spread.fill_(0.7)
+    found = nearest_people(population, codes, statistics, draws=300)
+    assert len(found.drawn) == 300 and len(found.training) == 90 and len(found.same) == 89 + 301
+    assert np.median(found.drawn) > np.median(found.same), "who is drawn is nobody's second picture"
+    # a population that draws one training person again and again
+    person = population.persons[population.rows] == 7
+    shape = population.identity_coefficients(statistics.identity_basis.double().numpy())
+    means = np.array([shape[population.persons == one].mean(axis=0) for one in range(90)])
+    with torch.no_grad():
+        own = np.concatenate([means[7] / means.std(axis=0), codes.appearance[person].mean(axis=0)])
+        statistics.people_centers.copy_(torch.from_numpy(np.tile(own, (2, 1))))
+        statistics.people_spread.fill_(1e-3)
+    copied = nearest_people(population, codes, statistics, draws=50)
+    assert copied.drawn.max() < 0.2 * np.median(found.drawn)
+    assert np.array_equal(copied.training, found.training) and np.array_equal(copied.same, found.same)
+
+
+def test_distances_need_people_with_two_pictures() -> None:
+    shapes, persons, codes = two_kinds()
+    statistics, population = fitted(shapes, persons)
+    strangers = ShapePopulation(population.rows, population.coordinates, np.arange(480), population.between, population.within)
+    with pytest.raises(ValueError, match="two pictures, but got 480 people and 0 pairs"):
+        nearest_people(strangers, codes, statistics, draws=3)
+
+
+# ---- expression code
+
+
+def toy_scores(shapes: np.ndarray) -> np.ndarray:
+    """Scores that see the two changes, and of the person a little."""
+    flat = np.asarray(shapes, np.float64).reshape(len(shapes), -1) - MEAN_SHAPE.ravel()
+    seen = flat @ np.linalg.pinv(np.vstack([CHANGES, DIFFERENCES]))
+    scores = np.full((len(flat), 52), 0.01)
+    scores[:, :2] = 1 / (1 + np.exp(-1.5 * seen[:, :2] - 0.3 * seen[:, 2:4]))
+    return scores.astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def trained() -> tuple[ShapeStatistics, ShapePopulation, np.ndarray, np.ndarray, dict[str, float]]:
+    shapes, persons, who, moments = invented()
+    statistics, population = fitted(shapes, persons)
+    options = ExpressionOptions(steps=600, batch_size=128, learning_rate=5e-3, invented=600, noise=(0.3, 3.0), rate=0.003)
+    return statistics, population, who, moments, fit_expression_code(population, statistics, toy_scores, options)
+
+
+def made_for(trained: tuple, noise: float, seed: int = 0) -> np.ndarray:
+    """(n, 1434) shapes of strangers with the expressions of the invented population."""
+    statistics, population = trained[:2]
+    random = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        code = statistics.encode(torch.from_numpy(population.coordinates).float())
+        code = code + noise * torch.randn(code.shape, generator=random)
+        coordinates = statistics.decode(code, torch.randn(len(code), 3, generator=random), torch.full((len(code), 1), noise))
+        return (coordinates * statistics.deviations @ statistics.axes.T + statistics.mean).numpy()
+
+
+def explained(values: np.ndarray, by: np.ndarray) -> float:
+    """Share of the variance of (n, a) values that a linear map of (n, b) explains."""
+    by = np.column_stack([by, np.ones(len(by))])
+    left = values - by @ np.linalg.lstsq(by, values, rcond=None)[0]
+    return 1 - float((left**2).sum() / ((values - values.mean(axis=0)) ** 2).sum())
+
+
+def test_expressions_pass_and_people_hardly_do(trained: tuple) -> None:
+    _, population, who, moments, figures = trained
+    made = made_for(trained, 0.3)
+    seen = (made - MEAN_SHAPE.ravel()) @ np.linalg.pinv(np.vstack([CHANGES, DIFFERENCES]))
+    assert explained(moments, seen[:, :2]) > 0.7
+    assert explained(who[population.persons], seen) < 0.25, "everybody else's shape is a stranger's"
+    assert 0 < figures["lost"] < 0.5 and 0 < figures["bits"] < 12
+
+
+def test_scores_survive_and_more_noise_takes_more(trained: tuple) -> None:
+    _, population, _, _, _ = trained
+    original = toy_scores(invented()[0])[:, :2]
+    agreement = [np.corrcoef(original.ravel(), toy_scores(made_for(trained, noise))[:, :2].ravel())[0, 1] for noise in (0.3, 3.0)]
+    assert agreement[0] > 0.9 and agreement[1] < agreement[0] - 0.02
+
+
+def test_training_is_repeatable_and_leaves_the_code_fixed(trained: tuple) -> None:
+    statistics = trained[0]
+    assert not any(parameter.requires_grad for parameter in statistics.parameters())
+    shapes, persons, _, _ = invented()
+    runs = []
+    for _ in range(2):
+        again, population = fitted(shapes, persons)
+        fit_expression_code(population, again, toy_scores, ExpressionOptions(steps=5, batch_size=16, invented=20))
+        runs.append(again.state_dict())
+    assert all(torch.equal(value, runs[1][name]) for name, value in runs[0].items())
+
+
+@pytest.mark.parametrize(("name", "value"), [("steps", 0), ("batch_size", 0), ("learning_rate", -1.0), ("noise", (2.0, 1.0))])
+def test_options_check_themselves(name: str, value: object) -> None:
+    with pytest.raises(ValueError, match=name):
+        ExpressionOptions(**{name: value})
+
+
+# ---- MediaPipe's network
+
+
+def test_a_missing_or_foreign_bundle_is_named(tmp_path: Path) -> None:
+    pytest.importorskip("ai_edge_litert")
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.task"):
+        BlendshapeNetwork(tmp_path / "nowhere.task")
+    (tmp_path / "other.task").write_bytes(b"not a zip")
+    with pytest.raises(ValueError, match=r"other\.task is no Face Landmarker bundle"):
+        BlendshapeNetwork(tmp_path / "other.task")
+
+
+@pytest.mark.mediapipe
+@pytest.mark.skipif(not BUNDLE.is_file(), reason="needs the Face Landmarker bundle")
+def test_the_network_reads_what_the_landmarker_reads() -> None:
+    """The order of the points is right: scores from landmarks agree with those that MediaPipe gives for the picture."""
+    pytest.importorskip("ai_edge_litert")
+    skimage = pytest.importorskip("skimage")
+    from ganon_hf.core.detection import default_detector
+    from ganon_hf.core.image_loading import load_photo
+
+    photo = load_photo(os.path.join(os.path.dirname(skimage.__file__), "data", "astronaut.png"))
+    face = default_detector()(photo, min_face_size=64)[0]
+    with BlendshapeReader(BUNDLE) as reader:
+        expected = reader(photo, face.box)
+    assert face.landmarks is not None
+    assert np.abs(BlendshapeNetwork(BUNDLE)([face.landmarks])[0] - expected).max() < 0.2
