@@ -23,7 +23,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("inputs", nargs="+", help="parquet files, or one folder, or one data set of the Hub")
     parser.add_argument("--output-dir", type=Path, required=True, help="where the shards go")
-    parser.add_argument("--license", required=True, help="licence of the pictures, as the card names it (cc-by-4.0, other, ...)")
+    parser.add_argument("--license", required=True, help="license of the pictures, as the card names it (cc-by-4.0, other, ...)")
     parser.add_argument("--config", help="configuration of the data set")
     parser.add_argument("--split", default="all", help="split of the data set (default: all of them)")
     parser.add_argument("--columns", nargs="*", default=[], metavar="OURS=THEIRS", help=f"names of the columns {', '.join(COLUMNS)}")

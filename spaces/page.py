@@ -24,7 +24,7 @@ The same expression, gaze and head pose, and nobody's face. It makes recognition
 hair, the outline of the head, clothes and place stay. Only upload pictures that you may use. They are deleted here within a minute."""
 PRIVACY = """## How private is it?
 
-Attackers with a gallery of the original photos try to name the person of an anonymized one: a face recogniser, and one who knows faces
+Attackers with a gallery of the original photos try to name the person of an anonymized one: a face recognizer, and one who knows faces
 by their landmarks alone. Share of people named first (95 % interval), measured with the weights that run here. “Linked”: two anonymized
 photos of one person are taken for the same. Blur and solid cover on the same photos for comparison."""
 SEEN = """## What the generator sees

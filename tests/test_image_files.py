@@ -272,10 +272,10 @@ def test_every_mode_becomes_rgb_that_looks_the_same(mode: str, suffix: str, tmp_
     assert difference.mean() < 4
 
 
-@pytest.mark.parametrize("kind", ["RGBA", "LA", "P with transparency", "RGB with a transparent colour"])
+@pytest.mark.parametrize("kind", ["RGBA", "LA", "P with transparency", "RGB with a transparent color"])
 def test_pixels_hidden_under_transparency_do_not_survive(kind: str, tmp_path: Path) -> None:
     secret, path = (200, 30, 90), tmp_path / "a.png"
-    if kind == "RGB with a transparent colour":
+    if kind == "RGB with a transparent color":
         Image.new("RGB", (8, 8), secret).save(path, transparency=secret)
     elif kind == "P with transparency":
         Image.new("RGB", (8, 8), secret).quantize(2).save(path, transparency=0)

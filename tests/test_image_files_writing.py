@@ -126,7 +126,7 @@ SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif"])
-def test_colour_profile_survives(suffix: str, tmp_path: Path) -> None:
+def test_color_profile_survives(suffix: str, tmp_path: Path) -> None:
     picture = read_image(save(square_photo(), tmp_path / f"a{suffix}", icc_profile=SRGB))
     assert picture.icc_profile == SRGB
     write_image(picture, tmp_path / f"b{suffix}")
@@ -144,7 +144,7 @@ BAD_PROFILES = {
 
 
 @pytest.mark.parametrize("row", BAD_PROFILES)
-def test_unfit_colour_profile_is_dropped_with_a_note(row: str, tmp_path: Path) -> None:
+def test_unfit_color_profile_is_dropped_with_a_note(row: str, tmp_path: Path) -> None:
     profile, reason = BAD_PROFILES[row]
     picture = read_image(save(square_photo(), tmp_path / "a.tif", icc_profile=profile))
     assert picture.icc_profile is None and reason in picture.notes[0]

@@ -18,6 +18,8 @@ PACKAGE = Path(ganon_hf.__file__).parent
 ROOMS = {
     "": ("_version",),
     "core": (
+        "opencv",
+        "color",
         "faces",
         "image_loading",
         "face_mesh",

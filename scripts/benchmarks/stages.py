@@ -129,7 +129,7 @@ def median(values: list[float]) -> float:
     return (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
 
 
-def summarise(raw: list[dict[str, Any]]) -> dict[str, Any]:
+def summarize(raw: list[dict[str, Any]]) -> dict[str, Any]:
     """Results of the fresh processes -> medians and minima of all their rounds, in milliseconds, and the largest memory peak."""
     scenes: dict[str, Any] = {}
     for name in raw[0]["runs"]:
@@ -220,7 +220,7 @@ def main() -> int:
     old = json.loads(options.compare.read_text(encoding="utf-8")) if options.compare else None
     with tempfile.TemporaryDirectory() as folder:
         paths = write_scenes(Path(folder))
-        summary = summarise([run_child(paths, options.repeats, options.min_face_size) for _ in range(options.processes)])
+        summary = summarize([run_child(paths, options.repeats, options.min_face_size) for _ in range(options.processes)])
     print(table(summary, old))
     print()
     print("\n".join(verdicts(summary)))

@@ -66,7 +66,7 @@ def timed(command: list[str]) -> float:
 
 
 def spread(film: films.Film, path: Path) -> tuple[float, float]:
-    """Within and between people, by dlib's recogniser in every fifth frame in which the face is whole."""
+    """Within and between people, by dlib's recognizer in every fifth frame in which the face is whole."""
     recognizer, vectors = DlibRecognizer(), dict[str, list[np.ndarray]]()
     for number, image in enumerate(frames(path)):
         for name, box in film.truth(number).items() if number % 5 == 0 else ():

@@ -30,7 +30,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     config = GanonConfig()
     textures = unwrap_shards(arguments.shards, config.texture_size, work_dir=arguments.work_dir)
-    logging.info("%d pictures, %d in colour", len(textures), len(textures.color_rows))
+    logging.info("%d pictures, %d in color", len(textures), len(textures.color_rows))
     model = GanonModel(config)
     model.prior.load_state_dict(fit_prior(textures, config, seed=arguments.seed))
     del textures  # the held-out pictures need the room

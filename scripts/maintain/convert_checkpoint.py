@@ -19,7 +19,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from ganon_hf.core.anonymizer import CHECKPOINT
-from ganon_hf.core.face_mesh import MEAN_SHAPE
+from ganon_hf.core.face_mesh import MEAN_LANDMARKS
 from ganon_hf.core.image_processing_ganon import GanonImageProcessor
 from ganon_hf.core.modeling_ganon import GanonConfig, GanonModel, LandmarkGenerator, ShapeStatistics
 
@@ -74,7 +74,7 @@ def read_statistics(folder: Path) -> tuple[dict[str, int], dict[str, torch.Tenso
         sizes = dict.fromkeys(SIZES, 1)
         empty = ShapeStatistics(GanonConfig(**sizes)).state_dict()
         return sizes, {name: torch.zeros_like(tensor) for name, tensor in empty.items()} | {
-            "mean": torch.from_numpy(MEAN_SHAPE).float().flatten()
+            "mean": torch.from_numpy(MEAN_LANDMARKS).float().flatten()
         }
     try:
         config = GanonConfig.from_pretrained(folder)

@@ -96,7 +96,7 @@ class Picture:
 
     Attributes:
         image: RGB, upright (EXIF orientation applied), transparency flattened over white, without any metadata.
-        icc_profile: colour profile that still fits the RGB pixels, or None.
+        icc_profile: color profile that still fits the RGB pixels, or None.
         exif: the kept EXIF fields, encoded; empty when none were asked for or present.
         lossless: whether a WebP file was stored losslessly.
         format: Pillow's name of the format it was read from; empty where it was not read from a file.
@@ -261,7 +261,7 @@ def _upright(image: Image.Image, exif: Image.Exif) -> Image.Image:
 
 
 def _usable_profile(image: Any, notes: list[str]) -> bytes | None:
-    """The ICC profile if it describes RGB pixels and is not absurd; other colour spaces do not fit what is written."""
+    """The ICC profile if it describes RGB pixels and is not absurd; other color spaces do not fit what is written."""
     profile = image.info.get("icc_profile")
     if not profile:
         return None
@@ -273,7 +273,7 @@ def _usable_profile(image: Any, notes: list[str]) -> bytes | None:
     elif profile[16:20] != b"RGB " or image.mode in ("CMYK", "L", "LA", "1", "I;16"):
         problem = "is not for RGB"
     if problem:
-        notes.append(f"the colour profile {problem} and was dropped")
+        notes.append(f"the color profile {problem} and was dropped")
         return None
     return profile
 
@@ -318,7 +318,7 @@ def write_image(
     """Write a picture so that it appears under its name complete or not at all; an existing file is replaced.
 
     Args:
-        picture: pixels, colour profile and kept EXIF fields; nothing else is written.
+        picture: pixels, color profile and kept EXIF fields; nothing else is written.
         path: the suffix decides the format. The folder must exist.
         quality: 1 to 100 for JPEG (always 4:4:4) and lossy WebP.
         before_rename: called with the finished temporary file's status just before it gets its name.
@@ -371,7 +371,7 @@ def publish(temporary: Path, path: Path) -> None:
 
 
 def encode_image(picture: Picture, file: IO[bytes], name: str, *, quality: int = 95) -> None:
-    """Write pixels, colour profile and kept EXIF fields, and nothing else, in one of the formats of ``FORMATS``."""
+    """Write pixels, color profile and kept EXIF fields, and nothing else, in one of the formats of ``FORMATS``."""
     options: dict[str, Any] = {
         "JPEG": {"quality": quality, "subsampling": 0},
         "WEBP": {"lossless": True} if picture.lossless else {"quality": quality},

@@ -27,7 +27,7 @@ WIDE, EMPTY = (160, 120), (90, 90)
 
 
 class Corner:
-    """A recogniser that looks beside the face, at what anonymization leaves alone: it knows everybody."""
+    """A recognizer that looks beside the face, at what anonymization leaves alone: it knows everybody."""
 
     name, metric = "corner", "euclidean"
 
@@ -59,7 +59,7 @@ class ToyKit(Toolkit):
 
 
 def write_people(folder: Path, count: int = 3) -> Path:
-    """People of two photos each, whose corner (where no face is) is their own colour; one photo more without a face."""
+    """People of two photos each, whose corner (where no face is) is their own color; one photo more without a face."""
     for person in range(count):
         for number in range(2):
             photo = noise_photo(*WIDE, seed=10 * person + number)
@@ -112,10 +112,10 @@ def test_what_is_left_out_is_said(toy: Path) -> None:
         "blendshapes (correlation, smile): no Face Landmarker bundle",
         "geometry: no pictures of other people",
         "parrot: no pictures of other people",
-        "smile AUC: the pictures are not labelled",
+        "smile AUC: the pictures are not labeled",
         "no face was found in 1 of the 7 originals",
         "not readable:",
-        "the first picture is known, the others are to be recognised",
+        "the first picture is known, the others are to be recognized",
         "## Coverage by face height",
     ):
         assert words in text, words

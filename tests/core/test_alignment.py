@@ -1,4 +1,4 @@
-"""Photo to crop and back, against pictures whose colour is a formula of the coordinates."""
+"""Photo to crop and back, against pictures whose color is a formula of the coordinates."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import face_at
 
-from ganon_hf.core.alignment import align_face, crop_image, to_levels, warp_to_photo
+from ganon_hf.core.alignment import align_face, crop_image, to_uint8, warp_to_photo
 from ganon_hf.core.face_mesh import FACE_OVAL
 from ganon_hf.core.faces import Crop, box_of_points
 
@@ -38,8 +38,8 @@ def wave(points: np.ndarray, scale: float) -> np.ndarray:
     return (128 + 90 * np.sin(x / 40 + y / 70) * np.cos(y / 50)).astype(np.float32)
 
 
-def centres(height: int, width: int) -> np.ndarray:
-    """(height, width, 2) centres of the pixels."""
+def centers(height: int, width: int) -> np.ndarray:
+    """(height, width, 2) centers of the pixels."""
     y, x = np.mgrid[:height, :width] + 0.5
     return np.stack([x, y], axis=-1)
 
@@ -49,7 +49,7 @@ def centres(height: int, width: int) -> np.ndarray:
 
 @settings(max_examples=60, deadline=None)
 @given(degrees=st.floats(-180, 180), scale=st.floats(0.08, 30), size=st.sampled_from([64, 256, 512]), yaw=st.sampled_from([-50, 0, 25]))
-def test_the_upright_oval_is_centred_whatever_roll_and_scale(degrees: float, scale: float, size: int, yaw: float) -> None:
+def test_the_upright_oval_is_centered_whatever_roll_and_scale(degrees: float, scale: float, size: int, yaw: float) -> None:
     straight, points = landmarks(yaw), turned(landmarks(yaw), degrees, scale)
     inside = align_face(points, size).to_crop(points)
     assert np.allclose(inside, align_face(straight, size).to_crop(straight), atol=1e-6 * size), "neither roll nor scale is seen in the crop"
@@ -110,8 +110,8 @@ FACTORS = [1.0, 0.3, 0.125, 3.0]
 def test_a_crop_shows_what_lies_there(scale: float, degrees: float) -> None:
     size, side = 96, int(96 / scale * 1.6)
     crop = square(scale, degrees, size, (side / 2, side / 2))
-    expected = wave(crop.to_photo(centres(size, size).reshape(-1, 2)), scale).reshape(size, size)
-    error = np.abs(crop_image(wave(centres(side, side), scale), crop) - expected)
+    expected = wave(crop.to_photo(centers(size, size).reshape(-1, 2)), scale).reshape(size, size)
+    error = np.abs(crop_image(wave(centers(side, side), scale), crop) - expected)
     assert error.max() < 0.3, "half a pixel off would be 0.5 levels and more"
 
 
@@ -120,9 +120,9 @@ def test_a_crop_shows_what_lies_there(scale: float, degrees: float) -> None:
 def test_there_and_back(scale: float, degrees: float) -> None:
     size, side = 96, int(96 / scale * 1.6)
     crop = square(scale, degrees, size, (side / 2, side / 2))
-    photo = wave(centres(side, side), scale)
+    photo = wave(centers(side, side), scale)
     back = warp_to_photo(crop_image(photo, crop), crop, (0, 0, side, side))
-    where = crop.to_crop(centres(side, side).reshape(-1, 2)).reshape(side, side, 2)
+    where = crop.to_crop(centers(side, side).reshape(-1, 2)).reshape(side, side, 2)
     inside = ((where > 3) & (where < size - 3)).all(axis=-1)
     assert inside.sum() > 0.3 * side**2 and np.abs(back - photo)[inside].max() < 0.5
     outside = ((where < -3) | (where > size + 3)).any(axis=-1)
@@ -133,13 +133,13 @@ def test_there_and_back(scale: float, degrees: float) -> None:
 def test_odd_sizes_do_not_shift_the_picture(side: int) -> None:
     """Halving an odd number of pixels several times must not add up to an offset."""
     crop = square(0.05, 0, 32, (side / 2, side / 2))
-    expected = wave(crop.to_photo(centres(32, 32).reshape(-1, 2)), 0.05).reshape(32, 32)
-    assert np.abs(crop_image(wave(centres(side, side), 0.05), crop) - expected).max() < 0.2
+    expected = wave(crop.to_photo(centers(32, 32).reshape(-1, 2)), 0.05).reshape(32, 32)
+    assert np.abs(crop_image(wave(centers(side, side), 0.05), crop) - expected).max() < 0.2
 
 
 @pytest.mark.parametrize(("x", "y"), [(0, 0), (5, 2), (15, 15)])
 def test_one_bright_pixel_fills_its_square(x: int, y: int) -> None:
-    """Pixel (x, y) covers x..x+1: eight times as large it covers 8x..8x+8, with the slopes of bilinear sampling centred on its rim."""
+    """Pixel (x, y) covers x..x+1: eight times as large it covers 8x..8x+8, with the slopes of bilinear sampling centered on its rim."""
     photo = np.zeros((16, 16), np.float32)
     photo[y, x] = 1
     crop = Crop(np.array([[8.0, 0, 0], [0, 8.0, 0]]), 128)
@@ -197,4 +197,4 @@ def test_regions_of_the_photo_agree_with_the_whole() -> None:
 @given(st.lists(st.floats(-1e4, 1e4, width=32), min_size=12, max_size=12))
 def test_levels_are_the_nearest_ones(values: list[float]) -> None:
     picture = np.array(values, np.float32).reshape(2, 2, 3)
-    assert (to_levels(picture) == np.clip(np.round(picture), 0, 255)).all()
+    assert (to_uint8(picture) == np.clip(np.round(picture), 0, 255)).all()

@@ -42,7 +42,7 @@ def run(engine: Anonymizer, photo: np.ndarray, faces: object = None, **options: 
 
 
 def assert_erased(before: np.ndarray, after: np.ndarray, face: Face) -> None:
-    """Every pixel of the face's box has one colour: nothing of the original can be computed from it."""
+    """Every pixel of the face's box has one color: nothing of the original can be computed from it."""
     patch = after[box_slices(face, before)]
     assert len(np.unique(patch.reshape(-1, 3), axis=0)) == 1
     assert np.unique(before[box_slices(face, before)].reshape(-1, 3), axis=0).shape[0] > 1
@@ -285,7 +285,7 @@ def test_one_failing_face_does_not_take_the_others_with_it(monkeypatch: pytest.M
 def test_a_batch_that_fails_on_an_accelerator_is_tried_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     engine, sizes = tiny_engine(TWO), []
     expected = run(engine, noise_photo())[0]
-    synthesise = engine._synthesise
+    synthesize = engine._synthesize
     monkeypatch.setattr(type(engine.model), "device", property(lambda model: torch.device("cuda")))
 
     def full(inputs: list[dict[str, torch.Tensor]]) -> np.ndarray:
@@ -293,9 +293,9 @@ def test_a_batch_that_fails_on_an_accelerator_is_tried_one_by_one(monkeypatch: p
         if len(inputs) > 1:
             raise torch.OutOfMemoryError("no room for two")
         monkeypatch.undo()
-        return synthesise(inputs)
+        return synthesize(inputs)
 
-    monkeypatch.setattr(engine, "_synthesise", full)
+    monkeypatch.setattr(engine, "_synthesize", full)
     assert same(run(engine, noise_photo())[0], expected) and sizes == [2, 1]
 
 
@@ -307,7 +307,7 @@ def test_a_model_cast_to_half_precision_still_replaces(dtype: torch.dtype) -> No
 
 
 def test_a_generator_that_returns_the_photo_itself_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A flat photo and a flat face of its colour: the compositing changes nothing, so nobody can say that the face is gone."""
+    """A flat photo and a flat face of its color: the compositing changes nothing, so nobody can say that the face is gone."""
     engine, before = tiny_engine(), np.full((120, 160, 3), 128, np.uint8)
     break_forward(monkeypatch, engine, lambda inputs, images: torch.full_like(images, 128 / 127.5 - 1))
     _, result = run(engine, before)

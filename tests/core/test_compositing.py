@@ -65,7 +65,7 @@ class Scene:
 
 
 def lit_photo(pattern: np.ndarray | float = 0.0) -> np.ndarray:
-    """Skin-coloured light that grows to the right, plus a pattern."""
+    """Skin-colored light that grows to the right, plus a pattern."""
     x = (np.arange(WIDTH) + 0.5) / WIDTH
     light = (0.6 + 0.4 * x)[None, :, None] * np.array([190.0, 150.0, 130.0])
     return np.clip(np.round(light + np.asarray(pattern, float)[..., None] * np.ones((HEIGHT, WIDTH, 1))), 0, 255).astype(np.uint8)
@@ -90,12 +90,12 @@ OCCLUDERS = {
 
 
 @pytest.mark.parametrize("name", OCCLUDERS)
-@pytest.mark.parametrize("colour", [(20, 20, 20), (250, 240, 30), (255, 255, 255)])
-def test_a_quarter_of_something_else_does_not_count(name: str, colour: tuple[int, int, int]) -> None:
+@pytest.mark.parametrize("color", [(20, 20, 20), (250, 240, 30), (255, 255, 255)])
+def test_a_quarter_of_something_else_does_not_count(name: str, color: tuple[int, int, int]) -> None:
     cover = OCCLUDERS[name]
     assert 0.2 < cover.sum() / SKIN.sum() < 0.3
     original = LIT.copy()
-    original[cover] = colour
+    original[cover] = color
     luma, blue, red = error(match_light(SYNTHETIC, original, SKIN))
     assert luma < 4 and max(blue, red) < 0.5  # under the occluder, too: the light runs on
 
@@ -107,7 +107,7 @@ def test_strong_light_from_one_side_is_light(gain: np.ndarray) -> None:
     assert after < 0.25 * before and after < 10
 
 
-def test_keep_tone_takes_the_light_and_leaves_level_and_colour() -> None:
+def test_keep_tone_takes_the_light_and_leaves_level_and_color() -> None:
     result = ycc(match_light(SYNTHETIC, LIT, SKIN, keep_tone=True))
     own = ycc(SYNTHETIC)
     assert np.allclose(result[..., 1:][SKIN], own[..., 1:][SKIN], atol=0.1)
@@ -174,7 +174,7 @@ def test_the_face_gets_the_photos_grain_and_no_more(noise: float, least: float, 
     assert abs(np.vdot(fine(result), fine(original))) <= 0.1 * np.linalg.norm(fine(result)) * np.linalg.norm(fine(original)), (
         "its own grain"
     )
-    assert np.allclose(result[..., 0], result[..., 2], atol=1e-3), "grain has no colour"
+    assert np.allclose(result[..., 0], result[..., 2], atol=1e-3), "grain has no color"
 
 
 def test_a_grainy_face_in_a_smooth_photo_is_left_alone() -> None:
@@ -273,7 +273,7 @@ def test_grayscale_stays_gray(match_tone: bool) -> None:
     assert change > 3 and (canvas == canvas[..., :1]).all()
 
 
-def test_a_photo_of_one_colour_is_noticed_as_unchanged() -> None:
+def test_a_photo_of_one_color_is_noticed_as_unchanged() -> None:
     """What the engine relies on to see that nothing was replaced: a face equal to the photo changes next to nothing."""
     photo = np.full((HEIGHT, WIDTH, 3), (180, 140, 120), np.uint8)
     _, change = Scene().compose(photo, np.full((SIZE, SIZE, 3), (180, 140, 120), np.float32))
@@ -331,7 +331,7 @@ def test_tiny_faces(height: float, size: int) -> None:
 @pytest.mark.parametrize(
     "box", [(60, 50, 100, 100), (-30, -20, 40, 60), (150, 100, 400, 300), (-50, -50, 500, 500), (20.2, 30.7, 22.1, 31.9)]
 )
-def test_a_cover_is_one_colour_and_no_smaller_than_the_face(box: tuple[float, float, float, float]) -> None:
+def test_a_cover_is_one_color_and_no_smaller_than_the_face(box: tuple[float, float, float, float]) -> None:
     photo = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
     canvas = photo.copy()
     cover_face(canvas, box)
@@ -346,7 +346,7 @@ def test_a_cover_is_one_colour_and_no_smaller_than_the_face(box: tuple[float, fl
     assert low[0] >= box[1] - 0.31 * height - 1 and high[0] <= box[3] + 0.31 * height + 1
 
 
-def test_the_cover_takes_its_colour_from_around_the_face() -> None:
+def test_the_cover_takes_its_color_from_around_the_face() -> None:
     canvas = np.full((HEIGHT, WIDTH, 3), (10, 200, 30), np.uint8)
     canvas[60:100, 80:120] = (255, 0, 255)  # the face
     cover_face(canvas, (80, 60, 120, 100))

@@ -71,7 +71,7 @@ def missed(scene: scenes.Scene, faces: list[Face]) -> list[int]:
         ("upright", (24, 32, 48, 96, 192), 960, 640, "every size side by side"),
         ("tilted", (24, 32, 48, 96, 192), 960, 640, "up to 45 degrees"),
         ("dark", (32, 48, 96), 800, 600, "an eighth of the light, with sensor noise"),
-        ("noisy", (32, 48, 96), 800, 600, "noise of 20 grey levels"),
+        ("noisy", (32, 48, 96), 800, 600, "noise of 20 gray levels"),
         ("cut", (48, 96, 192), 960, 640, "two fifths of each face beyond the frame"),
         ("upright", (60,), 100, 100, "a photo smaller than one tile"),
         ("upright", (300,), 360, 400, "a face that nearly fills the photo"),
@@ -95,7 +95,7 @@ def test_finds_none_where_there_is_none(detector: MediaPipeDetector, name: str) 
 def test_landmarks_lie_on_the_face(detector: MediaPipeDetector, astronaut: np.ndarray) -> None:
     (face,) = detector(astronaut)
     assert face.landmarks is not None and face.score > 0.9
-    right_eye, left_eye = face.landmarks[468, :2], face.landmarks[473, :2]  # iris centres; the person's right is the picture's left
+    right_eye, left_eye = face.landmarks[468, :2], face.landmarks[473, :2]  # iris centers; the person's right is the picture's left
     assert np.hypot(*(right_eye - (204, 101))) < 4 and np.hypot(*(left_eye - (247, 103))) < 4
     assert face.landmarks[1, 2] < face.landmarks[234, 2]  # the nose is nearer than the ear
     x, y, z = np.ptp(face.landmarks, axis=0)
@@ -339,7 +339,7 @@ def test_bundle_is_downloaded_once_and_checked(served: str, tmp_path: Path, monk
     [
         ([(0, 0, 10, 10)], [0], [], "exact"),
         ([], [None], [], "nothing found"),
-        ([(0, 0, 10, 4)], [None], [], "less than half of it, not its centre"),
+        ([(0, 0, 10, 4)], [None], [], "less than half of it, not its center"),
         ([(-50, -50, 60, 60)], [None], [], "a box so large that it means something else"),
         ([(30, 30, 40, 40), (1, 1, 10, 10)], [1], [0], "one right, one false"),
     ],

@@ -57,7 +57,7 @@ def test_a_missing_network_is_a_missing_module(tmp_path: Path) -> None:
         read_network(tmp_path, FULL_RANGE)
 
 
-def test_anchors_are_the_centres_of_the_networks_places() -> None:
+def test_anchors_are_the_centers_of_the_networks_places() -> None:
     assert len(FULL_RANGE.anchors()) == 2304 and len(SHORT_RANGE.anchors()) == 896
     assert FULL_RANGE.anchors()[[0, 1, 48]].tolist() == [[2, 2], [6, 2], [2, 6]]
     assert SHORT_RANGE.anchors()[[0, 1, 2, 512, 518]].tolist() == [[4, 4], [4, 4], [12, 4], [8, 8], [24, 8]]

@@ -26,7 +26,7 @@ def test_larger_smallest_face_means_fewer_views() -> None:
     assert counts == sorted(counts, reverse=True) and counts[-1] == 2
 
 
-def test_view_of_one_colour_is_empty_and_one_pixel_fills_it() -> None:
+def test_view_of_one_color_is_empty_and_one_pixel_fills_it() -> None:
     photo = np.full((300, 300, 3), 7, np.uint8)
     assert not has_content(photo, View((50, 50, 250, 250)))
     photo[101, 103, 2] = 8

@@ -9,13 +9,12 @@ from hypothesis import strategies as st
 
 from ganon_hf.core.face_mesh import (
     FACE_OVAL,
-    LAYOUT,
     LEFT_EYE_CORNERS,
     LEFT_EYE_LOWER,
     LEFT_EYE_UPPER,
     LEFT_IRIS,
     LIP_CORNERS,
-    MEAN_SHAPE,
+    MEAN_LANDMARKS,
     MIRROR,
     MOUTH_CORNERS,
     MOUTH_LOWER,
@@ -24,6 +23,7 @@ from ganon_hf.core.face_mesh import (
     RIGHT_EYE_LOWER,
     RIGHT_EYE_UPPER,
     RIGHT_IRIS,
+    UV_MAP,
 )
 from ganon_hf.core.geometry import PRIVACY, Population, Pose, ShapeModel, carry_openings, draw_identity, normalize_pose, small_rotation
 
@@ -64,7 +64,7 @@ def gaze(shape: np.ndarray, corners: tuple[int, int], center: int) -> float:
 
 def ways_to_differ() -> np.ndarray:
     """(1434, 4) smooth differences between invented people."""
-    u, v = (LAYOUT[:, 0] - 0.5) * 2, (LAYOUT[:, 1] - 0.5) * 2
+    u, v = (UV_MAP[:, 0] - 0.5) * 2, (UV_MAP[:, 1] - 0.5) * 2
     zero = np.zeros(468)
     fields = [(0.08 * u, zero, zero), (zero, 0.08 * v, zero), (0.05 * u * v, zero, 0.05 * v), (zero, 0.05 * (1 - u**2), 0.06 * u**2)]
     basis = np.zeros((4, 478, 3))
@@ -79,7 +79,7 @@ def smile() -> np.ndarray:
     """(1434,) both corners of the mouth up, unit length, apart from how people differ."""
     up = np.zeros((478, 3))
     for corner in LIP_CORNERS:
-        up[:468, 1] -= np.exp(-((np.linalg.norm(LAYOUT - LAYOUT[corner], axis=1) / 0.08) ** 2))
+        up[:468, 1] -= np.exp(-((np.linalg.norm(UV_MAP - UV_MAP[corner], axis=1) / 0.08) ** 2))
     axes = np.linalg.qr(ways_to_differ())[0]
     own = up.ravel() - axes @ (axes.T @ up.ravel())
     return own / np.linalg.norm(own)
@@ -91,7 +91,7 @@ def people() -> ShapeModel:
     deviations = np.array([0.5, 0.4, 0.3, 0.2, 0.1])
     identity = axes.T @ ways_to_differ() / deviations[:, None]
     return ShapeModel(
-        MEAN_SHAPE.ravel(),
+        MEAN_LANDMARKS.ravel(),
         axes,
         deviations,
         lambda coordinates: coordinates[4:],
@@ -101,7 +101,7 @@ def people() -> ShapeModel:
 
 def person(index: int = 0) -> np.ndarray:
     """The shape of somebody else than the mean."""
-    return MEAN_SHAPE + (ways_to_differ() @ draw_identity(11, index, anybody(4, 1)).shape).reshape(478, 3)
+    return MEAN_LANDMARKS + (ways_to_differ() @ draw_identity(11, index, anybody(4, 1)).shape).reshape(478, 3)
 
 
 def anybody(num_shape: int, num_appearance: int) -> Population:
@@ -125,7 +125,7 @@ def place(shape: np.ndarray, numbers: tuple[float, ...]) -> np.ndarray:
 @settings(max_examples=60, deadline=None)
 @given(numbers=similarity, seed=st.integers(0, 99))
 def test_shape_and_pose_give_the_points_back(numbers: tuple[float, ...], seed: int) -> None:
-    points = place(MEAN_SHAPE + 0.05 * np.random.default_rng(seed).standard_normal((478, 3)), numbers)
+    points = place(MEAN_LANDMARKS + 0.05 * np.random.default_rng(seed).standard_normal((478, 3)), numbers)
     shape, pose = normalize_pose(points)
     assert np.allclose(pose.apply(shape), points, atol=1e-6 * numbers[3] + 1e-6)
     assert np.allclose(pose.invert(points), shape)
@@ -135,13 +135,13 @@ def test_shape_and_pose_give_the_points_back(numbers: tuple[float, ...], seed: i
 @settings(max_examples=60, deadline=None)
 @given(numbers=similarity, seed=st.integers(0, 99))
 def test_the_shape_does_not_know_where_the_head_was(numbers: tuple[float, ...], seed: int) -> None:
-    own = MEAN_SHAPE + 0.05 * np.random.default_rng(seed).standard_normal((478, 3))
+    own = MEAN_LANDMARKS + 0.05 * np.random.default_rng(seed).standard_normal((478, 3))
     assert np.allclose(normalize_pose(place(own, numbers))[0], normalize_pose(own)[0], atol=1e-5)
 
 
 def test_the_mean_shape_is_at_rest() -> None:
-    shape, pose = normalize_pose(MEAN_SHAPE)
-    assert np.allclose(shape, MEAN_SHAPE) and pose.scale == pytest.approx(1) and np.allclose(pose.angles, 0)
+    shape, pose = normalize_pose(MEAN_LANDMARKS)
+    assert np.allclose(shape, MEAN_LANDMARKS) and pose.scale == pytest.approx(1) and np.allclose(pose.angles, 0)
 
 
 @pytest.mark.parametrize(
@@ -154,9 +154,9 @@ def test_the_mean_shape_is_at_rest() -> None:
 )
 @pytest.mark.parametrize("degrees", [-40, -5, 5, 40])
 def test_signs_of_the_angles(axis: str, place_of_angle: int, sign: int, why: str, degrees: float) -> None:
-    points = MEAN_SHAPE @ turn(axis, degrees).T
+    points = MEAN_LANDMARKS @ turn(axis, degrees).T
     nose, middle, forehead = points[4], points[[127, 356, 10, 152]].mean(axis=0), points[10]
-    seen = {"y": nose[0] - middle[0], "x": nose[1] - (MEAN_SHAPE[4, 1]), "z": forehead[0]}[axis]
+    seen = {"y": nose[0] - middle[0], "x": nose[1] - (MEAN_LANDMARKS[4, 1]), "z": forehead[0]}[axis]
     assert np.sign(seen) == np.sign(degrees), "the rotation of this test does what it says"
     angles = normalize_pose(100 * points + [300, 200, 0])[1].angles
     expected = np.zeros(3)
@@ -166,14 +166,14 @@ def test_signs_of_the_angles(axis: str, place_of_angle: int, sign: int, why: str
 
 def test_angles_of_a_mirrored_face() -> None:
     """What mirrored training pictures rely on: yaw and roll change sign, pitch stays."""
-    points = place(MEAN_SHAPE, (30, 10, 20, 100, 0, 0))
+    points = place(MEAN_LANDMARKS, (30, 10, 20, 100, 0, 0))
     yaw, pitch, roll = normalize_pose(points)[1].angles
     assert abs(yaw) > 15 and abs(pitch) > 5 and abs(roll) > 10
     assert np.allclose(normalize_pose(points[MIRROR] * [-1, 1, 1])[1].angles, (-yaw, pitch, -roll), atol=1e-6)
 
 
 def test_expression_hardly_moves_the_pose() -> None:
-    opened = with_opening(MEAN_SHAPE, MOUTH, 6)
+    opened = with_opening(MEAN_LANDMARKS, MOUTH, 6)
     opened[[152, 148, 377, 176, 400], 1] += 0.25  # the chin drops
     _, pose = normalize_pose(100 * opened)
     assert pose.scale == pytest.approx(100, rel=0.01) and np.abs(pose.angles).max() < 1
@@ -182,7 +182,7 @@ def test_expression_hardly_moves_the_pose() -> None:
 def test_a_mirror_is_no_pose() -> None:
     """Points in a mirror without their partners' names: whatever is fitted is a rotation, or it is refused."""
     try:
-        _, pose = normalize_pose(100 * MEAN_SHAPE * [-1, 1, 1])
+        _, pose = normalize_pose(100 * MEAN_LANDMARKS * [-1, 1, 1])
     except ValueError:
         return
     assert np.linalg.det(pose.rotation) == pytest.approx(1)
@@ -193,11 +193,11 @@ def test_a_mirror_is_no_pose() -> None:
     [
         (np.zeros((478, 3)), "all points in one"),
         (np.full((478, 3), 7.0), "likewise, elsewhere"),
-        (MEAN_SHAPE[:468], "a mesh without irises"),
-        (MEAN_SHAPE[:, :2], "no depth"),
-        (np.where(np.arange(1434).reshape(478, 3) == 9, np.nan, MEAN_SHAPE), "not a number"),
-        (np.where(np.arange(1434).reshape(478, 3) == 9, np.inf, MEAN_SHAPE), "infinite"),
-        (MEAN_SHAPE * 1e-7, "smaller than anything"),
+        (MEAN_LANDMARKS[:468], "a mesh without irises"),
+        (MEAN_LANDMARKS[:, :2], "no depth"),
+        (np.where(np.arange(1434).reshape(478, 3) == 9, np.nan, MEAN_LANDMARKS), "not a number"),
+        (np.where(np.arange(1434).reshape(478, 3) == 9, np.inf, MEAN_LANDMARKS), "infinite"),
+        (MEAN_LANDMARKS * 1e-7, "smaller than anything"),
     ],
 )
 def test_points_without_a_pose_are_refused(points: np.ndarray, why: str) -> None:
@@ -260,13 +260,13 @@ def test_a_population_checks_itself(centers: np.ndarray, spread: np.ndarray, num
 
 @pytest.mark.parametrize("index", range(3))
 def test_closed_lips_stay_closed(index: int) -> None:
-    result = carry_openings(with_opening(MEAN_SHAPE, MOUTH, 0), person(index))
+    result = carry_openings(with_opening(MEAN_LANDMARKS, MOUTH, 0), person(index))
     assert np.abs(openings(result, MOUTH)).max() < 1e-6
 
 
 @pytest.mark.parametrize("factor", [1.0, 3.0])
 def test_an_open_mouth_opens_as_far(factor: float) -> None:
-    source, target = with_opening(MEAN_SHAPE, MOUTH, factor), person(1)
+    source, target = with_opening(MEAN_LANDMARKS, MOUTH, factor), person(1)
     result = carry_openings(source, target)
     wanted = np.clip(openings(source, MOUTH), 0, None) * np.linalg.norm(target[MOUTH_CORNERS[0]] - target[MOUTH_CORNERS[1]])
     wide = np.clip((source[MOUTH_LOWER] - source[MOUTH_UPPER])[:, 1], 0, None)
@@ -278,21 +278,23 @@ def test_an_open_mouth_opens_as_far(factor: float) -> None:
 @pytest.mark.parametrize("eye", [RIGHT_EYE, LEFT_EYE])
 @pytest.mark.parametrize("index", range(3))
 def test_a_blink_is_a_blink_and_the_other_eye_stays_open(eye: tuple[list[int], list[int], tuple[int, int]], index: int) -> None:
-    result = carry_openings(with_opening(MEAN_SHAPE, eye, 0), person(index))
+    result = carry_openings(with_opening(MEAN_LANDMARKS, eye, 0), person(index))
     other = LEFT_EYE if eye is RIGHT_EYE else RIGHT_EYE
     assert np.abs(openings(result, eye)).max() < 1e-6, "no sliver of the eyeball, not even at the corners"
     assert openings(result, other)[3] > 0.15
 
 
 def test_half_closed_and_staring_eyes() -> None:
-    middle = [openings(carry_openings(with_opening(MEAN_SHAPE, RIGHT_EYE, f), person(0)), RIGHT_EYE)[3] for f in (0, 0.4, 1.0, 1.15, 1.8)]
+    middle = [
+        openings(carry_openings(with_opening(MEAN_LANDMARKS, RIGHT_EYE, f), person(0)), RIGHT_EYE)[3] for f in (0, 0.4, 1.0, 1.15, 1.8)
+    ]
     assert middle[0] < middle[1] < middle[2] < middle[4]
     assert middle[3] == pytest.approx(middle[2], rel=0.05), "how wide a resting eye is belongs to the person and does not pass"
 
 
 def test_how_wide_an_eye_rests_comes_from_the_synthetic_person() -> None:
-    narrow, wide = (with_opening(MEAN_SHAPE, RIGHT_EYE, factor) for factor in (0.85, 1.15))
-    results = [openings(carry_openings(MEAN_SHAPE, target), RIGHT_EYE)[3] for target in (narrow, wide)]
+    narrow, wide = (with_opening(MEAN_LANDMARKS, RIGHT_EYE, factor) for factor in (0.85, 1.15))
+    results = [openings(carry_openings(MEAN_LANDMARKS, target), RIGHT_EYE)[3] for target in (narrow, wide)]
     assert results[0] == pytest.approx(openings(narrow, RIGHT_EYE)[3], rel=0.05)
     assert results[1] == pytest.approx(openings(wide, RIGHT_EYE)[3], rel=0.05)
 
@@ -300,7 +302,7 @@ def test_how_wide_an_eye_rests_comes_from_the_synthetic_person() -> None:
 @pytest.mark.parametrize(("corners", "iris"), [(RIGHT_EYE_CORNERS, RIGHT_IRIS), (LEFT_EYE_CORNERS, LEFT_IRIS)])
 @pytest.mark.parametrize("shift", [-0.08, 0.0, 0.08])
 def test_gaze_is_kept(corners: tuple[int, int], iris: tuple[int, ...], shift: float) -> None:
-    source = MEAN_SHAPE.copy()
+    source = MEAN_LANDMARKS.copy()
     source[list(iris), 0] += shift
     result = carry_openings(source, person(2))
     assert gaze(result, corners, iris[0]) == pytest.approx(gaze(source, corners, iris[0]), abs=0.01)
@@ -309,7 +311,7 @@ def test_gaze_is_kept(corners: tuple[int, int], iris: tuple[int, ...], shift: fl
 
 
 def test_carrying_openings_does_not_touch_its_arguments_nor_the_rest_of_the_face() -> None:
-    source, target = with_opening(with_opening(MEAN_SHAPE, MOUTH, 3), RIGHT_EYE, 0), person(1)
+    source, target = with_opening(with_opening(MEAN_LANDMARKS, MOUTH, 3), RIGHT_EYE, 0), person(1)
     before = source.copy(), target.copy()
     result = carry_openings(source, target)
     assert np.array_equal(source, before[0]) and np.array_equal(target, before[1])
@@ -374,7 +376,7 @@ def pose_apart(first: np.ndarray, second: np.ndarray) -> float:
 def test_small_rotations_turn_as_poses_are_named(vector: tuple[float, ...], angles: tuple[float, ...], reason: str) -> None:
     rotation = small_rotation(np.array(vector))
     assert np.allclose(rotation @ rotation.T, np.eye(3)) and np.linalg.det(rotation) == pytest.approx(1)
-    found = normalize_pose(100 * MEAN_SHAPE @ rotation)[1].angles
+    found = normalize_pose(100 * MEAN_LANDMARKS @ rotation)[1].angles
     assert np.allclose(np.abs(found), np.abs(angles), atol=1e-6), reason
 
 
@@ -386,16 +388,16 @@ def test_different_identities_give_different_faces_and_the_same_one_the_same() -
 
 def test_the_expression_passes_and_the_identity_does_not() -> None:
     model, up = people(), smile().reshape(478, 3) * 0.5
-    neutral, smiling = (model.exchange_identity(MEAN_SHAPE + part, IDENTITIES[0], 0.0) for part in (0 * up, up))
+    neutral, smiling = (model.exchange_identity(MEAN_LANDMARKS + part, IDENTITIES[0], 0.0) for part in (0 * up, up))
     assert np.allclose((smiling - neutral)[list(LIP_CORNERS), 1], up[list(LIP_CORNERS), 1], atol=0.01)
     for index in range(3):
         other = model.exchange_identity(person(index), IDENTITIES[0], 0.0)
         assert np.linalg.norm((other - neutral)[:468], axis=1).mean() < 0.01
-    assert np.linalg.norm(person(0) - MEAN_SHAPE, axis=1).mean() > 0.03, "they did differ"
+    assert np.linalg.norm(person(0) - MEAN_LANDMARKS, axis=1).mean() > 0.03, "they did differ"
 
 
 def test_the_chin_follows_an_opening_mouth_and_the_brow_does_not() -> None:
-    closed, opened = MEAN_SHAPE.copy(), MEAN_SHAPE.copy()
+    closed, opened = MEAN_LANDMARKS.copy(), MEAN_LANDMARKS.copy()
     opened[MOUTH_LOWER, 1] += 0.3
     shut, wide = (people().exchange_identity(shape, IDENTITIES[0], 0.0) for shape in (closed, opened))
     assert wide[152, 1] - shut[152, 1] == pytest.approx(0.24 * 0.3, rel=0.15)
@@ -425,7 +427,7 @@ def test_a_blink_survives_the_whole_exchange_in_a_turned_head() -> None:
         assert openings(result, RIGHT_EYE)[3] > 0.12
 
 
-@pytest.mark.parametrize("points", [np.zeros((478, 3)), MEAN_SHAPE[:300], np.full((478, 3), np.nan)])
+@pytest.mark.parametrize("points", [np.zeros((478, 3)), MEAN_LANDMARKS[:300], np.full((478, 3), np.nan)])
 def test_points_without_a_pose_are_not_anonymized(points: np.ndarray) -> None:
     with pytest.raises(ValueError, match="points"):
         people().anonymize(points, IDENTITIES[0])

@@ -7,7 +7,7 @@ import pytest
 from tiny import face_at
 
 from ganon_hf.core.face_mesh import FACE_OVAL
-from ganon_hf.core.head_warping import MAX_STRAIN, REACH, Bend, bend_picture
+from ganon_hf.core.head_warping import MAX_STRAIN, REACH, HeadWarp, warp_head
 
 POINTS = face_at(200, 150, 120).landmarks
 assert POINTS is not None
@@ -24,13 +24,13 @@ def wider(factor: float) -> np.ndarray:
 @pytest.mark.parametrize("factor", [0.9, 1.0, 1.12])
 def test_the_outline_arrives_where_it_should(factor: float) -> None:
     after = wider(factor)
-    moved = Bend.between(POINTS, after).move(POINTS[FACE_OVAL])
+    moved = HeadWarp.between(POINTS, after).move(POINTS[FACE_OVAL])
     assert np.abs(moved[:, :2] - after[FACE_OVAL, :2]).max() < 1.0, "pixels, of a face 120 high"
     assert np.array_equal(moved[:, 2:], POINTS[FACE_OVAL, 2:])
 
 
 def test_far_from_the_face_nothing_moves() -> None:
-    bend = Bend.between(POINTS, wider(1.1))
+    bend = HeadWarp.between(POINTS, wider(1.1))
     x_min, y_min, x_max, y_max = bend.box
     outside = np.array([[x_min - 1, 150], [x_max + 1, 150], [200, y_min - 1], [200, y_max + 1.0]])
     assert not bend.shift_at(outside).any()
@@ -45,8 +45,8 @@ def test_a_picture_is_bent_as_its_points_are() -> None:
     distance = np.hypot((x - middle[0]) / radii[0], (y - middle[1]) / radii[1])
     canvas = np.repeat(np.clip(255 * (1.2 - distance), 0, 255)[..., None], 3, axis=2).astype(np.uint8)
     before = canvas.copy()
-    bend = Bend.between(POINTS, wider(1.1))
-    bend_picture(canvas, bend)
+    bend = HeadWarp.between(POINTS, wider(1.1))
+    warp_head(canvas, bend)
     row = round(middle[1])
     edge = [int(np.flatnonzero(picture[row, :, 0] > 50)[-1]) for picture in (before, canvas)]
     assert edge[1] - edge[0] == pytest.approx(0.1 * radii[0], abs=2)
@@ -59,7 +59,7 @@ def test_a_picture_is_bent_as_its_points_are() -> None:
 def test_no_bend_no_change() -> None:
     canvas = np.random.default_rng(0).integers(0, 256, (300, 400, 3), dtype=np.uint8)
     before = canvas.copy()
-    bend_picture(canvas, Bend.between(POINTS, POINTS))
+    warp_head(canvas, HeadWarp.between(POINTS, POINTS))
     assert np.array_equal(canvas, before)
 
 
@@ -67,13 +67,13 @@ def test_no_bend_no_change() -> None:
 def test_faces_at_and_beyond_the_border(offset: tuple[float, float]) -> None:
     shift = np.array([*offset, 0.0])
     canvas = np.random.default_rng(0).integers(0, 256, (300, 400, 3), dtype=np.uint8)
-    bend_picture(canvas, Bend.between(POINTS + shift, wider(1.1) + shift))
+    warp_head(canvas, HeadWarp.between(POINTS + shift, wider(1.1) + shift))
     assert canvas.dtype == np.uint8 and canvas.shape == (300, 400, 3)
 
 
 def test_what_would_fold_is_refused() -> None:
-    assert Bend.between(POINTS, wider(1.15)).strain < MAX_STRAIN
+    assert HeadWarp.between(POINTS, wider(1.15)).strain < MAX_STRAIN
     with pytest.raises(ValueError, match="outlines lie too far apart"):
-        Bend.between(POINTS, wider(2.5))
+        HeadWarp.between(POINTS, wider(2.5))
     with pytest.raises(ValueError, match="must span more than a pixel"):
-        Bend.between(POINTS, POINTS * 0)
+        HeadWarp.between(POINTS, POINTS * 0)

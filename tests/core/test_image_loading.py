@@ -28,7 +28,7 @@ RED = np.full((3, 4, 3), (200, 10, 20), np.uint8)
         (Image.fromarray(np.array([[[3, 255], [99, 0], [50, 255]]], np.uint8), "LA"), [3, 255, 50], "transparent meets white"),
     ],
 )
-def test_modes_without_colour(image: Image.Image, expected: list[int], why: str) -> None:
+def test_modes_without_color(image: Image.Image, expected: list[int], why: str) -> None:
     converted, _ = to_rgb(image)
     assert converted.mode == "RGB" and np.asarray(converted)[0].tolist() == [[level] * 3 for level in expected], why
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 from tiny import face_at
 
-from ganon_hf.core.face_mesh import MEAN_SHAPE
+from ganon_hf.core.face_mesh import MEAN_LANDMARKS
 from ganon_hf.core.geometry import normalize_pose
 from ganon_hf.core.image_processing_ganon import GanonImageProcessor
-from ganon_hf.core.landmarks import draw_dots, render_layout
+from ganon_hf.core.landmarks import draw_dots, render_uv_map
 
 SIZE = 64
 
@@ -36,11 +36,11 @@ def test_mesh_condition() -> None:
     values = inputs["pixel_values"]
     assert values.min() == 0 and values.max() == 1
     assert set(values[:, 2].unique().tolist()) == {0.0, 1.0}
-    layout, mask = render_layout(points(30).astype(np.float64), SIZE)
-    assert np.array_equal(values[1, :2].numpy(), layout.transpose(2, 0, 1)) and np.array_equal(values[1, 2].numpy() > 0, mask)
+    uv_map, mask = render_uv_map(points(30).astype(np.float64), SIZE)
+    assert np.array_equal(values[1, :2].numpy(), uv_map.transpose(2, 0, 1)) and np.array_equal(values[1, 2].numpy() > 0, mask)
     assert np.array_equal(np.round(values[1, 3].numpy() * 255).astype(np.uint8), draw_dots(points(30), SIZE))
     assert np.allclose(inputs["angles"].numpy(), [[0, 0], [30, 0]], atol=1e-3)  # looks to the picture's right
-    assert np.allclose(inputs["shape"].numpy(), MEAN_SHAPE, atol=1e-4), "the pose is off, whatever the yaw"
+    assert np.allclose(inputs["shape"].numpy(), MEAN_LANDMARKS, atol=1e-4), "the pose is off, whatever the yaw"
 
 
 def test_the_shape_belongs_to_the_points() -> None:

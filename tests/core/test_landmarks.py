@@ -1,4 +1,4 @@
-"""Points as pictures: dots, coordinate maps and textures, against MediaPipe, a z-buffer and pictures with known colours."""
+"""Points as pictures: dots, coordinate maps and textures, against MediaPipe, a z-buffer and pictures with known colors."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ from ganon_hf.core.face_mesh import (
     IRIS_PATCH_RADIUS,
     IRIS_PATCHES,
     IRIS_REACH,
-    LAYOUT,
     LEFT_EYE_START,
     LEFT_IRIS,
-    MEAN_SHAPE,
+    MEAN_LANDMARKS,
     MOUTH_CORNERS,
     MOUTH_LOWER,
     MOUTH_START,
@@ -24,8 +23,9 @@ from ganon_hf.core.face_mesh import (
     RIGHT_EYE_START,
     RIGHT_IRIS,
     TRIANGLES,
+    UV_MAP,
 )
-from ganon_hf.core.landmarks import draw_dots, facing, iris_frames, render_layout, texel_table, triangle_map, unwrap
+from ganon_hf.core.landmarks import draw_dots, facing, iris_frames, render_uv_map, texel_table, triangle_map, unwrap
 
 SIZE = 128
 TEXTURE = 192
@@ -52,10 +52,10 @@ def smooth_picture(size: int = SIZE) -> np.ndarray:
     return np.stack([128 + 90 * np.sin(6 * x + 3 * y), 128 + 90 * np.cos(7 * y - 2 * x), 40 + 170 * x], axis=-1).astype(np.float32)
 
 
-def sample(texture: np.ndarray, layout: np.ndarray) -> np.ndarray:
+def sample(texture: np.ndarray, uv_map: np.ndarray) -> np.ndarray:
     """Look a texture up through a coordinate map, as the model does."""
     size = texture.shape[0]
-    return cv2.remap(texture, layout[..., 0] * size - 0.5, layout[..., 1] * size - 0.5, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.remap(texture, uv_map[..., 0] * size - 0.5, uv_map[..., 1] * size - 0.5, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
 # ---- dots
@@ -66,9 +66,9 @@ def mediapipe_dots(points: np.ndarray, size: int) -> np.ndarray:
     from mediapipe.python.solutions import drawing_utils
 
     picture = np.zeros((size, size, 3), np.uint8)
-    normalised = [landmark_pb2.NormalizedLandmark(x=float(x) / size, y=float(y) / size) for x, y in points[:, :2]]
+    normalized = [landmark_pb2.NormalizedLandmark(x=float(x) / size, y=float(y) / size) for x, y in points[:, :2]]
     spec = drawing_utils.DrawingSpec(color=(255, 255, 255), thickness=1, circle_radius=0)
-    drawing_utils.draw_landmarks(picture, landmark_pb2.NormalizedLandmarkList(landmark=normalised), landmark_drawing_spec=spec)
+    drawing_utils.draw_landmarks(picture, landmark_pb2.NormalizedLandmarkList(landmark=normalized), landmark_drawing_spec=spec)
     assert (picture == picture[..., :1]).all()
     return picture[..., 0]
 
@@ -114,35 +114,35 @@ def test_one_dot() -> None:
 def test_unwrapping_and_sampling_back_gives_the_picture(yaw: float) -> None:
     points, picture = open_mouth(mean_face(yaw), 8), smooth_picture()
     texture, trust = unwrap(picture, points.astype(np.float32), TEXTURE)
-    layout, mask = render_layout(points, SIZE)
-    error = np.abs(sample(texture, layout) - picture).max(axis=-1)
-    seen = mask & (sample(trust, layout) > 0.99)
+    uv_map, mask = render_uv_map(points, SIZE)
+    error = np.abs(sample(texture, uv_map) - picture).max(axis=-1)
+    seen = mask & (sample(trust, uv_map) > 0.99)
     assert seen.sum() > 0.9 * mask.sum() > 0.3 * SIZE**2
     assert error[seen].mean() < 0.8 and np.percentile(error[seen], 99) < 5  # of 180 levels that the picture spans
-    shifted = np.abs(sample(texture, layout) - np.roll(picture, 1, axis=1)).max(axis=-1)
+    shifted = np.abs(sample(texture, uv_map) - np.roll(picture, 1, axis=1)).max(axis=-1)
     assert shifted[seen].mean() > 3 * error[seen].mean(), "the bound is tighter than one pixel"
 
 
-def test_the_map_hits_the_layout_at_the_points() -> None:
+def test_the_map_hits_the_uv_map_at_the_points() -> None:
     size = 512
     points = open_mouth(mean_face(size=size), 30)
-    layout, mask = render_layout(points, size)
+    uv_map, mask = render_uv_map(points, size)
     for index in (4, 50, 280, 61, 291, 151, 199):
         x, y = np.floor(points[index, :2]).astype(int)
-        assert mask[y, x] and np.abs(layout[y, x] - LAYOUT[index]).max() < 0.006  # a pixel is about 0.002
+        assert mask[y, x] and np.abs(uv_map[y, x] - UV_MAP[index]).max() < 0.006  # a pixel is about 0.002
 
 
-def test_the_layout_itself_maps_to_itself() -> None:
+def test_the_uv_map_itself_maps_to_itself() -> None:
     points = np.zeros((478, 3))
-    points[:468, :2] = LAYOUT * 256
+    points[:468, :2] = UV_MAP * 256
     points[468:, :2] = -50  # no iris in the eyes
-    layout, mask = render_layout(points, 256)
+    uv_map, mask = render_uv_map(points, 256)
     y, x = (np.mgrid[:256, :256] + 0.5) / 256
     # OpenCV fills every pixel that an outline touches: such a pixel is moved to the nearest place on the mesh
     inner = cv2.erode(mask.astype(np.uint8), np.ones((5, 5))) > 0
-    error = np.abs(layout - np.stack([x, y], axis=-1)).max(axis=-1)
+    error = np.abs(uv_map - np.stack([x, y], axis=-1)).max(axis=-1)
     assert np.percentile(error[inner], 50) < 1e-6 and np.percentile(error[inner], 99) < 1 / 256 and error[inner].max() < 4 / 256
-    assert (layout[~mask] == 0).all()
+    assert (uv_map[~mask] == 0).all()
 
 
 @pytest.mark.parametrize("iris", [RIGHT_IRIS, LEFT_IRIS])
@@ -152,8 +152,8 @@ def test_the_iris_patch_is_drawn_where_the_iris_is(iris: tuple[int, ...]) -> Non
     for shift in (-8.0, 0.0, 8.0):
         points = mean_face(size=size)
         points[list(iris), 0] += shift
-        layout, _ = render_layout(points, size)
-        patch = np.linalg.norm(layout - IRIS_PATCHES[eye], axis=-1) < 0.3 * IRIS_PATCH_RADIUS
+        uv_map, _ = render_uv_map(points, size)
+        patch = np.linalg.norm(uv_map - IRIS_PATCHES[eye], axis=-1) < 0.3 * IRIS_PATCH_RADIUS
         centers.append(np.argwhere(patch).mean(axis=0)[::-1] + 0.5 - [shift, 0])
         assert np.abs(centers[-1] - (points[iris[0], :2] - [shift, 0])).max() < 1.0
     assert np.abs(np.diff(centers, axis=0)).max() < 1.0
@@ -162,9 +162,9 @@ def test_the_iris_patch_is_drawn_where_the_iris_is(iris: tuple[int, ...]) -> Non
 def test_iris_patches_do_not_leave_the_eye() -> None:
     points = mean_face()
     points[list(RIGHT_IRIS), :2] += [0, 25]  # slipped onto the cheek
-    layout, mask = render_layout(points, SIZE)
+    uv_map, mask = render_uv_map(points, SIZE)
     reach = IRIS_REACH * IRIS_PATCH_RADIUS
-    assert not (mask & (np.linalg.norm(layout - IRIS_PATCHES[0], axis=-1) < reach)).any()
+    assert not (mask & (np.linalg.norm(uv_map - IRIS_PATCHES[0], axis=-1) < reach)).any()
 
 
 def test_iris_frames_are_the_ring() -> None:
@@ -219,7 +219,7 @@ def test_the_far_cheek_does_not_cover_the_nose(yaw: float) -> None:
     skin = (index >= 0) & (index < MOUTH_START) & np.isfinite(depths)
     shown = points[TRIANGLES[index[skin]], 2].min(axis=1)  # the nearest corner of the triangle that was painted
     behind = shown - depths[skin]
-    # on edges a neighbour may win; a wrong layer would lie as far behind as the nose stands out, about 25 px
+    # on edges a neighbor may win; a wrong layer would lie as far behind as the nose stands out, about 25 px
     assert skin.sum() > 5000 and behind.max() < 6 and (behind > 1).mean() < 0.01
     layers = np.zeros((SIZE, SIZE), int)
     for triangle in TRIANGLES[:MOUTH_START]:
@@ -235,14 +235,14 @@ def test_facing_is_one_towards_the_viewer_and_negative_away() -> None:
     behind = flat * [-1, 1, 1] + [SIZE, 0, 0]  # seen from behind
     assert (facing(behind) < -0.5).mean() > 0.99
     turned = facing(mean_face(60))  # towards the picture's right: the cheek at the picture's right turns away
-    cheeks = MEAN_SHAPE[TRIANGLES, 0].mean(axis=1)
+    cheeks = MEAN_LANDMARKS[TRIANGLES, 0].mean(axis=1)
     assert turned[cheeks > 0.85].mean() < 0 < turned[cheeks < -0.5].mean()
 
 
 def test_without_depth_the_map_is_that_of_a_flat_face() -> None:
     points = open_mouth(mean_face(), 8)
-    with_zero = render_layout(points * [1, 1, 0], SIZE)
-    without = render_layout(points[:, :2], SIZE)
+    with_zero = render_uv_map(points * [1, 1, 0], SIZE)
+    without = render_uv_map(points[:, :2], SIZE)
     assert np.array_equal(with_zero[0], without[0]) and np.array_equal(with_zero[1], without[1])
 
 
@@ -270,7 +270,7 @@ def test_trust_falls_on_the_cheek_that_turns_away() -> None:
     rows, columns, owner, _ = texel_table(TEXTURE)
     _, trust = unwrap(smooth_picture(), mean_face(60).astype(np.float32), TEXTURE)
     skin = owner < MOUTH_START
-    side = LAYOUT[TRIANGLES[owner], 0].mean(axis=1)
+    side = UV_MAP[TRIANGLES[owner], 0].mean(axis=1)
     values = trust[rows, columns]
     assert values[skin & (side > 0.9)].mean() < 0.1 < 0.9 < values[skin & (side < 0.4)].mean()
 
@@ -298,12 +298,12 @@ def test_the_iris_is_not_learned_as_the_white_of_the_eye() -> None:
         assert texture[y, x] < 40 and trust[y, x] > 0.5, "the patch holds the iris"
 
 
-def test_gray_and_colour_unwrap_alike() -> None:
+def test_gray_and_color_unwrap_alike() -> None:
     picture, points = smooth_picture(), mean_face().astype(np.float32)
-    colour, trust = unwrap(picture, points, TEXTURE)
+    color, trust = unwrap(picture, points, TEXTURE)
     for channel in range(3):
         gray, same = unwrap(np.ascontiguousarray(picture[..., channel]), points, TEXTURE)
-        assert gray.shape == (TEXTURE, TEXTURE) and np.allclose(gray, colour[..., channel]) and np.array_equal(same, trust)
+        assert gray.shape == (TEXTURE, TEXTURE) and np.allclose(gray, color[..., channel]) and np.array_equal(same, trust)
 
 
 # ---- what is not in the picture
@@ -323,12 +323,12 @@ def test_faces_far_away_or_without_area_draw_nothing_and_cost_nothing(change: ob
     points = change(mean_face())  # type: ignore[operator]
     texel_table(TEXTURE)  # is kept
     tracemalloc.start()
-    layout, mask = render_layout(points, SIZE)
+    uv_map, mask = render_uv_map(points, SIZE)
     dots = draw_dots(points, SIZE)
     texture, trust = unwrap(smooth_picture(), points.astype(np.float32), TEXTURE)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert layout.shape == (SIZE, SIZE, 2) and np.isfinite(layout).all() and mask.sum() < 2 * SIZE, why
+    assert uv_map.shape == (SIZE, SIZE, 2) and np.isfinite(uv_map).all() and mask.sum() < 2 * SIZE, why
     assert dots.shape == (SIZE, SIZE) and texture.shape == (TEXTURE, TEXTURE, 3) and np.isfinite(texture).all()
     assert peak < 60e6
 
@@ -336,10 +336,10 @@ def test_faces_far_away_or_without_area_draw_nothing_and_cost_nothing(change: ob
 @pytest.mark.filterwarnings("error")
 def test_one_runaway_point_spoils_its_surroundings_only() -> None:
     points = mean_face()
-    expected, _ = render_layout(points, SIZE)
+    expected, _ = render_uv_map(points, SIZE)
     points[10] = [1e9, -1e9, 0]  # the hairline's middle
-    layout, mask = render_layout(points, SIZE)
-    assert np.isfinite(layout).all() and layout.min() >= 0 and layout.max() <= 1
+    uv_map, mask = render_uv_map(points, SIZE)
+    assert np.isfinite(uv_map).all() and uv_map.min() >= 0 and uv_map.max() <= 1
     lower = slice(SIZE // 2, None)
-    changed = (np.abs(layout - expected).max(axis=-1) > 1e-3)[lower] & mask[lower]
+    changed = (np.abs(uv_map - expected).max(axis=-1) > 1e-3)[lower] & mask[lower]
     assert changed.mean() < 0.02

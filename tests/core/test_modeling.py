@@ -10,7 +10,7 @@ import pytest
 import torch
 from tiny import face_at, tiny_model, tiny_processor
 
-from ganon_hf.core.face_mesh import MEAN_SHAPE
+from ganon_hf.core.face_mesh import MEAN_LANDMARKS
 from ganon_hf.core.modeling_ganon import GanonConfig, GanonModel, RefinementNetwork, shape_features, ycbcr_to_rgb
 
 # name -> (output or input channels first, as torch keeps it); every norm is without parameters
@@ -126,7 +126,7 @@ def test_refinement_changes_the_face_once_it_is_trained() -> None:
     added = (output.images - output.coarse)[inner].view(3, -1)  # 0.1 of luma, Cb and Cr each, as RGB by JFIF
     torch.testing.assert_close(added, torch.tensor([0.2402, -0.0058272, 0.2772])[:, None].expand_as(added), atol=1e-5, rtol=0)
     assert torch.equal(output.images[~mask.expand_as(output.images)], output.coarse[~mask.expand_as(output.coarse)])
-    assert (gray.images - gray.coarse).std(dim=1).max() < 1e-5, "no colour is added to a gray face"
+    assert (gray.images - gray.coarse).std(dim=1).max() < 1e-5, "no color is added to a gray face"
 
 
 def test_refinement_of_the_mesh_alone_is_that_of_the_square() -> None:
@@ -142,7 +142,7 @@ def test_refinement_of_the_mesh_alone_is_that_of_the_square() -> None:
     torch.testing.assert_close(fast.images, whole.images, atol=0.02, rtol=0)
 
 
-def test_appearance_makes_the_person_and_gray_has_no_colour() -> None:
+def test_appearance_makes_the_person_and_gray_has_no_color() -> None:
     model = tiny_model()
     one, two = torch.zeros(1, 4), torch.ones(1, 4)
     with torch.inference_mode():
@@ -198,13 +198,13 @@ def features(shape: np.ndarray, angles: tuple[float, float] = (0.0, 0.0), quadra
     basis = torch.zeros(1434, 3)
     basis[0, 0], basis[1, 1], basis[2, 2] = 1.0, 2.0, 100.0
     points = torch.from_numpy(shape.astype(np.float32))[None]
-    mean = torch.from_numpy(MEAN_SHAPE.astype(np.float32)).flatten()
+    mean = torch.from_numpy(MEAN_LANDMARKS.astype(np.float32)).flatten()
     return shape_features(points, torch.tensor([angles]), mean, basis, quadratic)[0].numpy()
 
 
 def opened(mouth: float = 0.0, right: float = 0.0, left: float = 0.0) -> np.ndarray:
     """The mean shape with openings given in distances between the outer eye corners."""
-    shape = MEAN_SHAPE.copy()
+    shape = MEAN_LANDMARKS.copy()
     width = float(np.linalg.norm(shape[33] - shape[263]))
     for upper, lower, opening in ((13, 14, mouth), (159, 145, right), (386, 374, left)):
         shape[lower] = shape[upper] + [0.0, opening * width, 0.0]
@@ -233,7 +233,7 @@ def test_shape_features(shape: np.ndarray, angles: tuple[float, float], columns:
 
 
 def test_shape_features_components_and_products() -> None:
-    shape = MEAN_SHAPE.copy()
+    shape = MEAN_LANDMARKS.copy()
     shape[0] += [0.5, -0.25, 1.0]
     values = features(shape)
     assert values[1:4] == pytest.approx([0.5, -0.5, 3.0], abs=1e-5)  # the last one is bounded at three standard deviations
@@ -242,10 +242,10 @@ def test_shape_features_components_and_products() -> None:
 
 def test_number_of_features_is_what_the_maps_expect() -> None:
     config = GanonConfig(num_shape_components=3, num_quadratic=2)
-    assert config.num_features == len(features(MEAN_SHAPE))
+    assert config.num_features == len(features(MEAN_LANDMARKS))
 
 
-def test_colours_follow_jfif() -> None:
+def test_colors_follow_jfif() -> None:
     luma = torch.tensor([255.0, 0.0, 127.5]).view(3, 1, 1, 1)
     chroma = torch.tensor([[0.0, 0.0], [0.0, 0.0], [0.0, 50.0]]).view(3, 2, 1, 1)
     rgb = (ycbcr_to_rgb(luma, chroma).view(3, 3) + 1) * 127.5

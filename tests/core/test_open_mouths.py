@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ganon_hf import Anonymizer
-from ganon_hf.core.face_mesh import FACE_OVAL, MEAN_SHAPE, MOUTH_LOWER, MOUTH_START, MOUTH_UPPER
+from ganon_hf.core.face_mesh import FACE_OVAL, MEAN_LANDMARKS, MOUTH_LOWER, MOUTH_START, MOUTH_UPPER
 from ganon_hf.core.faces import AnonymizeOptions
 from ganon_hf.core.geometry import carry_openings
 from ganon_hf.core.landmarks import facing, triangle_map
@@ -49,7 +49,7 @@ def test_lips_are_not_turned_inside_out(lips: float, most: int, seed: int) -> No
 
 def opened(gap: float) -> np.ndarray:
     """The mean shape with lips ``gap`` shape units apart in the middle."""
-    shape = MEAN_SHAPE.copy()
+    shape = MEAN_LANDMARKS.copy()
     middle = (shape[MOUTH_UPPER] + shape[MOUTH_LOWER]) / 2
     half = np.zeros((len(MOUTH_UPPER), 3))
     half[:, 1] = gap / 2 * np.sin(np.linspace(0.3, np.pi - 0.3, len(MOUTH_UPPER)))
@@ -85,8 +85,8 @@ def test_small_changes_stay_near_the_lips(gap: float) -> None:
 
 
 def test_lips_that_touch_open_along_their_whole_width() -> None:
-    """A synthetic person's lips may lie on one another exactly, or as good as: such pairs stayed together while their neighbours opened."""
-    source, target = opened(0.3), MEAN_SHAPE.copy()
+    """A synthetic person's lips may lie on one another exactly, or as good as: such pairs stayed together while their neighbors opened."""
+    source, target = opened(0.3), MEAN_LANDMARKS.copy()
     target[MOUTH_LOWER] = target[MOUTH_UPPER] + np.random.default_rng(0).normal(0, 1e-4, (len(MOUTH_UPPER), 3))
     result = carry_openings(source, target)
     gaps = (result[MOUTH_LOWER] - result[MOUTH_UPPER])[:, 1] / (source[MOUTH_LOWER] - source[MOUTH_UPPER])[:, 1]

@@ -113,7 +113,7 @@ def test_a_replaced_face_does_not_uncover_another(covered: int) -> None:
     assert survivors(after, pair[covered].box) < 0.01
 
 
-def test_nothing_of_a_covered_face_colours_the_rim_of_the_one_before_it(large: Anonymizer) -> None:
+def test_nothing_of_a_covered_face_colors_the_rim_of_the_one_before_it(large: Anonymizer) -> None:
     before = noise_photo(400, 400)
     hidden = Face((250, 150, 380, 290), 0.9)
     other = before.copy()

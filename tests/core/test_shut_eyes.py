@@ -10,8 +10,16 @@ import numpy as np
 import pytest
 
 from ganon_hf import Anonymizer
-from ganon_hf.core.face_mesh import IRIS_PATCHES, IRIS_REACH, LAYOUT, LEFT_EYE_LOWER, LEFT_EYE_UPPER, RIGHT_EYE_LOWER, RIGHT_EYE_UPPER
-from ganon_hf.core.landmarks import EYE_SPANS, eyes_shut, lids_over_eyes, render_layout, triangle_map
+from ganon_hf.core.face_mesh import (
+    IRIS_PATCHES,
+    IRIS_REACH,
+    LEFT_EYE_LOWER,
+    LEFT_EYE_UPPER,
+    RIGHT_EYE_LOWER,
+    RIGHT_EYE_UPPER,
+    UV_MAP,
+)
+from ganon_hf.core.landmarks import EYE_SPANS, eyes_shut, lids_over_eyes, render_uv_map, triangle_map
 from ganon_hf.evaluation.report.people_sheet import EXPRESSIONS, ExpressionSpace, portrait
 
 SIDE = 256
@@ -59,17 +67,17 @@ def test_no_bright_slit_is_left_between_the_lids(eyes: float, seed: int) -> None
 
 def test_a_shut_eye_shows_neither_iris_nor_white() -> None:
     points = points_with(0.0)
-    layout, _ = render_layout(points, SIDE)
+    uv_map, _ = render_uv_map(points, SIDE)
     index = triangle_map(points, SIDE)
     for eye, (upper, lower) in enumerate(LIDS):
         between = (index >= EYE_SPANS[eye][0]) & (index < EYE_SPANS[eye][1])
         assert between.any(), "lids that meet still draw a line"
-        u, v = layout[between].T
-        chain = LAYOUT[upper][np.argsort(LAYOUT[upper][:, 0])]
+        u, v = uv_map[between].T
+        chain = UV_MAP[upper][np.argsort(UV_MAP[upper][:, 0])]
         inner = (u > chain[1, 0]) & (u < chain[-2, 0])
         assert inner.any() and (v[inner] < np.interp(u[inner], *chain.T)).all(), "what is between the lids is the upper lid's edge"
-        assert (np.abs(layout - IRIS_PATCHES[eye]).max(axis=-1) > 0.05).all(), "there is no iris"
-        assert LAYOUT[lower][:, 1].min() > np.interp(LAYOUT[lower][:, 0], *chain.T).min(), "the layout's eyes stand open"
+        assert (np.abs(uv_map - IRIS_PATCHES[eye]).max(axis=-1) > 0.05).all(), "there is no iris"
+        assert UV_MAP[lower][:, 1].min() > np.interp(UV_MAP[lower][:, 0], *chain.T).min(), "the UV map's eyes stand open"
 
 
 @pytest.mark.parametrize(
@@ -101,7 +109,7 @@ def test_one_eye_winks_alone() -> None:
     assert eyes_shut(points).tolist() == [1.0, 0.0]
     left = points[:, 0] > points[168, 0]
     x = int(points[168, 0])
-    assert left.any() and np.array_equal(render_layout(points, SIDE)[0][:, x:], render_layout(wide, SIDE)[0][:, x:])
+    assert left.any() and np.array_equal(render_uv_map(points, SIDE)[0][:, x:], render_uv_map(wide, SIDE)[0][:, x:])
 
 
 @pytest.mark.parametrize(

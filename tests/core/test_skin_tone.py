@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ganon_hf.core.face_mesh import IRIS_PATCH_RADIUS, IRIS_PATCHES, LAYOUT, LEFT_EYE_CORNERS, MOUTH_START, RIGHT_EYE_CORNERS
-from ganon_hf.core.landmarks import render_layout, triangle_map
+from ganon_hf.core.face_mesh import IRIS_PATCH_RADIUS, IRIS_PATCHES, LEFT_EYE_CORNERS, MOUTH_START, RIGHT_EYE_CORNERS, UV_MAP
+from ganon_hf.core.landmarks import render_uv_map, triangle_map
 from ganon_hf.core.skin_tone import ITA, SkinPainter, lab_to_rgb, skin_on_curve, skin_tone_of
 
 SIZE = 192
@@ -19,22 +19,22 @@ def typology_angle(lab: np.ndarray) -> float:
 
 
 def open_face() -> np.ndarray:
-    """(478, 3) crop pixels: the layout itself, in which mouth and eyes stand wide open."""
+    """(478, 3) crop pixels: the UV map itself, in which mouth and eyes stand wide open."""
     irises = []
     for corners in (RIGHT_EYE_CORNERS, LEFT_EYE_CORNERS):
-        center = LAYOUT[list(corners)].mean(axis=0)
+        center = UV_MAP[list(corners)].mean(axis=0)
         irises += [center, *(center + np.array(step) * 0.02 for step in ((1, 0), (0, -1), (-1, 0), (0, 1)))]
-    points = np.concatenate([LAYOUT, irises]) * (0.8 * SIZE) + 0.1 * SIZE
+    points = np.concatenate([UV_MAP, irises]) * (0.8 * SIZE) + 0.1 * SIZE
     return np.hstack([points, np.zeros((478, 1))])
 
 
 @pytest.fixture(scope="module")
 def face() -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, np.ndarray]]:
-    """A face of even skin with teeth and whites of the eyes as bright as paper: picture, layout, points, where things are."""
+    """A face of even skin with teeth and whites of the eyes as bright as paper: picture, UV map, points, where things are."""
     points = open_face()
     owner = triangle_map(points, SIZE)
-    layout = render_layout(points, SIZE)[0].transpose(2, 0, 1)
-    iris = np.min([np.hypot(layout[0] - x, layout[1] - y) for x, y in IRIS_PATCHES], axis=0) < 0.6 * IRIS_PATCH_RADIUS
+    uv_map = render_uv_map(points, SIZE)[0].transpose(2, 0, 1)
+    iris = np.min([np.hypot(uv_map[0] - x, uv_map[1] - y) for x, y in IRIS_PATCHES], axis=0) < 0.6 * IRIS_PATCH_RADIUS
     opening = owner >= MOUTH_START
     picture = np.zeros((SIZE, SIZE, 3), np.float32)
     picture[:] = (166, 116, 98)
@@ -47,7 +47,7 @@ def face() -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, np.ndarray]]:
             for right in range(-3, 4):
                 grown |= np.roll(mask, (down, right), (0, 1)) != mask
         away &= ~grown
-    return picture, layout, points, {"skin": (owner >= 0) & ~opening & away, "bright": opening & ~iris & away, "iris": iris}
+    return picture, uv_map, points, {"skin": (owner >= 0) & ~opening & away, "bright": opening & ~iris & away, "iris": iris}
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def test_the_curve_keeps_the_published_classes_and_goes_from_light_to_dark() -> 
     assert [round(typology_angle(skin_on_curve(step / 6)), 6) for step in range(1, 6)] == [55, 41, 28, 10, -30]
     assert 68 < lightness[0] < 75 and 26 < lightness[-1] < 36
     chroma = np.array([np.hypot(lab[1], lab[2]) for lab in curve])
-    assert 0 < chroma.argmax() < 60 and chroma.max() < 26, "the middle tones are the most colourful"
+    assert 0 < chroma.argmax() < 60 and chroma.max() < 26, "the middle tones are the most colorful"
     assert all(9 < lab[1] < 15 and lab[2] > lab[1] for lab in curve), "neither pink nor gray"
 
 
@@ -97,10 +97,10 @@ def test_lab_is_converted(lab: tuple[float, ...], rgb: tuple[int, ...]) -> None:
 
 
 def test_skin_gets_the_tone(face: tuple, painter: SkinPainter) -> None:
-    picture, layout, points, where = face
+    picture, uv_map, points, where = face
     before = -1.0
     for tone in TONES[::-1]:
-        painted = painter.paint(picture, layout, points, tone)
+        painted = painter.paint(picture, uv_map, points, tone)
         wanted = lab_to_rgb(skin_tone_of(tone))
         assert np.median(painted[where["skin"]], axis=0) == pytest.approx(wanted, abs=3)
         assert float(LUMA @ wanted) > before, "from dark to light"
@@ -108,33 +108,33 @@ def test_skin_gets_the_tone(face: tuple, painter: SkinPainter) -> None:
 
 
 def test_teeth_and_whites_of_the_eyes_keep_their_luma(face: tuple, painter: SkinPainter) -> None:
-    picture, layout, points, where = face
+    picture, uv_map, points, where = face
     assert where["bright"].sum() > 50
-    lumas = [painter.paint(picture, layout, points, tone)[where["bright"]] @ LUMA for tone in TONES]
+    lumas = [painter.paint(picture, uv_map, points, tone)[where["bright"]] @ LUMA for tone in TONES]
     assert all(np.abs(luma - lumas[0]).max() < 1 for luma in lumas) and lumas[0].mean() >= 140
 
 
 def test_irises_darken_in_part_and_never_grow_lighter(face: tuple, painter: SkinPainter) -> None:
-    picture, layout, points, where = face
-    lumas = [float(np.median(painter.paint(picture, layout, points, tone)[where["iris"]] @ LUMA)) for tone in TONES]
-    skin = [float(np.median(painter.paint(picture, layout, points, tone)[where["skin"]] @ LUMA)) for tone in TONES]
+    picture, uv_map, points, where = face
+    lumas = [float(np.median(painter.paint(picture, uv_map, points, tone)[where["iris"]] @ LUMA)) for tone in TONES]
+    skin = [float(np.median(painter.paint(picture, uv_map, points, tone)[where["skin"]] @ LUMA)) for tone in TONES]
     assert lumas[-1] < 0.9 * lumas[0] and lumas[-1] / lumas[0] > skin[-1] / skin[0]
     assert lumas[0] <= 70 * painter.exposure + 1
 
 
 def test_brows_stay_darker_than_dark_skin(face: tuple, painter: SkinPainter) -> None:
-    picture, layout, points, where = face
+    picture, uv_map, points, where = face
     rows, columns = np.nonzero(where["skin"])
     hairy = picture.copy()
     brow = (slice(rows.min() + 30, rows.min() + 36), slice(SIZE // 2 - 3, SIZE // 2 + 3))
     hairy[brow] *= 0.6
-    painted = painter.paint(hairy, layout, points, TONES[-1]) @ LUMA
+    painted = painter.paint(hairy, uv_map, points, TONES[-1]) @ LUMA
     assert np.median(painted[brow]) < 0.6 * np.median(painted[where["skin"]]) and len(columns)
 
 
 def test_nothing_is_burnt_out(face: tuple, painter: SkinPainter) -> None:
-    picture, layout, points, _ = face
-    painted = painter.paint(np.minimum(picture * 1.7, 255), layout, points, TONES[0])
+    picture, uv_map, points, _ = face
+    painted = painter.paint(np.minimum(picture * 1.7, 255), uv_map, points, TONES[0])
     assert painted.max() < 255
 
 

@@ -42,7 +42,7 @@ class Shapes:
 
 
 class Mean:
-    """A recogniser: the mean of each quarter of the picture."""
+    """A recognizer: the mean of each quarter of the picture."""
 
     name, metric = "mean", "euclidean"
 
@@ -172,4 +172,4 @@ def test_report_with_attackers(tmp_path: Path) -> None:
     assert row["geometry_rank1"].value == row["parrot_geometry_rank1"].value == 1 and "mean/parrot_rank1" in row
     assert any(note.startswith("emotion: there is no picture of") for note in report.notes)
     text = (tmp_path / "report.md").read_text()
-    assert "### Parrot by landmarks" in text and "### Recogniser mean: parrot" in text
+    assert "### Parrot by landmarks" in text and "### Recognizer mean: parrot" in text

@@ -123,7 +123,7 @@ def test_people_sheet(tmp_path: Path, checkpoint: Path) -> None:
         pixels = np.asarray(sheet.convert("RGB")).astype(int)
     assert pixels.shape == (2 * 40, len(people.EXPRESSIONS) * 40, 3)
     assert np.abs(pixels[:40] - pixels[40:]).max() > 20, "two seeds, two people"
-    assert (pixels.max(axis=2) - pixels.min(axis=2)).mean() > 5, "in colour"
+    assert (pixels.max(axis=2) - pixels.min(axis=2)).mean() > 5, "in color"
 
 
 def test_expressions_do_what_they_say() -> None:

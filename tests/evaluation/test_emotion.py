@@ -15,7 +15,7 @@ from ganon_hf.evaluation.metrics.emotion import (
     EmotionOptions,
     accuracy_measures,
     agreement_measures,
-    choose_labelled_rows,
+    choose_labeled_rows,
     emotion_crop,
     train_classifier,
 )
@@ -82,7 +82,7 @@ def test_an_emotion_without_pictures_is_named() -> None:
 
 def test_rows_are_limited_per_emotion() -> None:
     emotions = ["neutral"] * 5 + [None, "fear", "anger", "happiness", "happiness"]
-    rows, labels = choose_labelled_rows(emotions, 2)
+    rows, labels = choose_labeled_rows(emotions, 2)
     names = [emotions[row] for row in rows]
     assert sorted(map(str, names)) == ["anger", "happiness", "happiness", "neutral", "neutral"]
     assert names == [EMOTIONS[label] for label in labels] and (np.diff(rows) > 0).all()

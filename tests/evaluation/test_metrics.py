@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from ganon_hf.core.face_mesh import LEFT_IRIS, MEAN_SHAPE, RIGHT_IRIS
+from ganon_hf.core.face_mesh import LEFT_IRIS, MEAN_LANDMARKS, RIGHT_IRIS
 from ganon_hf.core.geometry import Pose
 from ganon_hf.evaluation.attacks import landmark_attack as geometry_attack
 from ganon_hf.evaluation.metrics import estimates as measures
@@ -66,7 +66,7 @@ def test_threshold_needs_impostors() -> None:
         measures.threshold_at_far(np.array([]))
 
 
-def test_recognition_measures_of_a_perfect_and_a_blind_recogniser() -> None:
+def test_recognition_measures_of_a_perfect_and_a_blind_recognizer() -> None:
     persons = np.arange(4)
     perfect = identity.recognition_measures(np.eye(4), persons, threshold=0.5, repeats=20)
     assert [perfect[name].value for name in ("rank1", "rank5", "tar")] == [1, 1, 1]
@@ -110,7 +110,7 @@ def test_correlations() -> None:
     assert measures.pooled_correlation(first, 2 * first + 5) == pytest.approx(1)
     assert measures.pooled_correlation(first, -first) == pytest.approx(-1)
     assert np.isnan(measures.pooled_correlation(first, still))
-    assert measures.raw_correlation(first, still) > 0.9, "levels alone flatter: that is why the pooled one is centred"
+    assert measures.raw_correlation(first, still) > 0.9, "levels alone flatter: that is why the pooled one is centered"
     assert measures.mean_correlation(first, np.column_stack([first[:, 0], still[:, 1]]), columns=columns) == pytest.approx(0.5)
 
 
@@ -141,30 +141,30 @@ def _rotation(degrees: float, axis: int) -> np.ndarray:
 
 @pytest.mark.parametrize(("degrees", "axis"), [(10, 0), (25, 1), (-40, 2)], ids=["nod", "turn", "tilt"])
 def test_pose_error_is_the_angle(degrees: float, axis: int) -> None:
-    before = Pose(60.0, np.eye(3), np.array([100.0, 90.0, 0.0])).apply(MEAN_SHAPE)
-    after = Pose(45.0, _rotation(degrees, axis), np.array([10.0, 20.0, 5.0])).apply(MEAN_SHAPE)
+    before = Pose(60.0, np.eye(3), np.array([100.0, 90.0, 0.0])).apply(MEAN_LANDMARKS)
+    after = Pose(45.0, _rotation(degrees, axis), np.array([10.0, 20.0, 5.0])).apply(MEAN_LANDMARKS)
     assert expression.pose_error(before, after) == pytest.approx(abs(degrees), abs=0.01)
     assert expression.gaze_error(before, after) == pytest.approx(0, abs=0.01), "a turned head looks the same way in its own frame"
 
 
 def test_gaze_error_is_the_angle() -> None:
-    directions = expression.gaze_directions(MEAN_SHAPE)
-    turned = MEAN_SHAPE.copy()
+    directions = expression.gaze_directions(MEAN_LANDMARKS)
+    turned = MEAN_LANDMARKS.copy()
     for iris, (corner, other) in ((RIGHT_IRIS, (33, 133)), (LEFT_IRIS, (263, 362))):
-        width = np.linalg.norm(MEAN_SHAPE[corner, :2] - MEAN_SHAPE[other, :2])
+        width = np.linalg.norm(MEAN_LANDMARKS[corner, :2] - MEAN_LANDMARKS[other, :2])
         turned[list(iris), 0] += 0.2 * width / expression.EYE_WIDTH_IN_RADII
     moved = expression.gaze_directions(turned)
     assert np.all(moved[:, 0] > directions[:, 0] + 0.18)
     assert np.allclose(np.linalg.norm(moved, axis=1), 1)
     # asin(0.2) = 11.5 degrees for an eye that looked straight ahead
-    assert expression.gaze_error(100 * MEAN_SHAPE, 100 * turned) == pytest.approx(11.5, abs=0.7)
+    assert expression.gaze_error(100 * MEAN_LANDMARKS, 100 * turned) == pytest.approx(11.5, abs=0.7)
 
 
 def test_landmark_error_in_percent_of_the_eye_distance() -> None:
-    eyes = [MEAN_SHAPE[list(corners), :2].mean(axis=0) for corners in ((33, 133), (362, 263))]
-    shifted = MEAN_SHAPE + [0.1 * np.linalg.norm(eyes[0] - eyes[1]), 0, 7.0]  # depth does not count
-    assert expression.landmark_error(MEAN_SHAPE, shifted) == pytest.approx(10)
-    found = expression.landmark_measures([MEAN_SHAPE, MEAN_SHAPE], [None, MEAN_SHAPE], [shifted, None], np.arange(2), repeats=5)
+    eyes = [MEAN_LANDMARKS[list(corners), :2].mean(axis=0) for corners in ((33, 133), (362, 263))]
+    shifted = MEAN_LANDMARKS + [0.1 * np.linalg.norm(eyes[0] - eyes[1]), 0, 7.0]  # depth does not count
+    assert expression.landmark_error(MEAN_LANDMARKS, shifted) == pytest.approx(10)
+    found = expression.landmark_measures([MEAN_LANDMARKS, MEAN_LANDMARKS], [None, MEAN_LANDMARKS], [shifted, None], np.arange(2), repeats=5)
     assert (found["landmark_error"].count, found["pose_error"].count) == (0, 1)
 
 
@@ -206,6 +206,6 @@ def test_attack_learns_from_whole_people(limit: int | None, wanted: int) -> None
 
 
 def test_landmark_features_say_what_could_not_be_read() -> None:
-    features = geometry_attack.landmark_features([100 * MEAN_SHAPE + 50, None, np.zeros((478, 3))])
-    assert features[0] == pytest.approx(MEAN_SHAPE[:468].ravel(), abs=1e-6)
+    features = geometry_attack.landmark_features([100 * MEAN_LANDMARKS + 50, None, np.zeros((478, 3))])
+    assert features[0] == pytest.approx(MEAN_LANDMARKS[:468].ravel(), abs=1e-6)
     assert np.isnan(features[1:]).all()

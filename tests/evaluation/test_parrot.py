@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ganon_hf.core.face_mesh import MEAN_SHAPE
+from ganon_hf.core.face_mesh import MEAN_LANDMARKS
 from ganon_hf.evaluation.attacks.known_people import Exposures
-from ganon_hf.evaluation.attacks.parrot import held_out_scores, paired, parrot_geometry, parrot_recogniser, reciprocal_rank, run_parrot
+from ganon_hf.evaluation.attacks.parrot import held_out_scores, paired, parrot_geometry, parrot_recognizer, reciprocal_rank, run_parrot
 from ganon_hf.evaluation.attacks.parrot_learners import Lessons, learn_clear, learn_two_covariances, learners
 
 NAN = float("nan")
@@ -138,7 +138,7 @@ def faces(people: int, each: int, first: int = 0) -> Exposures:
     directions = np.random.default_rng(8).normal(0, 0.02, (6, 2, 478, 3))
     persons = np.repeat(np.arange(people), each)
     codes = generator.normal(size=(people, 6))[persons] + generator.normal(0, 0.1, (len(persons), 6))
-    before, after = (60 * (MEAN_SHAPE + np.tensordot(codes, directions[:, world], axes=1)) + 100 for world in range(2))
+    before, after = (60 * (MEAN_LANDMARKS + np.tensordot(codes, directions[:, world], axes=1)) + 100 for world in range(2))
     crops = np.zeros((len(persons), 8, 8), np.uint8)
     crops[:, 0, :6] = np.clip(128 + 40 * codes, 0, 255).astype(np.uint8)
     mixed = crops[:, :, ::-1].copy()
@@ -152,7 +152,7 @@ class Pixels:
         return None if photo[7, 7, 0] == 255 else photo[0, :, 0].astype(float) / 40
 
 
-def test_parrots_by_landmarks_and_by_recogniser() -> None:
+def test_parrots_by_landmarks_and_by_recognizer() -> None:
     train, tested = faces(40, 3), faces(15, 2, first=100)
     found = np.array(tested.found)
     found[1] = NAN  # the first person's probe shows no face
@@ -162,7 +162,7 @@ def test_parrots_by_landmarks_and_by_recogniser() -> None:
     assert by_shape.measures["rank1"].value == pytest.approx(14 / 15, abs=0.01)
     more = parrot_geometry(train, known, unknown, clear=(train.landmarks, train.persons), repeats=10)
     assert more.measures["rank1"] == by_shape.measures["rank1"]
-    by_pixels = parrot_recogniser(train, known, unknown, Pixels(), repeats=10)  # type: ignore[arg-type]
+    by_pixels = parrot_recognizer(train, known, unknown, Pixels(), repeats=10)  # type: ignore[arg-type]
     assert by_pixels.measures["rank1"].value > 0.8 > 0.5 > by_pixels.scores["nothing"]
 
 

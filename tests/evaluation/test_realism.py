@@ -20,7 +20,7 @@ def disc(count: int = COUNT) -> np.ndarray:
 
 
 def textures(seed: int, count: int = COUNT) -> np.ndarray:
-    """Blotches of several sizes, in colour."""
+    """Blotches of several sizes, in color."""
     generator = np.random.default_rng(seed)
     noise = generator.standard_normal((count, SIDE, SIDE, 3)).astype(np.float32)
     pictures = [120 + 25 * p + 200 * cv2.GaussianBlur(p, (0, 0), 3) + 60 * cv2.GaussianBlur(p, (0, 0), 1) for p in noise]

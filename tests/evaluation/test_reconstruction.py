@@ -31,7 +31,7 @@ def people(count: int, each: int, first: int = 0, *, cover: bool = False) -> Exp
 
 
 class Stripes:
-    """Recognises who is dark where."""
+    """Recognizes who is dark where."""
 
     name, metric = "stripes", "cosine"
 

@@ -36,9 +36,9 @@ def test_report(tmp_path: Path) -> None:
     short, rest = text.split("### Expression")
     assert "| by dlib | by other | smile AUC |" in short and "| mosaic | 100.0 % (100.0 to 100.0) | - | - |" in short
     assert rest.count("| blur |") == 1, "no line where the method has no figure"
-    assert "### Recogniser dlib\n" in text and "### Recogniser other\n" in text, "a table each"
+    assert "### Recognizer dlib\n" in text and "### Recognizer other\n" in text, "a table each"
     assert set(report.TITLES) == {
-        name for names in (*report.SECTIONS.values(), report.RECOGNISER, report.LEARNED, report.RECONSTRUCTED) for name in names
+        name for names in (*report.SECTIONS.values(), report.RECOGNIZER, report.LEARNED, report.RECONSTRUCTED) for name in names
     }
     again = report.read_report(tmp_path / "new" / "report.json")
     assert report.markdown(again) == text, "a stored report says the same"
@@ -49,7 +49,7 @@ def test_report(tmp_path: Path) -> None:
     subprocess.run(command, check=True)
     written = page.read_text()
     assert (
-        "\n### some: 2 pictures\n" in written and "#### Recogniser dlib" in written and "old" not in written and written.endswith("end\n")
+        "\n### some: 2 pictures\n" in written and "#### Recognizer dlib" in written and "old" not in written and written.endswith("end\n")
     )
     subprocess.run(command, check=True)
     assert page.read_text() == written, "a second time changes nothing"

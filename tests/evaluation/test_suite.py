@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganon_hf.core.face_mesh import MEAN_SHAPE
+from ganon_hf.core.face_mesh import MEAN_LANDMARKS
 from ganon_hf.core.faces import AnonymizationResult, AnonymizeOptions, Crop, Face, FaceReport
 from ganon_hf.evaluation import baselines, methods, readings, suite
 from ganon_hf.evaluation import pool as workers
@@ -25,25 +25,25 @@ from ganon_hf.evaluation.metrics import recognition as identity
 def test_embedding_cache(tmp_path: Path) -> None:
     calls = []
 
-    def recogniser(photo: np.ndarray, box: tuple[float, ...]) -> np.ndarray | None:
+    def recognizer(photo: np.ndarray, box: tuple[float, ...]) -> np.ndarray | None:
         calls.append(box)
         return None if photo.max() == 0 else np.full(4, photo.mean())
 
     photo, box = np.full((8, 8, 3), 5, np.uint8), (0.0, 0.0, 8.0, 8.0)
     for _ in range(2):
         cache = identity.EmbeddingCache(tmp_path / "c.npz")
-        assert cache.get(recogniser, photo, box)[1][0] == 5  # type: ignore[index]
-        cache.get(recogniser, photo, (1.0, 0.0, 8.0, 8.0))  # another box is another face
-        assert cache.get(recogniser, np.zeros_like(photo), box)[1] is None
+        assert cache.get(recognizer, photo, box)[1][0] == 5  # type: ignore[index]
+        cache.get(recognizer, photo, (1.0, 0.0, 8.0, 8.0))  # another box is another face
+        assert cache.get(recognizer, np.zeros_like(photo), box)[1] is None
         cache.save()
     assert len(calls) == 4, "two vectors once, and what could not be read every time"
     cache = identity.EmbeddingCache(tmp_path / "c.npz")
-    cache.get(recogniser, photo, box)
+    cache.get(recognizer, photo, box)
     cache.save()
     with np.load(tmp_path / "c.npz") as stored:
         assert len(stored.files) == 1, "what a run does not use is forgotten"
     (tmp_path / "c.npz").write_bytes(b"PK damaged")
-    assert identity.EmbeddingCache(tmp_path / "c.npz").get(recogniser, photo, box)[1] is not None
+    assert identity.EmbeddingCache(tmp_path / "c.npz").get(recognizer, photo, box)[1] is not None
 
 
 def test_unreadable_faces_are_misses_and_spoil_nobody_else() -> None:
@@ -57,9 +57,9 @@ def test_unreadable_faces_are_misses_and_spoil_nobody_else() -> None:
 
 
 class PluggedIn:
-    """A recogniser as a user would write one: the mean colour of the box."""
+    """A recognizer as a user would write one: the mean color of the box."""
 
-    name, metric = "mean colour", "cosine"
+    name, metric = "mean color", "cosine"
 
     def __call__(self, photo: np.ndarray, box: tuple[float, ...]) -> np.ndarray:
         return photo.reshape(-1, 3).mean(axis=0)
@@ -73,9 +73,9 @@ def nameless(photo: np.ndarray, box: tuple[float, ...]) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", ["PluggedIn", "as_function"])
-def test_recognisers_are_found_by_name(name: str) -> None:
+def test_recognizers_are_found_by_name(name: str) -> None:
     recognizer = identity.load_recognizer(f"{__name__}:{name}")
-    assert isinstance(recognizer, identity.Recognizer) and (recognizer.name, recognizer.metric) == ("mean colour", "cosine")
+    assert isinstance(recognizer, identity.Recognizer) and (recognizer.name, recognizer.metric) == ("mean color", "cosine")
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_recognisers_are_found_by_name(name: str) -> None:
         (f"{__name__}:nameless", TypeError, "arguments"),  # taken for a function that makes one
     ],
 )
-def test_what_is_no_recogniser_is_named(name: str, error: type[Exception], words: str) -> None:
+def test_what_is_no_recognizer_is_named(name: str, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         identity.load_recognizer(name)
     with pytest.raises(ValueError, match="metric"):
@@ -156,7 +156,7 @@ class StubDetector:
     def __call__(self, image: np.ndarray, *, min_face_size: int = 24, min_score: float = 0.5) -> list[Face]:
         if image[30, 30].sum() == 0:
             return []
-        points = 12 * MEAN_SHAPE + [30, 30, 0]
+        points = 12 * MEAN_LANDMARKS + [30, 30, 0]
         return [Face((14.0, 14.0, 46.0, 46.0), 0.9, points)]
 
 
@@ -212,9 +212,9 @@ def test_suite_runs_every_method_over_every_sample() -> None:
     attack = geometry_attack.Discriminants(np.zeros(1404), np.eye(1404)[:, :5])
     stolen = figures.geometry_measures(result, run, attack, repeats=10)
     assert stolen["geometry_rank1"].value == pytest.approx(1 / 3), "everybody has the same face: chance"
-    known, curves = figures.recogniser_measures(result, result.runs[methods.ORIGINAL], "mean colour", "cosine", repeats=10)
+    known, curves = figures.recognizer_measures(result, result.runs[methods.ORIGINAL], "mean color", "cosine", repeats=10)
     assert known["linkage_rank1"] == known["rank1"], "the original is its own gallery"
-    white, _ = figures.recogniser_measures(result, run, "mean colour", "cosine", repeats=10)
+    white, _ = figures.recognizer_measures(result, run, "mean color", "cosine", repeats=10)
     assert white["rank1"].value == pytest.approx(1 / 3) and white["linkage_taken_for_one"].value == 1, "white is white"
     assert len(curves["cmc"]) == 3 and curves["cmc"][-1] == 1 and curves["tar"][-1] == 1
     assert all(a <= b for a, b in zip(curves["cmc"], curves["cmc"][1:], strict=False))
@@ -225,7 +225,7 @@ def test_draws_repeat_what_draws() -> None:
     assert [len(result.runs[name].readings) for name in (methods.ORIGINAL, "blur", OURS.name, methods.SHUFFLED)] == [7, 7, 21, 21]
     run = result.runs[OURS.name]
     assert figures.coverage_measures(result, run, repeats=10)["replaced"].count == 21
-    assert figures.recogniser_measures(result, run, "mean colour", "cosine", repeats=10)[0]["rank1"].people == 3
+    assert figures.recognizer_measures(result, run, "mean color", "cosine", repeats=10)[0]["rank1"].people == 3
 
 
 @pytest.mark.parametrize(("seeds", "wanted"), [("fresh", 6), ("person", 3), ("one", 1)])
@@ -250,8 +250,8 @@ def test_somebody_elses_landmarks_are_those_of_the_same_label() -> None:
 def test_landmarks_in_the_pose_of_another_face() -> None:
     from ganon_hf.core.face_mesh import FACE_OVAL
 
-    own = 12 * MEAN_SHAPE + [30, 30, 0]
-    other = 70 * (MEAN_SHAPE + 0.05 * np.sin(np.arange(478))[:, None]) + [200, 90, 5]
+    own = 12 * MEAN_LANDMARKS + [30, 30, 0]
+    other = 70 * (MEAN_LANDMARKS + 0.05 * np.sin(np.arange(478))[:, None]) + [200, 90, 5]
     mixed = methods.in_pose_of(own, other)
     assert np.allclose(mixed[FACE_OVAL], own[FACE_OVAL]), "the outline stays"
     assert 0.05 < np.abs(mixed - own).max() / 12 < 0.3, "the inner points do not, and are of this face's size"
@@ -311,7 +311,7 @@ def test_seam_needs_a_rim() -> None:
     assert np.isnan(seam.seam_energy(np.full_like(photo, 9), photo, crop, (face, face))), "a flat original has no energy to compare with"
 
 
-def test_recogniser_without_dlib_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recognizer_without_dlib_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r"ganon-hf\[eval\]"):
         identity.DlibRecognizer()

@@ -8,11 +8,11 @@ from itertools import count
 import numpy as np
 import pytest
 
-from ganon_hf.core.face_mesh import LAYOUT, MEAN_SHAPE, MOUTH_CORNERS
+from ganon_hf.core.face_mesh import MEAN_LANDMARKS, MOUTH_CORNERS, UV_MAP
 from ganon_hf.core.geometry import Identity, ShapeModel
 from ganon_hf.evaluation.attacks.target_landmarks import KSame, asked_measures
 
-U, V = (LAYOUT.T - 0.5) * 2
+U, V = (UV_MAP.T - 0.5) * 2
 PEOPLE = 60
 
 
@@ -31,7 +31,7 @@ def shapes(people: int, smile: float, seed: int) -> np.ndarray:
     random = np.random.default_rng(seed)
     who = random.standard_normal((people, 6))
     smiles = smile + 0.1 * np.random.default_rng([seed, int(10 * smile)]).standard_normal(people)
-    return MEAN_SHAPE + np.tensordot(who, DIFFERENCES, 1) + smiles[:, None, None] * SMILE
+    return MEAN_LANDMARKS + np.tensordot(who, DIFFERENCES, 1) + smiles[:, None, None] * SMILE
 
 
 def photo(some: np.ndarray) -> np.ndarray:
@@ -60,7 +60,7 @@ def model() -> tuple[ShapeModel, np.ndarray]:
     """Axes that hold people and smile, and the basis of people in them."""
     axes, _ = np.linalg.qr(np.concatenate([DIFFERENCES, SMILE[None]]).reshape(7, -1).T)
     basis = axes.T @ DIFFERENCES.reshape(6, -1).T
-    return ShapeModel(MEAN_SHAPE.ravel(), axes, np.ones(7), lambda code: code, lambda code, identity, noise: code), basis
+    return ShapeModel(MEAN_LANDMARKS.ravel(), axes, np.ones(7), lambda code: code, lambda code, identity, noise: code), basis
 
 
 @pytest.fixture(scope="module")

@@ -96,7 +96,7 @@ def needed_by(name: str) -> set[str]:
     """The modules a module imports from its own folder, and theirs."""
     found, open_ends = {name}, [name]
     while open_ends:
-        source = (PACKAGE / f"{open_ends.pop()}.py").read_text()
+        source = (PACKAGE / "core" / f"{open_ends.pop()}.py").read_text()
         new = set(re.findall(r"^from \.(\w+) import", source, re.M)) - found
         found |= new
         open_ends += new
@@ -106,7 +106,7 @@ def needed_by(name: str) -> set[str]:
 def test_the_folder_holds_weights_configs_and_all_the_code(folder: Path) -> None:
     assert {path.name for path in folder.iterdir()} == DATA | {f"{name}.py" for name in needed_by("pipeline_ganon")}
     for path in folder.glob("*.py"):
-        assert path.read_text() == (PACKAGE / path.name).read_text()
+        assert path.read_text() == (PACKAGE / "core" / path.name).read_text()
 
 
 def test_the_configs_name_the_code(folder: Path) -> None:
@@ -126,7 +126,7 @@ def test_no_path_of_this_machine_gets_out(folder: Path) -> None:
 
 def test_every_exported_file_can_be_loaded_anywhere(folder: Path) -> None:
     names = {path.stem for path in folder.glob("*.py")}
-    for path in [*folder.glob("*.py"), PACKAGE / "diffusion_pipeline_ganon.py"]:
+    for path in [*folder.glob("*.py"), PACKAGE / "core" / "diffusion_pipeline_ganon.py"]:
         assert {name.split(".")[0] for name in get_imports(path)} <= ALLOWED, path.name
         # transformers reads relative imports with this pattern wherever they stand, in docstrings too
         assert set(re.findall(r"^\s*from\s+\.(\S+)\s+import", path.read_text(), re.M)) <= names

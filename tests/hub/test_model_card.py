@@ -62,7 +62,7 @@ def test_without_a_report_it_says_not_measured_and_has_no_figure() -> None:
     for title in ("Evaluation", "Fairness", "Environmental cost"):
         assert "not measured" in section(text, title).lower()
         assert not re.search(r"\d+(\.\d+)? %", section(text, title))
-    assert "not recorded" in section(text, "Data and licences") and "No training record" in section(text, "Training")
+    assert "not recorded" in section(text, "Data and licenses") and "No training record" in section(text, "Training")
     assert ModelCard(text).data.eval_results is None
 
 
@@ -130,7 +130,7 @@ def test_what_is_no_log_is_named(content: str, tmp_path: Path) -> None:
 
 def test_every_promise_of_a_card_is_kept() -> None:
     text = card(trials=[Trial("a", "missed"), Trial("b", "covered", "too small"), Trial("c", "replaced")])
-    for title in ("Use", "Intended use", "How it works", "Data and licences", "Training", "When it fails", "Fairness", "Citation"):
+    for title in ("Use", "Intended use", "How it works", "Data and licenses", "Training", "When it fails", "Fairness", "Citation"):
         assert section(text, title).strip()
     for words in ("no guarantee of anonymity", "voice and the gait", "Not for disguise or deception", "10.1145/3641107", UNNAMED):
         assert words in text, words
@@ -158,7 +158,7 @@ def test_a_checkpoint_of_the_paper_is_described_as_one() -> None:
 @pytest.mark.parametrize(
     ("front", "why"),
     [
-        ("library_name: transformers\npipeline_tag: image-to-image\ntags: [a]", "no licence"),
+        ("library_name: transformers\npipeline_tag: image-to-image\ntags: [a]", "no license"),
         ("license: mit\nlibrary_name: transformers\npipeline_tag: image-to-image", "no tags"),
         ("license: [mit\n", "no YAML"),
     ],

@@ -206,7 +206,7 @@ SPOILED = {
     "a module is missing": (lambda folder: (folder / "geometry.py").unlink(), "geometry.py is missing"),
     "a stranger": (lambda folder: (folder / "notes.txt").write_text("x"), "notes.txt does not belong here"),
     "a library that is not there": (lambda folder: append(folder / "faces.py", "\nimport gradio\n"), "imports gradio outside `try`"),
-    "a neighbour that is not there": (
+    "a neighbor that is not there": (
         lambda folder: append(folder / "faces.py", "\nfrom .files import x\n"),
         "imports files, which is not exported",
     ),

@@ -51,7 +51,7 @@ def test_median(benchmark: ModuleType, values: list[float], wanted: float) -> No
 
 
 def test_summary_pools_the_rounds_of_all_processes(benchmark: ModuleType) -> None:
-    summary = benchmark.summarise([_process(benchmark, [0.6, 0.6], 10**9), _process(benchmark, [1.2], 2 * 10**9)])
+    summary = benchmark.summarize([_process(benchmark, [0.6, 0.6], 10**9), _process(benchmark, [1.2], 2 * 10**9)])
     scene = summary["scenes"]["1080p, 6 faces"]
     assert scene["rounds"] == 3
     assert scene["ms"]["whole call"] == pytest.approx(600)
@@ -70,12 +70,12 @@ def test_summary_pools_the_rounds_of_all_processes(benchmark: ModuleType) -> Non
     ],
 )
 def test_verdicts(benchmark: ModuleType, seconds: float, peak: int, missed: int) -> None:
-    lines = benchmark.verdicts(benchmark.summarise([_process(benchmark, [seconds], peak)]))
+    lines = benchmark.verdicts(benchmark.summarize([_process(benchmark, [seconds], peak)]))
     assert sum(line.startswith("MISSED") for line in lines) == missed and len(lines) == 3
 
 
 def test_table_beside_an_earlier_run(benchmark: ModuleType) -> None:
-    new, old = (benchmark.summarise([_process(benchmark, [seconds], 10**9)]) for seconds in (0.3, 0.6))
+    new, old = (benchmark.summarize([_process(benchmark, [seconds], 10**9)]) for seconds in (0.3, 0.6))
     assert "ratio" not in benchmark.table(new)
     text = benchmark.table(new, old)
     assert "| whole call | 300.0 | 300.0 | 600.0 |  | 600.0 | 0.50 |" in text

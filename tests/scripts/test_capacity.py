@@ -47,6 +47,6 @@ def test_the_measured_number_is_the_median_of_the_pipelines_rounds(tmp_path: Pat
 
 def test_benchmark_photos_are_the_same_every_time(tmp_path: Path) -> None:
     for name in ("a", "b"):
-        script("benchmark_folder").write_photos(tmp_path / name, 2)
+        script("folder").write_photos(tmp_path / name, 2)
     first, second = ({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("a", "b"))
     assert first == second and len(first) == 2

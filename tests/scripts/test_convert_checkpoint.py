@@ -15,7 +15,7 @@ from tiny import KnownFaces, noise_photo, same, tiny_model
 from torch.nn import functional
 
 from ganon_hf.core.anonymizer import Anonymizer
-from ganon_hf.core.face_mesh import MEAN_SHAPE
+from ganon_hf.core.face_mesh import MEAN_LANDMARKS
 from ganon_hf.core.faces import AnonymizeOptions
 from ganon_hf.core.modeling_ganon import GanonModel, LandmarkGenerator
 
@@ -107,7 +107,7 @@ def test_without_statistics_everybody_gets_the_average_face(
     assert "average face" in capsys.readouterr().err
     model = GanonModel.from_pretrained(tmp_path / "out")
     assert model.config.image_size == 256
-    assert np.allclose(model.geometry.mean.numpy().reshape(478, 3), MEAN_SHAPE, atol=1e-6)
+    assert np.allclose(model.geometry.mean.numpy().reshape(478, 3), MEAN_LANDMARKS, atol=1e-6)
 
 
 class Unpicklable:

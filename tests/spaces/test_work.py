@@ -74,7 +74,7 @@ def test_a_photo_without_a_face_is_refused(work: ModuleType) -> None:
         (2.0**70, {}, "seed must be"),
         (1, {"geometry": "other"}, "geometry must be"),
         (1, {"min_face_size": 3}, "min_face_size must be"),
-        (1, {"colour": "red"}, "colour"),
+        (1, {"color": "red"}, "color"),
         (float("inf"), {}, "infinity|integer"),
     ],
 )

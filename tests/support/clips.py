@@ -20,7 +20,7 @@ MILLISECOND = Fraction(1, 1000)
 
 
 def picture(index: int = 0, *, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
-    """A smooth colourful picture that differs from corner to corner and moves with ``index``."""
+    """A smooth colorful picture that differs from corner to corner and moves with ``index``."""
     y, x = np.mgrid[:height, :width] / max(height, width)
     red = 120 + 90 * np.sin(4 * x + 0.15 * index)
     green = 40 + 150 * y

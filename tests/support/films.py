@@ -20,7 +20,7 @@ from skimage import data as skimage_data
 
 @dataclass(frozen=True, eq=False)
 class Actor:
-    """A head and where it is: ``path(seconds)`` gives centre x and y as shares of the frame, face height as a share of the frame's height
+    """A head and where it is: ``path(seconds)`` gives center x and y as shares of the frame, face height as a share of the frame's height
     and tilt in degrees, or None while the actor is away."""
 
     name: str

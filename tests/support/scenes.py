@@ -82,7 +82,7 @@ def load_heads(source: str = "eval-pairs", limit: int = 40) -> tuple[Head, ...]:
 
 
 def _fit(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The picture scaled and centre-cropped to fill (height, width)."""
+    """The picture scaled and center-cropped to fill (height, width)."""
     if image.ndim == 2:
         image = np.repeat(image[..., None], 3, axis=2)
     scale = max(height / image.shape[0], width / image.shape[1])
@@ -120,7 +120,7 @@ def made_backgrounds(height: int = 1080, width: int = 1920, seed: int = 0) -> di
         images[f"blobs-{cell}"] = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
     images["stripes"] = np.repeat(((xx // 17 + yy // 29) % 2 * 200)[..., None], 3, axis=2)
     discs = np.full((height, width, 3), 210, np.uint8)
-    for _ in range(120):  # skin-coloured discs with two dots: what a careless detector takes for a face
+    for _ in range(120):  # skin-colored discs with two dots: what a careless detector takes for a face
         x, y, r = int(rng.integers(width)), int(rng.integers(height)), int(rng.integers(10, 90))
         cv2.circle(discs, (x, y), r, (224, 172, 140), -1)
         cv2.circle(discs, (x - r // 3, y - r // 4), max(1, r // 8), (40, 30, 30), -1)
@@ -132,7 +132,7 @@ def made_backgrounds(height: int = 1080, width: int = 1920, seed: int = 0) -> di
 def paste(
     canvas: np.ndarray, head: Head, *, center: tuple[float, float], height: float, tilt: float = 0.0, portrait: bool = False
 ) -> Truth:
-    """Draw a head into ``canvas`` (changed in place): face centre at ``center``, face ``height`` pixels, turned by ``tilt`` degrees.
+    """Draw a head into ``canvas`` (changed in place): face center at ``center``, face ``height`` pixels, turned by ``tilt`` degrees.
 
     ``portrait`` keeps the portrait's own background in a rectangle; otherwise a soft ellipse around the head is cut out.
     """
@@ -201,7 +201,7 @@ def compose(
         for _ in range(300):
             radius = height * 1.05
             if cut:
-                depth = height * (0.5 - cut)  # distance of the face's centre from the border
+                depth = height * (0.5 - cut)  # distance of the face's center from the border
                 side = rng.integers(3)  # left, right, bottom: a head cut off at the top shows no face
                 x = (depth * 0.8, columns - depth * 0.8, rng.uniform(radius, columns - radius))[side]
                 y = (rng.uniform(radius, rows - radius),) * 2 + (rows - depth,)

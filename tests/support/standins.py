@@ -39,7 +39,7 @@ def square_photo(size: tuple[int, int] = (96, 64), box: tuple[int, int, int, int
 
 
 def face_pixels(image: Image.Image) -> np.ndarray:
-    """(n, 2) centres of the pixels that still look like a "face"."""
+    """(n, 2) centers of the pixels that still look like a "face"."""
     pixels = np.asarray(image.convert("RGB")).astype(int)
     y, x = np.nonzero((pixels[..., 0] > 170) & (pixels[..., 1] < 90) & (pixels[..., 2] > 170))
     return np.stack([x, y], axis=-1) + 0.5

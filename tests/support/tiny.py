@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from ganon_hf.core.anonymizer import Anonymizer
-from ganon_hf.core.face_mesh import MEAN_SHAPE
+from ganon_hf.core.face_mesh import MEAN_LANDMARKS
 from ganon_hf.core.faces import Face, box_of_points
 from ganon_hf.core.geometry import Pose
 from ganon_hf.core.image_processing_ganon import GanonImageProcessor
@@ -27,17 +27,17 @@ SIZES = {
 
 
 def tiny_model(**changes: object) -> GanonModel:
-    """``GanonModel`` with the statistics of an invented population: skin-coloured people who differ in blotches; the same on every call."""
+    """``GanonModel`` with the statistics of an invented population: skin-colored people who differ in blotches; the same on every call."""
     model = GanonModel(GanonConfig(**{**SIZES, **changes}))
     generator = torch.Generator().manual_seed(0)
 
     def noise(tensor: torch.Tensor, scale: float) -> None:
         tensor.copy_(torch.randn(tensor.shape, generator=generator) * scale)
 
-    mean = torch.from_numpy(MEAN_SHAPE.astype(np.float32)).flatten()
+    mean = torch.from_numpy(MEAN_LANDMARKS.astype(np.float32)).flatten()
     with torch.no_grad():
         model.geometry.mean.copy_(mean)
-        axes = torch.linalg.qr(torch.randn(MEAN_SHAPE.size, SIZES["num_shape_axes"], generator=generator))[0]
+        axes = torch.linalg.qr(torch.randn(MEAN_LANDMARKS.size, SIZES["num_shape_axes"], generator=generator))[0]
         model.geometry.axes.copy_(axes[:, : model.config.num_shape_axes])
         model.geometry.deviations.fill_(0.1)
         noise(model.geometry.identity_basis, 1.0)
@@ -61,18 +61,18 @@ def tiny_processor(**changes: object) -> GanonImageProcessor:
 
 
 def face_at(x: float, y: float, height: float = 60.0, *, yaw: float = 0.0, landmarks: bool = True, score: float = 0.9) -> Face:
-    """The mean face, centred at (x, y), in photo pixels; ``yaw`` in degrees turns the head."""
+    """The mean face, centered at (x, y), in photo pixels; ``yaw`` in degrees turns the head."""
     sine, cosine = np.sin(np.radians(yaw)), np.cos(np.radians(yaw))
     rotation = np.array([[cosine, 0.0, sine], [0.0, 1.0, 0.0], [-sine, 0.0, cosine]])
-    scale = height / float(np.ptp(MEAN_SHAPE[:, 1]))
-    points = Pose(scale, rotation, np.zeros(3)).apply(MEAN_SHAPE)
+    scale = height / float(np.ptp(MEAN_LANDMARKS[:, 1]))
+    points = Pose(scale, rotation, np.zeros(3)).apply(MEAN_LANDMARKS)
     box = box_of_points(points)
     points += np.array([x - (box[0] + box[2]) / 2, y - (box[1] + box[3]) / 2, 0.0])
     return Face(box_of_points(points), score, points if landmarks else None)
 
 
 def noise_photo(width: int = 160, height: int = 120, seed: int = 0, *, gray: bool = False) -> np.ndarray:
-    """(height, width, 3) uint8 in which every pixel differs from its neighbours: whatever survives can be recognised."""
+    """(height, width, 3) uint8 in which every pixel differs from its neighbors: whatever survives can be recognized."""
     photo = np.random.default_rng(seed).integers(60, 220, (height, width, 3), dtype=np.uint8)
     return np.repeat(photo[..., :1], 3, axis=2) if gray else photo
 

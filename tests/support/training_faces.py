@@ -44,7 +44,7 @@ def face_rows(count: int, size: int = 64, seed: int = 0, *, tight: bool = False)
         with torch.inference_mode():
             face = model(**inputs, appearance=appearance, grayscale=torch.tensor([[float(gray)]])).images
         mask = inputs["pixel_values"][0, 2].numpy() > 0
-        # two stripes of the layout that the prior knows nothing of
+        # two stripes of the UV map that the prior knows nothing of
         stripes = np.abs((inputs["pixel_values"][0, 1].numpy() % 0.4) - 0.2) < 0.05
         light, noise = generator.uniform(0.6, 1.1), generator.normal(0, 4, (size, size, 1))
         pixels = (processor.postprocess(face)[0] - 50 * stripes[..., None]) * light + noise

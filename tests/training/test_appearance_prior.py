@@ -9,7 +9,7 @@ import pytest
 import torch
 from tiny import face_at
 
-from ganon_hf.core.face_mesh import LAYOUT, MEAN_SHAPE, MIRROR
+from ganon_hf.core.face_mesh import MEAN_LANDMARKS, MIRROR, UV_MAP
 from ganon_hf.core.landmarks import texel_table
 from ganon_hf.core.modeling_ganon import GanonConfig, GanonModel, shape_features
 from ganon_hf.training.appearance_prior import fit_prior, remove_shading
@@ -18,7 +18,7 @@ from ganon_hf.training.textures import FaceSample, TextureSet, mirror_shapes, un
 
 TEXTURE = 32
 CONFIG = GanonConfig(image_size=64, texture_size=TEXTURE, num_shape_components=6, num_quadratic=2, num_appearance=8)
-U, V = (LAYOUT.T - 0.5) * 2
+U, V = (UV_MAP.T - 0.5) * 2
 Y, X = (np.mgrid[:TEXTURE, :TEXTURE] + 0.5) / TEXTURE * 2 - 1
 ROWS, COLUMNS, _, _ = texel_table(TEXTURE)
 MESH = np.zeros((TEXTURE, TEXTURE), bool)
@@ -53,7 +53,7 @@ EFFECTS = np.stack(
     ]
 )
 OWN = np.stack([10 * np.cos(9 * X) * np.cos(8 * Y), 10 * np.sin(9 * Y)])
-OWN_BLUE = 5 * np.sin(12 * Y[::2, ::2])  # the first of the two also has a colour
+OWN_BLUE = 5 * np.sin(12 * Y[::2, ::2])  # the first of the two also has a color
 RED_LAMP = 6 * X[::2, ::2]  # chance has it that those with the second stood beside something red
 
 
@@ -67,7 +67,7 @@ class Population:
         identity, own = generator.standard_normal((people, 4)), generator.standard_normal((people, 2))
         mouth = 0.7 * generator.standard_normal(people)[self.persons] + generator.standard_normal(count)  # some smile more than others
         codes = np.hstack([identity[self.persons], mouth[:, None]])
-        self.shapes = (MEAN_SHAPE + np.einsum("nk,kpc->npc", codes, FIELDS)).astype(np.float32)
+        self.shapes = (MEAN_LANDMARKS + np.einsum("nk,kpc->npc", codes, FIELDS)).astype(np.float32)
         self.by_shape = MEAN + np.einsum("nk,kij->nij", codes, EFFECTS)
         lamp = 6 * generator.standard_normal((people, 1, 1))[self.persons] * np.sin(6 * X)  # one that every picture of a person shares
         self.even = self.by_shape + np.einsum("nk,kij->nij", own[self.persons], OWN) + lamp
@@ -147,12 +147,12 @@ def test_appearance_holds_what_people_have_beyond_their_shape(prior: dict[str, t
     assert (strength[:2] > 3).all() and strength[2:].max() < 0.3 * strength[1], "two ways were put in, two come out"
     basis = maps[:2][:, MESH].T
     for own in OWN:
-        centred = own[MESH] - own[MESH].mean()
-        coefficients = np.linalg.lstsq(basis, centred, rcond=None)[0]
-        assert ((basis @ coefficients - centred) ** 2).sum() < 0.2 * (centred**2).sum()
+        centered = own[MESH] - own[MESH].mean()
+        coefficients = np.linalg.lstsq(basis, centered, rcond=None)[0]
+        assert ((basis @ coefficients - centered) ** 2).sum() < 0.2 * (centered**2).sum()
 
 
-def test_colour_goes_with_the_appearance_it_belongs_to(prior: dict[str, torch.Tensor]) -> None:
+def test_color_goes_with_the_appearance_it_belongs_to(prior: dict[str, torch.Tensor]) -> None:
     basis = prior["luma_appearance"].numpy()[:2][:, MESH].T
     coefficients = np.linalg.lstsq(basis, OWN[0][MESH] - OWN[0][MESH].mean(), rcond=None)[0]
     blue = np.einsum("k,kij->ij", coefficients, prior["chroma_appearance"].numpy()[:2, 0])
@@ -161,7 +161,7 @@ def test_colour_goes_with_the_appearance_it_belongs_to(prior: dict[str, torch.Te
     assert 0.6 < strength < 1.2
 
 
-def test_a_coloured_lamp_is_nobodys(prior: dict[str, torch.Tensor]) -> None:
+def test_a_colored_lamp_is_nobodys(prior: dict[str, torch.Tensor]) -> None:
     maps = prior["chroma_appearance"].numpy()
     assert np.abs(maps[:2, 0]).max() > 2 and np.allclose(maps, maps[..., ::-1], atol=1e-4)
     seen = MESH[::2, ::2]
@@ -191,7 +191,7 @@ def test_the_fit_is_repeatable(population: Population, prior: dict[str, torch.Te
     assert all(torch.equal(again[name], prior[name]) for name in prior)
 
 
-def test_few_colour_pictures_make_a_gray_prior(population: Population) -> None:
+def test_few_color_pictures_make_a_gray_prior(population: Population) -> None:
     textures = population.textures
     gray = TextureSet(**{**textures.__dict__, "chroma": textures.chroma[:10], "color_rows": textures.color_rows[:10]})
     fitted = fit_prior(gray, CONFIG)
@@ -275,7 +275,7 @@ def test_samples_become_textures(tmp_path: Path) -> None:
     assert np.abs(textures.luma[0][MESH].astype(int) - 163).max() <= 1  # 0.299 * 200 + 0.587 * 150 + 0.114 * 130
     assert np.median(textures.chroma[0].reshape(-1, 2), axis=0).tolist() == [109, 154]  # Cb, then Cr
     assert textures.weights[0] == 1 and textures.weights[2] == 0.25 and textures.weights[3] < 0.25
-    assert textures.angles[3, 0] == pytest.approx(55, abs=0.1) and np.allclose(textures.shapes[3], MEAN_SHAPE, atol=1e-3)
+    assert textures.angles[3, 0] == pytest.approx(55, abs=0.1) and np.allclose(textures.shapes[3], MEAN_LANDMARKS, atol=1e-3)
     textures.save(str(tmp_path / "part.npz"))
     loaded = TextureSet.load(str(tmp_path / "part.npz"))
     assert all(np.array_equal(getattr(loaded, name), getattr(textures, name)) for name in TextureSet.__dataclass_fields__)

@@ -7,11 +7,11 @@ import pytest
 import torch
 from tiny import face_at
 
-from ganon_hf.core.face_mesh import IRIS_PATCHES, LEFT_EYE_LOWER, LEFT_EYE_UPPER, MEAN_SHAPE, RIGHT_EYE_LOWER, RIGHT_EYE_UPPER
+from ganon_hf.core.face_mesh import IRIS_PATCHES, LEFT_EYE_LOWER, LEFT_EYE_UPPER, MEAN_LANDMARKS, RIGHT_EYE_LOWER, RIGHT_EYE_UPPER
 from ganon_hf.core.geometry import Pose
 from ganon_hf.core.landmarks import draw_dots as draw_dots_one
-from ganon_hf.core.landmarks import render_layout, triangle_map
-from ganon_hf.training.conditions import draw_dots, draw_layouts
+from ganon_hf.core.landmarks import render_uv_map, triangle_map
+from ganon_hf.training.conditions import draw_dots, render_uv_maps
 
 SIZE = 96
 
@@ -31,22 +31,22 @@ def faces() -> np.ndarray:
 def test_layouts_are_those_of_one_face() -> None:
     points = faces()
     maps = torch.from_numpy(np.stack([triangle_map(face, SIZE) for face in points]))
-    layouts, masks = draw_layouts(torch.from_numpy(points).float(), maps, torch.zeros(len(points), 2))
+    uv_maps, masks = render_uv_maps(torch.from_numpy(points).float(), maps, torch.zeros(len(points), 2))
     for number, face in enumerate(points):
-        expected, mask = render_layout(face.astype(np.float32), SIZE)
+        expected, mask = render_uv_map(face.astype(np.float32), SIZE)
         assert np.array_equal(masks[number, 0].numpy(), mask)
-        difference = np.abs(layouts[number].permute(1, 2, 0).numpy() - expected).max(axis=-1)
+        difference = np.abs(uv_maps[number].permute(1, 2, 0).numpy() - expected).max(axis=-1)
         # float32 sums in another order: at the rim of an iris a pixel may fall to the other side
         assert (difference > 1e-3).mean() < 1e-3, number
-    eyes = np.abs(layouts[0].permute(1, 2, 0).numpy()[:, :, None] - IRIS_PATCHES).max(axis=-1) < 0.02
+    eyes = np.abs(uv_maps[0].permute(1, 2, 0).numpy()[:, :, None] - IRIS_PATCHES).max(axis=-1) < 0.02
     assert eyes.any(axis=(0, 1)).all(), "both irises are on the picture, so that the test sees their patches"
 
 
 def test_a_patch_is_a_part_of_the_whole() -> None:
     points = torch.from_numpy(faces()[:3]).float()
     maps = torch.from_numpy(np.stack([triangle_map(face.numpy(), SIZE) for face in points]))
-    whole, _ = draw_layouts(points, maps, torch.zeros(3, 2))
-    part, _ = draw_layouts(points, maps[:, 20:60, 12:84], torch.tensor([[12.0, 20.0]]).expand(3, 2))
+    whole, _ = render_uv_maps(points, maps, torch.zeros(3, 2))
+    part, _ = render_uv_maps(points, maps[:, 20:60, 12:84], torch.tensor([[12.0, 20.0]]).expand(3, 2))
     torch.testing.assert_close(part, whole[:, :, 20:60, 12:84], atol=1e-5, rtol=0)
 
 
@@ -64,10 +64,10 @@ def test_dots_at_the_border(x: float, y: float) -> None:
     assert np.array_equal(draw_dots(torch.from_numpy(points), SIZE)[0].numpy() * 255, draw_dots_one(points[0], SIZE))
 
 
-def test_a_mirrored_layout_is_the_layout_of_the_mirrored_face() -> None:
+def test_a_mirrored_uv_map_is_the_uv_map_of_the_mirrored_face() -> None:
     """Training mirrors what was drawn instead of drawing again."""
-    points = Pose(20.0, np.eye(3), np.array([48.0, 48.0, 0.0])).apply(MEAN_SHAPE)
-    layout, mask = render_layout(points, SIZE)
-    mirrored = layout[:, ::-1] * [-1, 1] + [1, 0]
+    points = Pose(20.0, np.eye(3), np.array([48.0, 48.0, 0.0])).apply(MEAN_LANDMARKS)
+    uv_map, mask = render_uv_map(points, SIZE)
+    mirrored = uv_map[:, ::-1] * [-1, 1] + [1, 0]
     both = mask & mask[:, ::-1]
-    assert np.abs(mirrored - layout)[both].mean() < 0.004, "the mean face is symmetric"
+    assert np.abs(mirrored - uv_map)[both].mean() < 0.004, "the mean face is symmetric"

@@ -10,7 +10,7 @@ import torch
 from tiny import tiny_model
 from training_faces import encoded, face_rows, write_faces
 
-from ganon_hf.core.landmarks import draw_dots, render_layout
+from ganon_hf.core.landmarks import draw_dots, render_uv_map
 from ganon_hf.core.modeling_ganon import ycbcr_to_rgb
 from ganon_hf.training.discriminator import MultiScaleDiscriminator, PublishedDiscriminator
 from ganon_hf.training.gpu_dataset import DotsBank, MeshBank
@@ -40,10 +40,10 @@ def bank(shards: FaceShards) -> MeshBank:
 def test_a_whole_face_is_drawn_as_the_processor_draws_it(shards: FaceShards, bank: MeshBank) -> None:
     batch = bank.batch(np.arange(6), 64, np.tile(STRAIGHT, (6, 1)))
     for number in range(6):
-        layout, mask = render_layout(shards.landmarks[number], 64)
+        uv_map, mask = render_uv_map(shards.landmarks[number], 64)
         condition = batch.inputs["pixel_values"][number].numpy()
         assert np.array_equal(condition[2] > 0, mask)
-        assert (np.abs(condition[:2].transpose(1, 2, 0) - layout).max(axis=-1) > 1e-3).mean() < 1e-3
+        assert (np.abs(condition[:2].transpose(1, 2, 0) - uv_map).max(axis=-1) > 1e-3).mean() < 1e-3
         assert np.abs(condition[3] * 255 - draw_dots(shards.landmarks[number], 64)).max() < 1e-3
 
 
@@ -64,7 +64,7 @@ def test_the_target_is_the_picture_without_its_light_and_tone(shards: FaceShards
     assert ((gray - luma_back).abs()[known].quantile(0.99) * 127.5) < 1.5
 
 
-def test_gray_pictures_have_gray_targets_and_no_say_about_colour(bank: MeshBank) -> None:
+def test_gray_pictures_have_gray_targets_and_no_say_about_color(bank: MeshBank) -> None:
     batch = bank.batch(np.arange(6), 64, np.tile(STRAIGHT, (6, 1)))
     assert batch.color.tolist() == [0, 1, 1, 0, 1, 1] and batch.inputs["grayscale"][:, 0].tolist() == [1, 0, 0, 1, 0, 0]
     spread = (batch.target.amax(dim=1) - batch.target.amin(dim=1)) * batch.mask[:, 0]

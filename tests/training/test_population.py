@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from ganon_hf.core.face_mesh import MEAN_SHAPE
+from ganon_hf.core.face_mesh import MEAN_LANDMARKS
 from ganon_hf.core.geometry import Population, draw_identity
 from ganon_hf.core.modeling_ganon import AppearancePrior, GanonConfig, ShapeStatistics
 from ganon_hf.training.attributes import _LINES, _REGIONS, LOOKS, Looks, _mask, _with_mirrored
@@ -40,7 +40,7 @@ def faces() -> tuple[ShapeStatistics, AppearancePrior]:
     """People differ in beard, lips, furrows, brows and spectacles, and in three directions of shape that mean nothing."""
     torch.manual_seed(0)
     statistics, prior = ShapeStatistics(CONFIG), AppearancePrior(CONFIG)
-    mean = torch.from_numpy(MEAN_SHAPE.astype(np.float32)).flatten()
+    mean = torch.from_numpy(MEAN_LANDMARKS.astype(np.float32)).flatten()
     with torch.no_grad():
         statistics.mean.copy_(mean)
         prior.shape_mean.copy_(mean)

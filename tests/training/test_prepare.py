@@ -375,7 +375,7 @@ def test_a_face_that_fills_its_picture_is_found_with_a_border() -> None:
         (noise_photo(), True, True),
         (noise_photo(gray=True), False, True),
     ],
-    ids=["colour", "gray", "toned", "said to be gray", "said to be colour but gray"],
+    ids=["color", "gray", "toned", "said to be gray", "said to be color but gray"],
 )
 def test_grayscale(photo: np.ndarray, told: bool | None, expected: bool) -> None:
     assert is_gray(measure_row(cell(photo, grayscale=told), known_faces(), LeftOut(), SIZE), SelectionOptions()) is expected

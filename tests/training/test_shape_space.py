@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from ganon_hf.core.face_mesh import LAYOUT, MEAN_SHAPE
+from ganon_hf.core.face_mesh import MEAN_LANDMARKS, UV_MAP
 from ganon_hf.core.modeling_ganon import GanonConfig, ShapeStatistics
 from ganon_hf.evaluation.metrics.blendshapes import BlendshapeReader
 from ganon_hf.training.blendshape_network import BlendshapeNetwork
@@ -23,7 +23,7 @@ PEOPLE, PICTURES = 150, 4
 CONFIG = GanonConfig(
     image_size=64, texture_size=32, num_appearance=4, num_shape_axes=6, num_identity=3, num_expression=2, expression_width=16, num_people=2
 )
-U, V = (LAYOUT.T - 0.5) * 2
+U, V = (UV_MAP.T - 0.5) * 2
 BUNDLE = Path(__file__).parents[3] / "shared" / "models" / "face_landmarker.task"
 
 
@@ -43,7 +43,7 @@ def invented(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndar
     random = np.random.default_rng(seed)
     who, moments = random.standard_normal((PEOPLE, 3)), random.standard_normal((PEOPLE * PICTURES, 2))
     persons = np.repeat(np.arange(PEOPLE), PICTURES)
-    flat = MEAN_SHAPE.ravel() + who[persons] @ DIFFERENCES + moments @ CHANGES + 1e-3 * random.standard_normal((len(persons), 1434))
+    flat = MEAN_LANDMARKS.ravel() + who[persons] @ DIFFERENCES + moments @ CHANGES + 1e-3 * random.standard_normal((len(persons), 1434))
     return flat.reshape(-1, 478, 3).astype(np.float32), persons, who, moments
 
 
@@ -147,7 +147,7 @@ def two_kinds() -> tuple[np.ndarray, np.ndarray, PictureCodes]:
     kind = (persons % 3 == 0)[:, None]
     who = random.standard_normal((90, 3)) * 0.2
     shape = np.where(kind, 2.0, -1.0) * np.array([1, 0, 0]) + who[persons]
-    flat = MEAN_SHAPE.ravel() + shape @ DIFFERENCES + 0.5 * random.standard_normal((480, 2)) @ CHANGES
+    flat = MEAN_LANDMARKS.ravel() + shape @ DIFFERENCES + 0.5 * random.standard_normal((480, 2)) @ CHANGES
     appearance = np.where(kind, -1.0, 1.0) * np.array([0, 1, 0, 0]) + 0.1 * random.standard_normal((480, 4))
     codes = PictureCodes(appearance.astype(np.float32), np.zeros((480, 6), np.float32), np.zeros((480, 2), np.float32))
     return flat.reshape(-1, 478, 3).astype(np.float32), persons, codes
@@ -188,7 +188,7 @@ def test_distances_need_people_with_two_pictures() -> None:
 
 def toy_scores(shapes: np.ndarray) -> np.ndarray:
     """Scores that see the two changes, and of the person a little."""
-    flat = np.asarray(shapes, np.float64).reshape(len(shapes), -1) - MEAN_SHAPE.ravel()
+    flat = np.asarray(shapes, np.float64).reshape(len(shapes), -1) - MEAN_LANDMARKS.ravel()
     seen = flat @ np.linalg.pinv(np.vstack([CHANGES, DIFFERENCES]))
     scores = np.full((len(flat), 52), 0.01)
     scores[:, :2] = 1 / (1 + np.exp(-1.5 * seen[:, :2] - 0.3 * seen[:, 2:4]))
@@ -224,7 +224,7 @@ def explained(values: np.ndarray, by: np.ndarray) -> float:
 def test_expressions_pass_and_people_hardly_do(trained: tuple) -> None:
     _, population, who, moments, figures = trained
     made = made_for(trained, 0.3)
-    seen = (made - MEAN_SHAPE.ravel()) @ np.linalg.pinv(np.vstack([CHANGES, DIFFERENCES]))
+    seen = (made - MEAN_LANDMARKS.ravel()) @ np.linalg.pinv(np.vstack([CHANGES, DIFFERENCES]))
     assert explained(moments, seen[:, :2]) > 0.7
     assert explained(who[population.persons], seen) < 0.25, "everybody else's shape is a stranger's"
     assert 0 < figures["lost"] < 0.5 and 0 < figures["bits"] < 12

@@ -6,22 +6,22 @@ import numpy as np
 import pytest
 import torch
 
-from ganon_hf.core.face_mesh import IRIS_PATCHES, MEAN_SHAPE
+from ganon_hf.core.face_mesh import IRIS_PATCHES, MEAN_LANDMARKS
 from ganon_hf.core.landmarks import texel_table
 from ganon_hf.core.modeling_ganon import AppearancePrior, GanonConfig
 from ganon_hf.training.lighting import LightModel, light_gain
 from ganon_hf.training.texture_encoding import PictureCodes, encode_textures
 from ganon_hf.training.textures import TextureSet
 
-TEXTURE, COUNT, LUMA_ONLY, COLOUR_ONLY = 48, 60, 6, 2
+TEXTURE, COUNT, LUMA_ONLY, COLOR_ONLY = 48, 60, 6, 2
 CONFIG = GanonConfig(
-    image_size=64, texture_size=TEXTURE, num_shape_components=4, num_quadratic=1, num_appearance=LUMA_ONLY + COLOUR_ONLY, num_identity=4
+    image_size=64, texture_size=TEXTURE, num_shape_components=4, num_quadratic=1, num_appearance=LUMA_ONLY + COLOR_ONLY, num_identity=4
 )
 Y, X = (np.mgrid[:TEXTURE, :TEXTURE] + 0.5) / TEXTURE * 2 - 1
 
 
 def layout_of(size: int) -> torch.Tensor:
-    """(1, 2, size, size) coordinates of the texels' centres."""
+    """(1, 2, size, size) coordinates of the texels' centers."""
     v, u = (np.mgrid[:size, :size] + 0.5) / size
     return torch.from_numpy(np.stack([u, v])[None]).float()
 
@@ -35,7 +35,7 @@ def mesh_of(size: int) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def prior() -> AppearancePrior:
-    """Stripes across and along, a beard, and two directions that only colour knows."""
+    """Stripes across and along, a beard, and two directions that only color knows."""
     prior = AppearancePrior(CONFIG)
     maps = [np.cos(8 * X) * np.cos(7 * Y), np.sin(9 * Y), np.cos(9 * X), np.cos(13 * Y), np.cos(5 * X) * np.sin(11 * Y), -1.5 * (Y > 0.6)]
     small_x, small_y = X[::2, ::2], Y[::2, ::2]
@@ -57,7 +57,7 @@ class Pictures:
     def __init__(self, prior: AppearancePrior, seed: int = 0):
         generator = np.random.default_rng(seed)
         self.appearance = np.clip(generator.standard_normal((COUNT, CONFIG.num_appearance)), -2.5, 2.5).astype(np.float32)
-        shapes = np.repeat(MEAN_SHAPE[None], COUNT, axis=0).astype(np.float32)
+        shapes = np.repeat(MEAN_LANDMARKS[None], COUNT, axis=0).astype(np.float32)
         with torch.no_grad():
             luma, chroma = (
                 part.numpy() for part in prior(torch.from_numpy(shapes), torch.zeros(COUNT, 2), torch.from_numpy(self.appearance))
@@ -68,11 +68,11 @@ class Pictures:
         self.tone = generator.normal([-12, 14], 3, (COUNT, 2))
         gain = light_gain(torch.from_numpy(self.light), layout_of(TEXTURE).expand(COUNT, -1, -1, -1)).numpy()
         picture = luma * gain + generator.normal(0, 8, luma.shape)
-        colour = chroma.transpose(0, 2, 3, 1) - [-12, 14] + self.tone[:, None, None] + generator.normal(0, 2, (COUNT, *chroma.shape[2:], 2))
+        color = chroma.transpose(0, 2, 3, 1) - [-12, 14] + self.tone[:, None, None] + generator.normal(0, 2, (COUNT, *chroma.shape[2:], 2))
         self.textures = TextureSet(
             luma=np.clip(np.round(picture[:, 0]), 0, 255).astype(np.uint8),
             trust=np.repeat(np.where(mesh_of(TEXTURE), 255, 0).astype(np.uint8)[None], COUNT, axis=0),
-            chroma=np.clip(np.round(colour + 128), 0, 255).astype(np.uint8),
+            chroma=np.clip(np.round(color + 128), 0, 255).astype(np.uint8),
             color_rows=np.arange(COUNT),
             shapes=shapes,
             angles=np.zeros((COUNT, 2), np.float32),
@@ -107,10 +107,10 @@ def test_people_and_lamps_come_back(prior: AppearancePrior, pictures: Pictures) 
     slopes = (codes.appearance * pictures.appearance).sum(axis=0) / (pictures.appearance**2).sum(axis=0)
     assert slopes.min() > 0.7 and slopes.max() < 1.1, "shrunk a little towards the mean person, never stretched"
     mesh = mesh_of(TEXTURE)
-    layout = layout_of(TEXTURE).expand(COUNT, -1, -1, -1)
-    found, truth = (light_gain(torch.from_numpy(light), layout).numpy()[:, 0, mesh] for light in (codes.light, pictures.light))
+    uv_map = layout_of(TEXTURE).expand(COUNT, -1, -1, -1)
+    found, truth = (light_gain(torch.from_numpy(light), uv_map).numpy()[:, 0, mesh] for light in (codes.light, pictures.light))
     assert np.abs(found / truth - 1).mean() < 0.05
-    # what the colour directions add on average over the skin counts as tone
+    # what the color directions add on average over the skin counts as tone
     assert np.abs(codes.tone - pictures.tone).mean() < 1
 
 
@@ -132,13 +132,13 @@ def test_smaller_textures_mean_the_same(prior: AppearancePrior, pictures: Pictur
     assert np.abs(small.appearance - codes.appearance).mean() < 0.15 and np.abs(small.light - codes.light).mean() < 0.02
 
 
-def test_grayscale_pictures_say_nothing_about_colour(prior: AppearancePrior, pictures: Pictures) -> None:
+def test_grayscale_pictures_say_nothing_about_color(prior: AppearancePrior, pictures: Pictures) -> None:
     textures = pictures.changed(chroma=pictures.textures.chroma[::2], color_rows=np.arange(0, COUNT, 2))
     codes, known = encode_textures(textures, prior), encode_textures(pictures.textures, prior)
     assert not codes.tone[1::2].any() and not codes.appearance[1::2, LUMA_ONLY:].any()
     assert agreement(codes.appearance[1::2, :LUMA_ONLY], pictures.appearance[1::2, :LUMA_ONLY]).min() > BOUND
     for name in ("appearance", "light", "tone"):
-        assert np.allclose(getattr(codes, name)[::2], getattr(known, name)[::2], atol=1e-4), "pictures do not depend on their neighbours"
+        assert np.allclose(getattr(codes, name)[::2], getattr(known, name)[::2], atol=1e-4), "pictures do not depend on their neighbors"
     without = encode_textures(pictures.changed(chroma=pictures.textures.chroma[:0], color_rows=np.arange(0)), prior)
     assert np.allclose(without.appearance[1::2], codes.appearance[1::2], atol=1e-4)
 

@@ -86,7 +86,7 @@ def test_every_kind_gives_its_pictures_back(name: str, options: dict[str, Any], 
     for frame, image in zip(frames, images, strict=True):
         assert frame.image.dtype == np.uint8 and frame.image.shape == image.shape == (reader.height, reader.width, 3)
         assert difference(frame.image, image) <= limit
-        assert np.abs(frame.image.mean((0, 1)) - image.mean((0, 1))).max() <= max(limit * 0.75, 0.1), "a colour cast"
+        assert np.abs(frame.image.mean((0, 1)) - image.mean((0, 1))).max() <= max(limit * 0.75, 0.1), "a color cast"
     times = [frame.pts * reader.time_base for frame in frames]
     assert [time - times[0] for time in times] == [Fraction(index, 25) for index in range(6)]
 

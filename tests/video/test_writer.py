@@ -1,4 +1,4 @@
-"""Segments and joined files: exact times, colours, the same bytes each time, nothing of the source but pictures and sound."""
+"""Segments and joined files: exact times, colors, the same bytes each time, nothing of the source but pictures and sound."""
 
 from __future__ import annotations
 
@@ -132,13 +132,13 @@ def test_an_hour_does_not_drift(tmp_path: Path) -> None:
     ids=["BT.709", "BT.601 NTSC", "BT.601 PAL", "BT.709 full range", "yuvj", "untagged", "4:4:4", "10 bits"],
 )
 @pytest.mark.parametrize(("codec", "suffix"), [("h264", ".mp4"), ("vp9", ".webm"), ("lossless", ".mkv")])
-def test_colours_survive(source: dict[str, Any], codec: str, suffix: str, tmp_path: Path) -> None:
+def test_colors_survive(source: dict[str, Any], codec: str, suffix: str, tmp_path: Path) -> None:
     path = write_clip(tmp_path / "in.mp4", pictures(5), **source)
     copy(path, tmp_path / f"out{suffix}", VideoFormat(codec))
     (before, was), (after, now) = read(path), read(tmp_path / f"out{suffix}")
     for one, other in zip(before, after, strict=True):
         assert difference(one.image, other.image) <= (0 if codec == "lossless" else 3)
-        assert np.abs(one.image.mean((0, 1)) - other.image.mean((0, 1))).max() < (3 if codec == "vp9" else 1), "a colour cast"
+        assert np.abs(one.image.mean((0, 1)) - other.image.mean((0, 1))).max() < (3 if codec == "vp9" else 1), "a color cast"
     if codec != "lossless":  # RGB has no matrix
         assert now.color == was.color
         with av.open(str(tmp_path / f"out{suffix}")) as container:

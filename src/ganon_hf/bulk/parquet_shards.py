@@ -176,7 +176,7 @@ def cut(source: Storage, rows_per_shard: int, column: str) -> tuple[list[Shard],
 
 
 def _cut_table(source: Storage, name: str, rows_per_shard: int, column: str) -> list[Shard]:
-    """Neighbouring row groups up to the wanted number of rows; a larger group is a shard by itself."""
+    """Neighboring row groups up to the wanted number of rows; a larger group is a shard by itself."""
     try:
         with source.open(name) as file, parquet.ParquetFile(file) as table:
             schema, sizes = table.schema_arrow, [table.metadata.row_group(i).num_rows for i in range(table.metadata.num_row_groups)]

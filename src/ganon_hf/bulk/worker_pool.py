@@ -163,7 +163,7 @@ class Crew(Generic[Task, Result]):
             try:
                 message = worker.connection.recv()
             except (EOFError, OSError):
-                yield from self._bury(worker)
+                yield from self._handle_dead_worker(worker)
                 continue
             if isinstance(message, str):
                 raise EngineError(message)
@@ -206,7 +206,7 @@ class Crew(Generic[Task, Result]):
             except OSError:
                 pass  # it has ended: collect() finds the end of the pipe
 
-    def _bury(self, worker: _Worker[Task]) -> Iterator[tuple[Task, Result]]:
+    def _handle_dead_worker(self, worker: _Worker[Task]) -> Iterator[tuple[Task, Result]]:
         """A process has ended by itself. A photo that was alone in it is at fault; those of a group are tried one by one."""
         worker.process.join()
         worker.connection.close()

@@ -34,7 +34,7 @@ def evaluate_command(
     ] = None,
     recognizers: Annotated[
         list[str] | None,
-        typer.Option("--recognizer", metavar="dlib|MODULE:NAME", help="Who tries to recognise people; may be repeated. Default: dlib."),
+        typer.Option("--recognizer", metavar="dlib|MODULE:NAME", help="Who tries to recognize people; may be repeated. Default: dlib."),
     ] = None,
     attacks: Annotated[
         str, typer.Option(metavar="LIST", help="Long parts, by commas: seeds, geometry, parrot, reconstruction, emotion; or `none`.")

@@ -1,7 +1,7 @@
 """Photo to aligned crop and back.
 
-Convention: a crop's matrix maps photo (x, y) to crop (x, y), pixel centres at .5; the upright face fills the square so that the whole
-face oval lies inside with a margin. OpenCV counts pixel centres as integers, hence the half-pixel shifts.
+Convention: a crop's matrix maps photo (x, y) to crop (x, y), pixel centers at .5; the upright face fills the square so that the whole
+face oval lies inside with a margin. OpenCV counts pixel centers as integers, hence the half-pixel shifts.
 """
 
 from __future__ import annotations
@@ -11,12 +11,7 @@ import numpy as np
 from .face_mesh import FACE_OVAL
 from .faces import Crop
 from .geometry import normalize_pose
-from .landmarks import require_opencv
-
-try:
-    import cv2
-except ImportError:  # require_opencv() says what to install
-    cv2 = None
+from .opencv import cv2
 
 # Shape units across a crop's side: the mean face is 2.7 units high, the rest is margin for open mouths and raised chins.
 CROP_UNITS = 3.36
@@ -50,7 +45,7 @@ def align_face(landmarks: np.ndarray, size: int, *, tight: bool = False) -> Crop
 
 
 def _to_opencv(matrix: np.ndarray) -> np.ndarray:
-    """The same map for pixel centres at integers."""
+    """The same map for pixel centers at integers."""
     shifted = matrix.copy()
     shifted[:, 2] += matrix[:, :2] @ np.array([0.5, 0.5]) - 0.5
     return shifted
@@ -58,7 +53,6 @@ def _to_opencv(matrix: np.ndarray) -> np.ndarray:
 
 def crop_image(image: np.ndarray, crop: Crop) -> np.ndarray:
     """Resample (h, w[, c]) into the crop's square; the border is repeated. Shrinking averages instead of skipping pixels."""
-    require_opencv()
     matrix = crop.matrix
     while min(image.shape[:2]) >= 2 and np.sqrt(abs(np.linalg.det(matrix[:, :2]))) < 0.6:
         # halve by area first: warpAffine alone looks at four pixels however many it should average
@@ -71,7 +65,6 @@ def crop_image(image: np.ndarray, crop: Crop) -> np.ndarray:
 
 def warp_to_photo(values: np.ndarray, crop: Crop, region: tuple[int, int, int, int]) -> np.ndarray:
     """Resample a crop-sized (S, S[, c]) float32 array into a region (x_min, y_min, x_max, y_max) of the photo; zero outside the crop."""
-    require_opencv()
     matrix = crop.inverse
     while np.sqrt(abs(np.linalg.det(matrix[:, :2]))) < 0.6 and min(values.shape[:2]) > 8:
         # many crop pixels to one photo pixel: average them first
@@ -83,6 +76,6 @@ def warp_to_photo(values: np.ndarray, crop: Crop, region: tuple[int, int, int, i
     return cv2.warpAffine(values, _to_opencv(matrix), shape, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
 
 
-def to_levels(values: np.ndarray) -> np.ndarray:
+def to_uint8(values: np.ndarray) -> np.ndarray:
     """Float32 values of any shape up to 4 channels -> the nearest of the levels 0..255, uint8."""
     return cv2.convertScaleAbs(cv2.max(values, 0.0))

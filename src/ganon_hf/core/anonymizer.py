@@ -26,14 +26,15 @@ from .alignment import align_face
 from .compositing import COMPOSITE_ERRORS, composite_face, cover_face, face_matte, feature_mask, is_gray
 from .detection import default_detector
 from .detection_tiled import FaceDetector
-from .face_checks import hides, why_not
+from .face_checks import hides, rejection_reason
 from .faces import AnonymizationResult, AnonymizeOptions, Box, Crop, Face, FaceReport, NoFaceError, area_of
 from .geometry import Identity, Population, ShapeModel, draw_identity
-from .head_warping import Bend, bend_picture
+from .head_warping import HeadWarp, warp_head
 from .image_loading import load_photo
 from .image_processing_ganon import GanonImageProcessor
 from .landmarks import triangle_map
 from .modeling_ganon import GanonConfig, GanonModel
+from .opencv import cv2
 from .skin_tone import SkinPainter
 
 logger = logging.getLogger(__name__)
@@ -55,7 +56,7 @@ class FacePlan:
         features: (S, S) bool, where the original's eyes, brows, nose and mouth lie in the crop; None likewise.
         inputs: the model's inputs for this face, each with a leading dimension of 1; None likewise.
         bend: moves the head's outline to the synthetic one; None where the outline stays the photo's.
-        grayscale: the photo has no colour there, and the synthetic face gets none.
+        grayscale: the photo has no color there, and the synthetic face gets none.
         reason: why the face will be covered; empty where it will be replaced.
     """
 
@@ -65,7 +66,7 @@ class FacePlan:
     points: np.ndarray | None = None
     features: np.ndarray | None = None
     inputs: dict[str, torch.Tensor] | None = None
-    bend: Bend | None = None
+    bend: HeadWarp | None = None
     grayscale: bool = False
     reason: str = ""
 
@@ -200,7 +201,7 @@ class Anonymizer:
         return PhotoPlan(photo, options, seed, tuple(plans))
 
     def generate(self, inputs: Sequence[dict[str, torch.Tensor]]) -> list[np.ndarray | str]:
-        """Second step: synthesise faces.
+        """Second step: synthesize faces.
 
         Args:
             inputs: ``plan.inputs`` of one photo, or of several in a row.
@@ -210,30 +211,30 @@ class Anonymizer:
         """
         if len(inputs) > 1 and self.model.device.type != "cpu":
             try:
-                return list(self._synthesise(inputs))
+                return list(self._synthesize(inputs))
             except (RuntimeError, ValueError) as error:
                 logger.warning("A batch of %d faces failed and is tried one by one: %s", len(inputs), error)
         # On a CPU a batch saves next to nothing, and sums would be rounded differently in it: a face must not depend on its company.
         if self.model.device.type != "cpu" or (threads := torch.get_num_threads()) == 1 or not inputs:
-            return [self._synthesise_one(one) for one in inputs]
+            return [self._synthesize_one(one) for one in inputs]
         # Faces side by side, one thread each: several threads in one face meet hundreds of times and wait by spinning, which costs
         # several times the time once something else runs on the machine; and sums are rounded alike whatever the number of cores.
         try:
             with ThreadPoolExecutor(min(threads, len(inputs)), "ganon-faces", initializer=torch.set_num_threads, initargs=(1,)) as pool:
-                return list(pool.map(self._synthesise_one, inputs))
+                return list(pool.map(self._synthesize_one, inputs))
         finally:
             torch.set_num_threads(threads)  # what threads that are started later begin with
 
-    def _synthesise_one(self, inputs: dict[str, torch.Tensor]) -> np.ndarray | str:
+    def _synthesize_one(self, inputs: dict[str, torch.Tensor]) -> np.ndarray | str:
         """A face, or the reason why there is none."""
         try:
-            return self._synthesise([inputs])[0]
+            return self._synthesize([inputs])[0]
         except (RuntimeError, ValueError) as error:
             logger.error("The generator failed, the face is covered: %s", error)
             return f"the generator failed: {error}"
 
     @torch.inference_mode()
-    def _synthesise(self, inputs: Sequence[dict[str, torch.Tensor]]) -> np.ndarray:
+    def _synthesize(self, inputs: Sequence[dict[str, torch.Tensor]]) -> np.ndarray:
         """One batch -> (faces, S, S, 3) float32 0..255."""
         batch = {name: torch.cat([one[name] for one in inputs]).to(self.model.device) for name in inputs[0]}
         return self.image_processor.postprocess(self.model(**batch).images)
@@ -290,7 +291,7 @@ class Anonymizer:
     def _plan_face(self, photo: np.ndarray, options: AnonymizeOptions, seed: int, index: int, face: Face) -> FacePlan:
         config = self.model.config
         identity = draw_identity(seed, index, self.population, num_expression=config.num_expression)
-        reason = why_not(face, height=photo.shape[0], width=photo.shape[1])
+        reason = rejection_reason(face, height=photo.shape[0], width=photo.shape[1])
         if reason:
             return FacePlan(face, identity, reason=reason)
         points = np.asarray(face.landmarks, dtype=np.float64)
@@ -300,7 +301,7 @@ class Anonymizer:
             if options.geometry == "anonymous":
                 points = self.shape_model.anonymize(points, identity, options.privacy)
                 if options.output == "photo":
-                    bend = Bend.between(original, points)
+                    bend = HeadWarp.between(original, points)
                     original = bend.move(original)
             features = feature_mask(crop.to_crop(original), config.image_size)
             points = crop.to_crop(points)
@@ -336,7 +337,7 @@ class Anonymizer:
             generator = np.random.default_rng([face.identity.grain_seed, number])
             try:
                 if face.bend is not None:
-                    bend_picture(canvas, face.bend)
+                    warp_head(canvas, face.bend)
                 change = composite_face(
                     canvas,  # not the photo: nothing of a face behind, covered or replaced by now, may come back with tone and rim
                     canvas,
@@ -348,7 +349,7 @@ class Anonymizer:
                     generator=generator,
                     features=face.features,
                 )
-            except COMPOSITE_ERRORS as error:  # the canvas still shows the original, bent or not, which the cover hides
+            except (*COMPOSITE_ERRORS, cv2.error) as error:  # the canvas still shows the original, bent or not, which the cover hides
                 logger.error("A face could not be put back and is covered: %s", error)
                 change, reason = 0.0, f"the face could not be put back: {error}"
             else:

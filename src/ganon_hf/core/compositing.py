@@ -1,6 +1,6 @@
 """A synthetic face put back into its photo, and the solid cover for faces that cannot be replaced.
 
-What is taken from the photo inside the face is a handful of numbers: six per colour channel for light and skin tone, three for the
+What is taken from the photo inside the face is a handful of numbers: six per color channel for light and skin tone, three for the
 strength of the grain. No pixel, edge or pattern of the original gets through where the matte is 1.
 
 Conventions: crops are (S, S, 3) RGB float32 0..255; masks and mattes are (S, S); photos are (height, width, 3) uint8.
@@ -12,15 +12,12 @@ from functools import lru_cache
 
 import numpy as np
 
-from .alignment import crop_image, to_levels, warp_to_photo
+from .alignment import crop_image, to_uint8, warp_to_photo
+from .color import RGB_TO_YCBCR, YCBCR_TO_RGB, luma_of
 from .face_mesh import MOUTH_START
 from .faces import Box, Crop, box_of_points, clip_box, scale_box
-from .landmarks import require_opencv, triangle_map
-
-try:
-    import cv2
-except ImportError:  # require_opencv() says what to install
-    cv2 = None
+from .landmarks import triangle_map
+from .opencv import cv2
 
 # Width of the blend inside the outline, as a share of the crop's side.
 FEATHER = 0.055
@@ -38,14 +35,8 @@ _FEATURES = (
     (168, 1, 2, 4, 5, 19, 98, 327, 48, 64, 278, 294, 94),
     (61, 91, 84, 17, 314, 321, 291, 185, 39, 37, 0, 267, 269, 409),
 )
-# What a face that cannot be composited raises: arrays of the wrong shape, singular fits, OpenCV's own complaints.
+# What a face that cannot be composited raises, beside ``cv2.error``: arrays of the wrong shape, singular fits.
 COMPOSITE_ERRORS: tuple[type[Exception], ...] = (ArithmeticError, IndexError, RuntimeError, ValueError)
-if cv2 is not None:
-    COMPOSITE_ERRORS += (cv2.error,)
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-# JFIF (ITU-T T.871), chroma about 0
-_RGB_TO_YCC = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]], np.float32)
-_YCC_TO_RGB = np.array([[1, 0, 1.402], [1, -0.344136, -0.714136], [1, 1.772, 0]], np.float32)
 
 
 def face_matte(mask: np.ndarray, features: np.ndarray | None = None) -> np.ndarray:
@@ -55,7 +46,6 @@ def face_matte(mask: np.ndarray, features: np.ndarray | None = None) -> np.ndarr
         mask: where the synthetic face is.
         features: (S, S) bool, what of the original must not shine through: the feather gives way to it, on a turned head up to the outline.
     """
-    require_opencv()
     padded = cv2.copyMakeBorder(mask.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
     distance = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1]
     width: float | np.ndarray = FEATHER * mask.shape[0]
@@ -71,7 +61,6 @@ def feature_mask(points: np.ndarray, size: int) -> np.ndarray:
     Raises:
         ValueError: some of them lie outside the square, so that no synthetic face could hide them.
     """
-    require_opencv()
     known = points[[index for group in _FEATURES for index in group], :2]
     if known.min() < -1 or known.max() > size + 1:
         raise ValueError("eyes, nose or mouth lie outside the crop.")
@@ -97,7 +86,7 @@ def match_light(synthetic: np.ndarray, original: np.ndarray, skin: np.ndarray, *
     Args:
         synthetic, original: (S, S, 3) float32 0..255.
         skin: (S, S) bool, where both should show skin.
-        keep_tone: only the distribution of light is taken over, not its level and colour.
+        keep_tone: only the distribution of light is taken over, not its level and color.
 
     Returns:
         the corrected synthetic face, not clipped. Without enough skin it is returned as it came.
@@ -108,10 +97,10 @@ def match_light(synthetic: np.ndarray, original: np.ndarray, skin: np.ndarray, *
         return synthetic
     step = max(1, len(rows) // 2000)
     rows, columns = rows[::step], columns[::step]
-    ours = cv2.transform(synthetic, _RGB_TO_YCC)
-    source, target, design = ours[rows, columns], original[rows, columns] @ _RGB_TO_YCC.T, basis[rows, columns]
+    ours = cv2.transform(synthetic, RGB_TO_YCBCR)
+    source, target, design = ours[rows, columns], original[rows, columns] @ RGB_TO_YCBCR.T, basis[rows, columns]
     level = float(np.median((target[:, 0] + 4.0) / (source[:, 0] + 4.0)))
-    # in the dark colours fade with the light
+    # in the dark colors fade with the light
     fade = float(np.clip(level, 0.15, 1.0))
     shift = np.median(target[:, 1:] - fade * source[:, 1:], axis=0)
     brightness = source[:, :1] + 4.0
@@ -132,7 +121,7 @@ def match_light(synthetic: np.ndarray, original: np.ndarray, skin: np.ndarray, *
         light, fade = light / level, 1.0
         offsets = [offset - middle for offset, middle in zip(offsets, shift, strict=True)]
     luma, blue, red = cv2.split(ours)
-    return cv2.transform(cv2.merge([(luma + 4.0) * light - 4.0, fade * blue + offsets[0], fade * red + offsets[1]]), _YCC_TO_RGB)
+    return cv2.transform(cv2.merge([(luma + 4.0) * light - 4.0, fade * blue + offsets[0], fade * red + offsets[1]]), YCBCR_TO_RGB)
 
 
 def _quadratic(coefficients: np.ndarray, size: int) -> np.ndarray:
@@ -167,7 +156,7 @@ def match_border(synthetic: np.ndarray, original: np.ndarray, matte: np.ndarray)
     # hair over the rim must not bleed into the cheek: large differences hardly count
     rim *= np.clip(1.5 - cv2.transform(np.abs(difference), np.full((1, 3), 1 / 90, np.float32)), 0.05, 1)
     # a broad blur of a quarter of the pixels is the same blur for a quarter of the work
-    weighted = cv2.resize(np.dstack([difference * _thrice(rim), rim]), None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    weighted = cv2.resize(np.dstack([difference * _stack3(rim), rim]), None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     weighted = cv2.GaussianBlur(weighted, (0, 0), 0.0175 * size)
     weight = weighted[..., 3:]
     spread = weighted[..., :3] / np.maximum(weight, 1e-3) * np.clip(weight / 0.25, 0, 1)
@@ -195,7 +184,7 @@ def match_sharpness(synthetic: np.ndarray, original: np.ndarray, inside: np.ndar
     if len(sample) < 30:
         return synthetic
     sample = sample[:: max(1, len(sample) // 20_000)]
-    wanted, own = _bands(cv2.transform(original, _LUMA[None])), _bands(cv2.transform(synthetic, _LUMA[None]))
+    wanted, own = _bands(luma_of(original)), _bands(luma_of(synthetic))
     gained = np.zeros(inside.shape, np.float32)
     for theirs, ours in zip(wanted, own, strict=True):
         ratio = float(np.abs(theirs.flat[sample]).mean() / max(np.abs(ours.flat[sample]).mean(), 1e-3))
@@ -207,7 +196,7 @@ def match_sharpness(synthetic: np.ndarray, original: np.ndarray, inside: np.ndar
         ]  # 35th: flat skin, no edges
         missing = max(smooth[0] ** 2 - smooth[1] ** 2, 0.0) ** 0.5
         gained += band * (min(missing, MAX_GRAIN) / max(float(band.std()), 1e-3))
-    return synthetic + _thrice(gained)
+    return synthetic + _stack3(gained)
 
 
 def composite_face(
@@ -229,9 +218,9 @@ def composite_face(
         canvas: the picture being built, same size.
         synthetic: (S, S, 3) float32 0..255 from the generator.
         crop: the face's square.
-        points: (478, 3) crop pixels that the face was synthesised for.
+        points: (478, 3) crop pixels that the face was synthesized for.
         match_tone: take light and skin tone from the photo; else the light alone.
-        grayscale: the photo has no colour here, and the face gets none.
+        grayscale: the photo has no color here, and the face gets none.
         generator: source of the grain.
         features: (S, S) bool, see :func:`face_matte`.
 
@@ -251,9 +240,9 @@ def composite_face(
     synthetic = match_border(synthetic, original, matte * inside_photo)
     x_min, y_min, x_max, y_max = region
     # premultiplied, so that nothing from outside the mesh leaks in while resampling
-    warped = warp_to_photo(np.dstack([synthetic * _thrice(matte), matte]), crop, region)
+    warped = warp_to_photo(np.dstack([synthetic * _stack3(matte), matte]), crop, region)
     alpha = np.clip(warped[..., 3], 0, 1)
-    weighted, opaque = np.ascontiguousarray(warped[..., :3]), _thrice(alpha)
+    weighted, opaque = np.ascontiguousarray(warped[..., :3]), _stack3(alpha)
     # beyond a hard outline the face goes on smoothly; black there would be sharpened to a white line along it
     face = np.where(opaque > 0.3, weighted / np.maximum(opaque, 1e-3), _spread(weighted, alpha))
     inside_here = alpha > 0.95
@@ -262,26 +251,26 @@ def composite_face(
     original_here = photo[y_min:y_max, x_min:x_max]
     face = match_sharpness(face, original_here.astype(np.float32), inside_here, generator)
     if grayscale:
-        face = _thrice(cv2.transform(face, _LUMA[None]))
+        face = _stack3(luma_of(face))
     below = canvas[y_min:y_max, x_min:x_max].astype(np.float32)
-    result = to_levels(below + opaque * (face - below))
+    result = to_uint8(below + opaque * (face - below))
     inner = (alpha >= 0.5).astype(np.uint8)
     change = cv2.mean(cv2.absdiff(result, original_here), mask=inner)[:3]  # 0 where the mask is empty
     canvas[y_min:y_max, x_min:x_max] = result
     return sum(change) / 3
 
 
-def _thrice(values: np.ndarray) -> np.ndarray:
+def _stack3(values: np.ndarray) -> np.ndarray:
     """(h, w) -> (h, w, 3): arithmetic on equal shapes is several times faster than on a last axis of one."""
     return cv2.merge([values, values, values])
 
 
 def _spread(weighted: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """What premultiplied colours look like a little beyond their edge: a blur of 3 pixels, made at half the size."""
+    """What premultiplied colors look like a little beyond their edge: a blur of 3 pixels, made at half the size."""
     both = cv2.resize(np.dstack([weighted, alpha]), None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     both = cv2.GaussianBlur(both, (0, 0), 1.5)
-    colours = np.clip(both[..., :3] / np.maximum(both[..., 3:], 1e-3), 0, 255)
-    return cv2.resize(colours, (alpha.shape[1], alpha.shape[0]), interpolation=cv2.INTER_LINEAR)
+    colors = np.clip(both[..., :3] / np.maximum(both[..., 3:], 1e-3), 0, 255)
+    return cv2.resize(colors, (alpha.shape[1], alpha.shape[0]), interpolation=cv2.INTER_LINEAR)
 
 
 def _inside_photo(photo: np.ndarray, crop: Crop) -> np.ndarray:
@@ -291,12 +280,12 @@ def _inside_photo(photo: np.ndarray, crop: Crop) -> np.ndarray:
     if (corners >= 0).all() and (corners <= edges).all():
         return np.ones((crop.size, crop.size), bool)
     y, x = np.mgrid[: crop.size, : crop.size] + 0.5
-    centres = crop.to_photo(np.column_stack([x.ravel(), y.ravel()]))
-    return ((centres >= 0) & (centres <= edges)).all(axis=1).reshape(crop.size, crop.size)
+    centers = crop.to_photo(np.column_stack([x.ravel(), y.ravel()]))
+    return ((centers >= 0) & (centers <= edges)).all(axis=1).reshape(crop.size, crop.size)
 
 
 def is_gray(photo: np.ndarray, box: Box) -> bool:
-    """Whether an RGB uint8 photo (height, width, 3) has no colour in a box, or nothing is there."""
+    """Whether an RGB uint8 photo (height, width, 3) has no color in a box, or nothing is there."""
     x_min, y_min, x_max, y_max = (max(0, int(v)) for v in box)
     red, green, blue = (photo[y_min : y_max + 1, x_min : x_max + 1, channel] for channel in range(3))
     # a reduction over an axis of three is many times slower than these
@@ -305,7 +294,7 @@ def is_gray(photo: np.ndarray, box: Box) -> bool:
 
 
 def cover_face(canvas: np.ndarray, box: Box, landmarks: np.ndarray | None = None) -> None:
-    """Hide a face for good (in place): a solid patch of one colour, the mean of the picture just around it.
+    """Hide a face for good (in place): a solid patch of one color, the mean of the picture just around it.
 
     Args:
         canvas: (h, w, 3) uint8.

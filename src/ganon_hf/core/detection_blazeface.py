@@ -42,7 +42,7 @@ class BlazeFaceModel:
             raise ValueError(f"layers must be (stride, anchors per place) with strides that divide side={self.side}, got {self.layers}.")
 
     def anchors(self) -> np.ndarray:
-        """(n, 2) float32 centres (x, y), in pixels of the square."""
+        """(n, 2) float32 centers (x, y), in pixels of the square."""
         parts = []
         for stride, count in self.layers:
             y, x = np.mgrid[: self.side // stride, : self.side // stride]

@@ -261,10 +261,10 @@ class TiledDetector:
         center, side = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2), max(box[2] - box[0], box[3] - box[1])
         for padding in self.MESH_PADDINGS:
             patch, matrix = face_patch(levels, center, side * padding, roll, self.MESH_SIDE)
-            normalised = self._read_mesh(self._graphs.run("mesh", brighten(patch)))
-            if normalised is None:
+            normalized = self._read_mesh(self._graphs.run("mesh", brighten(patch)))
+            if normalized is None:
                 continue
-            points = normalised * self.MESH_SIDE
+            points = normalized * self.MESH_SIDE
             scale = side * padding / self.MESH_SIDE
             points = np.hstack([points[:, :2] @ matrix[:, :2].T + matrix[:, 2], points[:, 2:] * scale])
             if _mesh_fits(points, box):

@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 import threading
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from .faces import Box, box_overlap
+from .opencv import cv2
 
 # Faces up to this multiple of the smallest one are found on one level of tiles, so levels grow by it.
 LEVEL_STEP = 3.6
@@ -22,7 +22,7 @@ TILE_OVERLAP = 0.2
 FRAME_MARGIN = 0.185
 # A view whose brightest percent stays below DARK is brightened until that percent reaches BRIGHT.
 DARK, BRIGHT = 110, 215
-# Noise above this standard deviation, in grey levels, is smoothed (photos of the test dependencies: 0.0 to 0.5).
+# Noise above this standard deviation, in gray levels, is smoothed (photos of the test dependencies: 0.0 to 0.5).
 NOISY = 8.0
 # Pixels that shrink by less than this are interpolated, others averaged.
 ENOUGH = 0.85
@@ -68,21 +68,12 @@ def plan_views(*, height: int, width: int, min_face_size: int, tile_per_face: fl
 
 
 def _starts(length: int, side: float) -> list[int]:
-    """First pixels of tiles that cover ``length`` and the frame margin evenly, with the overlap; one centred tile where that is enough."""
+    """First pixels of tiles that cover ``length`` and the frame margin evenly, with the overlap; one centered tile where that is enough."""
     first, free = -FRAME_MARGIN * side, length + 2 * FRAME_MARGIN * side - side
     if free <= 0:
         return [math.floor((length - side) / 2)]
     count = math.ceil(free / (side * (1 - TILE_OVERLAP))) + 1
     return [round(first + i * free / (count - 1)) for i in range(count)]
-
-
-def _opencv() -> Any:
-    """OpenCV, which every mediapipe brings along; loaded when first needed."""
-    try:
-        import cv2
-    except ImportError as error:
-        raise ImportError("Face detection needs OpenCV, which comes with mediapipe: pip install mediapipe==0.10.21") from error
-    return cv2
 
 
 class Levels:
@@ -108,7 +99,7 @@ class Levels:
                 last = self._levels[-1]
                 size = last.shape[1] // 2, last.shape[0] // 2
                 even = last[: size[1] * 2, : size[0] * 2]  # an odd last row or column is left out: exactly four pixels make one
-                self._levels.append(_opencv().resize(even, size, interpolation=_opencv().INTER_AREA))
+                self._levels.append(cv2.resize(even, size, interpolation=cv2.INTER_AREA))
             level = min(wanted, len(self._levels) - 1)
         return self._levels[level], 2**level
 
@@ -118,7 +109,6 @@ def cut_out(levels: Levels, view: View, *, size: tuple[int, int]) -> np.ndarray:
 
     Beyond the frame the photo is mirrored: a face cut in half is found far more often than with black or repeated pixels there.
     """
-    cv2 = _opencv()
     scale = size[0] / view.width, size[1] / view.height
     photo, step = levels.at(max(scale))
     x_min, y_min, x_max, y_max = _inside(levels.photo, view.box)
@@ -136,7 +126,7 @@ def cut_out(levels: Levels, view: View, *, size: tuple[int, int]) -> np.ndarray:
 
 
 def has_content(photo: np.ndarray, view: View) -> bool:
-    """False for views of one colour, which provably show no face."""
+    """False for views of one color, which provably show no face."""
     x_min, y_min, x_max, y_max = _inside(photo, view.box)
     pixels = photo[y_min:y_max, x_min:x_max]
     for part in (pixels[::8, ::8], pixels):  # nearly every view is settled by a few of its pixels
@@ -177,7 +167,7 @@ def brighten(pixels: np.ndarray) -> np.ndarray:
         return pixels
     level = max(8.0, float(np.percentile(sample.max(axis=2), 99)))
     curve = np.clip((np.arange(256) / level) ** 0.75 * BRIGHT, 0, 255).astype(np.uint8)
-    return curve[_opencv().GaussianBlur(pixels, (0, 0), 0.7)]
+    return curve[cv2.GaussianBlur(pixels, (0, 0), 0.7)]
 
 
 def without_noise(photo: np.ndarray) -> np.ndarray:
@@ -185,7 +175,6 @@ def without_noise(photo: np.ndarray) -> np.ndarray:
 
     The noise is the median response of Immerkaer's operator (CVIU 1996), which edges and textures hardly move, on a grid of samples.
     """
-    cv2 = _opencv()
     operator = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32) / 6
     rows, columns = (np.linspace(0, max(0, side - 64), 6, dtype=int) for side in photo.shape[:2])
     samples = np.stack([photo[y : y + 64, x : x + 64, 1] for y in rows for x in columns]).astype(np.float32)
@@ -203,7 +192,6 @@ def face_patch(
     Returns:
         (size, size, 3) RGB uint8, mirrored or black beyond the photo, and the (2, 3) matrix patch pixels -> photo pixels.
     """
-    cv2 = _opencv()
     scale = side / size
     linear = scale * np.array([[math.cos(roll), -math.sin(roll)], [math.sin(roll), math.cos(roll)]])
     matrix = np.hstack([linear, np.array(center)[:, None] - linear @ np.full((2, 1), size / 2)])
@@ -215,14 +203,14 @@ def face_patch(
     photo, step = levels.at(1 / scale)
     pixels, first = _window(photo, step, (x_min, y_min, x_max, y_max))
     shrink = np.full(2, float(step))
-    if scale / step > 1.3:  # average first: the warp interpolates between neighbours only and would alias
+    if scale / step > 1.3:  # average first: the warp interpolates between neighbors only and would alias
         smaller = [max(1, round(length * step / scale)) for length in (pixels.shape[1], pixels.shape[0])]
         shrink *= np.array([pixels.shape[1] / smaller[0], pixels.shape[0] / smaller[1]])
         pixels = cv2.resize(pixels, smaller, interpolation=cv2.INTER_AREA)
     elif scale < 0.5:  # enlarged noise looks like structure: measured, 5 of 48 small noisy faces were taken for none
         pixels = cv2.GaussianBlur(pixels, (0, 0), 0.6)
     to_pixels = (matrix - np.array([[0, 0, first[0]], [0, 0, first[1]]])) / shrink[:, None]
-    to_pixels[:, 2] += to_pixels[:, :2].sum(axis=1) * 0.5 - 0.5  # OpenCV counts from the centre of the first pixel
+    to_pixels[:, 2] += to_pixels[:, :2].sum(axis=1) * 0.5 - 0.5  # OpenCV counts from the center of the first pixel
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     border = cv2.BORDER_REFLECT_101 if mirror else cv2.BORDER_CONSTANT
     return cv2.warpAffine(pixels, to_pixels, (size, size), flags=flags, borderMode=border), matrix

@@ -114,7 +114,7 @@ class GanonPipeline(DiffusionPipeline):
         found: list[Any] = list(faces) if many and faces is not None else [faces] * len(photos)
         if len(found) != len(photos):
             raise ValueError(f"faces must have one entry per photo: {len(photos)} photos, {len(found)} entries.")
-        # 2. photo by photo: detect, synthesise, put back
+        # 2. photo by photo: detect, synthesize, put back
         results = [self._engine(photo, settings, faces=known) for photo, known in zip(photos, found, strict=True)]
         # 3. output
         images: list[Any] = [result.image for result in results]

@@ -23,7 +23,7 @@ MIN_AREA = 0.25
 MAX_SHOWING = 0.05
 
 
-def why_not(face: Face, *, height: int, width: int) -> str:
+def rejection_reason(face: Face, *, height: int, width: int) -> str:
     """Why a face cannot be replaced in a photo of that size; empty where it can."""
     if face.landmarks is None:
         return "no landmarks could be fitted"

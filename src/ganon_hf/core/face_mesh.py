@@ -1,7 +1,7 @@
-"""Tables of the 478-point face mesh: triangles, mirror pairs, the flat canonical layout and the mean shape.
+"""Tables of the 478-point face mesh: triangles, mirror pairs, the flat canonical UV map and the mean shape.
 
 Triangles are the 852 three-cliques of MediaPipe's published tessellation edges without its two separating ones, wound alike; the holes of
-mouth and eyes are closed by strips between the upper and the lower lip or lid. The layout is the mean shape of the training faces unrolled
+mouth and eyes are closed by strips between the upper and the lower lip or lid. The UV map is the mean shape of the training faces unrolled
 from a cylinder, with mouth and eyes opened so that teeth and eyeballs own room, and with no folded triangle. Made once; the file is data.
 """
 
@@ -138,7 +138,7 @@ _LAYOUT = """
 5423 5463 5808 5702 5223 5608 5212 5726 5980 3404 5742 3480 5587 3528 7502 3207 7687 3002
 """
 
-_MEAN_SHAPE = """
+_MEAN_LANDMARKS = """
 0 902 -475 0 536 -713 0 655 -470 -84 205 -554 0 429 -737 0 294 -685 0 -21 -402 -682 -29 -3 0 -263 -317 0 -401 -325 0 -917 -182 0 935
 -464 0 969 -435 0 995 -388 0 1102 -372 0 1140 -384 0 1185 -408 0 1237 -399 0 1328 -323 0 593 -666 -98 603 -532 -1068 -385 485 -413 39
 -108 -507 49 -102 -600 51 -75 -726 7 10 -335 18 -98 -558 -226 -121 -449 -217 -122 -658 -206 -92 -722 -164 -56 -810 76 53 -367 1476 -206
@@ -212,15 +212,20 @@ RIGHT_EYE_UPPER, RIGHT_EYE_LOWER = [246, 161, 160, 159, 158, 157, 173], [7, 163,
 LEFT_EYE_UPPER, LEFT_EYE_LOWER = [398, 384, 385, 386, 387, 388, 466], [382, 381, 380, 374, 373, 390, 249]
 MOUTH_CORNERS, RIGHT_EYE_CORNERS, LEFT_EYE_CORNERS = (78, 308), (33, 133), (362, 263)
 LIP_CORNERS = (61, 291)  # the outer ones
-# centre, then the ring's rightmost, top, leftmost, bottom point as seen in the picture of an upright face
+# Single points by which openings and sizes are measured: outer corners of the eyes, middle of each lid, middle of the lips' inner edges.
+RIGHT_EYE_OUTER, LEFT_EYE_OUTER = RIGHT_EYE_CORNERS[0], LEFT_EYE_CORNERS[1]
+RIGHT_LID_UPPER, RIGHT_LID_LOWER, LEFT_LID_UPPER, LEFT_LID_LOWER = 159, 145, 386, 374
+LIP_UPPER, LIP_LOWER = 13, 14
+CHIN = 152
+# center, then the ring's rightmost, top, leftmost, bottom point as seen in the picture of an upright face
 RIGHT_IRIS, LEFT_IRIS = (468, 469, 470, 471, 472), (473, 474, 475, 476, 477)
 FACE_OVAL = [10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377]
 FACE_OVAL += [152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109]
 
 SKIN_TRIANGLES = _table(_TRIANGLES, -1, 3)
-MOUTH_TRIANGLES = np.array(_strip(78, MOUTH_UPPER, MOUTH_LOWER, 308))
-RIGHT_EYE_TRIANGLES = np.array(_strip(33, RIGHT_EYE_UPPER, RIGHT_EYE_LOWER, 133))
-LEFT_EYE_TRIANGLES = np.array(_strip(362, LEFT_EYE_UPPER, LEFT_EYE_LOWER, 263))
+MOUTH_TRIANGLES = np.array(_strip(MOUTH_CORNERS[0], MOUTH_UPPER, MOUTH_LOWER, MOUTH_CORNERS[1]))
+RIGHT_EYE_TRIANGLES = np.array(_strip(RIGHT_EYE_CORNERS[0], RIGHT_EYE_UPPER, RIGHT_EYE_LOWER, RIGHT_EYE_CORNERS[1]))
+LEFT_EYE_TRIANGLES = np.array(_strip(LEFT_EYE_CORNERS[0], LEFT_EYE_UPPER, LEFT_EYE_LOWER, LEFT_EYE_CORNERS[1]))
 TRIANGLES = np.concatenate([SKIN_TRIANGLES, MOUTH_TRIANGLES, RIGHT_EYE_TRIANGLES, LEFT_EYE_TRIANGLES]).astype(np.int32)
 # first triangle of each part in TRIANGLES
 MOUTH_START = len(SKIN_TRIANGLES)
@@ -228,14 +233,14 @@ RIGHT_EYE_START = MOUTH_START + len(MOUTH_TRIANGLES)
 LEFT_EYE_START = RIGHT_EYE_START + len(RIGHT_EYE_TRIANGLES)
 
 MIRROR = _table(_MIRROR, 478)  # MIRROR[i]: the point that point i falls on when the face is seen in a mirror
-LAYOUT = _table(_LAYOUT, 468, 2) / 10000.0  # (u, v) in [0, 1], u to the picture's right, v down
-MEAN_SHAPE = _table(_MEAN_SHAPE, 478, 3) / 1000.0  # x right, y down, z away from the viewer; unit: weighted RMS radius
+UV_MAP = _table(_LAYOUT, 468, 2) / 10000.0  # (u, v) in [0, 1], u to the picture's right, v down
+MEAN_LANDMARKS = _table(_MEAN_LANDMARKS, 478, 3) / 1000.0  # x right, y down, z away from the viewer; unit: weighted RMS radius
 # Points that hardly move with expression (skull, eye corners, bridge of the nose) carry the pose; the others only steady it.
 _RIGID = [33, 133, 362, 263, 168, 6, 197, 195, 5, 4, 10, 151, 9, 8, 127, 356, 234, 454, 162, 389, 21, 251, 93, 323, 103, 332, 67, 297, 109]
 _RIGID += [338, 54, 284, 1, 2, 98, 327]
 POSE_WEIGHTS = np.full(478, 0.02)
 POSE_WEIGHTS[_RIGID] = 1.0
-# Centres of the two iris patches in the layout's empty lower corners, and the radius of the iris there.
+# Centers of the two iris patches in the UV map's empty lower corners, and the radius of the iris there.
 IRIS_PATCHES = np.array([[10.5, 181.5], [181.5, 181.5]]) / 192.0
 IRIS_PATCH_RADIUS = 7.0 / 192.0
 IRIS_REACH = 1.2  # the patch is used out to this many iris radii

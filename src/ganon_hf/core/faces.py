@@ -1,7 +1,7 @@
 """Vocabulary shared by every part: faces, crops, options, results, and the arithmetic of boxes.
 
 Conventions (see ``docs/conventions.md``): photos are RGB uint8 arrays of shape (height, width, 3); points are (x, y) or (x, y, z)
-in pixels of the photo, the centre of the first pixel is (0.5, 0.5); boxes are (x_min, y_min, x_max, y_max) with exclusive maxima;
+in pixels of the photo, the center of the first pixel is (0.5, 0.5); boxes are (x_min, y_min, x_max, y_max) with exclusive maxima;
 matrices map photo coordinates to crop coordinates.
 """
 
@@ -85,7 +85,7 @@ class Crop:
     """An aligned square cut out of a photo.
 
     Attributes:
-        matrix: (2, 3) similarity that maps photo (x, y) to crop (x, y), both in pixels with centres at .5.
+        matrix: (2, 3) similarity that maps photo (x, y) to crop (x, y), both in pixels with centers at .5.
         size: side of the square in pixels.
     """
 
@@ -232,7 +232,7 @@ def area_of(box: Box) -> float:
 
 
 def scale_box(box: Box, factor: float) -> Box:
-    """The box grown (factor > 1) or shrunk about its centre."""
+    """The box grown (factor > 1) or shrunk about its center."""
     center_x, center_y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
     half_width, half_height = (box[2] - box[0]) / 2 * factor, (box[3] - box[1]) / 2 * factor
     return center_x - half_width, center_y - half_height, center_x + half_width, center_y + half_height

@@ -1,6 +1,6 @@
 """Points to points: head pose, and the exchange of the identity in a face's shape.
 
-Convention: a *shape* is a (478, 3) array in the frame of :data:`topology.MEAN_SHAPE` (x to the picture's right, y down, z away from the
+Convention: a *shape* is a (478, 3) array in the frame of :data:`topology.MEAN_LANDMARKS` (x to the picture's right, y down, z away from the
 viewer, unit: the weighted RMS radius of the mean face). A :class:`Pose` maps a shape to photo or crop points.
 """
 
@@ -12,13 +12,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from .face_mesh import (
+    CHIN,
     FACE_OVAL,
-    LAYOUT,
     LEFT_EYE_CORNERS,
     LEFT_EYE_LOWER,
     LEFT_EYE_UPPER,
     LEFT_IRIS,
-    MEAN_SHAPE,
+    LIP_LOWER,
+    LIP_UPPER,
+    MEAN_LANDMARKS,
     MOUTH_CORNERS,
     MOUTH_LOWER,
     MOUTH_UPPER,
@@ -27,6 +29,7 @@ from .face_mesh import (
     RIGHT_EYE_LOWER,
     RIGHT_EYE_UPPER,
     RIGHT_IRIS,
+    UV_MAP,
 )
 
 
@@ -75,11 +78,11 @@ def normalize_pose(points: np.ndarray) -> tuple[np.ndarray, Pose]:
         ValueError: the points are not a finite (478, 3) array or fall together.
     """
     points = np.asarray(points, dtype=np.float64)
-    if points.shape != MEAN_SHAPE.shape or not np.isfinite(points).all():
-        raise ValueError(f"points must be a finite {MEAN_SHAPE.shape} array of pixels, but got shape {points.shape}.")
+    if points.shape != MEAN_LANDMARKS.shape or not np.isfinite(points).all():
+        raise ValueError(f"points must be a finite {MEAN_LANDMARKS.shape} array of pixels, but got shape {points.shape}.")
     weights = (POSE_WEIGHTS / POSE_WEIGHTS.sum())[:, None]
-    center, mean_center = (weights * points).sum(axis=0), (weights * MEAN_SHAPE).sum(axis=0)
-    source, target = MEAN_SHAPE - mean_center, points - center
+    center, mean_center = (weights * points).sum(axis=0), (weights * MEAN_LANDMARKS).sum(axis=0)
+    source, target = MEAN_LANDMARKS - mean_center, points - center
     u, s, vt = np.linalg.svd((weights * source).T @ target)
     signs = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt)) or 1.0])
     # scale of the inverse fit (points -> mean) so that identities of any size end up at the mean's size
@@ -177,11 +180,11 @@ _EYE_REST = (0.22, 0.36)
 
 
 def _spread(indices: np.ndarray, opposite: np.ndarray, reach: float) -> np.ndarray:
-    """(468, n) weights that carry a displacement of n points to their neighbours in the layout, where lips and lids stand open.
+    """(468, n) weights that carry a displacement of n points to their neighbors in the UV map, where lips and lids stand open.
 
-    The ``opposite`` lip or lid is no neighbour: it has a displacement of its own.
+    The ``opposite`` lip or lid is no neighbor: it has a displacement of its own.
     """
-    distance = np.linalg.norm(LAYOUT[:, None] - LAYOUT[indices], axis=-1)
+    distance = np.linalg.norm(UV_MAP[:, None] - UV_MAP[indices], axis=-1)
     weights = np.exp(-((distance / reach) ** 2))
     weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1.0)
     weights[indices] = np.eye(len(indices))
@@ -194,7 +197,7 @@ _MOUTH_SPREADS = (_spread(_MOUTH_PAIRS[0], _MOUTH_PAIRS[1], 0.03), _spread(_MOUT
 
 
 # A mouth opened far moves as a whole: of every unit the upper lip, inner and outer edge alike, goes up by a sixth, the lower down by the
-# rest, the corners by a fifth (slopes on the opening in pose-normalised pictures).
+# rest, the corners by a fifth (slopes on the opening in pose-normalized pictures).
 _UPPER_SHARE, _CORNER_SHARE = 0.16, 0.22
 # Up to this half change, in shape units, each lip takes half and its near surroundings follow; more would turn the lips inside out.
 _FAR = 0.05
@@ -204,20 +207,26 @@ _NO_GAP = 0.01
 
 def _wide_spread() -> np.ndarray:
     """(468, 9) weights that carry the far part of the mouth's half changes to lips, corners, and the skin from nose to chin."""
-    u, v = LAYOUT.T
-    chin = LAYOUT[FACE_OVAL[10:27][::-1]]  # along the jaw, from the picture's left to its right
+    u, v = UV_MAP.T
+    chin = UV_MAP[FACE_OVAL[10:27][::-1]]  # along the jaw, from the picture's left to its right
     depth = np.interp(u, *chin.T)
     rows = []
     for pair in np.eye(len(MOUTH_UPPER)):
         corner = _CORNER_SHARE * pair[len(pair) // 2]
         sides = []
         for chain, moved in ((MOUTH_UPPER, -_UPPER_SHARE * pair), (MOUTH_LOWER, (1 - _UPPER_SHARE) * pair)):
-            first, last = LAYOUT[list(MOUTH_CORNERS), 0]
-            places = [2 * first - LAYOUT[chain[4], 0], first, *LAYOUT[chain, 0], last, 2 * last - LAYOUT[chain[4], 0]]
+            first, last = UV_MAP[list(MOUTH_CORNERS), 0]
+            places = [
+                2 * first - UV_MAP[chain[4], 0],
+                first,
+                *UV_MAP[chain, 0],
+                last,
+                2 * last - UV_MAP[chain[4], 0],
+            ]
             sides.append(np.interp(u, places, [0, corner, *moved, corner, 0]))
-        middle = np.interp(u, LAYOUT[MOUTH_UPPER, 0], (LAYOUT[MOUTH_UPPER, 1] + LAYOUT[MOUTH_LOWER, 1]) / 2)
-        above = sides[0] * np.clip((v - LAYOUT[2, 1]) / (LAYOUT[0, 1] - LAYOUT[2, 1]), 0, 1)
-        below = sides[1] * np.clip((depth - v) / np.maximum(depth - LAYOUT[17, 1], 0.1), 0, 1)
+        middle = np.interp(u, UV_MAP[MOUTH_UPPER, 0], (UV_MAP[MOUTH_UPPER, 1] + UV_MAP[MOUTH_LOWER, 1]) / 2)
+        above = sides[0] * np.clip((v - UV_MAP[2, 1]) / (UV_MAP[0, 1] - UV_MAP[2, 1]), 0, 1)
+        below = sides[1] * np.clip((depth - v) / np.maximum(depth - UV_MAP[17, 1], 0.1), 0, 1)
         rows.append(2 * np.where(v < middle, above, below))
     return np.stack(rows, axis=1)
 
@@ -249,12 +258,12 @@ def _set_openings(
 # Of every further unit that the lips stand apart the chin goes down by about a quarter, against the rest of the face: the slope within
 # people of the training pictures. The code alone moves it less, because the scores do not ask for it.
 _CHIN_SHARE = 0.24
-_BELOW_LIPS = np.clip((LAYOUT[:, 1] - LAYOUT[14, 1]) / (LAYOUT[152, 1] - LAYOUT[14, 1]), 0, 1)
+_BELOW_LIPS = np.clip((UV_MAP[:, 1] - UV_MAP[LIP_LOWER, 1]) / (UV_MAP[CHIN, 1] - UV_MAP[LIP_LOWER, 1]), 0, 1)
 
 
 def _drop_jaw(shape: np.ndarray, source: np.ndarray) -> np.ndarray:
     """Let the chin follow lips that will stand further apart, or less far, than they do in ``shape``; a new (478, 3) shape."""
-    gaps = [max(float(some[14, 1] - some[13, 1]), 0.0) for some in (source, shape)]
+    gaps = [max(float(some[LIP_LOWER, 1] - some[LIP_UPPER, 1]), 0.0) for some in (source, shape)]
     width_source, width = (float(np.linalg.norm(some[MOUTH_CORNERS[0]] - some[MOUTH_CORNERS[1]])) for some in (source, shape))
     result = shape.copy()
     result[:468, 1] += _CHIN_SHARE * (gaps[0] / max(width_source, 1e-6) * width - gaps[1]) * _BELOW_LIPS
@@ -323,7 +332,7 @@ class Privacy:
     turn: float
 
 
-# People keep their heads the same way within a session, and pose-normalised landmarks are not quite free of the pose.
+# People keep their heads the same way within a session, and pose-normalized landmarks are not quite free of the pose.
 PRIVACY = {"low": Privacy(1.5, 1.5), "medium": Privacy(4.0, 2.3), "high": Privacy(6.0, 4.0)}
 
 
@@ -356,7 +365,7 @@ class ShapeModel:
 
     def shape(self, coordinates: np.ndarray) -> np.ndarray:
         """(d,) coordinates -> (478, 3) shape."""
-        return (self.mean + np.einsum("ij,j->i", self.axes, self.deviations * coordinates)).reshape(MEAN_SHAPE.shape)
+        return (self.mean + np.einsum("ij,j->i", self.axes, self.deviations * coordinates)).reshape(MEAN_LANDMARKS.shape)
 
     def exchange_identity(self, shape: np.ndarray, identity: Identity, noise: float) -> np.ndarray:
         """(478, 3) shape -> the shape of ``identity`` with the same expression, blink, mouth opening and gaze."""

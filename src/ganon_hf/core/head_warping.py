@@ -11,14 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .alignment import to_levels
+from .alignment import to_uint8
 from .faces import Box, box_of_points, clip_box
-from .landmarks import require_opencv
-
-try:
-    import cv2
-except ImportError:  # require_opencv() says what to install
-    cv2 = None
+from .opencv import cv2
 
 # Where the displacement has died away, and how near two points of the outline blend; both in units of the face's size.
 REACH = 0.55
@@ -30,7 +25,7 @@ MAX_STRAIN = 0.75
 
 
 @dataclass(frozen=True, eq=False)
-class Bend:
+class HeadWarp:
     """A displacement of the picture around one face.
 
     Attributes:
@@ -44,7 +39,7 @@ class Bend:
     size: float
 
     @classmethod
-    def between(cls, before: np.ndarray, after: np.ndarray) -> Bend:
+    def between(cls, before: np.ndarray, after: np.ndarray) -> HeadWarp:
         """The bend that takes the outline of one mesh to that of another.
 
         Args:
@@ -53,7 +48,6 @@ class Bend:
         Raises:
             ValueError: the points have no extent, or outlines so far apart that the picture would fold.
         """
-        require_opencv()
         x_min, y_min, x_max, y_max = box_of_points(after)
         size = float(np.sqrt((x_max - x_min) * (y_max - y_min)))
         if not size > 1:
@@ -90,7 +84,7 @@ class Bend:
         return moved
 
     def _grid(self, region: Box) -> tuple[np.ndarray, int, int]:
-        """Shifts on a grid over a region: ((rows, columns, 2) float64, rows, columns); nodes at the cells' centres."""
+        """Shifts on a grid over a region: ((rows, columns, 2) float64, rows, columns); nodes at the cells' centers."""
         width, height = region[2] - region[0], region[3] - region[1]
         columns, rows = (int(np.clip(round(side), 2, _NODES)) for side in (width, height))
         x = region[0] + (np.arange(columns) + 0.5) * width / columns
@@ -107,14 +101,13 @@ class Bend:
         return float(max(np.linalg.norm(np.diff(shifts, axis=axis), axis=-1).max() / step for axis, step in enumerate(steps)))
 
 
-def bend_picture(canvas: np.ndarray, bend: Bend) -> None:
+def warp_head(canvas: np.ndarray, bend: HeadWarp) -> None:
     """Move the pixels around a face (in place).
 
     Args:
         canvas: (h, w, 3) uint8.
         bend: in pixels of the canvas. Beyond the picture's border it is mirrored.
     """
-    require_opencv()
     region = clip_box(bend.box, height=canvas.shape[0], width=canvas.shape[1])
     if region is None:
         return
@@ -125,4 +118,4 @@ def bend_picture(canvas: np.ndarray, bend: Bend) -> None:
     source = canvas[y_min:y_max, x_min:x_max].astype(np.float32)  # of which OpenCV has a faster cubic remap than of bytes
     cubic, mirrored = cv2.INTER_CUBIC, cv2.BORDER_REFLECT_101
     moved = cv2.remap(source, x - shifts[..., 0], y - shifts[..., 1], interpolation=cubic, borderMode=mirrored)
-    canvas[y_min:y_max, x_min:x_max] = to_levels(moved)
+    canvas[y_min:y_max, x_min:x_max] = to_uint8(moved)

@@ -11,7 +11,7 @@ from transformers.image_processing_base import ImageProcessingMixin  # noqa: F40
 from transformers.image_processing_utils import BaseImageProcessor, BatchFeature
 
 from .geometry import normalize_pose
-from .landmarks import draw_dots, render_layout
+from .landmarks import draw_dots, render_uv_map
 
 
 class GanonImageProcessor(BaseImageProcessor):
@@ -42,7 +42,7 @@ class GanonImageProcessor(BaseImageProcessor):
 
         Returns:
             ``pixel_values``: (B, 3, S, S) dots in [-1, 1] for ``"landmarks"``; (B, 4, S, S) of (u, v, mask, dots) in [0, 1] for
-            ``"mesh"``, with ``shape`` (B, 478, 3) pose-normalised points and ``angles`` (B, 2) yaw and pitch in degrees.
+            ``"mesh"``, with ``shape`` (B, 478, 3) pose-normalized points and ``angles`` (B, 2) yaw and pitch in degrees.
 
         Raises:
             ValueError: landmarks of another shape, not finite, or without a head pose.
@@ -58,9 +58,9 @@ class GanonImageProcessor(BaseImageProcessor):
             return BatchFeature({"pixel_values": np.repeat(dots[:, None], 3, axis=1)}, tensor_type=return_tensors)
         conditions, shapes, angles = [], [], []
         for points in stacked:
-            layout, mask = render_layout(points, size)
+            uv_map, mask = render_uv_map(points, size)
             dots = draw_dots(points, size).astype(np.float32) / 255
-            conditions.append(np.concatenate([layout.transpose(2, 0, 1), mask[None].astype(np.float32), dots[None]]))
+            conditions.append(np.concatenate([uv_map.transpose(2, 0, 1), mask[None].astype(np.float32), dots[None]]))
             shape, pose = normalize_pose(points)
             shapes.append(shape.astype(np.float32))
             angles.append(np.array(pose.angles[:2], np.float32))

@@ -1,6 +1,6 @@
 """The 478 points as pictures: canonical-coordinate maps, texture unwrapping, dots.
 
-Convention: points are (x, y) or (x, y, z) in pixels of a square crop, pixel centres at .5, z away from the viewer. Layout coordinates
+Convention: points are (x, y) or (x, y, z) in pixels of a square crop, pixel centers at .5, z away from the viewer. Layout coordinates
 (u, v) run from 0 to 1 over the canonical texture, u to the picture's right, v down. All maps are float32.
 """
 
@@ -15,25 +15,29 @@ from .face_mesh import (
     IRIS_PATCH_RADIUS,
     IRIS_PATCHES,
     IRIS_REACH,
-    LAYOUT,
     LEFT_EYE_CORNERS,
     LEFT_EYE_LOWER,
+    LEFT_EYE_OUTER,
     LEFT_EYE_START,
     LEFT_EYE_UPPER,
     LEFT_IRIS,
+    LEFT_LID_LOWER,
+    LEFT_LID_UPPER,
+    LIP_LOWER,
+    LIP_UPPER,
     MOUTH_START,
     RIGHT_EYE_CORNERS,
     RIGHT_EYE_LOWER,
+    RIGHT_EYE_OUTER,
     RIGHT_EYE_START,
     RIGHT_EYE_UPPER,
     RIGHT_IRIS,
+    RIGHT_LID_LOWER,
+    RIGHT_LID_UPPER,
     TRIANGLES,
+    UV_MAP,
 )
-
-try:
-    import cv2
-except ImportError:  # comes with mediapipe; the functions that need it say so
-    cv2 = None
+from .opencv import cv2
 
 _SUBPIXEL_BITS = 4
 _EYE_CONTOURS = (
@@ -42,13 +46,18 @@ _EYE_CONTOURS = (
 )
 # x, y, level of the pixels of a dot
 DOT = np.array([(1, 0, 224), (-1, 0, 224), (0, 1, 224), (0, -1, 224), (0, 0, 255)])
-# first corner and the edges to the other two of each triangle in the layout, (n_triangles, 6)
-LAYOUT_CORNERS = np.concatenate(
-    [LAYOUT[TRIANGLES[:, 0]], LAYOUT[TRIANGLES[:, 1]] - LAYOUT[TRIANGLES[:, 0]], LAYOUT[TRIANGLES[:, 2]] - LAYOUT[TRIANGLES[:, 0]]], axis=1
+# first corner and the edges to the other two of each triangle in the UV map, (n_triangles, 6)
+UV_CORNERS = np.concatenate(
+    [
+        UV_MAP[TRIANGLES[:, 0]],
+        UV_MAP[TRIANGLES[:, 1]] - UV_MAP[TRIANGLES[:, 0]],
+        UV_MAP[TRIANGLES[:, 2]] - UV_MAP[TRIANGLES[:, 0]],
+    ],
+    axis=1,
 ).astype(np.float32)
 EYE_SPANS = ((RIGHT_EYE_START, LEFT_EYE_START), (LEFT_EYE_START, len(TRIANGLES)))
 # Middle of the upper and the lower lid, then the corners, of the right and the left eye.
-LID_POINTS = np.array([(159, 145, *RIGHT_EYE_CORNERS), (386, 374, *LEFT_EYE_CORNERS)])
+LID_POINTS = np.array([(RIGHT_LID_UPPER, RIGHT_LID_LOWER, *RIGHT_EYE_CORNERS), (LEFT_LID_UPPER, LEFT_LID_LOWER, *LEFT_EYE_CORNERS)])
 # Openings, over the distance of the outer corners, at which the lids begin to come over the eyeball and have done so. Below 0.03 no
 # picture shows an eyeball (:func:`unwrap` trusts none), and what the texture has there would be drawn a pixel high.
 LIDS_APART, LIDS_TOGETHER = 0.05, 0.02
@@ -57,33 +66,27 @@ _LID_EDGE = 1.5 / 192
 
 
 def _shut_corners(eye: int) -> np.ndarray:
-    """(n_triangles, 6) what to add to :data:`LAYOUT_CORNERS` for a shut eye.
+    """(n_triangles, 6) what to add to :data:`UV_CORNERS` for a shut eye.
 
     The lids meet where they are lid alone, and the strip between them shows the edge of the upper lid from top to bottom.
     """
     upper, lower = ((RIGHT_EYE_UPPER, RIGHT_EYE_LOWER), (LEFT_EYE_UPPER, LEFT_EYE_LOWER))[eye]
-    moved = LAYOUT.copy()
+    moved = UV_MAP.copy()
     moved[LID_POINTS[eye][2:]] += [[-_LID_EDGE, 0], [_LID_EDGE, 0]]
     moved[upper] -= [0, _LID_EDGE]
     moved[lower] += [0, _LID_EDGE]
     corners = moved[TRIANGLES]
     moved[lower] = moved[upper]
     corners[slice(*EYE_SPANS[eye])] = moved[TRIANGLES[slice(*EYE_SPANS[eye])]]
-    change = corners - LAYOUT[TRIANGLES]
+    change = corners - UV_MAP[TRIANGLES]
     return np.concatenate([change[:, 0], change[:, 1] - change[:, 0], change[:, 2] - change[:, 0]], axis=1).astype(np.float32)
 
 
 SHUT_CORNERS = (_shut_corners(0), _shut_corners(1))
 
 
-def require_opencv() -> None:
-    """Raise ImportError with the remedy where OpenCV is absent."""
-    if cv2 is None:
-        raise ImportError("This needs OpenCV, which comes with mediapipe: pip install 'mediapipe==0.10.21'.")
-
-
 def iris_frames(points: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Centre (2,) and half axes (2, 2), columns right and down, of the right and the left iris in the picture."""
+    """Center (2,) and half axes (2, 2), columns right and down, of the right and the left iris in the picture."""
     frames = []
     for center, right, top, left, bottom in (RIGHT_IRIS, LEFT_IRIS):
         p = points[:, :2]
@@ -94,7 +97,7 @@ def iris_frames(points: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
 def eyes_shut(points: np.ndarray) -> np.ndarray:
     """(478, 2 or 3) crop pixels -> (2,) how far the lids of the right and the left eye have come over the eyeball: 0 open, 1 shut."""
     p = points[:, :2].astype(np.float64)
-    unit = max(float(np.linalg.norm(p[33] - p[263])), 1e-6)
+    unit = max(float(np.linalg.norm(p[RIGHT_EYE_OUTER] - p[LEFT_EYE_OUTER])), 1e-6)
     upper, lower, first, last = p[LID_POINTS.T]
     along, gap = last - first, lower - upper
     # across the eye and signed: lids that have passed each other are shut
@@ -109,7 +112,7 @@ def lids_over_eyes(shut: Any) -> tuple[Any, Any]:
         shut: array or tensor of 0 (open) to 1, see :func:`eyes_shut`.
 
     Returns:
-        share of :data:`SHUT_CORNERS` to add to the layout, and the iris' reach in radii; of the shape of ``shut``.
+        share of :data:`SHUT_CORNERS` to add to the UV map, and the iris' reach in radii; of the shape of ``shut``.
     """
     return (1.6 * shut).clip(0, 1), IRIS_REACH * (15 - 20 * shut).clip(0, 1)
 
@@ -128,7 +131,6 @@ def _barycentric_maps(points: np.ndarray) -> np.ndarray:
 
 def triangle_map(points: np.ndarray, size: int) -> np.ndarray:
     """(size, size) int32 index of the foremost mesh triangle at each pixel, -1 outside (painter's algorithm, far to near); read-only."""
-    require_opencv()
     points = np.ascontiguousarray(points, dtype=np.float64)
     return _triangle_map(points.tobytes(), size)
 
@@ -150,7 +152,7 @@ def _triangle_map(content: bytes, size: int) -> np.ndarray:
     return index
 
 
-def render_layout(points: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+def render_uv_map(points: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Canonical-coordinate map of the mesh.
 
     Args:
@@ -168,14 +170,14 @@ def render_layout(points: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray
     mask = index >= 0
     rows, columns = np.nonzero(mask)
     owner = index[rows, columns]
-    # one gather of all that a pixel needs of its triangle: six numbers to its weights, a corner and two edges of the layout
+    # one gather of all that a pixel needs of its triangle: six numbers to its weights, a corner and two edges of the UV map
     covered, reach = lids_over_eyes(eyes_shut(points))
-    corners = LAYOUT_CORNERS
+    corners = UV_CORNERS
     for eye in np.flatnonzero(covered):
         corners = corners + np.float32(covered[eye]) * SHUT_CORNERS[eye]
     table = np.hstack([_barycentric_maps(points).reshape(-1, 6), corners])[owner].T  # (12, n)
     x, y = columns.astype(np.float32) + 0.5, rows.astype(np.float32) + 0.5
-    # Pixels on an edge may have their centre outside; in a thin triangle the layout would run away from them.
+    # Pixels on an edge may have their center outside; in a thin triangle the UV map would run away from them.
     second = np.clip(table[0] * x + table[1] * y + table[2], 0.0, 1.0)
     third = np.clip(table[3] * x + table[4] * y + table[5], 0.0, 1.0)
     excess = np.maximum(second + third, 1.0)
@@ -188,9 +190,9 @@ def render_layout(points: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray
             local = np.stack([x[inside] - center[0], y[inside] - center[1]], axis=1) @ np.linalg.inv(axes).T
             near = (local**2).sum(axis=1) < reach[eye] ** 2
             uv[inside[near]] = IRIS_PATCHES[eye] + local[near] * IRIS_PATCH_RADIUS
-    layout = np.zeros((size, size, 2), np.float32)
-    layout[rows, columns] = uv
-    return layout, mask
+    uv_map = np.zeros((size, size, 2), np.float32)
+    uv_map[rows, columns] = uv
+    return uv_map, mask
 
 
 @lru_cache(maxsize=4)
@@ -200,14 +202,13 @@ def texel_table(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarr
     Returns:
         rows, columns of the mesh's texels, their triangle, and their barycentric weights (n, 3).
     """
-    require_opencv()
     index = np.full((size, size), -1, np.int32)
-    fixed = np.round((LAYOUT[TRIANGLES] * size - 0.5) * (1 << _SUBPIXEL_BITS)).astype(np.int32)
+    fixed = np.round((UV_MAP[TRIANGLES] * size - 0.5) * (1 << _SUBPIXEL_BITS)).astype(np.int32)
     for triangle, corners in enumerate(fixed):
         cv2.fillConvexPoly(index, corners, triangle, cv2.LINE_8, _SUBPIXEL_BITS)
     rows, columns = np.nonzero(index >= 0)
     owner = index[rows, columns]
-    corners = LAYOUT[TRIANGLES[owner]]
+    corners = UV_MAP[TRIANGLES[owner]]
     texel = np.stack([columns + 0.5, rows + 0.5], axis=1) / size
     edges = (corners[:, 1:] - corners[:, :1]).transpose(0, 2, 1)
     weights = np.linalg.solve(edges, (texel - corners[:, 0])[:, :, None])[:, :, 0]
@@ -235,7 +236,7 @@ def facing(points: np.ndarray) -> np.ndarray:
 
 
 def unwrap(image: np.ndarray, points: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Carry the pixels of a crop to the canonical layout.
+    """Carry the pixels of a crop to the canonical UV map.
 
     Args:
         image: (h, w) or (h, w, c), uint8 or float32.
@@ -244,15 +245,19 @@ def unwrap(image: np.ndarray, points: np.ndarray, size: int) -> tuple[np.ndarray
 
     Returns:
         (texture of shape (size, size[, c]), (size, size) float32 trust in 0..1). Trust falls where the surface turns away, leaves the
-        picture, or shows an eyeball or a mouth that is shut; it is 0 outside the layout's mesh.
+        picture, or shows an eyeball or a mouth that is shut; it is 0 outside the UV map's mesh.
     """
-    require_opencv()
     rows, columns, owner, weights = texel_table(size)
     where = np.einsum("nk,nkc->nc", weights, points[TRIANGLES[owner], :2].astype(np.float32))
     trust = np.zeros((size, size), np.float32)
     value = np.clip(facing(points) / 0.12, 0, 1)
-    interocular = max(float(np.linalg.norm(points[33, :2] - points[263, :2])), 1e-6)
-    for upper, lower, (start, stop) in ((13, 14, (MOUTH_START, RIGHT_EYE_START)), (159, 145, EYE_SPANS[0]), (386, 374, EYE_SPANS[1])):
+    interocular = max(float(np.linalg.norm(points[RIGHT_EYE_OUTER, :2] - points[LEFT_EYE_OUTER, :2])), 1e-6)
+    spans = (
+        (LIP_UPPER, LIP_LOWER, (MOUTH_START, RIGHT_EYE_START)),
+        (RIGHT_LID_UPPER, RIGHT_LID_LOWER, EYE_SPANS[0]),
+        (LEFT_LID_UPPER, LEFT_LID_LOWER, EYE_SPANS[1]),
+    )
+    for upper, lower, (start, stop) in spans:
         opening = float(np.linalg.norm(points[upper, :2] - points[lower, :2])) / interocular
         value[start:stop] = np.clip((opening - 0.03) / 0.05, 0, 1)
     trust[rows, columns] = value[owner]
@@ -286,12 +291,12 @@ def draw_dots(points: np.ndarray, size: int) -> np.ndarray:
         size: side of the picture.
 
     Returns:
-        (size, size) uint8: 255 at each point's pixel, 224 at its four neighbours (a circle of radius 1 in MediaPipe's white); of
+        (size, size) uint8: 255 at each point's pixel, 224 at its four neighbors (a circle of radius 1 in MediaPipe's white); of
         points that lie side by side the later one is on top.
     """
     inside = (points[:, :2] >= 0).all(axis=1) & (points[:, :2] <= size).all(axis=1)
     pixels = np.minimum(np.floor(points[inside, :2]).astype(np.int64), size - 1)
     canvas = np.zeros((size + 2, size + 2), np.uint8)  # one pixel of margin swallows strokes that cross the border
-    columns, rows = (pixels[:, None] + 1 + DOT[:, :2]).transpose(2, 0, 1)  # (n, 5) each, the ring before the centre
+    columns, rows = (pixels[:, None] + 1 + DOT[:, :2]).transpose(2, 0, 1)  # (n, 5) each, the ring before the center
     canvas[rows, columns] = DOT[:, 2]  # where an index is repeated numpy keeps the last value
     return canvas[1:-1, 1:-1]

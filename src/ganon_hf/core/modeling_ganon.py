@@ -4,11 +4,11 @@
 Isola et al., CVPR 2017), with the published layer names, so that the authors' checkpoints load strictly.
 
 ``conditioning="mesh"`` draws the face in two steps. A linear appearance prior, fitted in closed form, predicts a texture in the canonical
-layout of the mesh from the shape of the face and from a synthetic person's appearance coefficients; the texture is sampled through the
+UV map of the mesh from the shape of the face and from a synthetic person's appearance coefficients; the texture is sampled through the
 crop's canonical-coordinate map. A compact U-Net may then add what a linear model cannot; without it (``refinement_channels=0``) or before
 it is trained the result is the prior's.
 
-Conventions: pictures are RGB (B, 3, S, S) in [-1, 1]; shapes are (B, 478, 3) pose-normalised points; layout coordinates are in [0, 1].
+Conventions: pictures are RGB (B, 3, S, S) in [-1, 1]; shapes are (B, 478, 3) pose-normalized points; UV coordinates are in [0, 1].
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ NUM_POINTS = 478
 # Features of the shape beyond its principal components: see shape_features().
 NUM_OPENINGS = 7
 NUM_POSE_FEATURES = 5
+# Points by which openings are measured, as in ``face_mesh.py``: this file stands alone, because diffusers loads it alone.
+RIGHT_EYE_OUTER, LEFT_EYE_OUTER, LIP_UPPER, LIP_LOWER = 33, 263, 13, 14
+RIGHT_LID_UPPER, RIGHT_LID_LOWER, LEFT_LID_UPPER, LEFT_LID_LOWER = 159, 145, 386, 374
 
 
 class _ServedHere(dict):
@@ -127,7 +130,7 @@ def shape_features(shape: torch.Tensor, angles: torch.Tensor, mean: torch.Tensor
     """What the prior is linear in.
 
     Args:
-        shape: (B, 478, 3) pose-normalised points.
+        shape: (B, 478, 3) pose-normalized points.
         angles: (B, 2) yaw and pitch in degrees.
         mean: (1434,) mean shape.
         basis: (1434, n) principal directions divided by their standard deviations.
@@ -137,10 +140,10 @@ def shape_features(shape: torch.Tensor, angles: torch.Tensor, mean: torch.Tensor
         (B, 1 + n + 7 + 5 + q (q + 1) / 2): one, components within 3 standard deviations, openings of mouth and eyes, pose, products.
     """
     components = ((shape.flatten(1) - mean) @ basis).clamp(-3, 3)  # (B, n)
-    width = (shape[:, 33] - shape[:, 263]).norm(dim=1).clamp_min(1e-6)
-    mouth = (shape[:, 13] - shape[:, 14]).norm(dim=1) / width
-    right = (shape[:, 159] - shape[:, 145]).norm(dim=1) / width
-    left = (shape[:, 386] - shape[:, 374]).norm(dim=1) / width
+    width = (shape[:, RIGHT_EYE_OUTER] - shape[:, LEFT_EYE_OUTER]).norm(dim=1).clamp_min(1e-6)
+    mouth = (shape[:, LIP_UPPER] - shape[:, LIP_LOWER]).norm(dim=1) / width
+    right = (shape[:, RIGHT_LID_UPPER] - shape[:, RIGHT_LID_LOWER]).norm(dim=1) / width
+    left = (shape[:, LEFT_LID_UPPER] - shape[:, LEFT_LID_LOWER]).norm(dim=1) / width
     # Hinges: teeth appear as the lips part and then stay, lashes as the lid closes; a straight line cannot say that.
     openings = [
         (mouth / 0.06).clamp(max=1),
@@ -170,7 +173,7 @@ class ShapeStatistics(nn.Module):
     """The numbers of ``ganon_hf.core.geometry``, kept with the weights so that one file holds all: directions in which shapes differ, the
     expression code, and of whom people are drawn.
 
-    Coordinates (B, d) are those of a pose-normalised shape: ``(shape - mean) @ axes / deviations``. Fitted by ``training/shape_space.py``
+    Coordinates (B, d) are those of a pose-normalized shape: ``(shape - mean) @ axes / deviations``. Fitted by ``training/shape_space.py``
     and ``expression``; the parameters of the code stay as they are when a generator is trained.
     """
 
@@ -255,16 +258,16 @@ class AppearancePrior(nn.Module):
         return luma[:, None], chroma
 
 
-def sample_texture(luma: torch.Tensor, chroma: torch.Tensor, layout: torch.Tensor) -> torch.Tensor:
+def sample_texture(luma: torch.Tensor, chroma: torch.Tensor, uv_map: torch.Tensor) -> torch.Tensor:
     """Textures seen through canonical-coordinate maps.
 
     Args:
-        luma: (B, 1, T, T) 0..255; chroma: (B, 2, T/2, T/2) about 0; layout: (B, 2, S, S) of (u, v) in [0, 1].
+        luma: (B, 1, T, T) 0..255; chroma: (B, 2, T/2, T/2) about 0; UV map: (B, 2, S, S) of (u, v) in [0, 1].
 
     Returns:
         (B, 3, S, S) RGB in [-1, 1], not clipped.
     """
-    grid = (layout * 2 - 1).permute(0, 2, 3, 1)  # (B, S, S, 2); align_corners=False: u = 0 is the outer edge of the first texel
+    grid = (uv_map * 2 - 1).permute(0, 2, 3, 1)  # (B, S, S, 2); align_corners=False: u = 0 is the outer edge of the first texel
     luma = functional.grid_sample(luma, grid, mode="bicubic", padding_mode="border", align_corners=False)
     chroma = functional.grid_sample(chroma, grid, mode="bilinear", padding_mode="border", align_corners=False)
     return ycbcr_to_rgb(luma, chroma)
@@ -283,7 +286,7 @@ def without_checkerboard(picture: torch.Tensor) -> torch.Tensor:
 
 
 class RefinementBlock(nn.Module):
-    """Two 3x3 convolutions around a residual connection; no normalisation, so that a part of a face gives what the whole face gives."""
+    """Two 3x3 convolutions around a residual connection; no normalization, so that a part of a face gives what the whole face gives."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -298,7 +301,7 @@ class RefinementNetwork(nn.Module):
     """What a linear model of faces lacks: compact U-Net at half the resolution -> what to add to the coarse face.
 
     It sees the coarse face, the condition (canonical coordinates, mesh mask, dots), the grayscale flag, and two sets of maps that it
-    learns in the canonical layout and sees through the canonical coordinates (Thies et al., Deferred Neural Rendering, 2019): features of
+    learns in the canonical UV map and sees through the canonical coordinates (Thies et al., Deferred Neural Rendering, 2019): features of
     each place of a face, and one map per appearance coefficient that starts as white noise, so that a synthetic person has skin of their
     own that moves with the face.
 
@@ -481,14 +484,14 @@ class GanonModel(PreTrainedModel):
         grayscale: torch.Tensor | None = None,
         return_dict: bool | None = None,
     ) -> GanonOutput | tuple[torch.Tensor, ...]:
-        """Synthesise faces.
+        """Synthesize faces.
 
         Args:
             pixel_values: the condition, see the class.
-            shape: (B, 478, 3) pose-normalised points (``"mesh"``).
+            shape: (B, 478, 3) pose-normalized points (``"mesh"``).
             angles: (B, 2) yaw and pitch in degrees (``"mesh"``).
             appearance: (B, num_appearance) standard normal coefficients of the synthetic people; None is the mean person.
-            grayscale: (B, 1) 1 where a colourless face is wanted; None is colour.
+            grayscale: (B, 1) 1 where a colorless face is wanted; None is color.
             return_dict: False returns a tuple.
 
         Raises:

@@ -6,7 +6,7 @@ does. Facts that the curve keeps to:
 * The individual typology angle ITA = arctan((L* - 50) / b*) orders skin from light to dark; very light, light, intermediate, tan, brown
   and dark are divided at 55, 41, 28, 10 and -30 degrees (Chardon, Cretois and Hourseau, Int. J. Cosmetic Science 1991; Del Bino and
   Bernerd, British J. Dermatology 2013).
-* Chroma rises from light skin to a middle tone and falls towards dark skin ("Comparing skin colours between different skin groups",
+* Chroma rises from light skin to a middle tone and falls towards dark skin ("Comparing skin colors between different skin groups",
   47 subjects of four groups, spectrophotometer).
 * Redness a* of faces hardly differs between groups of people, yellowness b* does (Xiao et al., Skin Research and Technology 2017). Means:
   L* 61.7, a* 9.6, b* 17.1 over twelve places of the body, a* 11.9 on the cheek (Han, Choi and Son, Skin Research and Technology 2006, 600
@@ -27,13 +27,10 @@ from math import erf
 
 import numpy as np
 
+from .color import RGB_TO_YCBCR, luma_of
 from .face_mesh import IRIS_PATCH_RADIUS, IRIS_PATCHES, MOUTH_START
-from .landmarks import require_opencv, texel_table, triangle_map
-
-try:
-    import cv2
-except ImportError:  # require_opencv() says what to install
-    cv2 = None
+from .landmarks import texel_table, triangle_map
+from .opencv import cv2
 
 # From very light to dark: limits of the six classes in degrees, with redness and yellowness there.
 ITA = (60.0, 55.0, 41.0, 28.0, 10.0, -30.0, -50.0)
@@ -62,7 +59,7 @@ _SEAM = 0.8
 _DARKEST, _BRIGHTEST = 0.12, 2.4
 _XYZ_TO_RGB = np.array([[3.2406, -1.5372, -0.4986], [-0.9689, 1.8758, 0.0415], [0.0557, -0.2040, 1.0570]])  # sRGB, IEC 61966-2-1
 _WHITE = np.array([0.9505, 1.0, 1.089])  # D65
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+_LUMA = RGB_TO_YCBCR[0]
 
 
 def skin_on_curve(position: float, scatter: np.ndarray | None = None) -> np.ndarray:
@@ -133,29 +130,28 @@ class SkinPainter:
         """(3,) what red, green and blue of the skin are multiplied by for ``Identity.tone``."""
         return np.clip(lab_to_rgb(skin_tone_of(tone)) / self.neutral, _DARKEST, _BRIGHTEST)
 
-    def paint(self, image: np.ndarray, layout: np.ndarray, points: np.ndarray, tone: np.ndarray) -> np.ndarray:
+    def paint(self, image: np.ndarray, uv_map: np.ndarray, points: np.ndarray, tone: np.ndarray) -> np.ndarray:
         """A face in somebody's tone.
 
         Args:
             image: (S, S, 3) float32 0..255 from the generator.
-            layout: (2, S, S) layout coordinates of its pixels, as in the condition.
-            points: (478, 3) crop pixels that the face was synthesised for.
+            uv_map: (2, S, S) UV coordinates of its pixels, as in the condition.
+            points: (478, 3) crop pixels that the face was synthesized for.
             tone: (3,) of :class:`.geometry.Identity`.
 
         Returns:
             (S, S, 3) float32, not clipped.
         """
-        require_opencv()
         size = len(image)
         owner, level, exposure = triangle_map(points, size), float(_LUMA @ self.neutral), self.exposure
         factors = self.factors(tone).astype(np.float32)
-        luma = cv2.transform(image, _LUMA[None])
+        luma = luma_of(image)
         darker = max(0.0, 1 - self._gain(factors) / exposure)
         skin = (owner < MOUTH_START).astype(np.float32)
         if darker:
             around = cv2.GaussianBlur(luma, (0, 0), _TEETH * size / 256)
             dark = 1 - np.clip((around / level - _BRIGHT[0]) / (_BRIGHT[1] - _BRIGHT[0]), 0, 1)
-            distance = np.min([np.hypot(layout[0] - x, layout[1] - y) for x, y in IRIS_PATCHES], axis=0)
+            distance = np.min([np.hypot(uv_map[0] - x, uv_map[1] - y) for x, y in IRIS_PATCHES], axis=0)
             skin = np.maximum(skin, np.where(distance < IRIS_PATCH_RADIUS, _IRIS_SHARE, dark))
         skin = cv2.GaussianBlur(skin.astype(np.float32), (0, 0), _SEAM * size / 256)[..., None]
         painted = image * (exposure + skin * (factors - exposure))

@@ -35,7 +35,7 @@ def blur(photo: np.ndarray, box: Box) -> np.ndarray:
 
 
 def mosaic(photo: np.ndarray, box: Box) -> np.ndarray:
-    """Squares of one colour, 8 along the face's height."""
+    """Squares of one color, 8 along the face's height."""
     region = _region(photo, box)
     if region is None:
         return photo.copy()

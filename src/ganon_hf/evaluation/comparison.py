@@ -14,6 +14,7 @@ import numpy as np
 from ..core.alignment import align_face, crop_image
 from ..core.anonymizer import Anonymizer
 from ..core.detection_tiled import FaceDetector
+from ..core.face_mesh import LEFT_EYE_OUTER, LIP_LOWER, LIP_UPPER, RIGHT_EYE_OUTER
 from ..core.faces import AnonymizeOptions, Face
 from .baselines import encode_again
 from .data.face_pairs import FacePairs, face_interior
@@ -155,8 +156,8 @@ def choose_shown(suite: Suite, count: int) -> list[int]:
     for place, subject in enumerate(suite.subjects):
         if subject.landmarks is not None:
             points = subject.landmarks[:, :2]
-            width = max(float(np.linalg.norm(points[33] - points[263])), 1e-6)
-            openings.append((-float(np.linalg.norm(points[13] - points[14])) / width, place))
+            width = max(float(np.linalg.norm(points[RIGHT_EYE_OUTER] - points[LEFT_EYE_OUTER])), 1e-6)
+            openings.append((-float(np.linalg.norm(points[LIP_UPPER] - points[LIP_LOWER])) / width, place))
     wide = [place for _, place in sorted(openings)[: count // 2]]
     rest = sorted({place for _, place in openings} - set(wide))
     spread = [rest[i] for i in np.unique(np.linspace(0, len(rest) - 1, min(count - len(wide), len(rest))).astype(int))] if rest else []

@@ -75,7 +75,7 @@ def expression_measures(suite: Suite, run: Run, names: Sequence[str], *, repeats
 
 
 def emotion_measures(suite: Suite, run: Run, *, repeats: int) -> Figures:
-    """Does a classifier that looks at no landmark still see the same emotion, and the one that the picture is labelled with?"""
+    """Does a classifier that looks at no landmark still see the same emotion, and the one that the picture is labeled with?"""
     draws = len(suite.draws(run))
     persons = np.tile(suite.persons, draws)
     before = [reading.emotions for reading in suite.runs[ORIGINAL].readings * draws]
@@ -96,8 +96,8 @@ def average(parts: Sequence[Mapping[str, np.ndarray]], persons: np.ndarray, *, r
     return {name: bootstrap_mean(persons, np.mean([part[name] for part in parts], axis=0), repeats=repeats) for name in parts[0]}
 
 
-def recogniser_names(suite: Suite) -> list[str]:
-    """The recognisers that were asked."""
+def recognizer_names(suite: Suite) -> list[str]:
+    """The recognizers that were asked."""
     return list(suite.runs[ORIGINAL].readings[0].embeddings)
 
 
@@ -105,8 +105,8 @@ def _embeddings(readings: Sequence[Reading], rows: np.ndarray, name: str) -> lis
     return [readings[row].embeddings[name] for row in rows]
 
 
-def recogniser_measures(suite: Suite, run: Run, name: str, metric: str, *, repeats: int) -> tuple[Figures, dict[str, Any]]:
-    """One recogniser: figures, and curves for the plots.
+def recognizer_measures(suite: Suite, run: Run, name: str, metric: str, *, repeats: int) -> tuple[Figures, dict[str, Any]]:
+    """One recognizer: figures, and curves for the plots.
 
     Re-identification: gallery original, probe this method's; the threshold is that of the originals' pairs of different people. Linkage:
     both this method's, and a threshold from this method's own pairs of different people.
@@ -133,7 +133,7 @@ def recogniser_measures(suite: Suite, run: Run, name: str, metric: str, *, repea
 
 
 def _own_threshold(between: np.ndarray, target: np.ndarray) -> float:
-    """Threshold of the pairs of different people; a recogniser that cannot read any pair takes nobody for anybody."""
+    """Threshold of the pairs of different people; a recognizer that cannot read any pair takes nobody for anybody."""
     impostors = impostor_scores(between, target)
     return threshold_at_far(impostors) if len(impostors) else np.inf
 
@@ -148,7 +148,7 @@ def _linkage(own: np.ndarray, target: np.ndarray, threshold: float) -> dict[str,
 
 
 def geometry_measures(suite: Suite, run: Run, attack: Discriminants, *, repeats: int) -> Figures:
-    """The landmarks found anew, recognised by discriminants; gallery and probes as for a recogniser."""
+    """The landmarks found anew, recognized by discriminants; gallery and probes as for a recognizer."""
     pairing = suite.pairing
     persons, target = suite.persons[pairing.probes], pairing.target
 

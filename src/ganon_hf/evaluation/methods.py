@@ -12,17 +12,13 @@ from typing import Any
 import numpy as np
 
 from ..core.anonymizer import Anonymizer
-from ..core.face_mesh import FACE_OVAL, LAYOUT
+from ..core.face_mesh import FACE_OVAL, UV_MAP
 from ..core.faces import AnonymizeOptions, Box, Crop, Face, scale_box
 from ..core.geometry import normalize_pose
-from ..core.landmarks import require_opencv, triangle_map
+from ..core.landmarks import triangle_map
+from ..core.opencv import cv2
 from .baselines import BASELINES, REACH, encode_again
 from .readings import Output, Subject, run_engine
-
-try:
-    import cv2
-except ImportError:  # require_opencv() says what to install
-    cv2 = None
 
 ORIGINAL = "original"
 NOISE = "original, encoded again"
@@ -81,7 +77,7 @@ def engine_method(options: AnonymizeOptions) -> Method:
 
 
 def shuffled_method() -> Method:
-    """The engine with somebody else's landmarks: what is still recognised is what the photo around the face gives away."""
+    """The engine with somebody else's landmarks: what is still recognized is what the photo around the face gives away."""
     return Method(SHUFFLED, AnonymizeOptions(geometry="original"), others_landmarks=True)
 
 
@@ -107,11 +103,11 @@ def parse_options(text: str) -> AnonymizeOptions:
 
 
 def _outline_freedom() -> np.ndarray:
-    """(478,) 0 on the face oval, 1 from 0.06 layout units inwards."""
-    start, end = LAYOUT[FACE_OVAL], np.roll(LAYOUT[FACE_OVAL], -1, axis=0)
+    """(478,) 0 on the face oval, 1 from 0.06 UV units inwards."""
+    start, end = UV_MAP[FACE_OVAL], np.roll(UV_MAP[FACE_OVAL], -1, axis=0)
     along = end - start
-    t = np.clip(((LAYOUT[:, None] - start) * along).sum(-1) / (along**2).sum(-1), 0, 1)
-    inwards = np.clip(np.linalg.norm(LAYOUT[:, None] - (start + t[..., None] * along), axis=-1).min(axis=1) / 0.06, 0, 1)
+    t = np.clip(((UV_MAP[:, None] - start) * along).sum(-1) / (along**2).sum(-1), 0, 1)
+    inwards = np.clip(np.linalg.norm(UV_MAP[:, None] - (start + t[..., None] * along), axis=-1).min(axis=1) / 0.06, 0, 1)
     return np.concatenate([inwards * inwards * (3 - 2 * inwards), np.ones(10)])
 
 
@@ -163,7 +159,6 @@ def outlines(method: Method, subject: Subject, output: Output, crop: Crop) -> tu
         return first, second
     if not method.covers:
         return None
-    require_opencv()
     x_min, y_min, x_max, y_max = scale_box(subject.box, REACH)
     corners = crop.to_crop(np.array([[x_min, y_min], [x_max, y_min], [x_max, y_max], [x_min, y_max]]))
     box = cv2.fillConvexPoly(np.zeros((crop.size, crop.size), np.uint8), np.round(corners).astype(np.int32), 1) > 0

@@ -46,7 +46,7 @@ class Subject:
         box: of its largest face; without one, the middle of the picture.
         landmarks: (478, 3) of that face, or None.
         faces: all faces that were found with the default options, largest first.
-        own_boxes: name of a recogniser that has a detector -> where that one sees the face, None where it does not.
+        own_boxes: name of a recognizer that has a detector -> where that one sees the face, None where it does not.
     """
 
     box: Box
@@ -64,7 +64,7 @@ class Reading:
         second: whether the second detector sees one; None without it.
         blendshapes: (52,), NaN where not read.
         blendshape_names: their names; empty until any were read.
-        embeddings: name of a recogniser -> its vector, None where it could not read the face; empty where none was asked.
+        embeddings: name of a recognizer -> its vector, None where it could not read the face; empty where none was asked.
         keys: likewise, under which the vector is stored.
         emotions: (k,) probabilities of a classifier that does not look at landmarks; None without it.
     """
@@ -105,18 +105,18 @@ def _at(faces: Sequence[Face], box: Box) -> Face | None:
 
 
 class Instruments:
-    """Detectors, blendshape reader, recognisers and classifier, applied alike to originals and outputs.
+    """Detectors, blendshape reader, recognizers and classifier, applied alike to originals and outputs.
 
     Args:
         detector: the first detector.
         blendshapes: None leaves the scores out.
         recognizers: with different names.
         second: an independent detector, only asked whether it sees the face; None leaves it out.
-        caches: name of a recogniser -> its stored vectors.
+        caches: name of a recognizer -> its stored vectors.
         emotions: photo and the original's landmarks -> probabilities of emotions.
 
     Raises:
-        ValueError: two recognisers have one name.
+        ValueError: two recognizers have one name.
     """
 
     def __init__(
@@ -130,12 +130,12 @@ class Instruments:
     ) -> None:
         names = [recognizer.name for recognizer in recognizers]
         if len(set(names)) < len(names):
-            raise ValueError(f"recognisers must have different names, but got {', '.join(names)}.")
+            raise ValueError(f"recognizers must have different names, but got {', '.join(names)}.")
         self.detector, self.blendshapes, self.recognizers, self.second = detector, blendshapes, tuple(recognizers), second
         self.caches, self.emotions = dict(caches or {}), emotions
 
     def _own_boxes(self, photo: np.ndarray, near: Box) -> tuple[dict[str, Box | None], Box | None]:
-        """Where the recognisers' own detectors and the second one see the face; each detector is asked once."""
+        """Where the recognizers' own detectors and the second one see the face; each detector is asked once."""
         seen: dict[int, Box | None] = {}
 
         def find(finder: FaceFinder) -> Box | None:
@@ -158,8 +158,8 @@ class Instruments:
 
         Args:
             photo: original or output; the face is where it was in the original.
-            subject: the original's face. A recogniser looks where its detector sees a face, else where it was in the original.
-            identity: whether the recognisers are asked.
+            subject: the original's face. A recognizer looks where its detector sees a face, else where it was in the original.
+            identity: whether the recognizers are asked.
         """
         height = subject.box[3] - subject.box[1]
         # what is much smaller cannot overlap the box by 0.3, and need not be searched for

@@ -28,8 +28,8 @@ from .figures import (
     emotion_measures,
     expression_measures,
     geometry_measures,
-    recogniser_measures,
-    recogniser_names,
+    recognizer_measures,
+    recognizer_names,
 )
 from .methods import DEFAULT, HIDING, ORIGINAL, REFERENCES, Method, engine_method, shuffled_method
 from .metrics.estimates import Estimate, bootstrap_mean
@@ -138,7 +138,7 @@ def evaluate(
 
     Raises:
         NoPeopleError: nobody in a set has two usable pictures.
-        ImportError, ValueError, OSError: a recogniser or the model cannot be loaded.
+        ImportError, ValueError, OSError: a recognizer or the model cannot be loaded.
     """
     start = time.perf_counter()
     cache = output / "cache"
@@ -252,14 +252,14 @@ def _evaluate_set(
     )
     compare = task.identity and len(suite.pairing) >= 2
     figures: dict[str, dict[str, Estimate]] = {}
-    curves: dict[str, dict[str, Any]] = {name: {} for name in recogniser_names(suite)} if compare else {}
+    curves: dict[str, dict[str, Any]] = {name: {} for name in recognizer_names(suite)} if compare else {}
     names = blendshape_names(suite)
     metrics = {recognizer.name: recognizer.metric for recognizer in recognizers}
     for method, run in suite.runs.items():
         row = figures[method] = coverage_measures(suite, run, repeats=options.repeats)
         row |= expression_measures(suite, run, names, repeats=options.repeats)
         for name in curves:
-            found, curves[name][method] = recogniser_measures(suite, run, name, metrics[name], repeats=options.repeats)
+            found, curves[name][method] = recognizer_measures(suite, run, name, metrics[name], repeats=options.repeats)
             row |= {f"{name}/{key}": value for key, value in found.items()}
         row |= emotion_measures(suite, run, repeats=options.repeats) if school.emotions is not None else {}
         if school.geometry is not None and compare:
@@ -322,20 +322,20 @@ def _notes(suite: Suite, identity: bool, compare: bool) -> list[str]:
     faceless = sum(subject.landmarks is None for subject in suite.subjects)
     if faceless:
         notes.append(
-            f"no face was found in {faceless} of the {len(suite.subjects)} originals; they take no part where people are recognised"
+            f"no face was found in {faceless} of the {len(suite.subjects)} originals; they take no part where people are recognized"
         )
     if identity and not compare:
         notes.append("recognition: fewer than two people have two pictures in which a face is found")
     elif identity:
         pairing = suite.pairing
         how = (
-            "the neutral picture is known, the smiling one is to be recognised"
+            "the neutral picture is known, the smiling one is to be recognized"
             if pairing.by_emotion
-            else "the first picture is known, the others are to be recognised"
+            else "the first picture is known, the others are to be recognized"
         )
         notes.append(f"recognition: {len(pairing)} people, {len(pairing.probes)} probes; {how}")
     if not {"neutral", "happiness"} <= set(suite.emotions):
-        notes.append("smile AUC: the pictures are not labelled neutral and happiness")
+        notes.append("smile AUC: the pictures are not labeled neutral and happiness")
     reasons = Counter((method, output.reason) for method, run in suite.runs.items() for output in run.outputs if output.reason)
     return notes + [f"{method}: {count} x {reason}" for (method, reason), count in sorted(reasons.items())]
 

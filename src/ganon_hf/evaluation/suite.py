@@ -156,10 +156,10 @@ def run_suite(
         subjects: their faces, see :func:`locate_all`.
         pool: works in as many processes as it has.
         methods: with different names; the untouched original should be one of them.
-        identity: ask the recognisers.
+        identity: ask the recognizers.
         draws: how often each method that draws goes over all samples, with fresh seeds.
         seed: from which the photos' seeds are drawn.
-        caches: name of a recogniser -> where new vectors are noted.
+        caches: name of a recognizer -> where new vectors are noted.
         keep_rows: places of the samples whose pictures are kept (for sheets); the others are let go.
         emotions: file of a classifier that reads them.
     """

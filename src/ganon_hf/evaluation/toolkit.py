@@ -1,4 +1,4 @@
-"""What is measured with, put together from names and paths: engine, detectors, blendshapes, recognisers. What is missing is said."""
+"""What is measured with, put together from names and paths: engine, detectors, blendshapes, recognizers. What is missing is said."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Toolkit:
     device: str | None = None
 
     def load_recognizers(self) -> list[Recognizer]:
-        """The recognisers, made or checked.
+        """The recognizers, made or checked.
 
         Raises:
             ImportError, ValueError: one of them cannot be had, see :func:`identity.load_recognizer`.
@@ -45,7 +45,7 @@ class Toolkit:
         return [load_recognizer(r) if isinstance(r, str) else check_recognizer(r) for r in self.recognizers]
 
     def caches(self, recognizers: Sequence[Recognizer]) -> dict[str, EmbeddingCache]:
-        """Name of a recogniser -> its stored vectors; empty without a folder."""
+        """Name of a recognizer -> its stored vectors; empty without a folder."""
         if self.cache is None:
             return {}
         return {r.name: EmbeddingCache(self.cache / f"embeddings-{re.sub(r'[^A-Za-z0-9_.-]+', '-', r.name)}.npz") for r in recognizers}
@@ -65,10 +65,10 @@ class Toolkit:
 def available(kit: Toolkit) -> tuple[Toolkit, tuple[str, ...]]:
     """The toolkit without what is not installed, and what that is.
 
-    Only dlib and the blendshapes may be missing; a recogniser that was asked for by another name must be there.
+    Only dlib and the blendshapes may be missing; a recognizer that was asked for by another name must be there.
 
     Raises:
-        ImportError, ValueError: such a recogniser cannot be had.
+        ImportError, ValueError: such a recognizer cannot be had.
     """
     notes, recognizers, reader, second = [], list(kit.recognizers), kit.blendshape_model, kit.second
     if second:
@@ -82,7 +82,7 @@ def available(kit: Toolkit) -> tuple[Toolkit, tuple[str, ...]]:
             DlibRecognizer()
         except ImportError as error:
             recognizers.remove("dlib")
-            notes.append(f"recogniser dlib: {error}")
+            notes.append(f"recognizer dlib: {error}")
     if reader is None:
         notes.append("blendshapes (correlation, smile): no Face Landmarker bundle was given")
     else:

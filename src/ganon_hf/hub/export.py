@@ -237,7 +237,7 @@ def _write_code_and_weights(folder: Path, engine: Anonymizer) -> None:
 
 
 def _license() -> str:
-    """The licence's text: in an installed package it is metadata, in a checkout it lies at the root."""
+    """The license's text: in an installed package it is metadata, in a checkout it lies at the root."""
     try:
         text = distribution("ganon-hf").read_text("licenses/LICENSE")
     except PackageNotFoundError:
@@ -246,7 +246,7 @@ def _license() -> str:
     if text is None and path.is_file():
         text = path.read_text(encoding="utf-8")
     if text is None:
-        raise ExportError("the licence's text was not found: install ganon-hf as a package, or work in a complete checkout.")
+        raise ExportError("the license's text was not found: install ganon-hf as a package, or work in a complete checkout.")
     return text
 
 

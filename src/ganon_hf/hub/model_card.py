@@ -16,7 +16,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from ..evaluation.report.report import (
-    RECOGNISER,
+    RECOGNIZER,
     SECTIONS,
     TITLES,
     Report,
@@ -35,7 +35,7 @@ PAPER = "https://doi.org/10.1145/3641107"
 MAX_REPORT_BYTES = 20_000_000
 # Rows of the report that are this package; the first one is the default.
 OURS = "ganon-hf"
-# What of the report goes into the card's metadata, where the Hub shows it: measure (of a recogniser or not) -> name.
+# What of the report goes into the card's metadata, where the Hub shows it: measure (of a recognizer or not) -> name.
 HEADLINES = {
     "rank1": "re-identification, rank-1 (lower is better)",
     "linkage_rank1": "linkage, rank-1 (lower is better)",
@@ -208,9 +208,9 @@ def _headlines(part: SetReport, method: str) -> list[tuple[str, str, str, float]
     """(key, title, figure with its interval, figure) of a method's headlines."""
     row, found = part.figures[method], []
     for key, estimate in row.items():
-        recogniser, _, measure = key.rpartition("/")
+        recognizer, _, measure = key.rpartition("/")
         if measure in HEADLINES and math.isfinite(estimate.value):
-            title = HEADLINES[measure] + (f", recogniser {recogniser}" if recogniser else "")
+            title = HEADLINES[measure] + (f", recognizer {recognizer}" if recognizer else "")
             found.append((key, title, format_estimate(estimate, TITLES[measure][1]), estimate.value))
     return found
 
@@ -224,10 +224,10 @@ def _evaluation(report: Report, *, groups: bool = False) -> list[dict[str, Any]]
 
 def _tables(part: SetReport) -> list[dict[str, str]]:
     tables = [{"title": title, "table": markdown_table(part.figures, measures)} for title, measures in SECTIONS.items()]
-    for name in part.recognisers:
+    for name in part.recognizers:
         own = {
             method: {key.removeprefix(f"{name}/"): estimate for key, estimate in row.items() if key.startswith(f"{name}/")}
             for method, row in part.figures.items()
         }
-        tables.append({"title": f"Recogniser {name} (gallery: originals, probe: anonymized)", "table": markdown_table(own, RECOGNISER)})
+        tables.append({"title": f"Recognizer {name} (gallery: originals, probe: anonymized)", "table": markdown_table(own, RECOGNIZER)})
     return [table for table in tables if table["table"]]

@@ -49,7 +49,7 @@ class PublishOptions:
     def __post_init__(self) -> None:
         validate_repo_id(self.repo_id)  # HFValidationError is a ValueError
         if self.repo_id.count("/") != 1:
-            raise ValueError(f"REPO must be NAME/MODEL, the name of a user or an organisation first, but got {self.repo_id!r}.")
+            raise ValueError(f"REPO must be NAME/MODEL, the name of a user or an organization first, but got {self.repo_id!r}.")
 
 
 @dataclass(frozen=True)

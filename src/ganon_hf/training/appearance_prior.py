@@ -1,9 +1,9 @@
 """Closed-form fit of the appearance prior (``AppearancePrior`` in ``modeling_ganon.py``).
 
 Ridge regression from shape features to the luma texture, with the light taken off each picture and unseen texels filled in by the
-regression itself (three rounds, expectation-maximisation in spirit); then the principal directions in which *people* differ in what is
+regression itself (three rounds, expectation-maximization in spirit); then the principal directions in which *people* differ in what is
 left (two-covariance model: variation between people less the variation within, Ioffe 2006), so that drawn coefficients change the person
-and not the lamp; then the same for colour, on colour pictures only. Every picture also counts mirrored.
+and not the lamp; then the same for color, on color pictures only. Every picture also counts mirrored.
 """
 
 from __future__ import annotations
@@ -16,14 +16,10 @@ import torch
 
 from ..core.landmarks import texel_table
 from ..core.modeling_ganon import NUM_OPENINGS, AppearancePrior, GanonConfig, shape_features
+from ..core.opencv import cv2
 from .lighting import LightModel
 from .shape_space import between_and_within
 from .textures import TextureSet, mirror_shapes
-
-try:
-    import cv2
-except ImportError:  # landmarks.require_opencv() says what to install
-    cv2 = None
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +38,7 @@ def _chunks(count: int, size: int) -> Iterator[slice]:
 
 
 def _flip(textures: np.ndarray, size: int) -> np.ndarray:
-    """(n, texels[, ...]) textures as a mirror shows them; the layout is symmetric."""
+    """(n, texels[, ...]) textures as a mirror shows them; the UV map is symmetric."""
     return textures.reshape(len(textures), size, size, -1)[:, :, ::-1].reshape(textures.shape)
 
 
@@ -93,7 +89,7 @@ def fit_prior(textures: TextureSet, config: GanonConfig, *, ridge: float = 30.0,
         config: sizes.
         ridge: penalty on each feature, in units of average pictures.
         rounds: passes over the pictures, each filling in unseen texels with the last one's prediction.
-        seed: of the randomised subspace iteration.
+        seed: of the randomized subspace iteration.
 
     Returns:
         name -> float32 tensor for all but the geometry, ready for ``model.prior.load_state_dict(..., strict=False)``.
@@ -174,7 +170,7 @@ def _residual_directions(
     count: int,
     seed: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Principal directions of what the regression leaves (randomised subspace iteration, Halko et al. 2011).
+    """Principal directions of what the regression leaves (randomized subspace iteration, Halko et al. 2011).
 
     Returns:
         (texels, count) orthonormal directions, (n, count) codes of the pictures.
@@ -234,7 +230,7 @@ def _between_people(directions: np.ndarray, codes: np.ndarray, persons: np.ndarr
 
 
 def remove_shading(maps: np.ndarray) -> np.ndarray:
-    """Take most of the broad light, dark and colour out of (k, T, T) appearance maps.
+    """Take most of the broad light, dark and color out of (k, T, T) appearance maps.
 
     Pictures of one person often share the lamp, so part of it passes for the person. Brows, beards, lips and wrinkles are finer than
     that; what is broader than about a tenth of the face is light, and the photo's own light is fitted when the face is put back.
@@ -267,14 +263,14 @@ def _symmetric_chroma(maps: np.ndarray, half: int) -> np.ndarray:
 def _fit_chroma(
     textures: TextureSet, features: np.ndarray, codes: np.ndarray, num_chroma: int, config: GanonConfig, light: LightModel, mean: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Colour about each picture's own skin tone, from shape features, luma coefficients and a few directions of its own."""
+    """Color about each picture's own skin tone, from shape features, luma coefficients and a few directions of its own."""
     half, rows = config.texture_size // 2, textures.color_rows
     zeros = {
         "chroma": np.zeros((config.num_features, 2, half, half), np.float32),
         "chroma_appearance": np.zeros((config.num_appearance, 2, half, half), np.float32),
     }
     if len(rows) < 50:
-        logger.warning("%d colour pictures are too few for a colour model: the prior stays gray.", len(rows))
+        logger.warning("%d color pictures are too few for a color model: the prior stays gray.", len(rows))
         return zeros
     chroma = textures.chroma.astype(np.float32) - 128  # (m, h, h, 2)
     trust = textures.trust[rows, ::2, ::2] / np.float32(255)
@@ -298,19 +294,19 @@ def _fit_chroma(
     design = design - design_mean
     # two thousand pictures carry a hundred slopes only under a strong penalty
     solution = np.linalg.solve(design.T @ design + np.eye(design.shape[1]) * 0.15 * len(rows), design.T @ left)
-    # faces are symmetric; a coloured reflection on one cheek is not the person's
+    # faces are symmetric; a colored reflection on one cheek is not the person's
     solution[num_slopes:] = _symmetric_chroma(solution[num_slopes:], half)
     left -= design @ solution
     left = _symmetric_chroma(left, half)
     values, vectors = np.linalg.eigh((left @ left.T).astype(np.float64))
     values, vectors = values[::-1][:num_chroma], vectors[:, ::-1][:, :num_chroma]
-    # half as far as the pictures spread: the rest is white balance and coloured shadow, which on a face look like make-up
+    # half as far as the pictures spread: the rest is white balance and colored shadow, which on a face look like make-up
     extra = 0.5 * (left.T @ vectors.astype(np.float32) / np.float32(np.sqrt(len(rows)))).T
     rows_of_maps = np.concatenate([[average.ravel() - design_mean @ solution], solution, extra])
     maps = rows_of_maps.reshape(-1, half, half, 2).transpose(0, 3, 1, 2)
     zeros["chroma"][: 1 + num_slopes] = maps[: 1 + num_slopes]
     zeros["chroma"][0] += center[1:, None, None]
-    # broad colour is a lamp's, too: drawn at random it makes gray and orange blotches
+    # broad color is a lamp's, too: drawn at random it makes gray and orange blotches
     broad_free = remove_shading(maps[1 + num_slopes :].reshape(-1, half, half).astype(np.float32))
     zeros["chroma_appearance"][:] = broad_free.reshape(-1, 2, half, half)
     zeros["tone_mean"] = center.astype(np.float32)

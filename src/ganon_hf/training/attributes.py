@@ -20,15 +20,10 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import torch
 
-from ..core.face_mesh import LAYOUT, MIRROR
-from ..core.landmarks import require_opencv
+from ..core.face_mesh import LEFT_LID_LOWER, LEFT_LID_UPPER, MIRROR, RIGHT_LID_LOWER, RIGHT_LID_UPPER, UV_MAP
 from ..core.modeling_ganon import NUM_POINTS, AppearancePrior, ShapeStatistics, shape_features
+from ..core.opencv import cv2
 from .texture_encoding import texture_maps
-
-try:
-    import cv2
-except ImportError:  # require_opencv() says what to install
-    cv2 = None
 
 # Hulls of landmarks of the right half of the face, each with its mirror image.
 _REGIONS = {
@@ -96,11 +91,11 @@ _LEAST = 1e-4
 
 
 def _mask(size: int, polygons: list[np.ndarray], width: int = 0) -> np.ndarray:
-    """(size, size) share of each texel that lies in hulls, or on lines of ``width`` eighths of a texel, of layout points; sums to one."""
+    """(size, size) share of each texel that lies in hulls, or on lines of ``width`` eighths of a texel, of UV map points; sums to one."""
     side = size * _OVERSAMPLING
     canvas = np.zeros((side, side), np.uint8)
     for polygon in polygons:
-        corners = np.round(LAYOUT[polygon] * side).astype(np.int32)
+        corners = np.round(UV_MAP[polygon] * side).astype(np.int32)
         if width:
             cv2.line(canvas, corners[0].tolist(), corners[1].tolist(), 1, width)
         else:
@@ -123,7 +118,6 @@ class Looks:
     """
 
     def __init__(self, statistics: ShapeStatistics, prior: AppearancePrior, people: np.ndarray):
-        require_opencv()
         arrays = (statistics.mean, statistics.axes, statistics.deviations, statistics.identity_basis)
         self._mean, self._axes, self._deviations, self._basis = (array.double().cpu().numpy() for array in arrays)
         self._statistics = (prior.shape_mean.detach().cpu().float(), prior.shape_basis.detach().cpu().float(), prior.num_quadratic)
@@ -190,7 +184,7 @@ def _proportions(shapes: np.ndarray) -> dict[str, np.ndarray]:
     return {
         "width of the jaw": distance(172, 397) / width,
         "width of the nose": distance(129, 358) / width,
-        "brow to eye": (distance(52, 159) + distance(282, 386)) / width,
-        "opening of the eyes": (distance(159, 145) + distance(386, 374)) / width,
+        "brow to eye": (distance(52, RIGHT_LID_UPPER) + distance(282, LEFT_LID_UPPER)) / width,
+        "opening of the eyes": (distance(RIGHT_LID_UPPER, RIGHT_LID_LOWER) + distance(LEFT_LID_UPPER, LEFT_LID_LOWER)) / width,
         "height of the lips": (distance(0, 13) + distance(14, 17)) / np.maximum(distance(61, 291), 1e-6),
     }

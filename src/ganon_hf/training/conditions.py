@@ -9,14 +9,14 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from ..core.face_mesh import IRIS_PATCH_RADIUS, IRIS_PATCHES, LEFT_IRIS, RIGHT_IRIS, TRIANGLES
-from ..core.landmarks import DOT, EYE_SPANS, LAYOUT_CORNERS, LID_POINTS, LIDS_APART, LIDS_TOGETHER, SHUT_CORNERS, lids_over_eyes
+from ..core.face_mesh import IRIS_PATCH_RADIUS, IRIS_PATCHES, LEFT_EYE_OUTER, LEFT_IRIS, RIGHT_EYE_OUTER, RIGHT_IRIS, TRIANGLES
+from ..core.landmarks import DOT, EYE_SPANS, LID_POINTS, LIDS_APART, LIDS_TOGETHER, SHUT_CORNERS, UV_CORNERS, lids_over_eyes
 
 
 def _eyes_shut(points: torch.Tensor) -> torch.Tensor:
     """(B, 478, 3) -> (B, 2) float64, as ``landmarks.eyes_shut`` gives it."""
     places = points[..., :2].double()
-    unit = (places[:, 33] - places[:, 263]).norm(dim=-1).clamp_min(1e-6)
+    unit = (places[:, RIGHT_EYE_OUTER] - places[:, LEFT_EYE_OUTER]).norm(dim=-1).clamp_min(1e-6)
     upper, lower, first, last = places[:, torch.as_tensor(LID_POINTS.T, device=points.device)].unbind(dim=1)  # (B, 2, 2) each
     along, gap = last - first, lower - upper
     across = (along[..., 0] * gap[..., 1] - along[..., 1] * gap[..., 0]) / along.norm(dim=-1).clamp_min(1e-6)
@@ -24,7 +24,7 @@ def _eyes_shut(points: torch.Tensor) -> torch.Tensor:
 
 
 def _triangle_tables(points: torch.Tensor, covered: torch.Tensor) -> torch.Tensor:
-    """(B, 478, 3), (B, 2) -> (B, T, 12): the six numbers from a pixel to its weights, a corner and two edges of the layout."""
+    """(B, 478, 3), (B, 2) -> (B, T, 12): the six numbers from a pixel to its weights, a corner and two edges of the UV map."""
     triangles = torch.as_tensor(TRIANGLES.astype("int64"), device=points.device)
     corners = points[:, triangles, :2].double()  # (B, T, 3, 2)
     first, second = corners[:, :, 1] - corners[:, :, 0], corners[:, :, 2] - corners[:, :, 0]
@@ -33,11 +33,11 @@ def _triangle_tables(points: torch.Tensor, covered: torch.Tensor) -> torch.Tenso
     rows = (scale * torch.stack([second[..., 1], -second[..., 0]], -1), scale * torch.stack([-first[..., 1], first[..., 0]], -1))
     offsets = [-(row * corners[:, :, 0]).sum(-1, keepdim=True) for row in rows]
     shut = torch.as_tensor(np.stack(SHUT_CORNERS), device=points.device)  # (2, T, 6)
-    layout = torch.as_tensor(LAYOUT_CORNERS, device=points.device) + torch.einsum("be,etc->btc", covered.float(), shut)
-    return torch.cat([rows[0].float(), offsets[0].float(), rows[1].float(), offsets[1].float(), layout], dim=-1)
+    uv_map = torch.as_tensor(UV_CORNERS, device=points.device) + torch.einsum("be,etc->btc", covered.float(), shut)
+    return torch.cat([rows[0].float(), offsets[0].float(), rows[1].float(), offsets[1].float(), uv_map], dim=-1)
 
 
-def draw_layouts(points: torch.Tensor, triangles: torch.Tensor, corner: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def render_uv_maps(points: torch.Tensor, triangles: torch.Tensor, corner: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Canonical-coordinate maps of patches.
 
     Args:
@@ -46,7 +46,7 @@ def draw_layouts(points: torch.Tensor, triangles: torch.Tensor, corner: torch.Te
         corner: (B, 2) x, y of each patch's first pixel in its crop.
 
     Returns:
-        (B, 2, H, W) float32 of (u, v), zero outside, and the (B, 1, H, W) bool mask, as ``landmarks.render_layout`` gives them.
+        (B, 2, H, W) float32 of (u, v), zero outside, and the (B, 1, H, W) bool mask, as ``landmarks.render_uv_map`` gives them.
     """
     batch, height, width = triangles.shape
     owner = triangles.long().flatten(1)  # (B, HW)
@@ -80,7 +80,7 @@ def draw_dots(points: torch.Tensor, size: int) -> torch.Tensor:
     stroke = torch.as_tensor(DOT[:, :2], device=points.device)
     spots = pixels[:, :, None] + 1 + stroke  # (B, n, 5, 2) with one pixel of margin
     where = (spots[..., 1] * (size + 2) + spots[..., 0]) * inside[..., None]  # a point outside goes to the margin's corner
-    # Later strokes cover earlier ones, and a point's centre its ring: the latest stroke at a pixel is the greatest of these numbers.
+    # Later strokes cover earlier ones, and a point's center its ring: the latest stroke at a pixel is the greatest of these numbers.
     rank = torch.arange(count, device=points.device)[:, None] * 2 + 1 + torch.tensor([0, 0, 0, 0, 1], device=points.device)
     canvas = torch.zeros(batch, (size + 2) ** 2, dtype=torch.long, device=points.device)
     canvas.scatter_reduce_(1, where.flatten(1), rank.expand(batch, -1, -1).flatten(1), reduce="amax")

@@ -9,7 +9,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 
 class PatchDiscriminator(nn.Module):
-    """PatchGAN (Isola et al., CVPR 2017) with spectral normalisation (Miyato et al., ICLR 2018), at one scale.
+    """PatchGAN (Isola et al., CVPR 2017) with spectral normalization (Miyato et al., ICLR 2018), at one scale.
 
     Args:
         in_channels: picture and condition, concatenated.

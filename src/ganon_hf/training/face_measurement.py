@@ -19,17 +19,13 @@ from PIL import Image
 
 from ..core.alignment import align_face, crop_image
 from ..core.detection_tiled import FaceDetector
-from ..core.face_mesh import FACE_OVAL, MEAN_SHAPE
+from ..core.face_mesh import FACE_OVAL, MEAN_LANDMARKS
 from ..core.faces import Crop
 from ..core.geometry import normalize_pose
 from ..core.image_loading import load_photo
+from ..core.opencv import cv2
 from .person_matte import PersonMatte
 from .shards import SCHEMA
-
-try:
-    import cv2
-except ImportError:  # landmarks.require_opencv() says what to install
-    cv2 = None
 
 # A part file: the shard's columns, null where there is no face, and what selection and contact sheet need.
 MEASURED = pa.schema(
@@ -127,7 +123,7 @@ def measure_row(row: Mapping[str, Any], detector: FaceDetector, matte: PersonMat
             "sharpness": _sharpness(image, oval),
             "yaw": yaw,
             "pitch": pitch,
-            "misfit": float(np.sqrt(((shape - MEAN_SHAPE)[:468] ** 2).sum(axis=1).mean())),
+            "misfit": float(np.sqrt(((shape - MEAN_LANDMARKS)[:468] ** 2).sum(axis=1).mean())),
             "visible": float(inside[oval > 0].mean()) if oval.any() else 0.0,
             "chroma": _chroma(image, oval > 0),
         }
@@ -159,14 +155,14 @@ def _largest_face(photo: np.ndarray, detector: FaceDetector) -> tuple[int, np.nd
 
 
 def _inside_photo(crop: Crop, *, height: int, width: int) -> np.ndarray:
-    """(S, S) uint8, 1 where a crop pixel's centre lies in the photo."""
+    """(S, S) uint8, 1 where a crop pixel's center lies in the photo."""
     y, x = np.mgrid[: crop.size, : crop.size] + 0.5
     at_x, at_y = np.tensordot(crop.inverse[:, :2], np.stack([x, y]), axes=1) + crop.inverse[:, 2][:, None, None]
     return ((at_x >= 0) & (at_x < width) & (at_y >= 0) & (at_y < height)).astype(np.uint8)
 
 
 def _chroma(image: np.ndarray, face: np.ndarray) -> float:
-    """How far the face's colours reach from their median: 90th percentile of the distance in (Cb, Cr), levels.
+    """How far the face's colors reach from their median: 90th percentile of the distance in (Cb, Cr), levels.
 
     A tint over a monochrome picture moves the median and leaves the spread small.
     """

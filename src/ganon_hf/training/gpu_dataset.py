@@ -18,20 +18,16 @@ from tqdm import tqdm
 from ..core.face_mesh import MIRROR
 from ..core.landmarks import triangle_map
 from ..core.modeling_ganon import AppearancePrior, ycbcr_to_rgb
-from .conditions import draw_dots, draw_layouts
+from ..core.opencv import cv2
+from .conditions import draw_dots, render_uv_maps
 from .lighting import light_gain
 from .shards import FaceShards
 from .texture_encoding import PictureCodes, encode_textures
 from .textures import unwrap_samples
 
-try:
-    import cv2
-except ImportError:  # landmarks.require_opencv() says what to install
-    cv2 = None
-
 # Textures of this size tell light and appearance as well as larger ones.
 _CODE_SIZE = 64
-# Below so many photo pixels per crop pixel a picture is too soft to show what skin looks like; its colours and shading still count.
+# Below so many photo pixels per crop pixel a picture is too soft to show what skin looks like; its colors and shading still count.
 SHARP = 0.8
 
 
@@ -43,7 +39,7 @@ class FaceBatch:
         inputs: of ``GanonModel.forward``, for patches of (P, P) pixels.
         target: (B, 3, P, P) RGB in about [-1, 1].
         mask: (B, 1, P, P) float 0 or 1, where the target is known.
-        weights: (B,) how much a picture counts; sharp: (B,) the same for the adversarial terms; color: (B,) 1 where it has colour.
+        weights: (B,) how much a picture counts; sharp: (B,) the same for the adversarial terms; color: (B,) 1 where it has color.
     """
 
     inputs: dict[str, torch.Tensor]
@@ -82,7 +78,7 @@ class MeshBank:
     Args:
         shards: prepared faces.
         prior: whose appearance coefficients the pictures are given.
-        device: where everything lies; about 200 kB a face at 256 px, 330 kB with colour.
+        device: where everything lies; about 200 kB a face at 256 px, 330 kB with color.
         cache: file for what is slow to compute, None computes it again.
         num_appearance: coefficients beyond so many are set to zero (an ablation); None keeps all.
     """
@@ -162,16 +158,16 @@ class MeshBank:
         ys, xs = (corner[:, 1:] + across)[:, :, None], (corner[:, :1] + across)[:, None, :]
         item = index[:, None, None]
         triangles, luma = self.triangles[item, ys, xs], self.luma[item, ys, xs][:, None].float()
-        layout, mask = draw_layouts(pick["points"], triangles, corner.float())
+        uv_map, mask = render_uv_maps(pick["points"], triangles, corner.float())
         dots = draw_dots(pick["points"] - functional.pad(corner, (0, 1))[:, None], patch)[:, None]
-        gain = light_gain(pick["light"], layout)
+        gain = light_gain(pick["light"], uv_map)
         # what is dark because the lamp is elsewhere shows noise when it is lit up
         known = mask & (gain > 0.3) & (luma > 2) & (luma < 253)
         chroma = self.chroma[pick["place"][:, None, None], :, ys // 2, xs // 2].permute(0, 3, 1, 2).float() - 128
         color = (~pick["gray"]).float()
         shift = (self.neutral_tone - pick["tone"]) * color[:, None]
         target = ycbcr_to_rgb((luma / gain).clamp(0, 300), chroma + shift[:, :, None, None])
-        condition = torch.cat([layout, mask.float(), dots.float()], dim=1)
+        condition = torch.cat([uv_map, mask.float(), dots.float()], dim=1)
         shape, angles = pick["shape"], pick["angles"]
         flip = place[:, 2] < 0.5
         mirrored = torch.cat([condition[:, 2:3] - condition[:, :1], condition[:, 1:]], dim=1)  # u -> 1 - u inside the mask

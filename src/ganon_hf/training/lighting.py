@@ -1,11 +1,11 @@
-"""Light on a face as a gain that is a quadratic in layout coordinates: fitted to textures, evaluated anywhere."""
+"""Light on a face as a gain that is a quadratic in UV coordinates: fitted to textures, evaluated anywhere."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
 
-from ..core.face_mesh import IRIS_PATCH_RADIUS, IRIS_PATCHES, IRIS_REACH, LAYOUT, LEFT_EYE_CORNERS, MOUTH_START, RIGHT_EYE_CORNERS
+from ..core.face_mesh import IRIS_PATCH_RADIUS, IRIS_PATCHES, IRIS_REACH, LEFT_EYE_CORNERS, MOUTH_START, RIGHT_EYE_CORNERS, UV_MAP
 from ..core.landmarks import texel_table
 
 # Penalty on all but the level of the light, round by round. The first round hardly bends, so that a dark beard stands out as what the
@@ -14,30 +14,30 @@ _RIDGES = (1.0, 0.03, 1e-3)
 _DARKEST, _BRIGHTEST = 0.15, 4.0
 
 
-def _quadratic(layout: torch.Tensor) -> torch.Tensor:
-    """(B, 2, H, W) layout coordinates (u, v) in [0, 1] -> (B, 6, H, W) of 1, u, v, u u, u v, v v with u and v in [-1, 1]."""
-    u, v = layout.unbind(dim=1)
+def _quadratic(uv_map: torch.Tensor) -> torch.Tensor:
+    """(B, 2, H, W) UV coordinates (u, v) in [0, 1] -> (B, 6, H, W) of 1, u, v, u u, u v, v v with u and v in [-1, 1]."""
+    u, v = uv_map.unbind(dim=1)
     lit_u, lit_v = u, v
     for center, corners in zip(IRIS_PATCHES, (RIGHT_EYE_CORNERS, LEFT_EYE_CORNERS), strict=True):
         # an iris lies in a corner of the texture but is lit where the eye is
         near = (u - center[0]) ** 2 + (v - center[1]) ** 2 < (IRIS_PATCH_RADIUS * (IRIS_REACH + 0.4)) ** 2
-        eye = LAYOUT[list(corners)].mean(axis=0)
+        eye = UV_MAP[list(corners)].mean(axis=0)
         lit_u, lit_v = torch.where(near, float(eye[0]), lit_u), torch.where(near, float(eye[1]), lit_v)
     u, v = lit_u * 2 - 1, lit_v * 2 - 1
     return torch.stack([torch.ones_like(u), u, v, u * u, u * v, v * v], dim=1)
 
 
-def light_gain(light: torch.Tensor, layout: torch.Tensor) -> torch.Tensor:
+def light_gain(light: torch.Tensor, uv_map: torch.Tensor) -> torch.Tensor:
     """The factor by which light changes the luma.
 
     Args:
         light: (B, 6) coefficients, see :meth:`LightModel.fit`.
-        layout: (B, 2, H, W) layout coordinates (u, v) in [0, 1] of each pixel, as in the condition of the mesh generator.
+        uv_map: (B, 2, H, W) UV coordinates (u, v) in [0, 1] of each pixel, as in the condition of the mesh generator.
 
     Returns:
         (B, 1, H, W) between 0.15 and 4; what it says of pixels off the mesh means nothing.
     """
-    return torch.einsum("bk,bkhw->bhw", light, _quadratic(layout))[:, None].clamp(_DARKEST, _BRIGHTEST)
+    return torch.einsum("bk,bkhw->bhw", light, _quadratic(uv_map))[:, None].clamp(_DARKEST, _BRIGHTEST)
 
 
 class LightModel:

@@ -1,4 +1,4 @@
-"""Losses. Judgements are lists over scales of lists of feature maps, the scores last, as the discriminators return them.
+"""Losses. Judgments are lists over scales of lists of feature maps, the scores last, as the discriminators return them.
 
 Averages run over all pixels of the batch, weighted ones too, so that the mean of two processes' gradients is that of one with both batches.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
-Judgement = list[list[torch.Tensor]]
+Judgment = list[list[torch.Tensor]]
 
 
 def _mean(value: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
@@ -16,11 +16,11 @@ def _mean(value: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     return (value.flatten(1).mean(dim=1) * weights).mean()
 
 
-def discriminator_loss(real: Judgement, fake: Judgement, weights: torch.Tensor, kind: str) -> torch.Tensor:
-    """What the discriminator minimises.
+def discriminator_loss(real: Judgment, fake: Judgment, weights: torch.Tensor, kind: str) -> torch.Tensor:
+    """What the discriminator minimizes.
 
     Args:
-        real, fake: judgements.
+        real, fake: judgments.
         weights: (B,) how much each picture counts.
         kind: ``"hinge"`` (Lim & Ye 2017) or ``"lsgan"`` (Mao et al. 2017; half the sum, as published).
     """
@@ -33,13 +33,13 @@ def discriminator_loss(real: Judgement, fake: Judgement, weights: torch.Tensor, 
     return torch.stack(terms).mean()
 
 
-def adversarial_loss(fake: Judgement, weights: torch.Tensor, kind: str) -> torch.Tensor:
-    """What the generator minimises to pass for real; arguments as in :func:`discriminator_loss`."""
+def adversarial_loss(fake: Judgment, weights: torch.Tensor, kind: str) -> torch.Tensor:
+    """What the generator minimizes to pass for real; arguments as in :func:`discriminator_loss`."""
     terms = [_mean(-f[-1] if kind == "hinge" else (f[-1] - 1) ** 2, weights) for f in fake]
     return torch.stack(terms).mean()
 
 
-def feature_matching_loss(real: Judgement, fake: Judgement, weights: torch.Tensor) -> torch.Tensor:
+def feature_matching_loss(real: Judgment, fake: Judgment, weights: torch.Tensor) -> torch.Tensor:
     """Mean absolute difference of the discriminator's features (Wang et al., pix2pixHD, 2018); no gradient into the real ones."""
     terms = [
         _mean((f - r.detach()).abs(), weights) for rs, fs in zip(real, fake, strict=True) for r, f in zip(rs[:-1], fs[:-1], strict=True)

@@ -103,7 +103,7 @@ def _sort_out(looks: np.ndarray, brows: np.ndarray, count: int) -> list[_Group]:
         _by_age(sex, looks, brows, people, share)
         for sex, people, share in zip(_SEXES, halves, (count // 2, count - count // 2), strict=True)
     ]
-    # men and women in turns: the order is free, but neighbours should differ
+    # men and women in turns: the order is free, but neighbors should differ
     return [group for pair in zip_longest(*of_sex) for group in pair if group is not None]
 
 

@@ -27,17 +27,13 @@ from tqdm import tqdm
 
 from ..core.detection import default_detector
 from ..core.detection_tiled import FaceDetector
+from ..core.opencv import cv2
 from .contact_sheet import ContactSheet
 from .dataset_card import Counts, write_card
 from .face_measurement import MEASURED, measure_row
 from .person_matte import PersonMatte, default_matte
 from .selection import SPLITS, SelectionOptions, Selector, is_gray
 from .shards import SCHEMA
-
-try:
-    import cv2
-except ImportError:  # landmarks.require_opencv() says what to install
-    cv2 = None
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +51,7 @@ class PrepareOptions:
 
     Attributes:
         image_size: side of the crops in pixels.
-        license: licence of the pictures as the card names it (an identifier of the Hub, such as cc-by-4.0, or "other").
+        license: license of the pictures as the card names it (an identifier of the Hub, such as cc-by-4.0, or "other").
         source: name of the source for pictures whose row names none.
         selection: what is kept, and in which split.
         processes: workers, None one per core; they are spawned, because MediaPipe does not survive a fork. 1 works in this process.

@@ -25,8 +25,8 @@ class SelectionOptions:
         max_yaw, max_pitch: degrees away from frontal.
         max_misfit: RMS distance of the mesh from the mean face after the pose is taken off, in units of the face's radius.
         min_visible: share of the face oval that lies inside the picture.
-        gray_chroma: a picture whose face's colours spread less than this (90th percentile of the distance to their median in Cb, Cr,
-            levels) has no colour, whatever the source says of it; called a colour picture it would teach gray skin.
+        gray_chroma: a picture whose face's colors spread less than this (90th percentile of the distance to their median in Cb, Cr,
+            levels) has no color, whatever the source says of it; called a color picture it would teach gray skin.
     """
 
     validation_share: float = 0.05
@@ -73,7 +73,7 @@ def reason_to_drop(row: Mapping[str, Any], options: SelectionOptions) -> str | N
 
 
 def is_gray(row: Mapping[str, Any], options: SelectionOptions) -> bool:
-    """Whether a measured row with a face has no colour: its source says so, or its pixels do."""
+    """Whether a measured row with a face has no color: its source says so, or its pixels do."""
     return bool(row["grayscale"]) or row["chroma"] < options.gray_chroma
 
 

@@ -1,6 +1,6 @@
 """Closed-form fit of how shapes differ (``ganon_hf.core.geometry.ShapeModel``): directions, and what of them is the person.
 
-Two-covariance model (Ioffe 2006) on pose-normalised landmarks of people with two pictures or more: B between people, W within. The
+Two-covariance model (Ioffe 2006) on pose-normalized landmarks of people with two pictures or more: B between people, W within. The
 directions are principal components; a synthetic person's shape is drawn from the strongest directions of B.
 """
 
@@ -71,10 +71,10 @@ def fit_shape_space(
     """Fit mean, axes, deviations and identity basis of ``statistics`` (in place).
 
     Args:
-        shapes: (n, 478, 3) pose-normalised landmarks.
+        shapes: (n, 478, 3) pose-normalized landmarks.
         persons: (n,) labels, -1 unknown.
         angles: (n, 2) yaw and pitch in degrees.
-        neutral: (n,) bool, pictures labelled as showing no emotion. Their mean is the origin.
+        neutral: (n,) bool, pictures labeled as showing no emotion. Their mean is the origin.
         statistics: of the sizes wanted; what is not fitted here stays.
 
     Raises:

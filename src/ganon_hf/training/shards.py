@@ -56,7 +56,7 @@ class FaceShards:
         landmarks: (n, 478, 3) float32 crop pixels.
         persons: (n,) int64, same number same person, -1 unknown.
         emotions: labels, None unknown.
-        grayscale: (n,) bool, the picture has no colour.
+        grayscale: (n,) bool, the picture has no color.
         resolution: (n,) float32 photo pixels per crop pixel before resampling; below 1 the crop was enlarged and is soft.
         image_size: S.
     """

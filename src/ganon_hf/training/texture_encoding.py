@@ -21,7 +21,7 @@ from .textures import TextureSet
 _CHUNK = 250
 _TURNS = 2
 _LIMIT = 3.0
-# What a whole face tells: independent observations over their variance in squared levels. Neighbouring texels err together, so that a
+# What a whole face tells: independent observations over their variance in squared levels. Neighboring texels err together, so that a
 # texture counts as far fewer observations than it has texels, and as many at every size. Measured on pictures that no prior was fitted
 # on: with 1.5 the coefficients spread by about 1, as those drawn for synthetic people do, and what one half of a face says about the
 # other has all but stopped improving.
@@ -122,12 +122,12 @@ def encode_textures(textures: TextureSet, prior: AppearancePrior) -> PictureCode
     count, size = len(textures), textures.luma.shape[-1]
     half = size // 2
     light, num_appearance = LightModel(size), len(prior.luma_appearance)
-    by_shape, colour_by_shape = texture_maps(prior.luma, size), texture_maps(prior.chroma, half)
+    by_shape, color_by_shape = texture_maps(prior.luma, size), texture_maps(prior.chroma, half)
     luma_equations = _Equations(texture_maps(prior.luma_appearance, size)[:, None], _LUMA_INFORMATION, light.basis)
     chroma_equations = _Equations(texture_maps(prior.chroma_appearance, half), _CHROMA_INFORMATION)
     neutral = prior.tone_mean[1:].detach().cpu().numpy()
-    colour_place = np.full(count, -1)
-    colour_place[textures.color_rows] = np.arange(len(textures.color_rows))
+    color_place = np.full(count, -1)
+    color_place[textures.color_rows] = np.arange(len(textures.color_rows))
     codes = PictureCodes(np.zeros((count, num_appearance), np.float32), np.zeros((count, 6), np.float32), np.zeros((count, 2), np.float32))
     statistics = (prior.shape_mean.detach().cpu(), prior.shape_basis.detach().cpu())
     for start in range(0, count, _CHUNK):
@@ -137,20 +137,20 @@ def encode_textures(textures: TextureSet, prior: AppearancePrior) -> PictureCode
         luma = textures.luma[rows].reshape(len(features), -1).astype(np.float32)
         trust = textures.trust[rows].astype(np.float32) / 255
         predicted = features @ by_shape.reshape(len(by_shape), -1)
-        # colour does not depend on the light's turns: its equations are made once
+        # color does not depend on the light's turns: its equations are made once
         gram = np.repeat(np.eye(num_appearance, dtype=np.float32)[None], len(features), axis=0)
         right = np.zeros((len(features), num_appearance), np.float32)
-        coloured = np.flatnonzero(colour_place[rows] >= 0)
-        if len(coloured):
-            chroma = textures.chroma[colour_place[rows][coloured]].astype(np.float32) - 128
-            seen = trust[coloured][:, ::2, ::2]
+        colored = np.flatnonzero(color_place[rows] >= 0)
+        if len(colored):
+            chroma = textures.chroma[color_place[rows][colored]].astype(np.float32) - 128
+            seen = trust[colored][:, ::2, ::2]
             tone = skin_tone(chroma, seen, light).astype(np.float32)
-            codes.tone[rows][coloured] = tone
-            expected = (features[coloured] @ colour_by_shape.reshape(len(colour_by_shape), -1)).reshape(-1, 2, half * half)
+            codes.tone[rows][colored] = tone
+            expected = (features[colored] @ color_by_shape.reshape(len(color_by_shape), -1)).reshape(-1, 2, half * half)
             target = (chroma - tone[:, None, None] + neutral).reshape(-1, half * half, 2).transpose(0, 2, 1) - expected
             more = chroma_equations(seen.reshape(len(seen), -1), target)
-            gram[coloured] += more[0]
-            right[coloured] += more[1]
+            gram[colored] += more[0]
+            right[colored] += more[1]
         trust = trust.reshape(luma.shape)
         reference = predicted
         for _ in range(_TURNS):

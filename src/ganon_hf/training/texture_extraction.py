@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from ..core.face_mesh import LAYOUT
+from ..core.face_mesh import UV_MAP
 from .shards import SCHEMA, FaceShards, check_columns
 from .textures import TextureSet, unwrap_samples
 
@@ -32,8 +32,8 @@ class Part:
 
 def _unwrap_part(part: Part, folder: str, texture_size: int) -> str:
     faces = FaceShards.of(pq.ParquetFile(part.path).read_row_group(part.group, columns=SCHEMA.names))
-    # the name changes with the faces, their labels, the texture's size and the layout
-    target = os.path.join(folder, f"textures-{texture_size}-{len(faces)}-{zlib.crc32(LAYOUT.tobytes()):08x}-{faces.digest}.npz")
+    # the name changes with the faces, their labels, the texture's size and the UV map
+    target = os.path.join(folder, f"textures-{texture_size}-{len(faces)}-{zlib.crc32(UV_MAP.tobytes()):08x}-{faces.digest}.npz")
     if not os.path.exists(target):
         partial_file = f"{target}.{os.getpid()}.partial.npz"
         unwrap_samples(map(faces.sample, range(len(faces))), texture_size).save(partial_file)

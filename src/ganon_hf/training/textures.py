@@ -1,4 +1,4 @@
-"""Training pictures carried to the canonical layout: what the appearance prior is fitted on."""
+"""Training pictures carried to the canonical UV map: what the appearance prior is fitted on."""
 
 from __future__ import annotations
 
@@ -7,14 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..core.face_mesh import MEAN_SHAPE, MIRROR
+from ..core.face_mesh import MEAN_LANDMARKS, MIRROR
 from ..core.geometry import normalize_pose
 from ..core.landmarks import unwrap
-
-try:
-    import cv2
-except ImportError:  # landmarks.require_opencv() says what to install
-    cv2 = None
+from ..core.opencv import cv2
 
 
 @dataclass(frozen=True)
@@ -25,8 +21,8 @@ class FaceSample:
         image: (S, S, 3) uint8 RGB crop.
         landmarks: (478, 3) crop pixels.
         person: same number, same person; -1 unknown.
-        grayscale: the picture has no colour.
-        neutral: it is labelled as showing no emotion.
+        grayscale: the picture has no color.
+        neutral: it is labeled as showing no emotion.
         resolution: photo pixels per crop pixel before resampling; below 1 the crop was enlarged and is soft.
     """
 
@@ -44,8 +40,8 @@ class TextureSet:
 
     Attributes:
         luma, trust: (n, T, T) uint8; trust 255 is a texel that was clearly seen.
-        chroma: (m, T / 2, T / 2, 2) uint8 Cb, Cr about 128 of the m colour pictures; color_rows their places among the n.
-        shapes: (n, 478, 3) float32 pose-normalised; angles: (n, 2) yaw and pitch in degrees.
+        chroma: (m, T / 2, T / 2, 2) uint8 Cb, Cr about 128 of the m color pictures; color_rows their places among the n.
+        shapes: (n, 478, 3) float32 pose-normalized; angles: (n, 2) yaw and pitch in degrees.
         persons: (n,) int; neutral: (n,) bool; weights: (n,) how much a picture counts (soft and turned ones less).
     """
 
@@ -110,7 +106,7 @@ def unwrap_samples(samples: Iterable[FaceSample], texture_size: int) -> TextureS
         np.array(trust, np.uint8).reshape(-1, texture_size, texture_size),
         np.array(chroma, np.uint8).reshape(-1, half, half, 2),
         np.array(color_rows, np.int64),
-        np.array(shapes, np.float32).reshape(-1, *MEAN_SHAPE.shape),
+        np.array(shapes, np.float32).reshape(-1, *MEAN_LANDMARKS.shape),
         np.array(angles, np.float32).reshape(-1, 2),
         np.array(persons, np.int64),
         np.array(neutral, bool),

@@ -246,7 +246,7 @@ class Trainer:
             self.discriminator.requires_grad_(False)
         judge = accelerator.unwrap_model(self.discriminator) if adversarial else None
         with accelerator.autocast():
-            loss, more = self.objective.of_generator(images, batch, judge, real)
+            loss, more = self.objective.generator_loss(images, batch, judge, real)
         accelerator.backward(loss)
         self._apply(self.optimizer, self.trained)
         if accelerator.sync_gradients and self.averaged is not None:

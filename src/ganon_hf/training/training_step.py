@@ -9,18 +9,18 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from ..core.color import LUMA_WEIGHTS
 from .discriminator import MultiScaleDiscriminator, PublishedDiscriminator
 from .gpu_dataset import FaceBatch
-from .losses import Judgement, adversarial_loss, discriminator_loss, feature_matching_loss
+from .losses import Judgment, adversarial_loss, discriminator_loss, feature_matching_loss
 from .options import TrainingOptions
 
-_LUMA = (0.299, 0.587, 0.114)  # JFIF (ITU-T T.871)
 # A face's luma has a standard deviation of about 0.3, its detail one of 0.05.
 _DETAIL_GAIN = 8.0
 
 
 def build_discriminator(options: TrainingOptions) -> nn.Module:
-    """The judge of the preset: (picture, condition) -> judgement."""
+    """The judge of the preset: (picture, condition) -> judgment."""
     if options.preset == "paper":
         return PublishedDiscriminator()
     # luma and its detail; u, v, mask and dots
@@ -29,7 +29,7 @@ def build_discriminator(options: TrainingOptions) -> nn.Module:
 
 def luma_of(images: torch.Tensor) -> torch.Tensor:
     """(B, 3, H, W) RGB -> (B, 1, H, W), same range."""
-    return (images * images.new_tensor(_LUMA)[:, None, None]).sum(dim=1, keepdim=True)
+    return (images * images.new_tensor(LUMA_WEIGHTS)[:, None, None]).sum(dim=1, keepdim=True)
 
 
 def detail_of(luma: torch.Tensor) -> torch.Tensor:
@@ -48,7 +48,7 @@ class Objective:
     """Losses of a preset.
 
     For the mesh generator the adversary sees luma alone: nearly all sharp pictures of the training set are gray, and skin, hair and teeth
-    are told by their luma. Colour is learned from the colour pictures by its mean absolute error.
+    are told by their luma. Color is learned from the color pictures by its mean absolute error.
     """
 
     options: TrainingOptions
@@ -62,17 +62,17 @@ class Objective:
         luma = luma_of(images)
         return torch.cat([luma, detail_of(luma)], dim=1) * batch.mask, condition
 
-    def of_discriminator(self, judge: Callable[..., Judgement], images: torch.Tensor, batch: FaceBatch) -> tuple[torch.Tensor, Judgement]:
-        """Loss of the discriminator on ``images`` without a gradient into them, and its judgement of the real pictures."""
+    def of_discriminator(self, judge: Callable[..., Judgment], images: torch.Tensor, batch: FaceBatch) -> tuple[torch.Tensor, Judgment]:
+        """Loss of the discriminator on ``images`` without a gradient into them, and its judgment of the real pictures."""
         count = len(batch)
         pictures, conditions = zip(*(self.judged(one, batch) for one in (batch.target, images.detach())), strict=True)
-        judgement = judge(torch.cat(pictures), torch.cat(conditions))  # one pass: every process runs the judge as often as it steps
-        real = [[features[:count] for features in scale] for scale in judgement]
-        fake = [[features[count:] for features in scale] for scale in judgement]
+        judgment = judge(torch.cat(pictures), torch.cat(conditions))  # one pass: every process runs the judge as often as it steps
+        real = [[features[:count] for features in scale] for scale in judgment]
+        fake = [[features[count:] for features in scale] for scale in judgment]
         return discriminator_loss(real, fake, batch.sharp, self.options.adversarial_loss), real
 
-    def of_generator(
-        self, images: torch.Tensor, batch: FaceBatch, judge: Callable[..., Judgement] | None, real: Judgement | None
+    def generator_loss(
+        self, images: torch.Tensor, batch: FaceBatch, judge: Callable[..., Judgment] | None, real: Judgment | None
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Loss of the generator, and its parts; ``judge`` None leaves out the adversarial ones."""
         options = self.options
@@ -81,8 +81,8 @@ class Objective:
         else:
             difference = (images - batch.target) * batch.mask
             luma = luma_of(difference)
-            of_colour = (difference - luma).abs().flatten(1).mean(dim=1) * batch.color
-            parts = {"l1": ((luma.abs().flatten(1).mean(dim=1) + of_colour) * batch.weights).mean()}
+            of_color = (difference - luma).abs().flatten(1).mean(dim=1) * batch.color
+            parts = {"l1": ((luma.abs().flatten(1).mean(dim=1) + of_color) * batch.weights).mean()}
         loss = options.l1_weight * parts["l1"]
         if judge is not None and real is not None:
             fake = judge(*self.judged(images, batch))

@@ -53,7 +53,7 @@ def validate(model: GanonModel, bank: MeshBank | DotsBank, patch: int, limit: in
         sums["pixels"] += float(mask.sum())
         if output.coarse is not None:
             sums["l1_coarse"] += float((luma_of(output.coarse - batch.target).abs() * mask).sum()) * 127.5
-            # the neighbour's coefficients: another person with the same expression
+            # the neighbor's coefficients: another person with the same expression
             other = model(**{**batch.inputs, "appearance": batch.inputs["appearance"].roll(1, 0)})
             pictures = [batch.target, output.coarse, output.images, other.images]
         for number in torch.nonzero(batch.sharp > 0).flatten().tolist():

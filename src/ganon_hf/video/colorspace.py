@@ -1,7 +1,7 @@
-"""Decoded pictures -> upright 8-bit RGB: deinterlacing, colour, tone mapping, size, orientation, transparency.
+"""Decoded pictures -> upright 8-bit RGB: deinterlacing, color, tone mapping, size, orientation, transparency.
 
 Everything that a decoder may hand out (4:2:0 to 4:4:4, 8 to 16 bits, gray, limited and full range, BT.601/709/2020, PQ, HLG, alpha,
-interlaced) goes through one libavfilter graph. The colour arithmetic is libswscale's.
+interlaced) goes through one libavfilter graph. The color arithmetic is libswscale's.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _MATRIX_NAMES = {1: "bt709", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte240m", 9
 _TRANSFER_PQ, _TRANSFER_HLG = 16, 18
 _PRIMARIES_2020 = 9
 _LIMITED, _FULL = 1, 2  # ranges
-# Rounded exactly and with interpolated colour: the faster paths are 1 to 2 levels too dark on the average.
+# Rounded exactly and with interpolated color: the faster paths are 1 to 2 levels too dark on the average.
 _FLAGS = "flags=bilinear+accurate_rnd+full_chroma_int"
 # From 16-bit RGB: together with the flags above, swscale 9 turns 4:2:0 of 10 bits purple.
 _TO_709 = (("format", "gbrap16le|gbrp16le"), ("scale", "flags=bilinear:out_transfer=bt709:out_primaries=bt709:intent=perceptual"))
@@ -50,7 +50,7 @@ def load_av() -> Any:
 
 @dataclass(frozen=True)
 class ColorTags:
-    """How a file says its colours are meant, in the numbers of ITU-T H.273 (2 = unspecified).
+    """How a file says its colors are meant, in the numbers of ITU-T H.273 (2 = unspecified).
 
     Attributes:
         matrix: RGB -> YCbCr, 1 (BT.709), 5 or 6 (BT.601).
@@ -110,7 +110,7 @@ class FrameConverter:
         self.tone_mapped |= wide
         frame.time_base = self._time_base
         frame.colorspace, frame.color_range = _matrix(frame), _range(frame)
-        if not wide:  # swscale converts between what is tagged and refuses odd tags; without tags it leaves colours alone
+        if not wide:  # swscale converts between what is tagged and refuses odd tags; without tags it leaves colors alone
             frame.color_primaries = frame.color_trc = UNSPECIFIED
         elif frame.color_primaries == UNSPECIFIED:
             frame.color_primaries = _PRIMARIES_2020
@@ -141,7 +141,7 @@ class FrameConverter:
         }
         alpha = frame.format.has_palette or any(component.is_alpha for component in frame.format.components)
         gray = len(frame.format.components) < 3 and not frame.format.has_palette and not frame.format.is_rgb
-        # swscale takes all gray for full range; so it becomes colour, unchanged, and is then called what it is.
+        # swscale takes all gray for full range; so it becomes color, unchanged, and is then called what it is.
         as_color = [("scale", "out_range=full"), ("format", "yuva444p16le" if alpha else "yuv444p16le"), ("setrange", "limited")]
         chain = [
             *([("bwdif", "mode=send_frame:parity=auto:deint=interlaced")] if self._interlaced else []),

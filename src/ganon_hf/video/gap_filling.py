@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from ..core.compositing import COVER_FACTOR
-from ..core.face_mesh import MEAN_SHAPE
+from ..core.face_mesh import MEAN_LANDMARKS
 from ..core.faces import Box, Face, area_of, box_of_points, box_overlap, scale_box
 from ..core.geometry import Pose, normalize_pose
 from .tracking import Track, size_of
@@ -137,8 +137,8 @@ class Presence:
         change = np.linalg.norm(shapes - here, axis=2) / NOISE
         pull = weights[:, None] * np.exp(-0.5 * change**2)
         shape = (pull[..., None] * shapes).sum(axis=0) / pull.sum(axis=0)[:, None]
-        rigid = np.stack([read[number][1].apply(MEAN_SHAPE) for number in around])
-        _, pose = normalize_pose(_local_fit(offsets, weights, rigid.reshape(len(around), -1)).reshape(MEAN_SHAPE.shape))
+        rigid = np.stack([read[number][1].apply(MEAN_LANDMARKS) for number in around])
+        _, pose = normalize_pose(_local_fit(offsets, weights, rigid.reshape(len(around), -1)).reshape(MEAN_LANDMARKS.shape))
         points = pose.apply(shape)
         return Face(box_of_points(points), face.score, points)
 

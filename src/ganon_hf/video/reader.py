@@ -234,9 +234,9 @@ class VideoReader:
             for pts, image in self._converter.flush():
                 yield VideoFrame(image, pts, durations.pop(pts, 0))
         except self._av.error.FFmpegError as error:
-            raise UnusableVideoError(f"{self._name}: colours cannot be converted ({printable(error.strerror)}).") from error
+            raise UnusableVideoError(f"{self._name}: colors cannot be converted ({printable(error.strerror)}).") from error
         if self._converter.tone_mapped:
-            self._once.append("HDR or wide colours were converted to the standard range of BT.709")
+            self._once.append("HDR or wide colors were converted to the standard range of BT.709")
         if self._converter.resized:
             self._counts["frames of another size, scaled to the first one's"] = self._converter.resized
 

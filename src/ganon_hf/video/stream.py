@@ -1,6 +1,6 @@
 """Frames in, anonymized frames out, a moment later: the look-ahead that lets gaps be filled and new faces be followed back.
 
-Frames wait in a buffer while later ones are analysed; when nothing that comes can change a frame any more, it is rendered on worker
+Frames wait in a buffer while later ones are analyzed; when nothing that comes can change a frame any more, it is rendered on worker
 threads and handed out in order.
 """
 
@@ -21,15 +21,10 @@ from threadpoolctl import threadpool_limits
 from ..core.anonymizer import Anonymizer
 from ..core.detection_tiles import LEVEL_STEP
 from ..core.faces import AnonymizeOptions, FaceReport, area_of
-from ..core.landmarks import require_opencv
+from ..core.opencv import cv2
 from .gap_filling import Presence, Shown
 from .reidentification import People
 from .tracking import FaceTracker
-
-try:
-    import cv2
-except ImportError:  # require_opencv() says what to install
-    cv2 = None
 
 # Seconds between two searches; a face that comes and goes in between is not seen. The smallest faces, in the finest tiles, are looked for
 # once in a look-ahead: whatever is found then is followed back through all the frames that are still waiting.
@@ -99,7 +94,6 @@ class FrameStream:
         workers: int | None = None,
         snapshot_every: int = 0,
     ) -> None:
-        require_opencv()
         if not 0.1 <= frame_rate <= 1000:
             raise ValueError(f"frame_rate must be 0.1 to 1000 frames per second, but got {frame_rate!r}.")
         if not 0 <= look_ahead <= 10:
@@ -147,10 +141,10 @@ class FrameStream:
                 for frame in frames:
                     image = self._checked(frame)
                     index, cut = self._planned + len(waiting), self._is_cut(image)
-                    if index >= self._tracker.seen:  # after a restart the first frames have been analysed before
+                    if index >= self._tracker.seen:  # after a restart the first frames have been analyzed before
                         # a chunk waits for the frame after it, which says whether it was the last of a scene
                         if chunk and (cut or len(chunk) == self._interval):
-                            self._analyse(chunk, waiting, last=cut)
+                            self._analyze(chunk, waiting, last=cut)
                             chunk = []
                         if not chunk:
                             yield from self._decide(self._tracker.seen - self._ahead, waiting, rendering, pool)
@@ -159,11 +153,11 @@ class FrameStream:
                         chunk.append(image)
                     waiting.append(image)
                     if not self._ahead:  # live: nothing waits
-                        self._analyse(chunk, waiting)
+                        self._analyze(chunk, waiting)
                         chunk = []
                         yield from self._decide(self._tracker.seen, waiting, rendering, pool)
                 if chunk:
-                    self._analyse(chunk, waiting, last=True)
+                    self._analyze(chunk, waiting, last=True)
                 while waiting:  # in small steps: nothing is gained from rendering all at once, and memory is
                     yield from self._decide(self._planned + self._interval, waiting, rendering, pool)
                 yield from self._finished(rendering, 0)
@@ -172,12 +166,12 @@ class FrameStream:
                     future.cancel()
                 torch.set_num_threads(torch.get_num_threads())  # what threads that are started later begin with
 
-    def _analyse(self, chunk: Sequence[np.ndarray], waiting: Sequence[np.ndarray], *, last: bool = False) -> None:
+    def _analyze(self, chunk: Sequence[np.ndarray], waiting: Sequence[np.ndarray], *, last: bool = False) -> None:
         """Search the last frame of a chunk: for the smallest faces as often as all undecided frames can be gone back, for others always."""
         self._searches += 1
         thorough = last or self._searches % max(1, self._ahead // self._interval) == 0
         before = list(waiting)[: self._tracker.seen - self._planned]
-        self._tracker.analyse(chunk, before, thorough=thorough)
+        self._tracker.analyze(chunk, before, thorough=thorough)
         self._searches = 0 if last else self._searches
 
     @property
@@ -212,7 +206,7 @@ class FrameStream:
         if before is None or np.abs(thumbnail - before).mean() < CUT_DIFFERENCE:
             return False
         if min(float(thumbnail.std()), float(before.std())) < 1:
-            return True  # from or to a frame of one colour
+            return True  # from or to a frame of one color
         return float(np.corrcoef(thumbnail.ravel(), before.ravel())[0, 1]) < CUT_CORRELATION
 
     def _decide(

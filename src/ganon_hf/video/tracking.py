@@ -110,7 +110,7 @@ class FaceTracker:
         self.tracks: list[Track] = []
         self.count = 0  # of tracks so far
         self.scene_start = 0
-        self.seen = 0  # frames analysed
+        self.seen = 0  # frames analyzed
 
     @property
     def can_follow(self) -> bool:
@@ -124,7 +124,7 @@ class FaceTracker:
             track.scene = (track.scene[0], self.seen if track.scene[1] is None else track.scene[1])
         self.scene_start = self.seen
 
-    def analyse(self, images: Sequence[np.ndarray], before: Sequence[np.ndarray] = (), *, thorough: bool = True) -> None:
+    def analyze(self, images: Sequence[np.ndarray], before: Sequence[np.ndarray] = (), *, thorough: bool = True) -> None:
         """Take the next frames of one scene; the last one is searched.
 
         Args:

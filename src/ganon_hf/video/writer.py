@@ -74,7 +74,7 @@ class VideoLike(Protocol):
 
 @dataclass(frozen=True)
 class VideoProperties:
-    """Size, clock and colours of frames that do not come from a file.
+    """Size, clock and colors of frames that do not come from a file.
 
     Attributes:
         width, height: in pixels.
@@ -110,7 +110,7 @@ class SegmentWriter:
     Args:
         path: where the segment goes; any name, the folder must exist. An existing file is replaced.
         format: the codec. Its container is the segment's own, not the target's.
-        like: size, clock and colours. All segments of a video take the same.
+        like: size, clock and colors. All segments of a video take the same.
 
     Raises:
         ValueError: a frame of another size or out of order, or a segment without any frame.

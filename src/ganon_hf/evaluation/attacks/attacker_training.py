@@ -1,6 +1,6 @@
 """The attackers' schooling: what they learn from pictures of other people before they are tried on those under test.
 
-Everything here is about organisation: which pictures, on all cores, kept from run to run. The attacks themselves are in
+Everything here is about organization: which pictures, on all cores, kept from run to run. The attacks themselves are in
 ``geometry_attack``, ``parrot``, ``reconstruction`` and ``emotion``.
 """
 
@@ -20,7 +20,7 @@ from ...core.detection_tiled import FaceDetector
 from ...core.faces import AnonymizeOptions, Box, Face, UnusableImageError, box_of_points
 from ..data.samples import Sample, fingerprint
 from ..methods import Method
-from ..metrics.emotion import MAX_PER_EMOTION, EmotionOptions, choose_labelled_rows, emotion_crop, train_classifier
+from ..metrics.emotion import MAX_PER_EMOTION, EmotionOptions, choose_labeled_rows, emotion_crop, train_classifier
 from ..metrics.recognition import EmbeddingCache, Recognizer
 from ..pool import Pool, Tools
 from .known_people import FACE_IN_CROP, MAX_PER_PERSON, MIN_IOU, Exposures, box_change, engine_change, expose, program_digest
@@ -124,7 +124,7 @@ def learn_emotions(schooling: Schooling, options: EmotionOptions | None = None) 
     Raises:
         ValueError: an emotion has no picture.
     """
-    rows, labels = choose_labelled_rows(_emotions_at_hand(schooling))
+    rows, labels = choose_labeled_rows(_emotions_at_hand(schooling))
     digest = hashlib.sha256(f"{fingerprint([schooling.samples[row] for row in rows])} {options}".encode()).hexdigest()[:16]
     path = schooling.cache / f"emotion-{digest}.safetensors"
     if not path.is_file():
@@ -220,13 +220,13 @@ def _embed(tools: Tools, job: tuple[str, np.ndarray]) -> tuple[str, np.ndarray |
 
 
 def crop_as_photo(crop: np.ndarray) -> tuple[np.ndarray, Box]:
-    """A gray (S, S) crop as ``exposures.embed_crops`` hands it to a recogniser: RGB photo and box."""
+    """A gray (S, S) crop as ``exposures.embed_crops`` hands it to a recognizer: RGB photo and box."""
     x_min, y_min, x_max, y_max = (share * crop.shape[0] for share in FACE_IN_CROP)
     return np.repeat(crop[..., None], 3, axis=2), (x_min, y_min, x_max, y_max)
 
 
 class Remembering:
-    """A recogniser that was asked about many crops before, in all processes.
+    """A recognizer that was asked about many crops before, in all processes.
 
     Args:
         recognizer: asked about what is new.

@@ -1,6 +1,6 @@
 """What an attacker who owns the program collects: pictures of people he knows, before and after.
 
-He runs the anonymization himself, so he has any number of such pairs; the parrot recognisers and the reconstruction learn from them. The
+He runs the anonymization himself, so he has any number of such pairs; the parrot recognizers and the reconstruction learn from them. The
 same pairs of people he does not know are what he is tried on.
 
 Conventions: a crop is an aligned square as in ``alignment``, gray uint8 (S, S); landmarks are (478, 3) photo pixels.
@@ -221,14 +221,14 @@ def program_digest(engine: Anonymizer, options: AnonymizeOptions) -> str:
 
 
 # Where dlib's HOG sees the face in an aligned crop, as shares of its side: median over originals. Looking for it anew in each crop would
-# find some reconstructions and not others, and the recogniser's own search for eyes and nose makes up for what is off.
+# find some reconstructions and not others, and the recognizer's own search for eyes and nose makes up for what is off.
 FACE_IN_CROP = (0.12, 0.12, 0.82, 0.89)
 
 
 def embed_crops(
     recognizer: Recognizer, crops: np.ndarray, *, progress: Progress = lambda items, **_: items, desc: str = "embedding"
 ) -> list[np.ndarray | None]:
-    """(n, S, S) uint8 gray crops -> n vectors of the recogniser, None where it cannot read the face."""
+    """(n, S, S) uint8 gray crops -> n vectors of the recognizer, None where it cannot read the face."""
     x_min, y_min, x_max, y_max = (share * crops.shape[1] for share in FACE_IN_CROP)
     box = (x_min, y_min, x_max, y_max)
     return [recognizer(np.repeat(crop[..., None], 3, axis=2), box) for crop in progress(crops, desc=desc)]

@@ -1,7 +1,7 @@
-"""Recognising people by landmarks alone: linear discriminants of the pose-normalised mesh.
+"""Recognizing people by landmarks alone: linear discriminants of the pose-normalized mesh.
 
 The attacker is *clear*: it learns on untouched pictures of other people and knows nothing of the anonymization. It shares no code with
-the defence in ``geometry`` but the pose normalisation.
+the defense in ``geometry`` but the pose normalization.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Discriminants:
 
 
 def landmark_features(points: Sequence[np.ndarray | None]) -> np.ndarray:
-    """Landmarks -> (n, 1404) pose-normalised mesh points without the irises; NaN where there are none or they have no pose."""
+    """Landmarks -> (n, 1404) pose-normalized mesh points without the irises; NaN where there are none or they have no pose."""
     features = np.full((len(points), 468 * 3), np.nan)
     for row, some in enumerate(points):
         if some is None:

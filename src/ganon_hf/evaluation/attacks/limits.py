@@ -22,7 +22,7 @@ RESTING_FACE_OFF = "limit: every resting face taken off exactly"
 
 
 def pose_alone(suite: Suite, *, repeats: int) -> Figures:
-    """Recognition by yaw, pitch and roll in degrees, Euclidean distance; gallery and probes as for a recogniser."""
+    """Recognition by yaw, pitch and roll in degrees, Euclidean distance; gallery and probes as for a recognizer."""
     pairing = suite.pairing
     angles = np.array([normalize_pose(suite.subjects[row].landmarks)[1].angles for row in (*pairing.gallery, *pairing.probes)])
     known, seen = angles[: len(pairing.gallery)], angles[len(pairing.gallery) :]

@@ -1,4 +1,4 @@
-"""The parrot attacker: who has the program, anonymizes pictures of people he knows, and learns to recognise what comes out.
+"""The parrot attacker: who has the program, anonymizes pictures of people he knows, and learns to recognize what comes out.
 
 A clear attacker compares anonymized pictures by what tells people apart in untouched ones; whatever the anonymization does to everybody
 alike misleads him. The parrot learns from pairs (picture before, another picture of the same person after). Several learners compete on
@@ -180,7 +180,7 @@ def _shapes(landmarks: np.ndarray) -> np.ndarray:
     return landmark_features([points if np.isfinite(points).all() else None for points in landmarks])
 
 
-def parrot_recogniser(
+def parrot_recognizer(
     train: Exposures,
     neutral: Exposures,
     smiling: Exposures,
@@ -190,7 +190,7 @@ def parrot_recogniser(
     seed: int = 0,
     progress: Progress = lambda items, **_: items,
 ) -> ParrotResult:
-    """The parrot that learns what a recogniser's numbers mean in anonymized pictures. Everything is seen as gray crops.
+    """The parrot that learns what a recognizer's numbers mean in anonymized pictures. Everything is seen as gray crops.
 
     Arguments as in :func:`parrot_geometry`.
     """

@@ -14,7 +14,7 @@ from ..pool import Pool, Tools
 from ..suite import Suite
 from .attacker_training import EXPOSED_PICTURES, GEOMETRY_PICTURES, Remembering, Schooling, expose_all, training_exposures
 from .known_people import Exposures
-from .parrot import ParrotResult, paired, parrot_geometry, parrot_recogniser
+from .parrot import ParrotResult, paired, parrot_geometry, parrot_recognizer
 from .reconstruction import ReconstructionOptions, ReconstructionResult, reconstruction_measures
 
 Figures = dict[str, Estimate]
@@ -26,7 +26,7 @@ class Trial:
 
     Attributes:
         train: other people before and after.
-        known, unknown: the people under test, row by row one person: the picture that is known, and the one to be recognised.
+        known, unknown: the people under test, row by row one person: the picture that is known, and the one to be recognized.
     """
 
     train: Exposures
@@ -60,7 +60,7 @@ def parrot_trial(
     repeats: int = 1000,
     seed: int = 0,
 ) -> tuple[Figures, list[str]]:
-    """The parrots: by landmarks, and with every recogniser. Figures, and who was chosen.
+    """The parrots: by landmarks, and with every recognizer. Figures, and who was chosen.
 
     Raises:
         ValueError: too few people to learn from.
@@ -74,7 +74,7 @@ def parrot_trial(
     crops = [trial.train.anonymized, trial.train.originals, trial.unknown.anonymized, trial.known.originals, trial.known.anonymized]
     for recognizer in recognizers:
         asked = Remembering(recognizer, caches[recognizer.name], schooling.pool, crops)
-        found = parrot_recogniser(trial.train, trial.known, trial.unknown, asked, repeats=repeats, seed=seed)
+        found = parrot_recognizer(trial.train, trial.known, trial.unknown, asked, repeats=repeats, seed=seed)
         figures |= _named(found, f"{recognizer.name}/parrot_")
         notes.append(_chosen(recognizer.name, found))
     return figures, notes
@@ -92,24 +92,24 @@ def _chosen(what: str, found: ParrotResult) -> str:
 @dataclass(frozen=True, eq=False)
 class _Reconstruction:
     trial: Trial
-    recogniser: str
+    recognizer: str
     options: ReconstructionOptions | None
     repeats: int
 
 
 def _reconstruct(tools: Tools, job: _Reconstruction) -> ReconstructionResult:
-    recognizer = next(r for r in tools.instruments.recognizers if r.name == job.recogniser)
+    recognizer = next(r for r in tools.instruments.recognizers if r.name == job.recognizer)
     return reconstruction_measures(job.trial.train, job.trial.known, job.trial.unknown, recognizer, job.options, repeats=job.repeats)
 
 
 def reconstruction_trials(
-    trials: dict[str, Trial], recogniser: str, pool: Pool, options: ReconstructionOptions | None = None, *, repeats: int = 1000
+    trials: dict[str, Trial], recognizer: str, pool: Pool, options: ReconstructionOptions | None = None, *, repeats: int = 1000
 ) -> dict[str, tuple[Figures, np.ndarray]]:
     """A network that is to bring the faces back, for each method; one method a process.
 
     Args:
         trials: method -> what the attacker has in hand.
-        recogniser: name of the one that is asked who the reconstructions show.
+        recognizer: name of the one that is asked who the reconstructions show.
         pool: does the work.
         options: of the network; None takes the defaults.
         repeats: bootstrap resamples.
@@ -120,10 +120,10 @@ def reconstruction_trials(
     Raises:
         ValueError: there is nothing to learn from, or nobody could be read.
     """
-    jobs = [_Reconstruction(trial, recogniser, options, repeats) for trial in trials.values()]
+    jobs = [_Reconstruction(trial, recognizer, options, repeats) for trial in trials.values()]
     found = pool.map(_reconstruct, jobs, desc="reconstruction")
-    return {name: (_prefixed(result, recogniser), result.sheet) for name, result in zip(trials, found, strict=True)}
+    return {name: (_prefixed(result, recognizer), result.sheet) for name, result in zip(trials, found, strict=True)}
 
 
-def _prefixed(result: ReconstructionResult, recogniser: str) -> Figures:
-    return {f"{recogniser}/{key}": value for key, value in result.measures.items()}
+def _prefixed(result: ReconstructionResult, recognizer: str) -> Figures:
+    return {f"{recognizer}/{key}": value for key, value in result.measures.items()}

@@ -1,7 +1,7 @@
 """Can the face be brought back? A network learns to turn anonymized crops into what was there before.
 
 The attacker owns the program: he anonymizes pictures of people he knows, learns the way back, applies it to people he does not know, and
-asks a recogniser who that is. The same attack on a blur says how strong it is; an anonymization from which nothing comes back gives the
+asks a recognizer who that is. The same attack on a blur says how strong it is; an anonymization from which nothing comes back gives the
 figures of the picture before the attack, or less. Source of the network: Isola et al., "Image-to-Image Translation with Conditional
 Adversarial Networks" (CVPR 2017), without the adversary.
 
@@ -28,7 +28,7 @@ class ReconstructionOptions:
 
     Attributes:
         size: side of the network's pictures in pixels, a multiple of 16.
-        steps: of the optimiser.
+        steps: of the optimizer.
         batch: pictures of a step.
         width: channels at the finest scale.
         learning_rate: at the top of one cycle.
@@ -166,7 +166,7 @@ def reconstruction_measures(
     repeats: int = 1000,
     progress: Progress = lambda items, **_: items,
 ) -> ReconstructionResult:
-    """Learn, reconstruct, recognise. All probes are gray crops of one size, with and without the attack.
+    """Learn, reconstruct, recognize. All probes are gray crops of one size, with and without the attack.
 
     Args:
         train: pictures of other people.

@@ -29,7 +29,7 @@ class KSame:
     Args:
         model: whose axes, and whose mean neutral shape, count.
         basis: (d, k) identity basis of the model's statistics.
-        shapes: (n, 478, 3) pose-normalised shapes of training people, none of whom is attacked.
+        shapes: (n, 478, 3) pose-normalized shapes of training people, none of whom is attacked.
         persons: (n,) who they show, -1 unknown.
         scores: (n, 52) of their expressions.
         read: what reads such scores from shapes.

@@ -10,13 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...core.alignment import align_face, crop_image
+from ...core.color import LUMA_WEIGHTS
 from ...core.compositing import FEATHER
-from ...core.landmarks import require_opencv, triangle_map
-
-try:
-    import cv2
-except ImportError:  # require_opencv() says what to install
-    cv2 = None
+from ...core.landmarks import triangle_map
+from ...core.opencv import cv2
 
 NUM_OCTAVES = 5
 # The blend of real and synthetic at the outline is neither: it is cut off.
@@ -82,7 +79,6 @@ def face_interior(
     Raises:
         ValueError: the landmarks have no head pose.
     """
-    require_opencv()
     crop = align_face(np.asarray(landmarks, np.float64), size)
     mask = (triangle_map(crop.to_crop(landmarks), size) >= 0) & (triangle_map(crop.to_crop(asked), size) >= 0)
     mask &= crop_image(np.pad(np.ones((before.shape[0] - 2, before.shape[1] - 2), np.float32), 1), crop) > 0.5  # not the repeated border
@@ -95,7 +91,7 @@ def face_interior(
 
 
 def _luma(picture: np.ndarray) -> np.ndarray:
-    return picture.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+    return picture.astype(np.float32) @ np.array(LUMA_WEIGHTS, np.float32)
 
 
 def filled_luma(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -122,7 +118,6 @@ def octaves(picture: np.ndarray, mask: np.ndarray) -> list[tuple[np.ndarray, np.
     Returns:
         five of (band, mask), finest first, each half the size of the one before: float32 levels, bool.
     """
-    require_opencv()
     level, shown, bands = filled_luma(picture, mask), mask.astype(np.float32), []
     for _ in range(NUM_OCTAVES):
         coarse = cv2.pyrDown(level)
@@ -155,7 +150,6 @@ def picture_statistics(pictures: np.ndarray, masks: np.ndarray) -> np.ndarray:
         (n, 196): log energies of the three finer octaves in each cell of a 4 x 4 grid and of all five over the whole; the shares of
         eight directions in the gradients of each cell; the spread of Cb and Cr; how heavy the tails of the two finest octaves are.
     """
-    require_opencv()
     rows = []
     for picture, mask in zip(pictures, masks, strict=True):
         bands = octaves(picture, mask)
@@ -167,8 +161,8 @@ def picture_statistics(pictures: np.ndarray, masks: np.ndarray) -> np.ndarray:
         strength = np.hypot(dx, dy)
         histogram = cell_means(np.stack([strength * (bins == b) for b in range(_BINS)]), mask)
         histogram = histogram / np.maximum(histogram.sum(axis=0, keepdims=True), 1e-3)
-        colour = picture[mask].astype(np.float32)
-        chroma = [float((colour @ np.array(axis, np.float32)).std()) for axis in ((-0.169, -0.331, 0.5), (0.5, -0.419, -0.081))]
+        color = picture[mask].astype(np.float32)
+        chroma = [float((color @ np.array(axis, np.float32)).std()) for axis in ((-0.169, -0.331, 0.5), (0.5, -0.419, -0.081))]
         tails = [float(np.log((b[m] ** 4).mean() + ENERGY_FLOOR) - 2 * np.log((b[m] ** 2).mean() + ENERGY_FLOOR)) for b, m in bands[:2]]
         rows.append(np.concatenate([*energies, whole, histogram.ravel(), chroma, tails]))
     return np.array(rows, np.float64)

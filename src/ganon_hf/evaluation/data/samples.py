@@ -32,7 +32,7 @@ class Sample:
     Attributes:
         content: RGB uint8 (height, width, 3), an encoded picture, or a file.
         person: number of who it shows.
-        emotion: what it is labelled with; empty for none.
+        emotion: what it is labeled with; empty for none.
         border: added on every side, as a share of the height, see :func:`with_border`.
     """
 
@@ -139,7 +139,7 @@ def pair_rows(samples: Sequence[Sample]) -> tuple[np.ndarray, np.ndarray]:
 
 @dataclass(frozen=True, eq=False)
 class Pairing:
-    """Which picture of everybody is known to the attacker, and which ones are to be recognised.
+    """Which picture of everybody is known to the attacker, and which ones are to be recognized.
 
     Attributes:
         gallery: (p,) row numbers, one a person.

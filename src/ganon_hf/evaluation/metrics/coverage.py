@@ -1,7 +1,7 @@
 """Which known faces a detector finds, by face height; and what it takes for faces where there are none.
 
 Boxes are (x_min, y_min, x_max, y_max) in photo pixels, photos RGB uint8 (height, width, 3). What the frame shows of a known face counts
-as found when a box takes in its centre and at least half of its area, and is not so large that it means something else (IoU 0.2 or more).
+as found when a box takes in its center and at least half of its area, and is not so large that it means something else (IoU 0.2 or more).
 """
 
 from __future__ import annotations

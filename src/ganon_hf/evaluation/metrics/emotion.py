@@ -40,7 +40,7 @@ class EmotionOptions:
     """How the classifier learns.
 
     Attributes:
-        steps: of the optimiser.
+        steps: of the optimizer.
         batch: pictures of a step, every emotion as often.
         learning_rate: at the top of one cycle.
         seed: of weights, order and augmentation.
@@ -72,11 +72,11 @@ class _Network(nn.Module):
         self.out = nn.Linear(widths[-1], num_emotions)
 
     def forward(self, crops: torch.Tensor) -> torch.Tensor:
-        """(B, 1, S, S) standardised -> (B, 5) logits."""
+        """(B, 1, S, S) standardized -> (B, 5) logits."""
         return self.out(self.features(crops).mean(dim=(2, 3)))
 
 
-def _standardised(crops: np.ndarray) -> torch.Tensor:
+def _standardized(crops: np.ndarray) -> torch.Tensor:
     """(n, S, S) uint8 -> (n, 1, S, S) with mean 0 and deviation 1 each: neither exposure nor contrast is an emotion."""
     pictures = torch.from_numpy(np.ascontiguousarray(crops))[:, None].float()
     deviation = pictures.std(dim=(1, 2, 3), keepdim=True)
@@ -131,7 +131,7 @@ class EmotionClassifier:
         """(n, S, S) uint8 -> (n, 5) probabilities, the mean over each crop and its mirror image."""
         found = []
         for start in range(0, len(crops), 64):
-            pictures = _standardised(crops[start : start + 64])
+            pictures = _standardized(crops[start : start + 64])
             found.append((self._network(pictures).softmax(1) + self._network(pictures.flip(3)).softmax(1)) / 2)
         return torch.cat(found).double().numpy() if found else np.zeros((0, len(EMOTIONS)))
 
@@ -162,7 +162,7 @@ def emotion_crop(photo: np.ndarray, landmarks: np.ndarray | None) -> np.ndarray 
 def train_classifier(
     crops: np.ndarray, labels: np.ndarray, options: EmotionOptions | None = None, *, progress: Progress = lambda items, **_: items
 ) -> EmotionClassifier:
-    """Learn from labelled crops; every emotion is shown as often as the others.
+    """Learn from labeled crops; every emotion is shown as often as the others.
 
     Args:
         crops: (n, S, S) uint8, S a multiple of 16.
@@ -190,7 +190,7 @@ def train_classifier(
     for _ in progress(range(options.steps), desc="emotion classifier"):
         emotions = order.integers(len(EMOTIONS), size=options.batch)
         rows = np.array([order.choice(members[emotion]) for emotion in emotions])
-        pictures = _jittered(_standardised(crops[rows]), generator)
+        pictures = _jittered(_standardized(crops[rows]), generator)
         optimizer.zero_grad()
         # the labels are a crowd's: certainty is not asked for
         functional.cross_entropy(network(pictures), torch.from_numpy(emotions), label_smoothing=0.1).backward()
@@ -199,7 +199,7 @@ def train_classifier(
     return EmotionClassifier(network)
 
 
-def choose_labelled_rows(emotions: Sequence[str | None], limit: int = MAX_PER_EMOTION, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def choose_labeled_rows(emotions: Sequence[str | None], limit: int = MAX_PER_EMOTION, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Row numbers in ascending order, at most ``limit`` of each emotion, and the number of the emotion of each."""
     generator, names = np.random.default_rng(seed), np.array([emotion or "" for emotion in emotions])
     rows = np.sort(np.concatenate([generator.permutation(np.flatnonzero(names == name))[:limit] for name in EMOTIONS]))
@@ -221,7 +221,7 @@ def accuracy_measures(probabilities: np.ndarray, labels: Sequence[str], persons:
 
     Returns:
         ``emotion_accuracy``, ``emotion_balanced_accuracy`` (mean over the labels that occur; chance is 0.2) and ``emotion_smile_auc``,
-        how well the probability of a smile tells pictures labelled smiling from those labelled neutral.
+        how well the probability of a smile tells pictures labeled smiling from those labeled neutral.
     """
     names = np.asarray(labels)
     valid = np.isfinite(probabilities).all(axis=1) & np.isin(names, EMOTIONS)

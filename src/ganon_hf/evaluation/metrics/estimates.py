@@ -132,5 +132,5 @@ def cosine_similarity(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def negative_distance(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """(n, d) and (m, d) -> (n, m) minus the Euclidean distance, as dlib's recogniser is meant to be compared."""
+    """(n, d) and (m, d) -> (n, m) minus the Euclidean distance, as dlib's recognizer is meant to be compared."""
     return -np.linalg.norm(first[:, None] - second[None], axis=2)

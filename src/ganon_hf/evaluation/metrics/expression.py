@@ -1,6 +1,6 @@
 """What an anonymized face still shows: smile, blendshapes, gaze and head pose, as differences between input and output.
 
-Points are (478, 3) MediaPipe landmarks in pixels, shapes are pose-normalised as in ``geometry``; angles are degrees.
+Points are (478, 3) MediaPipe landmarks in pixels, shapes are pose-normalized as in ``geometry``; angles are degrees.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def blendshape_measures(
         repeats: bootstrap resamples.
 
     Returns:
-        ``blendshape_correlation`` (pooled, each column centred), ``blendshape_correlation_mean`` (over the columns that vary),
-        ``blendshape_correlation_raw`` (pooled, not centred) and ``blendshape_error`` (mean absolute difference).
+        ``blendshape_correlation`` (pooled, each column centered), ``blendshape_correlation_mean`` (over the columns that vary),
+        ``blendshape_correlation_raw`` (pooled, not centered) and ``blendshape_error`` (mean absolute difference).
     """
     valid = np.isfinite(before).all(axis=1) & np.isfinite(after).all(axis=1)
     spread = np.nanstd(before, axis=0) if before_spread is None else before_spread
@@ -60,7 +60,7 @@ def blendshape_measures(
 
 
 def smile_auc(smile: np.ndarray, smiling: np.ndarray, neutral: np.ndarray, persons: np.ndarray, *, repeats: int = 1000) -> Estimate:
-    """How well the (n,) smile score tells the pictures labelled smiling from those labelled neutral (bool arrays)."""
+    """How well the (n,) smile score tells the pictures labeled smiling from those labeled neutral (bool arrays)."""
 
     def statistic(rows: np.ndarray) -> float:
         return auc(smile[rows[smiling[rows]]], smile[rows[neutral[rows]]])
@@ -69,9 +69,9 @@ def smile_auc(smile: np.ndarray, smiling: np.ndarray, neutral: np.ndarray, perso
 
 
 def gaze_directions(shape: np.ndarray) -> np.ndarray:
-    """(478, 3) pose-normalised shape -> (2, 3) unit vectors (right eye, left eye) in the frame of the head.
+    """(478, 3) pose-normalized shape -> (2, 3) unit vectors (right eye, left eye) in the frame of the head.
 
-    The iris centre's place between the eye's corners, in eye widths, is the sine of the angle times the eyeball's radius.
+    The iris center's place between the eye's corners, in eye widths, is the sine of the angle times the eyeball's radius.
     """
     directions = []
     for corners, iris in ((RIGHT_EYE_CORNERS, RIGHT_IRIS), (LEFT_EYE_CORNERS, LEFT_IRIS)):
@@ -104,7 +104,7 @@ def pose_error(before: np.ndarray, after: np.ndarray) -> float:
 
 
 def landmark_error(asked: np.ndarray, found: np.ndarray) -> float:
-    """Mean distance in the picture of the 468 mesh points, in % of the distance between the eyes' centres of ``asked``."""
+    """Mean distance in the picture of the 468 mesh points, in % of the distance between the eyes' centers of ``asked``."""
     eyes = [asked[list(corners), :2].mean(axis=0) for corners in (RIGHT_EYE_CORNERS, LEFT_EYE_CORNERS)]
     distance = max(float(np.linalg.norm(eyes[0] - eyes[1])), 1e-9)
     return 100 * float(np.linalg.norm(asked[:468, :2] - found[:468, :2], axis=1).mean()) / distance

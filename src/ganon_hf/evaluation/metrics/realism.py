@@ -90,7 +90,7 @@ class _Network(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        """(B, 4, S, S) of colour in [-1, 1] and mask -> (B,)."""
+        """(B, 4, S, S) of color in [-1, 1] and mask -> (B,)."""
         hidden = functional.pixel_unshuffle(pictures, self.fold)
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             hidden = functional.relu(norm(convolution(hidden)))
@@ -101,8 +101,8 @@ class _Network(nn.Module):
 
 def _tensor(pictures: np.ndarray, masks: np.ndarray) -> torch.Tensor:
     shown = torch.from_numpy(np.ascontiguousarray(masks))[:, None].float()
-    colour = torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
-    return torch.cat([colour * shown, shown], dim=1)
+    color = torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return torch.cat([color * shown, shown], dim=1)
 
 
 def network_judge(pairs: FacePairs, train: np.ndarray, test: np.ndarray, seed: int, *, epochs: int = 12) -> np.ndarray:
@@ -198,7 +198,7 @@ def kernel_features(pictures: np.ndarray, masks: np.ndarray) -> np.ndarray:
 def kernel_distance(real: np.ndarray, generated: np.ndarray, persons: np.ndarray, *, repeats: int = 1000) -> Estimate:
     """Unbiased squared maximum mean discrepancy with the kernel (x . y / d + 1)^3, as in KID (Binkowski et al., ICLR 2018).
 
-    Not comparable with published KID: the features are :func:`kernel_features`, not Inception's, standardised by the real pictures.
+    Not comparable with published KID: the features are :func:`kernel_features`, not Inception's, standardized by the real pictures.
     Row i of both is one photo, so only pairs of different people enter, in all three terms: about 0 where there is no difference (it
     may be below), larger is worse.
 

@@ -1,7 +1,7 @@
-"""Who is it? Face recognisers that training never sees, and what they make of anonymized pictures.
+"""Who is it? Face recognizers that training never sees, and what they make of anonymized pictures.
 
 dlib's ResNet (128 numbers, compared by Euclidean distance) with the model files of ``face_recognition_models``; the extra ``eval``
-brings both. Source: D. E. King, dlib (Boost licence); models CC0. Any other recogniser can be asked instead or as well.
+brings both. Source: D. E. King, dlib (Boost license); models CC0. Any other recognizer can be asked instead or as well.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ...core.faces import Box, box_overlap
 from .estimates import Estimate, bootstrap_mean, cosine_similarity, hit_rates, negative_distance, threshold_at_far
 
 MIN_IOU = 0.3
-MISSING_DLIB = "the recogniser and the second detector need dlib: pip install 'ganon-hf[eval]'"
+MISSING_DLIB = "the recognizer and the second detector need dlib: pip install 'ganon-hf[eval]'"
 METRICS = {"euclidean": negative_distance, "cosine": cosine_similarity}
 
 
@@ -79,7 +79,7 @@ class HogDetector:
 
 
 class DlibRecognizer:
-    """dlib's ResNet recogniser, with HOG as its detector.
+    """dlib's ResNet recognizer, with HOG as its detector.
 
     Raises:
         ImportError: dlib or its models are not installed.
@@ -108,7 +108,7 @@ class DlibRecognizer:
 
 
 def load_recognizer(name: str) -> Recognizer:
-    """``"dlib"``, or ``"module:attribute"``: a recogniser, or a class or function without arguments that makes one.
+    """``"dlib"``, or ``"module:attribute"``: a recognizer, or a class or function without arguments that makes one.
 
     Raises:
         ImportError: the module cannot be imported, or dlib is missing.
@@ -118,7 +118,7 @@ def load_recognizer(name: str) -> Recognizer:
         return DlibRecognizer()
     module_name, colon, attribute = name.partition(":")
     if not (module_name and colon and attribute):
-        raise ValueError(f"a recogniser is 'dlib' or 'module:name', but got {name!r}.")
+        raise ValueError(f"a recognizer is 'dlib' or 'module:name', but got {name!r}.")
     thing: Any = importlib.import_module(module_name)
     for part in attribute.split("."):
         if not hasattr(thing, part):
@@ -141,7 +141,7 @@ def check_recognizer(thing: Any) -> Recognizer:
     """
     if not callable(thing) or not _has_names(thing) or thing.metric not in METRICS or not thing.name.strip():
         raise ValueError(
-            f"a recogniser is called with (photo, box) and has a name and a metric ({' or '.join(map(repr, METRICS))}), but got {thing!r} "
+            f"a recognizer is called with (photo, box) and has a name and a metric ({' or '.join(map(repr, METRICS))}), but got {thing!r} "
             f"with name {getattr(thing, 'name', None)!r} and metric {getattr(thing, 'metric', None)!r}."
         )
     return thing
@@ -163,7 +163,7 @@ def similarity(first: Sequence[np.ndarray | None], second: Sequence[np.ndarray |
 
 
 class EmbeddingCache:
-    """Vectors by content of picture and box, of one recogniser, kept in a file from run to run.
+    """Vectors by content of picture and box, of one recognizer, kept in a file from run to run.
 
     What a run did not use is forgotten when it saves, so that the file does not grow for ever.
 

@@ -5,14 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from ...core.alignment import crop_image
+from ...core.color import luma_of
 from ...core.compositing import FEATHER
 from ...core.faces import Crop
-from ...core.landmarks import require_opencv
-
-try:
-    import cv2
-except ImportError:  # require_opencv() says what to install
-    cv2 = None
+from ...core.opencv import cv2
 
 # The rim reaches from this far outside of the outline to this far inside, in widths of the feather: the blend and the edge itself.
 OUTSIDE, INSIDE = 0.25, 1.25
@@ -20,7 +16,6 @@ OUTSIDE, INSIDE = 0.25, 1.25
 SMOOTHING = 1.0
 # Squared levels per pixel, below which the original has no structure to compare with.
 MIN_ENERGY = 1e-3
-_LUMA = np.array([[0.299, 0.587, 0.114]], np.float32)
 
 
 def seam_energy(before: np.ndarray, after: np.ndarray, crop: Crop, outlines: tuple[np.ndarray, np.ndarray]) -> float:
@@ -37,7 +32,6 @@ def seam_energy(before: np.ndarray, after: np.ndarray, crop: Crop, outlines: tup
     Returns:
         the ratio of the mean squared derivatives; NaN where the crop shows no rim or the original is flat there.
     """
-    require_opencv()
     first, second = (_energy(photo, crop, inside) for photo, inside in zip((before, after), outlines, strict=True))
     return second / first if first > MIN_ENERGY else float("nan")
 
@@ -53,6 +47,6 @@ def _energy(photo: np.ndarray, crop: Crop, inside: np.ndarray) -> float:
         return float("nan")
     across = np.stack(np.gradient(cv2.GaussianBlur(distance, (0, 0), 2.0)), axis=-1)
     across /= np.maximum(np.linalg.norm(across, axis=-1, keepdims=True), 1e-6)
-    luma = cv2.transform(crop_image(photo, crop).astype(np.float32), _LUMA)
+    luma = luma_of(crop_image(photo, crop).astype(np.float32))
     slope = np.stack(np.gradient(cv2.GaussianBlur(luma, (0, 0), SMOOTHING)), axis=-1)
     return float(((slope * across).sum(axis=-1)[rim] ** 2).mean())

@@ -13,12 +13,7 @@ import numpy as np
 from ...core.detection_tiled import TiledDetector
 from ...core.face_mesh import LEFT_EYE_CORNERS, RIGHT_EYE_CORNERS
 from ...core.faces import Box, Face, box_overlap, clip_box, scale_box
-from ...core.landmarks import require_opencv
-
-try:
-    import cv2
-except ImportError:  # require_opencv() says what to install
-    cv2 = None
+from ...core.opencv import cv2
 
 # A face counts as shown where the structure of its inner part, between 1 and 4 pixels fine, correlates with the original's by this much.
 # A synthetic face has eyes and mouth in the same places: 0.72 at most in films of 100-pixel faces; encoded once more a face keeps 0.9.
@@ -27,8 +22,7 @@ _INNER = 0.7  # share of the box that is certainly face
 
 
 def correlation(before: np.ndarray, after: np.ndarray, box: Box) -> float:
-    """Correlation of the structure of a face before and after, from -1 to 1; 0 where the patch is of one colour."""
-    require_opencv()
+    """Correlation of the structure of a face before and after, from -1 to 1; 0 where the patch is of one color."""
     region = clip_box(scale_box(box, _INNER), height=before.shape[0], width=before.shape[1])
     if region is None:
         return 0.0
@@ -74,7 +68,7 @@ def exposures(
 
 
 def identity_spread(vectors: Mapping[str, Sequence[np.ndarray]]) -> tuple[float, float]:
-    """How far a recogniser's vectors lie from their person's mean, and the smallest distance between the means of two people.
+    """How far a recognizer's vectors lie from their person's mean, and the smallest distance between the means of two people.
 
     Raises:
         ValueError: fewer than two people, or one without vectors.

@@ -22,7 +22,7 @@ from ...core.face_mesh import (
     LEFT_EYE_UPPER,
     LEFT_IRIS,
     LIP_CORNERS,
-    MEAN_SHAPE,
+    MEAN_LANDMARKS,
     MOUTH_LOWER,
     MOUTH_UPPER,
     RIGHT_EYE_CORNERS,
@@ -112,7 +112,7 @@ class ExpressionSpace:
     def shape(self, expression: Expression) -> np.ndarray:
         """(478, 3) shape of the mean person with an expression."""
         model = self.shape_model
-        neutral = model.mean.reshape(MEAN_SHAPE.shape)
+        neutral = model.mean.reshape(MEAN_LANDMARKS.shape)
         shape = model.shape(self.coordinates(expression))
         # carry_openings reads lips and lids from here: it is enough that the pairs stand as far apart as they should
         upper, lower = np.array(MOUTH_UPPER), np.array(MOUTH_LOWER)
@@ -153,7 +153,7 @@ def portrait(engine: Anonymizer, face: Face, side: int, seed: int) -> np.ndarray
     Raises:
         RuntimeError: the engine refused the face.
     """
-    blank = np.full((side, side, 3), (150, 120, 105), np.uint8)  # not gray, or the face would get no colour
+    blank = np.full((side, side, 3), (150, 120, 105), np.uint8)  # not gray, or the face would get no color
     result = engine(blank, AnonymizeOptions(seed=seed, skin_tone="random", output="crop"), faces=[face])
     if result.faces[0].status != "replaced":
         raise RuntimeError(f"seed {seed}: the engine did not make this face: {result.faces[0].reason}")

@@ -1,7 +1,7 @@
 """A report as pictures: recognition curves, privacy against expression, coverage by face height.
 
-matplotlib (extra ``eval``) is imported when something is drawn; it draws into files and touches none of its global state. Colours are
-those of Okabe & Ito (2008), which colour-blind people tell apart; lines differ in style and points in shape as well.
+matplotlib (extra ``eval``) is imported when something is drawn; it draws into files and touches none of its global state. Colors are
+those of Okabe & Ito (2008), which color-blind people tell apart; lines differ in style and points in shape as well.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def draw_plots(report: Report, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for part in report.sets:
-        for name in part.recognisers:
+        for name in part.recognizers:
             paths += [_tradeoff(part, name, folder), _cmc(part, name, folder), _roc(part, name, folder)]
     paths.append(_coverage(report.coverage, folder))
     return [path for path in paths if path is not None]
@@ -83,11 +83,11 @@ def _legend(axes: Any) -> None:
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=9)
 
 
-def _cmc(part: SetReport, recogniser: str, folder: Path) -> Path | None:
-    curves = part.curves.get(recogniser, {})
+def _cmc(part: SetReport, recognizer: str, folder: Path) -> Path | None:
+    curves = part.curves.get(recognizer, {})
     if not curves:
         return None
-    figure, axes = _axes(f"Who is it? {recogniser}, {_set_name(part)}", "rank", "share of probes found up to this rank")
+    figure, axes = _axes(f"Who is it? {recognizer}, {_set_name(part)}", "rank", "share of probes found up to this rank")
     looks = _lines(axes, list(curves))
     longest = 1
     banded = next((name for name in curves if name.startswith(DEFAULT)), None)  # ten bands over each other would show nothing
@@ -97,20 +97,20 @@ def _cmc(part: SetReport, recogniser: str, folder: Path) -> Path | None:
         if name == banded:
             axes.fill_between(ranks, curve["cmc_low"], curve["cmc_high"], color=looks[name]["color"], alpha=0.15, linewidth=0)
         axes.plot(ranks, curve["cmc"], label=name, **looks[name])
-    people = max((row[f"{recogniser}/rank1"].people for row in part.figures.values() if f"{recogniser}/rank1" in row), default=longest)
+    people = max((row[f"{recognizer}/rank1"].people for row in part.figures.values() if f"{recognizer}/rank1" in row), default=longest)
     axes.plot(np.arange(1, longest + 1), np.arange(1, longest + 1) / people, color="#999999", linewidth=1, label="chance")
     axes.set(xlim=(1, longest), ylim=(0, 1.02))
     axes.xaxis.get_major_locator().set_params(integer=True)
     _legend(axes)
-    return _save(figure, folder, "cmc", _set_name(part), recogniser)
+    return _save(figure, folder, "cmc", _set_name(part), recognizer)
 
 
-def _roc(part: SetReport, recogniser: str, folder: Path) -> Path | None:
-    curves = {name: curve for name, curve in part.curves.get(recogniser, {}).items() if len(curve["tar"])}
+def _roc(part: SetReport, recognizer: str, folder: Path) -> Path | None:
+    curves = {name: curve for name, curve in part.curves.get(recognizer, {}).items() if len(curve["tar"])}
     if not curves:
         return None
     figure, axes = _axes(
-        f"Is it the same person? {recogniser}, {_set_name(part)}",
+        f"Is it the same person? {recognizer}, {_set_name(part)}",
         "pairs of different people accepted (FAR)",
         "pairs of one person accepted (TAR)",
     )
@@ -121,12 +121,12 @@ def _roc(part: SetReport, recogniser: str, folder: Path) -> Path | None:
     axes.plot(chance, chance, color="#999999", linewidth=1, label="chance")
     axes.set(xscale="log", xlim=(1e-3, 1), ylim=(0, 1.02))
     _legend(axes)
-    return _save(figure, folder, "roc", _set_name(part), recogniser)
+    return _save(figure, folder, "roc", _set_name(part), recognizer)
 
 
-def _tradeoff(part: SetReport, recogniser: str, folder: Path) -> Path | None:
-    """One point per method: how often the recogniser finds the person, and how much of the expression is kept."""
-    key, kept = f"{recogniser}/rank1", "blendshape_correlation"
+def _tradeoff(part: SetReport, recognizer: str, folder: Path) -> Path | None:
+    """One point per method: how often the recognizer finds the person, and how much of the expression is kept."""
+    key, kept = f"{recognizer}/rank1", "blendshape_correlation"
     points = [
         (name, row[key], row[kept])
         for name, row in part.figures.items()
@@ -135,7 +135,7 @@ def _tradeoff(part: SetReport, recogniser: str, folder: Path) -> Path | None:
     if not points:
         return None
     figure, axes = _axes(
-        f"Privacy against expression: {recogniser}, {_set_name(part)}",
+        f"Privacy against expression: {recognizer}, {_set_name(part)}",
         "rank-1, original gallery (lower is better)",
         "blendshape correlation",
     )
@@ -155,7 +155,7 @@ def _tradeoff(part: SetReport, recogniser: str, folder: Path) -> Path | None:
     axes.axvline(1 / max(points[0][1].people, 1), color="#999999", linewidth=1, linestyle=":", label="chance")
     axes.set(xlim=(-0.02, 1.02), ylim=(min(0.0, *(e.value for _, _, e in points)) - 0.05, 1.05))
     _legend(axes)
-    return _save(figure, folder, "privacy-expression", _set_name(part), recogniser)
+    return _save(figure, folder, "privacy-expression", _set_name(part), recognizer)
 
 
 def _whiskers(value: float, low: float, high: float) -> np.ndarray:

@@ -27,7 +27,7 @@ TITLES = {
     "redetected_second": ("found again, dlib HOG", "share"),
     "blendshape_correlation": ("blendshape correlation", "number"),
     "blendshape_correlation_mean": ("mean of single correlations", "number"),
-    "blendshape_correlation_raw": ("not centred", "number"),
+    "blendshape_correlation_raw": ("not centered", "number"),
     "blendshape_error": ("mean absolute error", "fine"),
     "smile_auc": ("smile AUC", "number"),
     "smile_paired": ("smiles more than neutral, same person", "share"),
@@ -47,7 +47,7 @@ TITLES = {
     "geometry_linkage_rank5": ("linkage rank-5", "share"),
     "emotion_agreement": ("same emotion as in the original", "share"),
     "emotion_kappa": ("beyond chance (kappa)", "number"),
-    "emotion_accuracy": ("emotion as labelled", "share"),
+    "emotion_accuracy": ("emotion as labeled", "share"),
     "emotion_balanced_accuracy": ("mean over labels", "share"),
     "emotion_smile_auc": ("smile AUC", "number"),
     "parrot_geometry_rank1": ("parrot rank-1", "share"),
@@ -120,8 +120,8 @@ SECTIONS = {
     "Distance and detail (energy generated / real)": ("kernel_distance", "detail_1", "detail_2", "detail_3", "detail_4", "detail_5"),
     "Speed": ("generator_ms",),
 }
-# Of each recogniser, under "NAME/measure".
-RECOGNISER = ("rank1", "rank5", "tar", "linkage_rank1", "linkage_rank5", "linkage_tar", "linkage_taken_for_one")
+# Of each recognizer, under "NAME/measure".
+RECOGNIZER = ("rank1", "rank5", "tar", "linkage_rank1", "linkage_rank5", "linkage_tar", "linkage_taken_for_one")
 LEARNED = ("parrot_rank1", "parrot_rank5", "parrot_tar", "parrot_linkage_rank1", "parrot_linkage_rank5", "parrot_linkage_tar")
 RECONSTRUCTED = tuple(f"{what}_{key}" for what in ("reconstruction", "unattacked", "original") for key in ("rank1", "rank5", "tar"))
 SCHEMA = 2
@@ -133,8 +133,8 @@ class SetReport:
 
     Attributes:
         title: name and size of the set.
-        figures: method -> measure -> estimate; measures of a recogniser are named ``NAME/measure``.
-        curves: recogniser -> method -> lists of numbers, see :func:`identity.recognition_curves`.
+        figures: method -> measure -> estimate; measures of a recognizer are named ``NAME/measure``.
+        curves: recognizer -> method -> lists of numbers, see :func:`identity.recognition_curves`.
         notes: what was left out, and how people were compared.
     """
 
@@ -144,7 +144,7 @@ class SetReport:
     notes: tuple[str, ...] = ()
 
     @property
-    def recognisers(self) -> list[str]:
+    def recognizers(self) -> list[str]:
         """Their names, in order of appearance."""
         return list(dict.fromkeys(key.partition("/")[0] for row in self.figures.values() for key in row if "/" in key))
 
@@ -192,12 +192,12 @@ def markdown_table(rows: Table, measures: Sequence[str]) -> str:
 
 
 def summary(part: SetReport) -> str:
-    """One line per method with the strongest attacks side by side and what is kept; empty where nobody was to be recognised.
+    """One line per method with the strongest attacks side by side and what is kept; empty where nobody was to be recognized.
 
     An attacker who learned from anonymized pictures finds more people than one who did not, and that is the figure to go by.
     """
     columns = [("found by landmarks", "geometry_rank1"), ("by landmarks, learned (parrot)", "parrot_geometry_rank1")]
-    for name in part.recognisers:
+    for name in part.recognizers:
         columns += [(f"by {name}", f"{name}/rank1"), (f"by {name}, learned (parrot)", f"{name}/parrot_rank1")]
         columns += [(f"reconstructed, by {name}", f"{name}/reconstruction_rank1"), (f"linked by {name}", f"{name}/linkage_rank1")]
     columns = [(title, key) for title, key in columns if any(key in row for row in part.figures.values())]
@@ -224,15 +224,15 @@ def _set_markdown(part: SetReport, depth: int = 2) -> list[str]:
         if table := markdown_table(part.figures, measures):
             paragraphs += [f"{below} {title}", table]
         if title == "Geometry kept":
-            for name in part.recognisers:
+            for name in part.recognizers:
                 own = {
                     method: {key.partition("/")[2]: e for key, e in row.items() if key.startswith(f"{name}/")}
                     for method, row in part.figures.items()
                 }
-                paragraphs += [f"{below} Recogniser {name}", markdown_table(own, RECOGNISER)]
+                paragraphs += [f"{below} Recognizer {name}", markdown_table(own, RECOGNIZER)]
                 for heading, learned in (("parrot", LEARNED), ("reconstruction", RECONSTRUCTED)):
                     if table := markdown_table(own, learned):
-                        paragraphs += [f"{below} Recogniser {name}: {heading} (learned from pictures that the attacker anonymized)", table]
+                        paragraphs += [f"{below} Recognizer {name}: {heading} (learned from pictures that the attacker anonymized)", table]
     return paragraphs
 
 

@@ -1,0 +1,21 @@
+"""OpenCV as ``cv2``, loaded when it is first used, and one error with the remedy where it is absent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class _LazyOpenCV:
+    """Stands in for the module ``cv2``: importing it takes a moment, and beside an exported folder it may not be there."""
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            import cv2 as module
+        except ImportError as error:
+            raise ImportError("This needs OpenCV, which comes with mediapipe: pip install 'mediapipe==0.10.21'.") from error
+        value = getattr(module, name)
+        setattr(self, name, value)  # looked up once
+        return value
+
+
+cv2: Any = _LazyOpenCV()
