@@ -20,6 +20,7 @@ ROOMS = {
     "core": (
         "opencv",
         "color",
+        "threads",
         "faces",
         "image_loading",
         "face_mesh",

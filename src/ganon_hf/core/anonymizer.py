@@ -11,7 +11,6 @@ import copy
 import logging
 import secrets
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -36,6 +35,7 @@ from .landmarks import triangle_map
 from .modeling_ganon import GanonConfig, GanonModel
 from .opencv import cv2
 from .skin_tone import SkinPainter
+from .threads import single_threaded_pool
 
 logger = logging.getLogger(__name__)
 
@@ -93,9 +93,18 @@ class Anonymizer:
         model: the generator with its shape statistics.
         image_processor: draws the model's condition; its ``conditioning`` must be the model's.
         detector: finds faces; None builds the default one when it is first needed.
+        manage_threads: on a CPU a photo's faces are drawn side by side with one torch thread each (``threads.py``); False draws them one
+            after the other and leaves torch's thread count alone.
     """
 
-    def __init__(self, model: GanonModel, image_processor: GanonImageProcessor, detector: FaceDetector | None = None) -> None:
+    def __init__(
+        self,
+        model: GanonModel,
+        image_processor: GanonImageProcessor,
+        detector: FaceDetector | None = None,
+        *,
+        manage_threads: bool = True,
+    ) -> None:
         conditioning, drawn = model.config.conditioning, image_processor.conditioning
         if conditioning != drawn or model.config.image_size != image_processor.image_size:
             raise ValueError(
@@ -110,6 +119,7 @@ class Anonymizer:
                 network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack this form
         self.image_processor = image_processor
         self._detector = detector
+        self._manage_threads = manage_threads
         statistics = copy.deepcopy(model.geometry).cpu().float()  # one small vector at a time: a GPU would only add the way there
         mean, axes, deviations = (array.double().numpy() for array in (statistics.mean, statistics.axes, statistics.deviations))
         self.shape_model = ShapeModel(mean, axes, deviations, partial(_on_one, statistics.encode), partial(_on_one, statistics.decode))
@@ -215,15 +225,11 @@ class Anonymizer:
             except (RuntimeError, ValueError) as error:
                 logger.warning("A batch of %d faces failed and is tried one by one: %s", len(inputs), error)
         # On a CPU a batch saves next to nothing, and sums would be rounded differently in it: a face must not depend on its company.
-        if self.model.device.type != "cpu" or (threads := torch.get_num_threads()) == 1 or not inputs:
+        threads = torch.get_num_threads() if self._manage_threads and self.model.device.type == "cpu" else 1
+        if threads == 1 or not inputs:
             return [self._synthesize_one(one) for one in inputs]
-        # Faces side by side, one thread each: several threads in one face meet hundreds of times and wait by spinning, which costs
-        # several times the time once something else runs on the machine; and sums are rounded alike whatever the number of cores.
-        try:
-            with ThreadPoolExecutor(min(threads, len(inputs)), "ganon-faces", initializer=torch.set_num_threads, initargs=(1,)) as pool:
-                return list(pool.map(self._synthesize_one, inputs))
-        finally:
-            torch.set_num_threads(threads)  # what threads that are started later begin with
+        with single_threaded_pool(min(threads, len(inputs)), "ganon-faces") as pool:
+            return list(pool.map(self._synthesize_one, inputs))
 
     def _synthesize_one(self, inputs: dict[str, torch.Tensor]) -> np.ndarray | str:
         """A face, or the reason why there is none."""

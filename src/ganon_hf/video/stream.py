@@ -15,13 +15,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 from threadpoolctl import threadpool_limits
 
 from ..core.anonymizer import Anonymizer
 from ..core.detection_tiles import LEVEL_STEP
 from ..core.faces import AnonymizeOptions, FaceReport, area_of
 from ..core.opencv import cv2
+from ..core.threads import single_threaded_pool
 from .gap_filling import Presence, Shown
 from .reidentification import People
 from .tracking import FaceTracker
@@ -133,10 +133,7 @@ class FrameStream:
         chunk: list[np.ndarray] = []
         # frames side by side, each computed by one thread: faster, and sums are rounded alike whatever the number of cores
         # The products of matrices in between are small: numpy's threads would wait for them by spinning, a sixth of the processor's time.
-        with (
-            threadpool_limits(1, user_api="blas"),
-            ThreadPoolExecutor(self._workers, "ganon-frames", initializer=torch.set_num_threads, initargs=(1,)) as pool,
-        ):
+        with threadpool_limits(1, user_api="blas"), single_threaded_pool(self._workers, "ganon-frames") as pool:
             try:
                 for frame in frames:
                     image = self._checked(frame)
@@ -164,7 +161,6 @@ class FrameStream:
             finally:
                 for future in rendering:
                     future.cancel()
-                torch.set_num_threads(torch.get_num_threads())  # what threads that are started later begin with
 
     def _analyze(self, chunk: Sequence[np.ndarray], waiting: Sequence[np.ndarray], *, last: bool = False) -> None:
         """Search the last frame of a chunk: for the smallest faces as often as all undecided frames can be gone back, for others always."""
