@@ -20,11 +20,12 @@ from typing import Any
 
 import numpy as np
 
+from .._atomic import TEMPORARY_PREFIX, rename_into_place
 from ..bulk.engine import weights_digest
 from ..bulk.folder import lock
 from ..core.anonymizer import Anonymizer
 from ..core.faces import AnonymizeOptions, NoFaceError
-from ..image_files import TEMPORARY_PREFIX, printable, publish
+from ..image_files import printable
 from .mux import join_segments
 from .reader import UnusableVideoError, VideoFrame, VideoReader
 from .snapshots import load_state, save_state
@@ -140,7 +141,7 @@ def anonymize_video(
             parts.remove()
             raise NoFaceError(f"{printable(source)}: no face was found in the video.")
         notes = join_segments(parts.segments, parts.joined, format, audio_from=source if audio == "keep" and reader.has_audio else None)
-        publish(parts.joined, target.absolute())
+        rename_into_place(parts.joined, target.absolute())
         parts.remove()
         return account.report(stream.seed, [*reader.notes, *notes])
 

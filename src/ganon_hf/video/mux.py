@@ -13,10 +13,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from .._atomic import atomic_file
 from ..image_files import printable
 from .audio import SoundTrack
 from .reader import open_container, open_video_file
-from .writer import VideoFormat, atomic_file, open_output
+from .writer import VideoFormat, open_output
 
 _CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 

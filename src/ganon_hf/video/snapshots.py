@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .writer import atomic_file
+from .._atomic import atomic_file
 
 _ARRAY = "__array__"  # a dictionary with this key alone stands for the array of that name
 
