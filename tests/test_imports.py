@@ -162,7 +162,9 @@ def test_a_transformers_that_does_not_fit_is_a_warning_not_an_error(monkeypatch:
 def test_the_room_for_many_photos_is_light_to_import(names: tuple[str, ...]) -> None:
     """Neither Ray nor pyarrow nor torch before somebody uses what needs them; the rows of ``datasets`` need no Parquet and no Ray."""
     absent = ("ray", "pyarrow", "fsspec", "torch", "transformers", *(() if names else ("numpy", "PIL")))
-    code = f"import sys, ganon_hf.bulk as bulk; [getattr(bulk, name) for name in {names}]; print(*[m for m in {absent} if m in sys.modules])"
+    code = (
+        f"import sys, ganon_hf.bulk as bulk; [getattr(bulk, name) for name in {names}]; print(*[m for m in {absent} if m in sys.modules])"
+    )
     assert python(code) == ""
 
 

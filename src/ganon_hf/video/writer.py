@@ -1,6 +1,6 @@
 """RGB frames -> segments: files of their own that begin with a key frame and keep every time stamp exactly.
 
-A video is written as one or more segments, which :func:`ganon_hf.video.mux.join_segments` puts together without encoding again. H.264
+A video is written as one or more segments, which :func:`ganon_hf.video.mux.concatenate_segments` joins without encoding again. H.264
 segments are MP4 files whose clock ticks in the source's time base; VP9 and FFV1, which end up in Matroska, are Matroska from the start.
 Frames are never reordered (no B-frames), so that the time stamps need no correction anywhere. The same frames give the same bytes: the
 number of encoder threads is fixed and nothing of the machine is written.
