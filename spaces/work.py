@@ -25,6 +25,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from ganon_hf import AnonymizationResult, AnonymizeOptions, Anonymizer, NoFaceError, UnusableImageError
+from ganon_hf.core.image_loading import exif_transpose
 
 HERE = Path(__file__).resolve().parent
 MAX_PIXELS = 40_000_000
@@ -86,7 +87,7 @@ def read_photo(path: str) -> Image.Image:
             if image.width * image.height > MAX_PIXELS:
                 limit = MAX_PIXELS // 1_000_000
                 raise Refusal(f"This photo has {image.width} x {image.height} pixels. At most {limit} million can be worked on here.")
-            return (ImageOps.exif_transpose(image) or image).copy()
+            return exif_transpose(image).copy()
     except FileNotFoundError as error:
         raise Refusal(
             "This photo has been deleted here already: uploads are kept for less than a minute. Please choose it again."

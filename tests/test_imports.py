@@ -156,3 +156,24 @@ def test_a_transformers_that_does_not_fit_is_a_warning_not_an_error(monkeypatch:
     monkeypatch.setattr(_register, "register", explode)
     with pytest.warns(RuntimeWarning, match="face-anonymization.*PIPELINE_REGISTRY"):
         _register._register_or_warn()
+
+
+@pytest.mark.parametrize("names", [(), ("AnonymizeRows",)])
+def test_the_room_for_many_photos_is_light_to_import(names: tuple[str, ...]) -> None:
+    """Neither Ray nor pyarrow nor torch before somebody uses what needs them; the rows of ``datasets`` need no Parquet and no Ray."""
+    absent = ("ray", "pyarrow", "fsspec", "torch", "transformers", *(() if names else ("numpy", "PIL")))
+    code = (
+        f"import sys, ganon_hf.bulk as bulk; [getattr(bulk, name) for name in {names}]; print(*[m for m in {absent} if m in sys.modules])"
+    )
+    assert python(code) == ""
+
+
+def test_public_names_of_the_room_for_many_photos() -> None:
+    from ganon_hf import bulk
+
+    assert set(bulk.__all__) == set(bulk._PUBLIC) <= set(dir(bulk))
+    for name in bulk.__all__:
+        pytest.importorskip("pyarrow")
+        assert getattr(bulk, name).__module__ == f"ganon_hf.bulk.{bulk._PUBLIC[name]}"
+    with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):
+        bulk.Nothing  # noqa: B018

@@ -16,7 +16,7 @@ PACKAGE = Path(ganon_hf.__file__).parent
 
 # A file imports only from files before it, in its own room and in the rooms above. "core" is exported to the Hub, flat.
 ROOMS = {
-    "": ("_version",),
+    "": ("_version", "_atomic"),
     "core": (
         "opencv",
         "color",
@@ -44,7 +44,7 @@ ROOMS = {
         "diffusion_pipeline_ganon",
     ),
     " ": ("_register", "image_files"),
-    "bulk": ("engine", "tasks", "worker_pool", "folder", "rows", "parquet_shards", "ray_job"),
+    "bulk": ("process_pool", "engine", "tasks", "worker_pool", "folder", "rows", "parquet_shards", "ray_job"),
     "video": (
         "colorspace",
         "reader",

@@ -81,12 +81,12 @@ def pipeline(folder: Path, out: Path, processes: int | None, min_face_size: int)
     """What the command does; one step a photo."""
     from ganon_hf import AnonymizeOptions
     from ganon_hf.bulk import folder as batch
-    from ganon_hf.bulk import worker_pool as workers
     from ganon_hf.bulk.engine import read_engine
+    from ganon_hf.bulk.process_pool import usable_cores
 
     jobs, _ = batch.plan([str(folder)], str(out))
     settings = batch.Settings(AnonymizeOptions(seed=7, min_face_size=min_face_size))
-    count = processes or workers.usable_cores()
+    count = processes or usable_cores()
     for outcome in batch.run(jobs, settings, partial(read_engine, None, None), batch.State(out), processes=count):
         if outcome.status != "ok":
             raise RuntimeError(f"{outcome.job.source}: {outcome.error}")

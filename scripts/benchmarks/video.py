@@ -31,7 +31,7 @@ import films  # noqa: E402  (the composer lives with the tests, which need it wi
 from ganon_hf.core.detection import MediaPipeDetector  # noqa: E402
 from ganon_hf.evaluation.metrics.recognition import DlibRecognizer  # noqa: E402
 from ganon_hf.evaluation.metrics.video import exposures, identity_spread, tremor  # noqa: E402
-from ganon_hf.video.mux import join_segments  # noqa: E402
+from ganon_hf.video.mux import concatenate_segments  # noqa: E402
 from ganon_hf.video.reader import VideoFrame, VideoReader  # noqa: E402
 from ganon_hf.video.writer import SegmentWriter, VideoFormat, VideoProperties  # noqa: E402
 
@@ -46,7 +46,7 @@ def write(film: films.Film, path: Path, count: int) -> None:
     with SegmentWriter(path.with_suffix(".segment"), VideoFormat(), like) as writer:
         for number in range(count):
             writer.write(VideoFrame(film.frame(number), number, 1))
-    join_segments([path.with_suffix(".segment")], path, VideoFormat())
+    concatenate_segments([path.with_suffix(".segment")], path, VideoFormat())
 
 
 def frames(path: Path) -> Iterator[np.ndarray]:

@@ -10,7 +10,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from ganon_hf.evaluation.report.report import read_report, tables, write_text
+from ganon_hf._atomic import write_atomically
+from ganon_hf.evaluation.report.report import read_report, tables
 
 BEGIN, END = "<!-- report -->", "<!-- /report -->"
 
@@ -32,7 +33,7 @@ def main(argv: list[str] | None = None) -> int:
     if len(models) > 1:
         parser.error(f"the reports are of different weights: {', '.join(sorted(models))}.")
     made = "\n\n".join(tables(report) for report in reports)
-    write_text(options.page, f"{before}{BEGIN}\n\n{made}\n\n{END}{rest.split(END)[1]}")
+    write_atomically(options.page, f"{before}{BEGIN}\n\n{made}\n\n{END}{rest.split(END)[1]}")
     return 0
 
 

@@ -17,7 +17,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from ganon_hf import Anonymizer
-from ganon_hf.evaluation.report.report import Report, to_json, write_text
+from ganon_hf._atomic import write_atomically
+from ganon_hf.evaluation.report.report import Report, to_json
 from ganon_hf.hub.export import REPORT, ExportError, require_same_weights
 from ganon_hf.hub.model_card import load_report
 
@@ -65,7 +66,7 @@ def main(argv: list[str] | None = None) -> int:
         text = shipped_text(joined(reports))
     except (ExportError, ValueError) as error:
         parser.error(str(error))
-    write_text(REPORT, text)
+    write_atomically(REPORT, text)
     print(f"{REPORT.name}: {len(text):,} bytes")
     return 0
 

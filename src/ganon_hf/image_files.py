@@ -3,8 +3,8 @@
 Reading: the content decides what a file is, never its name. Limits are checked before anything is decoded, and whatever goes wrong in a
 decoder becomes one :class:`~ganon_hf.core.faces.UnusableImageError` that names the file and the reason.
 
-Writing: a picture appears under its final name complete or not at all (temporary file in the same folder, fsync, rename). Nothing but
-pixels and the ICC profile is written, plus the EXIF fields that were asked for; GPS, thumbnails, serial numbers, XMP, comments never.
+Writing: a picture appears under its final name complete or not at all. Nothing but pixels and the ICC profile is written, plus the EXIF
+fields that the caller names; GPS, thumbnails, serial numbers, XMP and comments never.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ from __future__ import annotations
 import errno
 import io
 import os
-import secrets
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from typing import IO, Any
 
 from PIL import BmpImagePlugin, ExifTags, GifImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 
+from ._atomic import atomic_file
 from .core.faces import MAX_PIXELS, UnusableImageError
 
 MAX_FILE_BYTES = 1 << 30  # some decoders read the whole file into memory
@@ -38,7 +38,6 @@ FORMATS = {
     ".tiff": "TIFF",
     ".gif": "GIF",
 }
-TEMPORARY_PREFIX = ".ganon-hf-"  # hidden: folder walks leave it out
 METADATA_GROUPS = ("date", "camera")
 
 # EXIF fields behind each name of --keep-metadata. Not here on purpose: serial numbers, owner, artist, maker notes, user comment, GPS.
@@ -76,15 +75,6 @@ _READERS = tuple(
         GifImagePlugin.GifImageFile,
     )
 )
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 _MAX_TEXT = 64  # characters; longer "camera models" carry something else
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _READ_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)  # a named pipe must not hang the batch
@@ -97,7 +87,7 @@ class Picture:
     Attributes:
         image: RGB, upright (EXIF orientation applied), transparency flattened over white, without any metadata.
         icc_profile: color profile that still fits the RGB pixels, or None.
-        exif: the kept EXIF fields, encoded; empty when none were asked for or present.
+        exif: the kept EXIF fields, encoded; empty when there are none.
         lossless: whether a WebP file was stored losslessly.
         format: Pillow's name of the format it was read from; empty where it was not read from a file.
         notes: what was changed on the way in, in words ("transparency was flattened over white").
@@ -204,7 +194,8 @@ def _open_file(path: Path, root: Path | None) -> IO[bytes]:
 
 def _read(file: IO[bytes], keep: tuple[str, ...]) -> Picture:
     """Check, decode, convert. The order matters: no pixel is decoded before the limits were checked."""
-    from .core.image_loading import to_rgb  # brings transformers: seconds that a run with nothing to read need not wait
+    # here, because it brings transformers: seconds that a run with nothing to read need not wait
+    from .core.image_loading import exif_transpose, read_exif, to_rgb
 
     head = file.read(16)
     image = _open_picture(file, head)
@@ -214,10 +205,10 @@ def _read(file: IO[bytes], keep: tuple[str, ...]) -> Picture:
         image = _open_picture(file, head)
     image.load()  # raises on truncated data
     notes = ["only the first picture of an MPO file was used"] if image.format == "MPO" else []
-    exif = _exif(image)
+    exif = read_exif(image)
     profile = _usable_profile(image, notes)
     lossless = head[8:16] == b"WEBPVP8L"
-    rgb, changes = to_rgb(_upright(image, exif))
+    rgb, changes = to_rgb(exif_transpose(image))
     rgb.info = {}
     return Picture(rgb, profile, _kept_fields(exif, keep), lossless, (*notes, *changes), str(image.format))
 
@@ -240,24 +231,6 @@ def _check(image: Any) -> None:
         raise UnusableImageError(f"has {width} x {height} pixels, more than {MAX_PIXELS // 1_000_000} megapixels")
     if image.format != "MPO" and getattr(image, "is_animated", False):
         raise UnusableImageError("is animated or has several pages; only single pictures are anonymized")
-
-
-def _exif(image: Any) -> Image.Exif:
-    """The EXIF fields, or none where they are malformed: viewers ignore those too, and the pixels are still good."""
-    try:
-        exif = image.getexif()
-        exif.get_ifd(ExifTags.IFD.Exif)
-        return exif
-    except Exception as error:
-        del error  # whatever a hostile block provokes means the same: nothing to keep
-        return Image.Exif()
-
-
-def _upright(image: Image.Image, exif: Image.Exif) -> Image.Image:
-    """The picture as a viewer shows it. (TIFF files are turned by their reader, which then removes the tag.)"""
-    orientation = exif.get(ExifTags.Base.Orientation, 1)
-    turn = _TURNS.get(orientation) if isinstance(orientation, int) else None
-    return image if turn is None else image.transpose(turn)
 
 
 def _usable_profile(image: Any, notes: list[str]) -> bytes | None:
@@ -308,48 +281,29 @@ def format_of(path: str | os.PathLike[str]) -> str | None:
     return FORMATS.get(Path(path).suffix.lower())
 
 
-def write_image(
-    picture: Picture,
-    path: str | os.PathLike[str],
-    *,
-    quality: int = 95,
-    before_rename: Callable[[os.stat_result], None] | None = None,
-) -> None:
+def write_image(picture: Picture, path: str | os.PathLike[str], *, quality: int = 95) -> None:
     """Write a picture so that it appears under its name complete or not at all; an existing file is replaced.
 
     Args:
         picture: pixels, color profile and kept EXIF fields; nothing else is written.
         path: the suffix decides the format. The folder must exist.
         quality: 1 to 100 for JPEG (always 4:4:4) and lossy WebP.
-        before_rename: called with the finished temporary file's status just before it gets its name.
 
     Raises:
         ValueError: the suffix is not one of ``FORMATS``.
         OSError: the file cannot be written; nothing is left behind.
     """
-    path = Path(path)
-    temporary = temporary_name(path)
-    try:
-        status = write_temporary(picture, path, temporary, quality=quality)
-        if before_rename is not None:
-            before_rename(status)
-        publish(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)  # gone after the rename; still there after an error or Ctrl-C
-
-
-def temporary_name(path: Path) -> Path:
-    """A fresh hidden name beside a file that is to be written."""
-    return path.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}.tmp"
+    with atomic_file(path) as temporary:
+        write_temporary(picture, Path(path), temporary, quality=quality)
 
 
 def write_temporary(picture: Picture, path: Path, temporary: Path, *, quality: int = 95) -> os.stat_result:
-    """The first half of :func:`write_image`: everything but the name. The caller removes what an error leaves behind.
+    """Write a picture under a temporary name, for whoever renames it later. The caller removes what an error leaves behind.
 
     Args:
         picture, quality: as in :func:`write_image`.
         path: the final name; its suffix decides the format.
-        temporary: from :func:`temporary_name`; must not exist.
+        temporary: from :func:`~ganon_hf._atomic.temporary_name`; must not exist.
 
     Returns:
         the status of the finished temporary file, safely on disk.
@@ -362,12 +316,6 @@ def write_temporary(picture: Picture, path: Path, temporary: Path, *, quality: i
         file.flush()
         os.fsync(file.fileno())
         return os.fstat(file.fileno())
-
-
-def publish(temporary: Path, path: Path) -> None:
-    """The second half of :func:`write_image`: a finished temporary file gets its name, also over a power cut."""
-    os.replace(temporary, path)
-    _sync_folder(path.parent)
 
 
 def encode_image(picture: Picture, file: IO[bytes], name: str, *, quality: int = 95) -> None:
@@ -383,13 +331,3 @@ def encode_image(picture: Picture, file: IO[bytes], name: str, *, quality: int =
     image = picture.image.convert("RGB")
     image.info = {}  # Pillow writes comments and profiles it finds here
     image.save(file, format=name, **options)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the rename survive a power cut, where the platform can open folders."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -17,11 +17,11 @@ import torch
 from PIL import Image
 from standins import BROKEN, CRASH, SquareEngine, TroubledEngine, exploding, names, save, square_photo, unloadable
 
+from ganon_hf._atomic import TEMPORARY_PREFIX
 from ganon_hf.bulk import folder as batch
 from ganon_hf.bulk import worker_pool as workers
-from ganon_hf.bulk.tasks import FileWork, Job, Outcome, Settings, Task, anonymize_together
+from ganon_hf.bulk.tasks import Outcome, PhotoJob, PhotoTask, PhotoTaskHandler, Settings, anonymize_batch
 from ganon_hf.core.faces import AnonymizeOptions, NoFaceError
-from ganon_hf.image_files import TEMPORARY_PREFIX
 
 SETTINGS = Settings(AnonymizeOptions(on_no_face="raise"))
 
@@ -113,8 +113,8 @@ def test_leaving_early_ends_the_workers_and_removes_what_they_began(folder: Path
 # ---- memory ----------------------------------------------------------------------------------------------------------------------
 
 
-class _PaperCrew(workers.Crew):
-    """A crew whose processes are never born: who may begin is decided before."""
+class _PaperPool(workers.WorkerPool):
+    """A pool whose processes are never born: who may begin is decided before."""
 
     def _start(self) -> workers._Worker:
         ours, _ = workers.multiprocessing.Pipe()
@@ -137,10 +137,10 @@ class _PaperCrew(workers.Crew):
     ],
 )
 def test_photos_in_work_are_limited_by_their_pixels(in_work: Sequence[int], next_pixels: int, room: bool, tmp_path: Path) -> None:
-    crew = _PaperCrew(SquareEngine, FileWork(SETTINGS), 2)
+    pool = _PaperPool(SquareEngine, PhotoTaskHandler(SETTINGS), 2)
     for megapixels in in_work:
-        crew.submit([Task(0, Job(tmp_path, tmp_path), tmp_path, megapixels * 10**6, "")])
-    assert crew.has_room(next_pixels * 10**6) == room
+        pool.submit([PhotoTask(0, PhotoJob(tmp_path, tmp_path), tmp_path, megapixels * 10**6, "")])
+    assert pool.has_room(next_pixels * 10**6) == room
 
 
 # ---- faces of several photos in one call ------------------------------------------------------------------------------------------
@@ -152,7 +152,7 @@ def photos(count: int = 3) -> list[np.ndarray]:
 
 def test_photos_do_not_depend_on_their_company() -> None:
     engine, options = tiny.tiny_engine(), AnonymizeOptions(seed=5)
-    together = anonymize_together(engine, [(photo, options) for photo in photos()])
+    together = anonymize_batch(engine, [(photo, options) for photo in photos()])
     for photo, result in zip(photos(), together, strict=True):
         assert not isinstance(result, Exception) and result.num_replaced == 1
         assert tiny.same(result.image, engine(photo, options).image)
@@ -167,7 +167,7 @@ def test_each_photo_fails_alone_and_the_batch_is_one_call() -> None:
     empty = tiny.noise_photo(90, 70)
     one, other = photos(2)
     row = [(one, options), (unread, options), (empty, options), (other, options)]
-    first, second, third, fourth = anonymize_together(engine, row)
+    first, second, third, fourth = anonymize_batch(engine, row)
     assert calls == [2] and second is unread and isinstance(third, NoFaceError)
     assert tiny.same(first.image, engine(one, options).image) and tiny.same(fourth.image, engine(other, options).image)  # type: ignore[union-attr]
 
@@ -182,7 +182,7 @@ def test_a_batch_that_fails_altogether_is_tried_photo_by_photo() -> None:
         return generate(inputs)
 
     engine.generate = small_batches_only  # type: ignore[method-assign]
-    results = anonymize_together(engine, [(photo, AnonymizeOptions(seed=1)) for photo in photos()])
+    results = anonymize_batch(engine, [(photo, AnonymizeOptions(seed=1)) for photo in photos()])
     assert [result.num_replaced for result in results] == [1, 1, 1]  # type: ignore[union-attr]
 
 

@@ -12,8 +12,8 @@ import pyarrow
 import pyarrow.parquet as parquet
 import pytest
 
-from ganon_hf.bulk.parquet_shards import MANIFEST, JobError, Manifest, Shard, Storage, counts_of, cut, read_rows, write_shard
-from ganon_hf.bulk.rows import Row
+from ganon_hf.bulk.parquet_shards import MANIFEST, JobError, Manifest, Shard, Storage, plan_shards, read_counts, read_rows, write_shard
+from ganon_hf.bulk.rows import RowResult
 
 PICTURES = ("b.jpg", "a.png", "sub/c.jpeg", "sub/d.PNG", "e.webp")
 
@@ -30,11 +30,11 @@ def table(path: Path, cells: list[object], row_group_size: int = 2, column: str 
     parquet.write_table(pyarrow.table({column: cells, "person": list(range(len(cells)))}), path, row_group_size=row_group_size)
 
 
-def row(number: int, *, ok: bool = True) -> Row:
+def row(number: int, *, ok: bool = True) -> RowResult:
     face = {"box": {"xmin": 1.0, "ymin": 2.0, "xmax": 3.0, "ymax": 4.0}, "score": 0.9, "status": "replaced", "reason": ""}
     if not ok:
-        return Row(f"{number}.jpg", None, "refused", "is empty")
-    return Row(f"{number}.jpg", bytes([number]) * 9, "ok", faces=(face,), notes=("a note",))
+        return RowResult(f"{number}.jpg", None, "refused", "is empty")
+    return RowResult(f"{number}.jpg", bytes([number]) * 9, "ok", faces=(face,), notes=("a note",))
 
 
 # ---- cutting ---------------------------------------------------------------------------------------------------------------------
@@ -42,19 +42,19 @@ def row(number: int, *, ok: bool = True) -> Row:
 
 def test_pictures_are_cut_in_the_order_of_their_names(tmp_path: Path) -> None:
     source = folder_of(tmp_path, *PICTURES, ".hidden.jpg", ".folder/x.jpg", "notes.txt")
-    shards, digest = cut(source, 2, "image")
+    shards, digest = plan_shards(source, 2, "image")
     assert [shard.files for shard in shards] == [("a.png", "b.jpg"), ("e.webp", "sub/c.jpeg"), ("sub/d.PNG",)]
     assert [shard.name for shard in shards] == [f"part-00000{i}-of-000003.parquet" for i in range(3)]
     assert [shard.rows for shard in shards] == [2, 2, 1]
-    assert cut(Storage(f"file://{tmp_path}"), 2, "image") == (shards, digest), "the same photos, the same shards"
+    assert plan_shards(Storage(f"file://{tmp_path}"), 2, "image") == (shards, digest), "the same photos, the same shards"
     (tmp_path / "f.jpg").touch()
-    assert cut(source, 2, "image")[1] != digest
+    assert plan_shards(source, 2, "image")[1] != digest
 
 
 def test_row_groups_are_joined_but_not_divided(tmp_path: Path) -> None:
     table(tmp_path / "a.parquet", [b"x"] * 7, row_group_size=2)  # groups of 2, 2, 2, 1
     table(tmp_path / "b.parquet", [b"x"] * 9, row_group_size=9)
-    shards, _ = cut(Storage(str(tmp_path)), 4, "image")
+    shards, _ = plan_shards(Storage(str(tmp_path)), 4, "image")
     assert [(shard.files[0], shard.groups, shard.first, shard.rows) for shard in shards] == [
         ("a.parquet", (0, 1), 0, 4),
         ("a.parquet", (2, 3), 4, 3),
@@ -78,7 +78,7 @@ def test_what_cannot_be_cut_is_refused_before_anything_runs(names: tuple[str, ..
     if "t.parquet" in names:
         table(tmp_path / "t.parquet", [b"x"])
     with pytest.raises(JobError, match=message):
-        cut(source, 2, column)
+        plan_shards(source, 2, column)
 
 
 # ---- reading ---------------------------------------------------------------------------------------------------------------------
@@ -88,7 +88,7 @@ def test_every_row_of_a_shard_of_pictures_is_there_readable_or_not(tmp_path: Pat
     (tmp_path / "secret.jpg").write_bytes(b"secret")
     source = folder_of(tmp_path / "in", "a.jpg", "b.jpg", "d.jpg")
     (tmp_path / "in" / "c.jpg").symlink_to(tmp_path / "secret.jpg")
-    (shard,), _ = cut(source, 10, "image")
+    (shard,), _ = plan_shards(source, 10, "image")
     (tmp_path / "in" / "b.jpg").unlink()
     rows = dict(read_rows(source, shard, "image"))
     assert list(rows) == ["a.jpg", "b.jpg", "c.jpg", "d.jpg"] and (rows["a.jpg"], rows["d.jpg"]) == (b"a.jpg", b"d.jpg")
@@ -98,7 +98,7 @@ def test_every_row_of_a_shard_of_pictures_is_there_readable_or_not(tmp_path: Pat
 def test_rows_of_tables_have_their_numbers_and_the_empty_ones_a_reason(tmp_path: Path) -> None:
     table(tmp_path / "t.parquet", [{"bytes": bytes([i]) if i != 3 else None, "path": "x"} for i in range(5)])
     source = Storage(str(tmp_path))
-    rows = [row for shard in cut(source, 2, "image")[0] for row in read_rows(source, shard, "image")]
+    rows = [row for shard in plan_shards(source, 2, "image")[0] for row in read_rows(source, shard, "image")]
     no_photo = "the row holds no photo"
     assert rows == [(f"t.parquet#{i}", bytes([i]) if i != 3 else no_photo) for i in range(5)]
 
@@ -107,7 +107,7 @@ def test_a_table_that_breaks_while_it_is_read_loses_no_row(tmp_path: Path) -> No
     table(tmp_path / "t.parquet", [bytes([i]) * 40_000 for i in range(24)], row_group_size=12)
     (tmp_path / "torn.parquet").write_bytes(b"PAR1 this is not a table")
     source = Storage(str(tmp_path))
-    first, second, torn = cut(source, 12, "image")[0]
+    first, second, torn = plan_shards(source, 12, "image")[0]
     content = bytearray((tmp_path / "t.parquet").read_bytes())
     content[60:2000] = bytes(1940)  # pages of the first group
     (tmp_path / "t.parquet").write_bytes(content)
@@ -138,7 +138,7 @@ def listing(target: Storage) -> list[str]:
 def test_a_shard_holds_every_row_and_the_same_rows_give_the_same_bytes(target: Storage) -> None:
     rows = [row(number, ok=number % 3 > 0) for number in range(70)]  # more than a row group
     assert write_shard(target, "part.parquet", rows) == {"ok": 46, "refused": 24, "failed": 0}
-    assert counts_of(target, "part.parquet") == {"ok": 46, "refused": 24, "failed": 0}
+    assert read_counts(target, "part.parquet") == {"ok": 46, "refused": 24, "failed": 0}
     with target.open("part.parquet") as file:
         content = file.read()
         read = parquet.read_table(file).to_pylist()
@@ -152,7 +152,7 @@ def test_a_shard_holds_every_row_and_the_same_rows_give_the_same_bytes(target: S
 
 
 def test_a_shard_that_fails_on_the_way_leaves_nothing(target: Storage) -> None:
-    def rows() -> Iterator[Row]:
+    def rows() -> Iterator[RowResult]:
         yield row(1)
         raise RuntimeError("the worker is gone")
 

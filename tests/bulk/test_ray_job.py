@@ -22,12 +22,12 @@ from PIL import Image
 from standins import BROKEN, CRASH, TroubledEngine, face_pixels, save, square_photo
 
 from ganon_hf.bulk import folder as batch
-from ganon_hf.bulk.parquet_shards import MANIFEST, JobError, Storage, cut
+from ganon_hf.bulk.parquet_shards import MANIFEST, JobError, Storage, plan_shards
 from ganon_hf.bulk.ray_job import ShardJob, ShardWorker, anonymize_dataset
-from ganon_hf.bulk.rows import AnonymizeRows, RowTask, RowWork
+from ganon_hf.bulk.rows import AnonymizeRows, RowTask, RowTaskHandler
 from ganon_hf.core.faces import AnonymizeOptions
 
-WORK = RowWork(AnonymizeOptions(on_no_face="raise"))
+WORK = RowTaskHandler(AnonymizeOptions(on_no_face="raise"))
 
 
 def encoded(photo: np.ndarray | Image.Image, name: str = "PNG", **options: object) -> bytes:
@@ -68,14 +68,14 @@ def test_metadata_does_not_pass_unless_asked_for() -> None:
     exif[0x0110] = "EOS R5"
     task = RowTask("a", encoded(tiny.noise_photo(), "JPEG", exif=exif, comment=b"SECRET"), seed=1)
     for keep, expected in (((), {}), (("camera",), {0x0110: "EOS R5"})):
-        (row,) = RowWork(AnonymizeOptions(), keep)(tiny.tiny_engine(), [task])
+        (row,) = RowTaskHandler(AnonymizeOptions(), keep)(tiny.tiny_engine(), [task])
         assert row.image is not None and b"SECRET" not in row.image
         assert dict(Image.open(io.BytesIO(row.image)).getexif()) == expected
 
 
 def test_seeds_belong_to_rows_and_to_the_job() -> None:
     def job(key: str, seed: int | None = None) -> ShardJob:
-        return ShardJob("", "", "image", RowWork(AnonymizeOptions(seed=seed)), key, TroubledEngine)
+        return ShardJob("", "", "image", RowTaskHandler(AnonymizeOptions(seed=seed)), key, TroubledEngine)
 
     one, same, other = job("aa" * 32), job("aa" * 32), job("bb" * 32)
     assert one.task("x", b"").seed == same.task("x", b"").seed, "a second run"
@@ -132,7 +132,7 @@ def test_an_actor_survives_what_its_worker_does_not(tmp_path: Path) -> None:
     for number in range(6):
         save(tmp_path / "in" / f"{number}.png", square_photo(sizes.get(number, (96, 64)), box=None if number == 4 else (24, 16, 56, 48)))
     source, target = Storage(str(tmp_path / "in")), Storage(str(tmp_path / "out"))
-    (shard,), _ = cut(source, 10, "image")
+    (shard,), _ = plan_shards(source, 10, "image")
     actor = ShardWorker(ShardJob(source.url, target.url, "image", WORK, "aa" * 32, TroubledEngine, photos_per_call=3))
     try:
         done = actor({"shard": np.array([shard.to_json()])})
@@ -262,7 +262,7 @@ def test_without_a_seed_a_stopped_job_still_ends_like_an_undisturbed_one(astrona
     assert len({row["image"]["bytes"] for row in rows if row["image"]}) == 6
     lost = sorted(undisturbed)[1]
     (target / lost).unlink()
-    with pytest.raises(JobError, match="was finished once"):
+    with pytest.raises(JobError, match="was finished before"):
         anonymize_dataset(str(source), str(target), workers=1, rows_per_shard=2)
     for path in target.iterdir():
         path.unlink()
@@ -280,7 +280,7 @@ MAP = """
 import sys
 from datasets import Image, load_dataset
 from ganon_hf import AnonymizeOptions
-from ganon_hf.rows import AnonymizeRows
+from ganon_hf.bulk import AnonymizeRows
 
 if __name__ == "__main__":
     photos = load_dataset("imagefolder", data_dir=sys.argv[1], split="train").cast_column("image", Image(decode=False))

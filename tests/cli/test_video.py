@@ -12,7 +12,7 @@ from scripted import Script, film_script, frame, scripted_engine
 from typer.testing import CliRunner
 
 from ganon_hf.cli.main import app
-from ganon_hf.video.mux import join_segments
+from ganon_hf.video.mux import concatenate_segments
 from ganon_hf.video.reader import VideoFrame, VideoReader
 from ganon_hf.video.writer import SegmentWriter, VideoFormat, VideoProperties
 
@@ -23,7 +23,7 @@ def film(tmp_path: Path) -> Path:
     with SegmentWriter(tmp_path / "segment", VideoFormat("lossless"), like) as writer:
         for number in range(25):
             writer.write(VideoFrame(frame(number), number, 1))
-    join_segments([tmp_path / "segment"], tmp_path / "film.mkv", VideoFormat("lossless"))
+    concatenate_segments([tmp_path / "segment"], tmp_path / "film.mkv", VideoFormat("lossless"))
     (tmp_path / "segment").unlink()
     return tmp_path / "film.mkv"
 

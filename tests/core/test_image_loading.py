@@ -1,4 +1,4 @@
-"""What users hand over. Files, orientation and hostile bytes are in test_anonymizer.py and test_files.py."""
+"""What users hand over. Hostile bytes are in test_image_files.py."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from ganon_hf.core.faces import UnusableImageError
-from ganon_hf.core.image_loading import each_item, is_single, load_photo, photo_of_item, to_rgb
+from ganon_hf.core.image_loading import each_item, exif_transpose, is_single, load_photo, photo_of_item, to_rgb
 
 RED = np.full((3, 4, 3), (200, 10, 20), np.uint8)
 
@@ -140,3 +140,53 @@ def test_streams_are_read_one_by_one() -> None:
 def test_rows_without_a_picture_name_their_columns() -> None:
     with pytest.raises(ValueError, match="'image', but has 'label', 'photo'"):
         photo_of_item({"label": 1, "photo": 2})
+
+
+STORED = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_90", 7: "TRANSVERSE", 8: "ROTATE_270"}
+
+
+def stored_photo(path: Path, orientation: int) -> np.ndarray:
+    """Write a photo turned as a camera stores it; returns it as it is to be shown."""
+    shown = Image.fromarray(np.random.default_rng(0).integers(0, 255, (5, 8, 3), dtype=np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    (shown.transpose(Image.Transpose[STORED[orientation]]) if orientation in STORED else shown).save(path, exif=exif)
+    return np.asarray(shown)
+
+
+@pytest.mark.parametrize("orientation", [1, *STORED])
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_a_photo_is_turned_once(orientation: int, suffix: str, tmp_path: Path) -> None:
+    shown = stored_photo(tmp_path / f"a{suffix}", orientation)
+    assert np.array_equal(load_photo(tmp_path / f"a{suffix}"), shown)
+    with Image.open(tmp_path / f"a{suffix}") as image:
+        turned = exif_transpose(image)
+    assert np.array_equal(np.asarray(turned), shown)
+    assert np.array_equal(load_photo(turned), shown), "what is upright is not turned again on its way through the engine"
+
+
+def test_orientation_in_xmp_counts_and_counts_once(tmp_path: Path) -> None:
+    shown = np.arange(60, dtype=np.uint8).reshape(4, 5, 3)
+    Image.fromarray(np.rot90(shown)).save(
+        tmp_path / "a.webp", lossless=True, exact=True, xmp=b"<x tiff:Orientation='1' tiff:Orientation=\"6\"/>"
+    )
+    with Image.open(tmp_path / "a.webp") as image:
+        turned = exif_transpose(image)
+    assert np.array_equal(np.asarray(turned), shown) and np.array_equal(load_photo(turned), shown)
+
+
+@pytest.mark.parametrize(
+    "block", [b"Exif\0\0MM\0*\xff\xff\xff\xff garbage", b"Exif\0\0II", b"Exif\0\0 no TIFF header", b"Exif\0\0MM\0*\0\0\0\x08\xff\xff"]
+)
+def test_malformed_exif_does_not_cost_the_photo(block: bytes, tmp_path: Path) -> None:
+    Image.fromarray(RED).save(tmp_path / "a.jpg", exif=block, quality=100)
+    assert load_photo(tmp_path / "a.jpg").shape == RED.shape
+
+
+@pytest.mark.parametrize("value", [0, 9, "6", (6, 6)])
+def test_an_orientation_that_does_not_exist_turns_nothing(value: object, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = value
+    image = Image.fromarray(RED)
+    image.getexif().update(exif)
+    assert np.array_equal(load_photo(image), RED)

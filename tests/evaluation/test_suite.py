@@ -193,7 +193,7 @@ def run_stubs(**options: object) -> suite.Suite:
     samples = some_samples()
     chosen = [*methods.REFERENCES, OURS, methods.shuffled_method(), *methods.HIDING]
     with workers.Pool(make) as pool:
-        subjects = [suite.locate(pool._make(), sample) for sample in samples]
+        subjects = [suite.locate(pool._make_tools(), sample) for sample in samples]
         return suite.run_suite(samples, subjects, pool, chosen, **options)  # type: ignore[arg-type]
 
 

@@ -19,6 +19,7 @@ from datasets import Dataset, Image, load_dataset
 from PIL import Image as Pictures
 from tiny import KnownFaces, face_at, noise_photo
 
+from ganon_hf._atomic import TEMPORARY_PREFIX
 from ganon_hf.core.face_mesh import FACE_OVAL
 from ganon_hf.core.faces import Face
 from ganon_hf.training import prepare
@@ -119,7 +120,7 @@ def test_a_folder_of_faces(data: Dataset, tmp_path: Path) -> None:
     assert sum(counts.kept.values()) == 28 and set(counts.kept) == {"train", "validation"}
     files = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert files[:4] == [".parts", "README.md", "contact_sheet.png", "settings.json"]
-    assert not [name for name in files if "partial" in name]
+    assert not [name for name in files if TEMPORARY_PREFIX in name]
     assert len(find_shards(tmp_path / "out", "train")) > 1, "dealt to several shards"
     for split, count in counts.kept.items():
         faces = read_shards(find_shards(tmp_path / "out", split))

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 from tiny import face_at, noise_photo
 
+from ganon_hf._atomic import TEMPORARY_PREFIX
 from ganon_hf.training.shards import SCHEMA
 from ganon_hf.training.texture_extraction import unwrap_shards
 from ganon_hf.training.textures import FaceSample, TextureSet, unwrap_samples
@@ -76,7 +77,7 @@ def test_unwrapped_parts_are_kept(shards: list[Path], tmp_path: Path) -> None:
     work = tmp_path / "work"
     made = unwrap_shards(shards, TEXTURE, work_dir=work, processes=1)
     parts = sorted(work.iterdir())
-    assert len(parts) == 3 and not [path for path in parts if "partial" in path.name]
+    assert len(parts) == 3 and not [path for path in parts if TEMPORARY_PREFIX in path.name]
     times = {path: path.stat().st_mtime_ns for path in parts}
     parts[1].unlink()
     assert same(unwrap_shards(shards, TEXTURE, work_dir=work, processes=1), made)

@@ -14,6 +14,7 @@ from PIL import Image
 from tiny import same, tiny_model, tiny_processor
 from training_faces import Recording, record_uploads, write_faces
 
+from ganon_hf._atomic import TEMPORARY_PREFIX
 from ganon_hf.core.anonymizer import Anonymizer
 from ganon_hf.core.modeling_ganon import GanonModel
 from ganon_hf.training.checkpoints import find_states
@@ -64,7 +65,7 @@ def test_a_run_leaves_a_model_states_and_pictures(options: TrainingOptions) -> N
     folder = trainer.run()
     assert {path.name for path in folder.iterdir()} >= {"config.json", "model.safetensors", "preprocessor_config.json", "samples", "logs"}
     assert [path.name for path in find_states(folder)] == ["checkpoint-000003", "checkpoint-000006"]
-    assert not list(folder.glob("partial-*"))
+    assert not [path for path in folder.rglob("*") if TEMPORARY_PREFIX in path.name]
     assert {path.name for path in (folder / "samples").iterdir()} == {"step-000000.png", "step-000003.png", "step-000006.png"}
     assert np.array(Image.open(folder / "samples" / "step-000006.png")).shape == (4 * 32, 4 * 32, 3)
     assert [sorted(parts) for parts in trainer.losses[:3]] == [["l1", "loss"]] * 2 + [
@@ -105,7 +106,7 @@ def test_a_signal_ends_the_run_with_its_state_saved(options: TrainingOptions) ->
 def test_a_state_that_was_not_written_whole_is_not_resumed_from(options: TrainingOptions) -> None:
     folder = Recording(replace(options, max_train_steps=3)).run()
     (folder / "checkpoint-000099").mkdir()  # power was cut before the state's last file
-    (folder / "partial-000100").mkdir()
+    (folder / f"{TEMPORARY_PREFIX}checkpoint-000100.tmp").mkdir()
     again = Recording(replace(options, max_train_steps=4, resume_from_checkpoint="latest"))
     again.run()
     assert len(again.losses) == 1

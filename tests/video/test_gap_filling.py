@@ -10,7 +10,7 @@ from tiny import face_at
 
 from ganon_hf.core.face_mesh import LEFT_EYE_LOWER, LEFT_EYE_UPPER
 from ganon_hf.core.faces import Face, box_of_points
-from ganon_hf.video.gap_filling import Presence
+from ganon_hf.video.gap_filling import GapFiller
 from ganon_hf.video.tracking import Track
 
 RATE = 30.0
@@ -21,8 +21,8 @@ def track_of(points: list[np.ndarray]) -> Track:
 
 
 def smoothed(points: list[np.ndarray]) -> list[np.ndarray]:
-    track, presence = track_of(points), Presence(RATE)
-    return [np.asarray(presence.smoothed(track, number).landmarks, dtype=float) for number in range(len(points))]
+    track, gaps = track_of(points), GapFiller(RATE)
+    return [np.asarray(gaps.smoothed(track, number).landmarks, dtype=float) for number in range(len(points))]
 
 
 def points_at(x: float, y: float = 100.0, height: float = 80.0, yaw: float = 0.0) -> np.ndarray:
@@ -95,4 +95,4 @@ def test_one_frame_alone_stays_as_it_is() -> None:
 
 def test_a_face_without_landmarks_is_left_alone() -> None:
     face = Face((10.0, 10.0, 50.0, 60.0), 0.7)
-    assert Presence(RATE).smoothed(Track(0, {3: face}), 3) is face
+    assert GapFiller(RATE).smoothed(Track(0, {3: face}), 3) is face

@@ -18,9 +18,9 @@ from scripted import Script, film_script, frame, scripted_engine
 
 from ganon_hf.core.faces import AnonymizeOptions, NoFaceError
 from ganon_hf.video import UnusableVideoError, VideoReport, anonymize_video, job
-from ganon_hf.video.mux import join_segments
+from ganon_hf.video.mux import concatenate_segments
 from ganon_hf.video.reader import VideoFrame, VideoReader
-from ganon_hf.video.snapshots import load_state, save_state
+from ganon_hf.video.snapshots import load_snapshot, save_snapshot
 from ganon_hf.video.writer import SegmentWriter, VideoFormat, VideoProperties
 
 COUNT = 60
@@ -35,7 +35,7 @@ def write_source(path: Path, count: int = COUNT) -> Path:
     with SegmentWriter(segment, VideoFormat("lossless"), like) as writer:
         for number in range(count):
             writer.write(VideoFrame(frame(number), TIMES[number], 50))
-    join_segments([segment], path, VideoFormat("lossless"))
+    concatenate_segments([segment], path, VideoFormat("lossless"))
     segment.unlink()
     return path
 
@@ -232,13 +232,13 @@ def test_one_run_at_a_time(source: Path, tmp_path: Path) -> None:
     ],
 )
 def test_states_come_back_as_they_were(tmp_path: Path, state: dict[str, object]) -> None:
-    save_state(tmp_path / "state.npz", state)
-    again = load_state(tmp_path / "state.npz")
+    save_snapshot(tmp_path / "state.npz", state)
+    again = load_snapshot(tmp_path / "state.npz")
     assert repr(again) == repr(state)
 
 
 @pytest.mark.parametrize("content", [b"", b"PK", b"\x80\x04pickle", b"[]"])
 def test_what_is_no_state_is_none(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "state.npz").write_bytes(content)
-    assert load_state(tmp_path / "state.npz") is None
-    assert load_state(tmp_path / "absent.npz") is None
+    assert load_snapshot(tmp_path / "state.npz") is None
+    assert load_snapshot(tmp_path / "absent.npz") is None

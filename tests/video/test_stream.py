@@ -11,7 +11,8 @@ from scripted import Script, frame, scripted_engine
 from tiny import face_at, same
 
 from ganon_hf.core.faces import AnonymizeOptions, Face, box_overlap
-from ganon_hf.video.snapshots import load_state, save_state
+from ganon_hf.video.reader import VideoFrame
+from ganon_hf.video.snapshots import load_snapshot, save_snapshot
 from ganon_hf.video.stream import AnonymizedFrame, FrameStream, anonymize_frames
 
 RATE = 20.0  # a search in every fifth frame, a second ahead
@@ -262,8 +263,8 @@ def test_a_stream_goes_on_from_any_snapshot_as_if_nothing_had_happened(look_ahea
         whole.append(one)
         state = first_run.snapshot(one.index)
         if state is not None:
-            save_state(tmp_path / f"{one.index}.npz", state)
-            states[one.index] = load_state(tmp_path / f"{one.index}.npz")
+            save_snapshot(tmp_path / f"{one.index}.npz", state)
+            states[one.index] = load_snapshot(tmp_path / f"{one.index}.npz")
     assert len(states) >= 3
     for index, state in states.items():
         assert state is not None
@@ -275,6 +276,41 @@ def test_a_stream_goes_on_from_any_snapshot_as_if_nothing_had_happened(look_ahea
         for one, other in zip(whole[index:], rest, strict=True):
             assert same(one.image, other.image) and [f.report for f in one.faces] == [f.report for f in other.faces], one.index
             assert [(f.person, f.track, f.kind) for f in one.faces] == [(f.person, f.track, f.kind) for f in other.faces]
+
+
+def stamped(number: int) -> VideoFrame:
+    """Frame ``number`` of a film with cuts, whose clock is uneven so that no time stamp can be told from the number alone."""
+    return VideoFrame(frame(number, scene=number // 33), 7 + 40 * number + number % 3, 38 + number % 5)
+
+
+@pytest.mark.parametrize("look_ahead", [0, 0.3, 1.0])
+def test_time_stamps_stay_with_their_frames(look_ahead: float) -> None:
+    """Over cuts, over a restart from any snapshot, and live; whatever order the rendering threads finish in."""
+    script = Script({"a": lambda n: walking(n % 25), "b": lambda n: still(n) if n % 30 < 22 else None})
+
+    def stream() -> FrameStream:
+        return FrameStream(scripted_engine(script), SEED, frame_rate=RATE, look_ahead=look_ahead, workers=3, snapshot_every=15)
+
+    def check(shown: AnonymizedFrame) -> int:
+        source = stamped(shown.index)
+        assert (shown.pts, shown.duration) == (source.pts, source.duration), shown.index
+        assert np.array_equal(shown.image[0], source.image[0]), "and it is this frame: its first row holds its number, and no face"
+        return shown.index
+
+    first, snapshots, seen = stream(), {}, []
+    for one in first.run(stamped(number) for number in range(70)):
+        seen.append(check(one))
+        if (snapshot := first.snapshot(one.index)) is not None:
+            snapshots[one.index] = snapshot
+    assert seen == list(range(70)) and len(snapshots) >= 3
+    for index, snapshot in snapshots.items():
+        again = stream()
+        again.restore(snapshot)
+        assert [check(one) for one in again.run(stamped(number) for number in range(index, 70))] == list(range(index, 70))
+
+
+def test_plain_arrays_are_numbered() -> None:
+    assert [(one.pts, one.duration) for one in play(Script({"a": still}), 8)] == [(number, 1) for number in range(8)]
 
 
 def test_the_result_does_not_depend_on_the_number_of_threads() -> None:

@@ -15,7 +15,7 @@ import pytest
 from clips import HEIGHT, MILLISECOND, WIDTH, Sound, Track, difference, opened, picture, pictures, tone, write_clip, write_clip_with_sound
 
 from ganon_hf.video.colorspace import ColorTags
-from ganon_hf.video.mux import join_segments
+from ganon_hf.video.mux import concatenate_segments
 from ganon_hf.video.reader import UnusableVideoError, VideoFrame, VideoReader
 from ganon_hf.video.writer import SegmentWriter, VideoFormat, VideoProperties
 
@@ -52,7 +52,7 @@ def copy(source: Path, target: Path, format: VideoFormat = H264, **options: Any)
     with VideoReader(source) as reader, SegmentWriter(part, format, reader) as writer:
         for frame in reader:
             writer.write(frame)
-    return join_segments([part], target, format, **options)
+    return concatenate_segments([part], target, format, **options)
 
 
 def atoms(path: Path) -> list[str]:
@@ -74,8 +74,8 @@ def test_segments_joined_are_one_video(codec: str, suffix: str, start: int, tmp_
     frames = frames_of(images, [start + stamp for stamp in UNEVEN], last=5000)
     parts = [segment(tmp_path / f"{index}", frames[index * 10 : index * 10 + 10], format) for index in range(3)]
     whole = segment(tmp_path / "whole", frames, format)
-    assert join_segments(parts, tmp_path / f"joined{suffix}", format) == []
-    join_segments([whole], tmp_path / f"single{suffix}", format)
+    assert concatenate_segments(parts, tmp_path / f"joined{suffix}", format) == []
+    concatenate_segments([whole], tmp_path / f"single{suffix}", format)
     for name in ("joined", "single"):
         got, reader = read(tmp_path / f"{name}{suffix}")
         times = [frame.pts * reader.time_base for frame in got]
@@ -94,14 +94,14 @@ def test_every_clock_is_kept_exactly_in_mp4(time_base: Fraction, tmp_path: Path)
     step = max(1, round(Fraction(1, 30) / time_base))
     pts = [7 * step, 8 * step, 11 * step, 11 * step + 1, 40 * step]
     part = segment(tmp_path / "part", frames_of(pictures(5), pts), like=properties(time_base=time_base))
-    join_segments([part], tmp_path / "a.mp4", H264)
+    concatenate_segments([part], tmp_path / "a.mp4", H264)
     got, reader = read(tmp_path / "a.mp4")
     assert [frame.pts * reader.time_base for frame in got] == [stamp * time_base for stamp in pts]
 
 
 def test_frames_closer_than_a_millisecond_all_get_into_matroska(tmp_path: Path) -> None:
     part = segment(tmp_path / "part", frames_of(pictures(6), [0, 10, 20, 30, 9000, 9010]), VideoFormat("vp9"))
-    join_segments([part], tmp_path / "a.webm", VideoFormat("vp9"))
+    concatenate_segments([part], tmp_path / "a.webm", VideoFormat("vp9"))
     got, _ = read(tmp_path / "a.webm")
     assert [frame.pts for frame in got] == [0, 1, 2, 3, 100, 101]
 
@@ -109,7 +109,7 @@ def test_frames_closer_than_a_millisecond_all_get_into_matroska(tmp_path: Path) 
 def test_an_hour_does_not_drift(tmp_path: Path) -> None:
     pts = [0, 3003, 3600 * 90_000, 3600 * 90_000 + 3003]
     parts = [segment(tmp_path / f"{index}", frames_of(pictures(2), pts[2 * index : 2 * index + 2])) for index in range(2)]
-    join_segments(parts, tmp_path / "a.mp4", H264)
+    concatenate_segments(parts, tmp_path / "a.mp4", H264)
     got, reader = read(tmp_path / "a.mp4")
     assert [frame.pts * reader.time_base / TICK for frame in got] == pts
 
@@ -152,7 +152,7 @@ def test_odd_sizes_lose_nothing(size: tuple[int, int], codec: str, suffix: str, 
     height, width = size
     images = pictures(3, height=height, width=width)
     part = segment(tmp_path / "part", frames_of(images), VideoFormat(codec), properties(height=height, width=width))
-    join_segments([part], tmp_path / f"a{suffix}", VideoFormat(codec))
+    concatenate_segments([part], tmp_path / f"a{suffix}", VideoFormat(codec))
     got, reader = read(tmp_path / f"a{suffix}")
     even = codec == "h264"
     assert (reader.height, reader.width) == (height + height % 2 * even, width + width % 2 * even)
@@ -214,7 +214,7 @@ def test_the_same_frames_give_the_same_bytes(codec: str, suffix: str, tmp_path: 
             segment(folder / f"{index}", frames_of(images, UNEVEN)[10 * index : 10 * index + 10], VideoFormat(codec), like)
             for index in range(2)
         ]
-        join_segments(parts, folder / f"a{suffix}", VideoFormat(codec))
+        concatenate_segments(parts, folder / f"a{suffix}", VideoFormat(codec))
         files.append([(folder / name).read_bytes() for name in ("0", "1", f"a{suffix}")])
     assert files[0] == files[1]
 
@@ -260,7 +260,7 @@ def test_a_failed_join_leaves_nothing(tmp_path: Path) -> None:
     ]
     for segments, kind, reason in cases:
         with pytest.raises(kind, match=reason):
-            join_segments(segments, tmp_path / "a.mp4", H264)
+            concatenate_segments(segments, tmp_path / "a.mp4", H264)
         assert sorted(tmp_path.iterdir()) == before
 
 
@@ -284,7 +284,7 @@ def test_a_full_disk_leaves_nothing(codec: str, tmp_path: Path) -> None:
     parts = [segment(tmp_path / f"{index}", frames_of(images)[5 * index : 5 * index + 5]) for index in range(3)]
     before = sorted(tmp_path.iterdir())
     with pytest.raises(OSError):
-        join_segments(parts, tmp_path / "a.mp4", H264)
+        concatenate_segments(parts, tmp_path / "a.mp4", H264)
     assert sorted(tmp_path.iterdir()) == before
 
 
@@ -293,13 +293,13 @@ def test_a_folder_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
         segment(tmp_path / "missing" / "part", frames_of(pictures(10)))
     part = segment(tmp_path / "part", frames_of(pictures(2)))
     with pytest.raises(OSError):
-        join_segments([part], tmp_path / "missing" / "a.mp4", H264)
+        concatenate_segments([part], tmp_path / "missing" / "a.mp4", H264)
 
 
 def test_odd_names_are_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     part = segment(Path("pipe:1 %d é\n.part"), frames_of(pictures(3)))
-    join_segments([part], "http:a.mp4", H264)
+    concatenate_segments([part], "http:a.mp4", H264)
     assert sorted(os.listdir()) == ["http:a.mp4", "pipe:1 %d é\n.part"]
 
 
@@ -312,7 +312,7 @@ def test_a_suffix_that_does_not_fit_is_refused(codec: str, name: str, tmp_path: 
         VideoFormat(codec).check_target(tmp_path / name)
     assert name in str(caught.value)
     with pytest.raises(ValueError, match=r"goes into \."):
-        join_segments([tmp_path / "missing"], tmp_path / name, VideoFormat(codec))
+        concatenate_segments([tmp_path / "missing"], tmp_path / name, VideoFormat(codec))
 
 
 @pytest.mark.parametrize(("codec", "suffix"), FILES)

@@ -1,1 +1,31 @@
-"""Many photos: worker processes, folders, rows of tables, a Ray job."""
+"""Many photos: folders, rows of data sets, Parquet shards on a Ray cluster. Light to import: names load their modules when first used.
+
+``AnonymizeRows`` goes into ``datasets.Dataset.map``; ``anonymize_dataset`` runs a job on a cluster. See ``docs/scaling.md``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .ray_job import JobSummary, anonymize_dataset
+    from .rows import AnonymizeRows
+
+# Public name -> the module that defines it.
+_PUBLIC = {"AnonymizeRows": "rows", "JobSummary": "ray_job", "anonymize_dataset": "ray_job"}
+
+__all__ = ["AnonymizeRows", "JobSummary", "anonymize_dataset"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f".{_PUBLIC[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PUBLIC})

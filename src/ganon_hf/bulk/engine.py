@@ -1,4 +1,4 @@
-"""The engine for whoever anonymizes many photos: loaded in worker processes, and named so that results of another one are known as such."""
+"""Loading the engine in worker processes, and telling one model from another so that results of an older one are made again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,12 @@ if TYPE_CHECKING:
 
 
 def read_engine(model: str | None, device: str | None, detection_threads: int | None = None) -> Anonymizer:
-    """The engine, loaded only when a photo needs it (seconds). With its first two arguments bound it can be handed to a worker process.
+    """Load the engine, which takes seconds. With its first two arguments bound this can be handed to a worker process.
+
+    Args:
+        model: folder or Hub name; None takes the weights in the package.
+        device: where the generator runs; None is the CPU.
+        detection_threads: None takes one per core.
 
     Raises:
         ImportError, OSError, RuntimeError, ValueError: it cannot be loaded.
@@ -24,8 +29,11 @@ def read_engine(model: str | None, device: str | None, detection_threads: int | 
     return Anonymizer.from_pretrained(model, device=device, detector=default_detector(threads=detection_threads))
 
 
-def model_identity(model: str | None) -> str:
-    """Name, program version and, for a folder, a digest of its weights and settings: outputs of another model are redone."""
+def model_fingerprint(model: str | None) -> str:
+    """Name, version of this package and, for a folder, a digest of its files, without loading anything: changes with what a model draws.
+
+    :func:`weights_digest` is the same for equal weights wherever they come from, but needs a loaded engine.
+    """
     import hashlib
 
     from .._version import __version__
@@ -39,7 +47,7 @@ def model_identity(model: str | None) -> str:
 
 
 def weights_digest(engine: Anonymizer) -> str:
-    """12 hexadecimal digits of the engine's configuration and weights, wherever they came from."""
+    """12 hexadecimal digits of a loaded engine's configuration and weights, wherever they come from."""
     import hashlib
 
     model = engine.model
@@ -50,7 +58,7 @@ def weights_digest(engine: Anonymizer) -> str:
 
 
 def quiet() -> None:
-    """Libraries keep to themselves what is not an error."""
+    """Silence progress bars and warnings of the libraries, in a process of our own."""
     import logging
     import warnings
 

@@ -1,8 +1,8 @@
-"""Many photos: which file goes where, what is already done, what happened to each. The work behind ``ganon-hf anonymize``.
+"""Folders of photos: which file goes where, what is finished already, what happened to each. Behind ``ganon-hf anonymize``.
 
-A plan is made and checked before anything is written. Every finished output is remembered in a hidden state file in the output folder,
-so that a second run skips it while input, options and model stay the same; an output that was not written by an earlier run is never
-replaced unless that was asked for.
+A plan is made and checked before anything is written. Every finished output is recorded in a hidden state file in the output folder, so
+that a second run skips it while input, options and model stay the same. An output that no earlier run has written is replaced only with
+``overwrite``.
 """
 
 from __future__ import annotations
@@ -16,33 +16,34 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import IO, Any
 
+from .._atomic import TEMPORARY_PREFIX, remove_leftovers, rename_into_place, temporary_name
 from ..core.faces import UnusableImageError
-from ..image_files import FORMATS, TEMPORARY_PREFIX, format_of, picture_pixels, printable, publish, temporary_name
-from .tasks import Attempt, FileWork, Job, Outcome, Settings, Task, outcome_of
-from .worker_pool import PIXELS_PER_PROCESS, Crew, InPlace, LoadEngine
+from ..image_files import FORMATS, format_of, picture_pixels, printable
+from .tasks import Outcome, PhotoJob, PhotoTask, PhotoTaskHandler, Settings, TaskResult, error_outcome
+from .worker_pool import PIXELS_PER_PROCESS, LoadEngine, SerialPool, WorkerPool
 
 STATE_NAME = f"{TEMPORARY_PREFIX}state.jsonl"
 
 
 class PlanError(ValueError):
-    """The command line asks for something that cannot be done; nothing was touched."""
+    """Inputs or output that cannot be used; nothing was written."""
 
 
-def plan(inputs: Sequence[str], output: str) -> tuple[list[Job], int]:
-    """Turn what was typed into jobs, in a fixed order.
+def plan(inputs: Sequence[str], output: str) -> tuple[list[PhotoJob], int]:
+    """Turn arguments of the command line into jobs, in a fixed order.
 
     Args:
         inputs: files, folders (walked; hidden files left out) and glob patterns.
         output: a folder; or, for exactly one file, a file name that ends like a picture.
 
     Returns:
-        The jobs and the number of files in folders that do not look like pictures by their name.
+        The jobs, and the number of files in folders that are left out because their names do not end like those of pictures.
 
     Raises:
-        PlanError: nothing found, one name for two inputs, an output that is an input, an output that cannot be.
+        PlanError: nothing was found, two inputs have one output, or the output is an input or cannot be used.
     """
     out = Path(output)
-    found: dict[tuple[str, str], Job] = {}
+    found: dict[tuple[str, str], PhotoJob] = {}
     ignored = 0
     for text in inputs:
         for job, counts in _expand(text, out):
@@ -63,7 +64,7 @@ def plan(inputs: Sequence[str], output: str) -> tuple[list[Job], int]:
     return jobs, ignored
 
 
-def _expand(text: str, out: Path) -> Iterator[tuple[Job, bool]]:
+def _expand(text: str, out: Path) -> Iterator[tuple[PhotoJob, bool]]:
     """The jobs behind one argument; the flag is False for files that are left out because of their name."""
     path = Path(text)
     if path.is_dir():
@@ -89,12 +90,12 @@ def _expand(text: str, out: Path) -> Iterator[tuple[Job, bool]]:
         raise PlanError(f"{printable(text)} does not exist.")
 
 
-def _walk(folder: Path, root: Path, out: Path) -> Iterator[tuple[Job, bool]]:
+def _walk(folder: Path, root: Path, out: Path) -> Iterator[tuple[PhotoJob, bool]]:
     """Everything below a folder in the order of the names' bytes, without hidden files and without the output folder."""
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: os.fsencode(entry.name))
     except OSError as error:
-        yield Job(folder, out / folder.relative_to(root), root, f"cannot be listed ({os.strerror(error.errno or 0).lower()})"), True
+        yield PhotoJob(folder, out / folder.relative_to(root), root, f"cannot be listed ({os.strerror(error.errno or 0).lower()})"), True
         return
     for entry in entries:
         path = folder / entry.name
@@ -104,20 +105,20 @@ def _walk(folder: Path, root: Path, out: Path) -> Iterator[tuple[Job, bool]]:
             if path.resolve() != out.resolve():
                 yield from _walk(path, root, out)
         elif entry.is_symlink() and path.is_dir():
-            yield Job(path, out / path.relative_to(root), root, "is a link to a folder, which is not followed"), True
+            yield PhotoJob(path, out / path.relative_to(root), root, "is a link to a folder, which is not followed"), True
         else:
             yield _job(path, root, root, out), format_of(path) is not None
 
 
-def _job(source: Path, base: Path, root: Path | None, out: Path) -> Job:
+def _job(source: Path, base: Path, root: Path | None, out: Path) -> PhotoJob:
     problem = "" if format_of(source) else f"the name does not end in one of {', '.join(FORMATS)}"
-    return Job(source, out / source.relative_to(base), root, problem)
+    return PhotoJob(source, out / source.relative_to(base), root, problem)
 
 
-def _check_targets(jobs: Sequence[Job]) -> None:
+def _check_targets(jobs: Sequence[PhotoJob]) -> None:
     """No two results under one name, and no result over an input."""
     sources = {os.path.realpath(job.source): job.source for job in jobs}
-    targets: dict[str, Job] = {}
+    targets: dict[str, PhotoJob] = {}
     for job in jobs:
         if job.problem:
             continue
@@ -131,7 +132,7 @@ def _check_targets(jobs: Sequence[Job]) -> None:
 
 
 class State:
-    """The hidden file in an output folder that says which outputs are finished; holds no input names. One run at a time may use it."""
+    """The hidden file in an output folder that records finished outputs, without the names of inputs. One run at a time may use it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -153,11 +154,11 @@ class State:
             self._file.write(b"\n")
 
     def close(self) -> None:
-        """Give the folder free for other runs."""
+        """Release the folder for other runs."""
         self._file.close()
 
     def record(self, target: Path) -> dict[str, Any] | None:
-        """What is known about an output that is still as it was written, else None."""
+        """What is recorded about an output, or None where there is no record or the file has changed since."""
         try:
             status = os.stat(target, follow_symlinks=False)
         except OSError:
@@ -165,7 +166,7 @@ class State:
         return self._records.get((self._name(target), status.st_size, status.st_mtime_ns))
 
     def add(self, target: Path, fingerprint: str, faces: Sequence[dict[str, Any]], status: os.stat_result) -> None:
-        """Remember an output just before it gets its name, so that no crash leaves one that nobody knows about."""
+        """Record an output just before it gets its name, so that no crash leaves an unrecorded one."""
         record: dict[str, Any] = {
             "output": self._name(target),
             "fingerprint": fingerprint,
@@ -173,7 +174,7 @@ class State:
             "mtime_ns": status.st_mtime_ns,
             "faces": list(faces),
         }
-        # beside, not over what was known before: a kill between here and the name leaves the earlier output standing
+        # beside the earlier record, not over it: a kill between here and the renaming leaves the earlier output standing
         self._records[record["output"], status.st_size, status.st_mtime_ns] = record
         append_line(self._file, record)
 
@@ -182,7 +183,7 @@ class State:
 
 
 def lock(file: IO[bytes]) -> None:
-    """An advisory lock that goes away with the process; raises OSError when somebody holds it."""
+    """Take an advisory lock, which ends with the process; OSError where another process holds it."""
     if os.name == "posix":
         import fcntl
 
@@ -190,14 +191,14 @@ def lock(file: IO[bytes]) -> None:
 
 
 def append_line(file: IO[bytes], record: dict[str, Any]) -> None:
-    """One JSON object as one line, on disk before this returns."""
+    """Append a JSON object as one line; it is on disk when this returns."""
     file.write(json.dumps(record).encode("ascii") + b"\n")
     file.flush()
     os.fsync(file.fileno())
 
 
 def run(
-    jobs: Sequence[Job],
+    jobs: Sequence[PhotoJob],
     settings: Settings,
     load_engine: LoadEngine,
     state: State | None,
@@ -205,18 +206,18 @@ def run(
     processes: int = 1,
     photos_per_call: int = 1,
 ) -> Generator[Outcome, None, None]:
-    """Do the jobs; one that goes wrong does not stop the others, and results do not depend on the number of processes.
+    """Do the jobs; one that fails does not stop the others, and results do not depend on the number of processes.
 
-    Close the generator when it is left early: that ends the workers, and what they had begun is removed.
+    Close the generator if you leave it early: that ends the workers and removes unfinished files.
 
     Args:
         jobs: from :func:`plan`.
         settings: the same for all of them.
-        load_engine: number of detection threads (None: one per core) -> the Anonymizer; called once in every process, when a photo
-            really needs it. With several processes it must be picklable.
-        state: finished outputs, or None to remember nothing.
-        processes: how many work; 1 is this one.
-        photos_per_call: how many photos' faces go through the generator together, which only a GPU is faster with.
+        load_engine: number of detection threads (None: one per core) -> the Anonymizer; called once in every process, when there is a
+            photo to anonymize. With several processes it must be picklable.
+        state: finished outputs, or None to record nothing.
+        processes: number of worker processes; 1 works in this one.
+        photos_per_call: faces of so many photos go through the generator in one batch, which is faster on a GPU only.
 
     Yields:
         One outcome per job, in the order of the jobs, as soon as it and all before it are done.
@@ -228,86 +229,80 @@ def run(
     if processes < 1 or photos_per_call < 1:
         raise ValueError(f"processes and photos_per_call must be at least 1, but got {processes!r} and {photos_per_call!r}.")
     if state is not None:
-        _remove_leftovers(jobs)
-    alone, work = processes == 1 or len(jobs) == 1, FileWork(settings)
+        for target_folder in {job.target.parent for job in jobs}:
+            remove_leftovers(target_folder)  # the lock on the state file says that no other run owns them
+    serial, handler = processes == 1 or len(jobs) == 1, PhotoTaskHandler(settings)
     ready: dict[int, Outcome] = {}
     following = 0
-    with closing(InPlace(load_engine, work) if alone else Crew(load_engine, work, processes)) as crew:
-        for number, outcome in _as_done(_tasks(jobs, settings, state), crew, state, photos_per_call):
+    with closing(SerialPool(load_engine, handler) if serial else WorkerPool(load_engine, handler, processes)) as pool:
+        for number, outcome in _as_completed(_tasks(jobs, settings, state), pool, state, photos_per_call):
             ready[number] = outcome
             while following in ready:
                 yield ready.pop(following)
                 following += 1
 
 
-def _as_done(
-    tasks: Iterator[Task | tuple[int, Outcome]],
-    crew: InPlace[Task, Attempt] | Crew[Task, Attempt],
+def _as_completed(
+    tasks: Iterator[PhotoTask | tuple[int, Outcome]],
+    pool: SerialPool[PhotoTask, TaskResult] | WorkerPool[PhotoTask, TaskResult],
     state: State | None,
     photos_per_call: int,
 ) -> Iterator[tuple[int, Outcome]]:
-    """Keep the crew at work, and give finished pictures their names."""
+    """Keep the workers busy, and give finished pictures their names."""
     ahead = next(tasks, None)
-    while ahead is not None or crew.busy:
-        while isinstance(ahead, Task) and crew.has_room(ahead.pixels):
+    while ahead is not None or pool.busy:
+        while isinstance(ahead, PhotoTask) and pool.has_room(ahead.pixels):
             group = [ahead]
             ahead = next(tasks, None)
-            while isinstance(ahead, Task) and len(group) < photos_per_call and _fits(group, ahead):
+            while isinstance(ahead, PhotoTask) and len(group) < photos_per_call and _fits(group, ahead):
                 group.append(ahead)
                 ahead = next(tasks, None)
-            crew.submit(group)
+            pool.submit(group)
         if isinstance(ahead, tuple):
             yield ahead
             ahead = next(tasks, None)
-        elif crew.busy:
-            for task, attempt in crew.collect():
-                yield task.number, _keep(task, attempt, state)
+        elif pool.busy:
+            for task, result in pool.collect():
+                yield task.number, _finish(task, result, state)
 
 
-def _fits(group: Sequence[Task], task: Task) -> bool:
+def _fits(group: Sequence[PhotoTask], task: PhotoTask) -> bool:
     return sum(one.pixels for one in group) + task.pixels <= PIXELS_PER_PROCESS
 
 
-def _tasks(jobs: Sequence[Job], settings: Settings, state: State | None) -> Iterator[Task | tuple[int, Outcome]]:
-    """What there is to do, in order: a task, or the number and outcome of a job that needs none."""
+def _tasks(jobs: Sequence[PhotoJob], settings: Settings, state: State | None) -> Iterator[PhotoTask | tuple[int, Outcome]]:
+    """For every job, in order, its task, or its number and outcome where nothing is left to do."""
     for number, job in enumerate(jobs):
-        outcome = _finished(job, settings, state)
+        outcome = _known_outcome(job, settings, state)
         if outcome is None:
             try:
                 pixels = picture_pixels(job.source, root=job.root)
                 fingerprint = settings.fingerprint(job.source)
             except (OSError, UnusableImageError) as error:
-                outcome = outcome_of(job, error)
+                outcome = error_outcome(job, error)
             else:
-                yield Task(number, job, temporary_name(job.target), pixels, fingerprint)
+                yield PhotoTask(number, job, temporary_name(job.target), pixels, fingerprint)
                 continue
         yield number, outcome
 
 
-def _keep(task: Task, attempt: Attempt, state: State | None) -> Outcome:
-    """A finished picture gets its name, after the state file knows of it."""
-    if attempt.status is None:
-        return attempt.outcome
+def _finish(task: PhotoTask, result: TaskResult, state: State | None) -> Outcome:
+    """Give a finished picture its name, once the state file has a record of it."""
+    if result.status is None:
+        return result.outcome
     try:
         if state is not None:
-            state.add(task.job.target, task.fingerprint, attempt.outcome.faces, attempt.status)
-        publish(task.temporary, task.job.target)
+            state.add(task.job.target, task.fingerprint, result.outcome.faces, result.status)
+        rename_into_place(task.temporary, task.job.target)
     except OSError as error:
-        return outcome_of(task.job, error)
+        return error_outcome(task.job, error)
     finally:
         task.temporary.unlink(missing_ok=True)  # gone after the rename; still there after an error or Ctrl-C
-    return attempt.outcome
+    return result.outcome
 
 
-def _remove_leftovers(jobs: Sequence[Job]) -> None:
-    """Temporary files of a run that was killed. The lock on the state file says that no other run owns them."""
-    for folder in {job.target.parent for job in jobs}:
-        for leftover in folder.glob(f"{TEMPORARY_PREFIX}*.tmp"):
-            leftover.unlink(missing_ok=True)
-
-
-def _finished(job: Job, settings: Settings, state: State | None) -> Outcome | None:
-    """The outcome of a job that needs no work: refused by its name, done before, or its output is somebody else's."""
+def _known_outcome(job: PhotoJob, settings: Settings, state: State | None) -> Outcome | None:
+    """The outcome of a job that needs no work: refused by its name, finished before, or its output is in the way."""
     if job.problem:
         return Outcome(job, "refused", error=job.problem)
     if settings.overwrite or not os.path.lexists(job.target):

@@ -1,7 +1,7 @@
-"""Photos in any storage cut into shards, and shards of results that appear complete or not at all.
+"""Photos in any storage divided into shards, and shards of results that appear complete or not at all.
 
 Storage is whatever fsspec reaches (``s3://``, ``gs://``, ``file://``, a plain path). A shard is a list of picture files, or some row groups
-of a Parquet file; which, is decided by names and sizes alone, so a second run cuts the same shards.
+of a Parquet file. Names and sizes alone decide which, so that a second run has the same shards.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ import pyarrow
 import pyarrow.parquet as parquet
 from fsspec.implementations.local import LocalFileSystem
 
-from ..image_files import MAX_FILE_BYTES, TEMPORARY_PREFIX, format_of, printable, publish
-from .rows import Row
+from .._atomic import is_temporary, rename_into_place, sync, temporary_name
+from ..image_files import MAX_FILE_BYTES, format_of, printable
+from .rows import RowResult
 
 MANIFEST = "_ganon_hf_job.json"
-# A shard's rows are written in groups of at most so many bytes: what an actor holds, and what a reader can skip.
+# Row groups of at most so many bytes: what an actor holds in memory, and what a reader can skip.
 GROUP_BYTES = 32 << 20
 GROUP_ROWS = 64
 _READERS = 16  # requests at a time where only footers are read
@@ -48,11 +49,11 @@ SCHEMA = pyarrow.schema(
 
 
 class JobError(ValueError):
-    """The job cannot be done as it was asked for; nothing was touched."""
+    """The source or the target cannot be used; nothing was written."""
 
 
 class Storage:
-    """A folder anywhere.
+    """A folder in any storage that fsspec reaches.
 
     Args:
         url: what fsspec understands; credentials come from the environment, as the storage's own library wants them.
@@ -91,30 +92,29 @@ class Storage:
         return self.fs.open(path, "rb")
 
     def put(self, local: Path, name: str) -> None:
-        """Move a finished local file here; it appears under its name complete. A file of that name is replaced."""
-        if self.local:  # beside its place already, see `scratch`
-            publish(local, Path(self.path(name)))
+        """Move a finished local file here; it appears under its name complete, and replaces a file of that name."""
+        if self.local:  # in this folder already, see `temporary_file`
+            sync(local)
+            rename_into_place(local, Path(self.path(name)))
             return
-        temporary = self.path(f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}.tmp")
+        temporary = self.path(temporary_name(Path(name)).name)
         self.fs.put_file(str(local), temporary)
         self.fs.mv(temporary, self.path(name))
         local.unlink()
 
-    def scratch(self) -> Path:
-        """A fresh local file for something that will be put here."""
-        folder = self.root if self.local else None
-        if folder is not None:
-            os.makedirs(folder, exist_ok=True)
-        descriptor, path = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, suffix=".tmp", dir=folder)
-        os.close(descriptor)
-        return Path(path)
+    def temporary_file(self) -> Path:
+        """Create a local file for something that :meth:`put` will move here."""
+        folder = Path(self.root if self.local else tempfile.gettempdir())
+        folder.mkdir(parents=True, exist_ok=True)
+        path = temporary_name(folder / "shard")
+        path.touch(mode=0o600, exist_ok=False)  # closed to others: a manifest holds the job's key
+        return path
 
     def remove_leftovers(self) -> None:
         """Temporary files of a job that was killed."""
         self.fs.makedirs(self.root, exist_ok=True)
         for path in self.fs.ls(self.root, detail=False):
-            name = posixpath.basename(path)
-            if name.startswith(TEMPORARY_PREFIX) and name.endswith(".tmp"):
+            if is_temporary(posixpath.basename(path)):
                 self.fs.rm_file(path)
 
 
@@ -139,7 +139,7 @@ class Shard:
     problem: str = ""
 
     def to_json(self) -> str:
-        """For the way to a worker; :meth:`from_json` goes back."""
+        """JSON text, which :meth:`from_json` reads."""
         return json.dumps(asdict(self))
 
     @classmethod
@@ -149,14 +149,19 @@ class Shard:
         return cls(**values | {"files": tuple(values["files"]), "groups": tuple(values["groups"])})
 
 
-def cut(source: Storage, rows_per_shard: int, column: str) -> tuple[list[Shard], str]:
-    """Cut a folder into shards.
+def plan_shards(source: Storage, rows_per_shard: int, column: str) -> tuple[list[Shard], str]:
+    """Divide the photos of a folder into shards.
+
+    Args:
+        source: the folder, of picture files or of Parquet files.
+        rows_per_shard: at most so many photos; a larger row group of a Parquet file is a shard by itself.
+        column: of the Parquet files.
 
     Returns:
         the shards, and a digest of the names and sizes of all files.
 
     Raises:
-        JobError: no photos, or pictures beside tables, or a table without the column.
+        JobError: there are no photos, or pictures beside Parquet files, or a Parquet file without the column.
     """
     files = source.files()
     tables = [name for name, _ in files if name.lower().endswith(".parquet")]
@@ -170,13 +175,15 @@ def cut(source: Storage, rows_per_shard: int, column: str) -> tuple[list[Shard],
         parts = [replace(part, rows=len(part.files)) for part in parts]
     else:
         with ThreadPoolExecutor(_READERS) as pool:
-            parts = [part for some in pool.map(lambda name: _cut_table(source, name, rows_per_shard, column), tables) for part in some]
+            parts = [
+                part for some in pool.map(lambda name: _shards_of_table(source, name, rows_per_shard, column), tables) for part in some
+            ]
     digest = hashlib.sha256(json.dumps([file for file in files if file[0] in {*tables, *pictures}]).encode()).hexdigest()
     return [replace(part, name=f"part-{i:06d}-of-{len(parts):06d}.parquet") for i, part in enumerate(parts)], digest
 
 
-def _cut_table(source: Storage, name: str, rows_per_shard: int, column: str) -> list[Shard]:
-    """Neighboring row groups up to the wanted number of rows; a larger group is a shard by itself."""
+def _shards_of_table(source: Storage, name: str, rows_per_shard: int, column: str) -> list[Shard]:
+    """Neighboring row groups up to ``rows_per_shard``; a larger group is a shard by itself."""
     try:
         with source.open(name) as file, parquet.ParquetFile(file) as table:
             schema, sizes = table.schema_arrow, [table.metadata.row_group(i).num_rows for i in range(table.metadata.num_row_groups)]
@@ -203,7 +210,7 @@ def _holds_bytes(schema: Any, column: str) -> bool:
 
 
 def read_rows(source: Storage, shard: Shard, column: str) -> Iterator[tuple[str, bytes | str]]:
-    """The key of every row with its photo's file, or with the reason why there is none; never fewer rows than the shard has."""
+    """Yield the key of every row and its photo's file, or the reason why there is none; never fewer rows than the shard has."""
     if shard.problem:
         yield shard.files[0], shard.problem
     elif shard.groups:
@@ -239,13 +246,13 @@ def _read_table(source: Storage, shard: Shard, column: str) -> Iterator[tuple[st
             yield f"{name}#{shard.first + number}", reason
 
 
-def write_shard(target: Storage, name: str, rows: Iterable[Row]) -> dict[str, int]:
+def write_shard(target: Storage, name: str, rows: Iterable[RowResult]) -> dict[str, int]:
     """Write rows as one Parquet file that appears complete or not at all.
 
     Returns:
-        how many rows have which status; the file knows it, too, see :func:`counts_of`.
+        how many rows have which status; this is also stored in the file, see :func:`read_counts`.
     """
-    path, counts = target.scratch(), Counter({"ok": 0, "refused": 0, "failed": 0})
+    path, counts = target.temporary_file(), Counter({"ok": 0, "refused": 0, "failed": 0})
     try:
         with path.open("wb") as file, parquet.ParquetWriter(file, SCHEMA) as writer:
             group: list[dict[str, Any]] = []
@@ -262,31 +269,29 @@ def write_shard(target: Storage, name: str, rows: Iterable[Row]) -> dict[str, in
             if group:
                 writer.write_table(pyarrow.Table.from_pylist(group, SCHEMA))
             writer.add_key_value_metadata({_COUNTS: json.dumps(counts)})
-        with path.open("rb") as finished:
-            os.fsync(finished.fileno())
         target.put(path, name)
     finally:
         path.unlink(missing_ok=True)
     return dict(counts)
 
 
-def counts_of(target: Storage, name: str) -> dict[str, int]:
-    """How many rows of a finished shard have which status."""
+def read_counts(target: Storage, name: str) -> dict[str, int]:
+    """How many rows of a finished shard have which status (ok, refused, failed)."""
     with target.open(name) as file, parquet.ParquetFile(file) as table:
         return json.loads(table.metadata.metadata[_COUNTS])
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a target folder is the result of. A job with another manifest does not write there.
+    """What the results in a folder come from. A job with another manifest does not write there.
 
     Attributes:
         source: where the photos come from.
         digest: of their names and sizes.
         shards, rows: how many.
-        rows_per_shard, column, options, keep_metadata, model: what decides about results.
-        key: from which the photos' seeds come where the options have none: hex, secret while the job runs, empty afterwards, because who
-            knows a seed knows what was added to a face to hide it.
+        rows_per_shard, column, options, keep_metadata, model: what results depend on.
+        key: the photos' seeds are derived from it where the options have none. Hex; secret while the job runs and empty afterwards,
+            because a seed tells what was changed about the geometry of a face.
     """
 
     source: str
@@ -301,7 +306,7 @@ class Manifest:
     key: str = ""
 
     def claim(self, target: Storage) -> Manifest:
-        """Write this manifest into an empty target, or take over the one that is there, which must be the same job's.
+        """Write this manifest into an empty target, or adopt the key of the one that is there, which must be the same job's.
 
         Raises:
             JobError: the target holds something else.
@@ -322,8 +327,8 @@ class Manifest:
         return replace(self, key=there["key"])
 
     def write(self, target: Storage) -> None:
-        """Put this manifest into the target."""
-        path = target.scratch()
+        """Write this manifest into the target."""
+        path = target.temporary_file()
         try:
             path.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
             target.put(path, MANIFEST)

@@ -1,6 +1,6 @@
-"""Photos in the rows of tables: bytes in, bytes and an account out. For ``datasets`` and for :mod:`ganon_hf.bulk.ray_job`.
+"""Photos in the rows of tables: bytes in, bytes and a report out. For ``datasets`` and for :mod:`ganon_hf.bulk.ray_job`.
 
-A row whose photo was not anonymized has no photo: nothing of the original passes because something went wrong.
+A row whose photo was not anonymized has no photo: an error never lets an original through.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from typing import TYPE_CHECKING, Any
 from ..core.faces import AnonymizationResult, AnonymizeOptions
 from ..image_files import Picture, decode_image, encode_image, printable, read_image
 from .engine import read_engine
-from .tasks import Engine, anonymize_together, explain
+from .tasks import Engine, anonymize_batch, describe_error
 
 if TYPE_CHECKING:
     from PIL import Image
 
-# Formats that are written as they came; photos of any other are written as PNG, which loses nothing.
+# Formats that are kept; photos in any other are written as PNG, which is lossless.
 SAME_FORMAT = {"JPEG": "JPEG", "MPO": "JPEG", "WEBP": "WEBP"}
 
 
 @dataclass(frozen=True)
 class RowTask:
-    """A photo on its way through a worker.
+    """A row as it is handed to a worker.
 
     Attributes:
-        key: names the row in the account.
+        key: names the row in the results.
         content: the photo's file, or the reason why it could not be read.
-        seed: which synthetic person; None draws one.
+        seed: decides the synthetic people; None draws one.
         pixels: of the photo, by its header; 0 where that cannot be read.
     """
 
@@ -40,8 +40,8 @@ class RowTask:
 
 
 @dataclass(frozen=True)
-class Row:
-    """What became of a photo.
+class RowResult:
+    """What became of a row.
 
     Attributes:
         key: of the row.
@@ -61,25 +61,25 @@ class Row:
 
 
 @dataclass(frozen=True)
-class RowWork:
-    """What workers do with rows.
+class RowTaskHandler:
+    """Anonymizes rows; see :class:`~ganon_hf.bulk.worker_pool.TaskHandler`.
 
     Attributes:
-        options: for all photos; each row brings its own seed.
-        keep_metadata: names from ``files.METADATA_GROUPS``.
+        options: for all photos; each row has its own seed.
+        keep_metadata: names from ``image_files.METADATA_GROUPS``.
     """
 
     options: AnonymizeOptions
     keep_metadata: tuple[str, ...] = ()
 
-    def __call__(self, engine: Engine, tasks: Sequence[RowTask]) -> Iterator[Row]:
-        """One row for each task, in order; whatever goes wrong becomes a row without an image."""
+    def __call__(self, engine: Engine, tasks: Sequence[RowTask]) -> Iterator[RowResult]:
+        """Yield one result for each task, in order; an error becomes a row without an image."""
         pictures = [self._read(task) for task in tasks]
         photos = [
             (picture.image if isinstance(picture, Picture) else picture, replace(self.options, seed=task.seed))
             for task, picture in zip(tasks, pictures, strict=True)
         ]
-        for task, picture, result in zip(tasks, pictures, anonymize_together(engine, photos), strict=True):
+        for task, picture, result in zip(tasks, pictures, anonymize_batch(engine, photos), strict=True):
             yield _row(task.key, picture, result)
 
     def _read(self, task: RowTask) -> Picture | Exception:
@@ -90,15 +90,15 @@ class RowWork:
         except Exception as error:
             return error
 
-    def crashed(self, task: RowTask, error: str) -> Row:
-        """A photo that its process did not survive."""
-        return Row(task.key, None, "failed", error)
+    def crashed(self, task: RowTask, error: str) -> RowResult:
+        """The result of a photo that crashed its process."""
+        return RowResult(task.key, None, "failed", error)
 
     def discard(self, task: RowTask) -> None:
-        """Nothing is left of a row."""
+        """Nothing to remove."""
 
 
-def _row(key: str, picture: Picture | Exception, result: AnonymizationResult | Exception) -> Row:
+def _row(key: str, picture: Picture | Exception, result: AnonymizationResult | Exception) -> RowResult:
     try:
         if isinstance(picture, Exception):
             raise picture
@@ -107,25 +107,25 @@ def _row(key: str, picture: Picture | Exception, result: AnonymizationResult | E
         file = io.BytesIO()
         encode_image(replace(picture, image=result.image), file, SAME_FORMAT.get(picture.format, "PNG"))
     except Exception as error:
-        return Row(key, None, *explain(error))
-    return Row(key, file.getvalue(), "ok", faces=tuple(face.to_dict() for face in result.faces), notes=picture.notes)
+        return RowResult(key, None, *describe_error(error))
+    return RowResult(key, file.getvalue(), "ok", faces=tuple(face.to_dict() for face in result.faces), notes=picture.notes)
 
 
 @dataclass
 class AnonymizeRows:
-    """A function for ``datasets.Dataset.map(..., batched=True)``: anonymizes one column, and says what it did in others.
+    """A function for ``datasets.Dataset.map(..., batched=True)`` that anonymizes one column and reports in others.
 
-    It can be pickled and costs nothing to: every process loads its engine with the first batch. With ``num_proc`` above 1 nothing of this
-    package, and no torch, may have run in the process that calls ``map``, because ``datasets`` forks it.
+    It is cheap to pickle: every process loads its engine with the first batch. With ``num_proc`` above 1 neither this package nor torch may
+    have computed anything in the process that calls ``map``, because ``datasets`` forks it.
+
+    Adds the columns ``status``, ``reason`` and ``faces``. The photo is null unless the status is ok.
 
     Attributes:
         options: for all photos; None refuses photos without a face and takes the defaults for the rest.
-        column: holds the photos: pictures, or better files (``datasets.Image(decode=False)``): one that cannot be decoded is then a row
+        column: holds the photos, decoded or better as files (``datasets.Image(decode=False)``): one that cannot be decoded is then a row
             with a reason, and not the end of ``map``.
         model: folder or Hub name; None takes the weights in the package.
         device: where the generator runs; None is the CPU.
-
-    Adds ``status``, ``reason`` and ``faces``. The column is null unless the status is ok.
     """
 
     options: AnonymizeOptions | None = None
@@ -138,7 +138,13 @@ class AnonymizeRows:
         return self.__dict__ | {"_engine": None}  # also keeps the fingerprint, by which datasets finds finished work, the same
 
     def __call__(self, batch: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
-        """Columns of a batch -> the changed and the new columns.
+        """Anonymize a batch.
+
+        Args:
+            batch: column name -> cells.
+
+        Returns:
+            the changed column and the new ones.
 
         Raises:
             KeyError: there is no such column.
@@ -150,7 +156,7 @@ class AnonymizeRows:
         options = self.options or AnonymizeOptions(on_no_face="raise")
         pictures = [_picture(cell) for cell in batch[self.column]]
         photos = [(picture.image if isinstance(picture, Picture) else picture, options) for picture in pictures]
-        results = anonymize_together(self._engine, photos)
+        results = anonymize_batch(self._engine, photos)
         rows = [_row("", picture, result) for picture, result in zip(pictures, results, strict=True)]
         return {
             self.column: [None if row.image is None else {"bytes": row.image, "path": None} for row in rows],
@@ -161,7 +167,7 @@ class AnonymizeRows:
 
 
 def _picture(cell: Image.Image | Mapping[str, Any] | None) -> Picture | Exception:
-    """A cell of a column of pictures: decoded, or not."""
+    """A cell of the column, decoded or not, as a picture; or the error with which that failed."""
     try:
         if isinstance(cell, Mapping) and isinstance(cell.get("bytes"), bytes):
             return decode_image(cell["bytes"])

@@ -1,4 +1,4 @@
-"""One photo on disk: what is to be done, the work itself, and what became of it. Workers do this, batches plan and record it."""
+"""One photo on disk: job, task, result, and the handler that turns one into the other. It runs in the workers."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ class Engine(Protocol):
 
 
 @dataclass(frozen=True)
-class Job:
-    """One input and where its result goes.
+class PhotoJob:
+    """A photo and where its result goes.
 
     Attributes:
         source: the photo.
         target: the output file.
         root: the folder that ``source`` must not leave through links, or None for a file that was named itself.
-        problem: why it is refused without being opened; empty for a job that can be tried.
+        problem: why it is refused without being opened; empty where it is not.
     """
 
     source: Path
@@ -51,9 +51,9 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one job; ``to_dict`` is a line of the report."""
+    """What became of a job; ``to_dict`` is a line of the report."""
 
-    job: Job
+    job: PhotoJob
     status: str  # ok, skipped, refused (the input's fault) or failed (the machine's or the program's)
     faces: tuple[dict[str, Any], ...] = ()
     error: str = ""
@@ -61,7 +61,7 @@ class Outcome:
     seconds: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready form. ``output`` is None unless the file stands."""
+        """JSON-ready form. ``output`` is None where there is no file."""
         return {
             "input": str(self.job.source),
             "output": str(self.job.target) if self.status in ("ok", "skipped") else None,
@@ -75,13 +75,13 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides about a result besides the photo.
+    """What a result depends on besides the photo.
 
     Attributes:
         options: passed to the engine; ``on_no_face="raise"`` refuses photos without a face.
-        keep_metadata: names from ``files.METADATA_GROUPS``.
-        overwrite: replace outputs whatever they are, and redo finished ones.
-        model: whatever names weights and program version; finished outputs of another one are redone.
+        keep_metadata: names from ``image_files.METADATA_GROUPS``.
+        overwrite: replace any file that is in the way, and make finished outputs again.
+        model: :func:`~ganon_hf.bulk.engine.model_fingerprint`; outputs of another model are made again.
     """
 
     options: AnonymizeOptions
@@ -90,7 +90,7 @@ class Settings:
     model: str = ""
 
     def fingerprint(self, source: Path) -> str:
-        """Changes when the photo or anything that decides about its result does."""
+        """A digest of the photo (path, size, time) and of everything else that the result depends on."""
         status = source.stat()
         parts = [os.path.abspath(source), status.st_size, status.st_mtime_ns]
         parts += [dataclasses.asdict(self.options), sorted(self.keep_metadata), self.model]
@@ -98,38 +98,41 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Task:
-    """A job on its way through a worker.
+class PhotoTask:
+    """A job as it is handed to a worker.
 
     Attributes:
-        number: its place among the jobs.
+        number: of the job.
         job: what is to be done.
-        temporary: where the finished picture waits for its name.
+        temporary: name under which the worker leaves the finished picture.
         pixels: of the photo, by its header.
         fingerprint: of the photo and the settings, taken before it was read.
     """
 
     number: int
-    job: Job
+    job: PhotoJob
     temporary: Path
     pixels: int
     fingerprint: str
 
 
 @dataclass(frozen=True)
-class Attempt:
-    """What a worker made of a task: with ``status`` the picture stands complete under its temporary name, else nothing does."""
+class TaskResult:
+    """What a worker hands back. With ``status`` the picture lies complete under its temporary name, without it there is none."""
 
     outcome: Outcome
     status: os.stat_result | None = None
 
 
-def anonymize_together(engine: Engine, photos: Iterable[tuple[Any, AnonymizeOptions]]) -> list[AnonymizationResult | Exception]:
-    """Several photos whose faces go through the generator in one call; each succeeds or fails alone.
+def anonymize_batch(engine: Engine, photos: Iterable[tuple[Any, AnonymizeOptions]]) -> list[AnonymizationResult | Exception]:
+    """Anonymize several photos, all of whose faces go through the generator in one batch; each photo succeeds or fails by itself.
 
     Args:
-        engine: the engine. On a CPU it draws faces one by one, so that company does not change them; batches are for a GPU.
-        photos: (what ``engine.plan`` takes, or the error that kept it from being read; options).
+        engine: the engine. On a CPU it generates faces one by one, so that a result does not depend on the batch.
+        photos: (what ``engine.plan`` takes, or the error with which reading it failed; options).
+
+    Returns:
+        for every photo the result or the error.
     """
     plans: list[Any] = []
     for image, options in photos:
@@ -140,13 +143,13 @@ def anonymize_together(engine: Engine, photos: Iterable[tuple[Any, AnonymizeOpti
     ready = [plan for plan in plans if not isinstance(plan, Exception)]
     try:
         faces = iter(engine.generate([one for plan in ready for one in plan.inputs]))
-    except Exception:  # of which photo is not known: each alone tells
+    except Exception:  # which photo is at fault shows when each is generated alone
         faces = None
     return [plan if isinstance(plan, Exception) else _compose(engine, plan, faces) for plan in plans]
 
 
 def _compose(engine: Engine, plan: Any, faces: Iterator[Any] | None) -> AnonymizationResult | Exception:
-    """The last step with this photo's share of the faces; without faces they are generated for it alone."""
+    """The last step with this photo's share of the faces; where there are none yet, they are generated for it alone."""
     try:
         return engine.compose(plan, engine.generate(plan.inputs) if faces is None else [next(faces) for _ in plan.inputs])
     except Exception as error:
@@ -154,47 +157,47 @@ def _compose(engine: Engine, plan: Any, faces: Iterator[Any] | None) -> Anonymiz
 
 
 @dataclass(frozen=True)
-class FileWork:
-    """Read, anonymize, write beside the final name: what workers do with tasks."""
+class PhotoTaskHandler:
+    """Reads photos, anonymizes them, and writes them under their temporary names; see :class:`~ganon_hf.bulk.worker_pool.TaskHandler`."""
 
     settings: Settings
 
-    def __call__(self, engine: Engine, tasks: Sequence[Task]) -> Iterator[Attempt]:
-        """One attempt for each task, in order; whatever goes wrong becomes an outcome, and then nothing was written.
+    def __call__(self, engine: Engine, tasks: Sequence[PhotoTask]) -> Iterator[TaskResult]:
+        """Yield one result for each task, in order; an error becomes an outcome, and then nothing is written.
 
-        ``seconds`` is a task's share of the group's time.
+        ``Outcome.seconds`` is a task's share of the batch's time.
         """
         started = time.perf_counter()
         pictures = [_read(task.job, self.settings) for task in tasks]
         photos = [(picture.image if isinstance(picture, Picture) else picture, self.settings.options) for picture in pictures]
-        results = anonymize_together(engine, photos)
+        results = anonymize_batch(engine, photos)
         share = (time.perf_counter() - started) / len(tasks)
         for task, picture, result in zip(tasks, pictures, results, strict=True):
             started = time.perf_counter()
-            attempt = _write(task, picture, result)
+            written = _write(task, picture, result)
             seconds = share + time.perf_counter() - started
-            yield dataclasses.replace(attempt, outcome=dataclasses.replace(attempt.outcome, seconds=seconds))
+            yield dataclasses.replace(written, outcome=dataclasses.replace(written.outcome, seconds=seconds))
 
-    def crashed(self, task: Task, error: str) -> Attempt:
-        """A photo that its process did not survive."""
-        return Attempt(Outcome(task.job, "failed", error=error))
+    def crashed(self, task: PhotoTask, error: str) -> TaskResult:
+        """The result of a photo that crashed its process."""
+        return TaskResult(Outcome(task.job, "failed", error=error))
 
-    def discard(self, task: Task) -> None:
+    def discard(self, task: PhotoTask) -> None:
         """Remove the temporary file."""
         task.temporary.unlink(missing_ok=True)
 
 
-def _read(job: Job, settings: Settings) -> Picture | Exception:
+def _read(job: PhotoJob, settings: Settings) -> Picture | Exception:
     try:
         return read_image(job.source, root=job.root, keep_metadata=settings.keep_metadata)
     except Exception as error:
         return error
 
 
-def _write(task: Task, picture: Picture | Exception, result: AnonymizationResult | Exception) -> Attempt:
-    """The finished picture under its temporary name; without one, or when it cannot be written, nothing stands there."""
+def _write(task: PhotoTask, picture: Picture | Exception, result: AnonymizationResult | Exception) -> TaskResult:
+    """Write a finished picture under its temporary name; after an error nothing is left there."""
     if isinstance(picture, Exception) or isinstance(result, Exception):
-        return Attempt(outcome_of(task.job, picture if isinstance(picture, Exception) else result))
+        return TaskResult(error_outcome(task.job, picture if isinstance(picture, Exception) else result))
     try:
         task.job.target.parent.mkdir(parents=True, exist_ok=True)
         status = write_temporary(dataclasses.replace(picture, image=result.image), task.job.target, task.temporary)
@@ -202,21 +205,21 @@ def _write(task: Task, picture: Picture | Exception, result: AnonymizationResult
         task.temporary.unlink(missing_ok=True)
         if not isinstance(error, Exception):
             raise
-        return Attempt(outcome_of(task.job, error))
+        return TaskResult(error_outcome(task.job, error))
     faces = tuple(face.to_dict() for face in result.faces)
-    return Attempt(Outcome(task.job, "ok", faces=faces, notes=picture.notes), status)
+    return TaskResult(Outcome(task.job, "ok", faces=faces, notes=picture.notes), status)
 
 
-def outcome_of(job: Job, error: object) -> Outcome:
-    """An error as an outcome: the rest of the batch goes on; the report and the exit code tell."""
-    status, reason = explain(error)
+def error_outcome(job: PhotoJob, error: object) -> Outcome:
+    """An error as the outcome of a job."""
+    status, reason = describe_error(error)
     if isinstance(error, NoFaceError):
         reason += " (--on-no-face copy writes it all the same)"
     return Outcome(job, status, error=reason.removeprefix(f"{printable(job.source)}: "))
 
 
-def explain(error: object) -> tuple[str, str]:
-    """An error as status and reason: refused is the input's fault, failed the machine's or the program's."""
+def describe_error(error: object) -> tuple[str, str]:
+    """Status and reason of an error: ``refused`` is the photo's fault, ``failed`` the machine's or the program's."""
     if isinstance(error, NoFaceError):
         return "refused", "no face was found"
     if isinstance(error, UnusableImageError):

@@ -1,33 +1,31 @@
-"""Worker processes that anonymize photos, and the same in this process where one is enough.
+"""Worker processes that anonymize untrusted photos, and the same in this process where one is enough.
 
-Processes, not threads: a decoder that crashes costs one photo, Python's lock holds nobody up, and every worker computes with one thread, so
-that results do not depend on how many there are. They are spawned, because MediaPipe does not survive a fork. A worker never gives a
-picture its final name; it ends when the process that started it does, whatever ended that one.
+A photo that crashes its process (a bug in a decoder, no memory) costs that photo and not the run, and the pixels in memory at a time are
+bounded; :mod:`ganon_hf.bulk.process_pool` does neither. Every worker computes with one thread, so that results do not depend on how many
+there are. Workers are spawned, because MediaPipe does not survive a fork. A worker never gives a picture its final name, and it ends when
+the process that started it does, for whatever reason.
 """
 
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Generic, Protocol, TypeVar
 
+from .process_pool import single_threaded_children
 from .tasks import Engine
 
 LoadEngine = Callable[[int | None], Engine]  # takes the number of detection threads, None for one per core
-# Of the photos in work at a time, for each process. At the worst moment 17 bytes a pixel are alive; a larger photo goes alone.
+# Of the photos that are processed at a time, for each process. A photo takes up to 17 bytes per pixel; a larger one is processed alone.
 PIXELS_PER_PROCESS = 50_000_000
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-
-
-# What loading an engine raises: a library, a file, a device that is not there.
+# What loading an engine raises where a library, a file or a device is missing.
 ENGINE_ERRORS = (ImportError, OSError, RuntimeError, ValueError)
 
 
@@ -35,48 +33,43 @@ class EngineError(RuntimeError):
     """The engine cannot be loaded; nothing can be done."""
 
 
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-class Sized(Protocol):
-    """A task, as far as a crew looks at it."""
+class HasPixels(Protocol):
+    """What a pool must know of a task."""
 
     @property
     def pixels(self) -> int: ...
 
 
-Task = TypeVar("Task", bound=Sized)
+Task = TypeVar("Task", bound=HasPixels)
 Result = TypeVar("Result")
-_Taken = TypeVar("_Taken", bound=Sized, contravariant=True)
+_Taken = TypeVar("_Taken", bound=HasPixels, contravariant=True)
 _Given = TypeVar("_Given", covariant=True)
 
 
-class Work(Protocol[_Taken, _Given]):
-    """What is to be done with tasks. Picklable, like tasks and results."""
+class TaskHandler(Protocol[_Taken, _Given]):
+    """What workers do with tasks. Picklable, like tasks and results."""
 
     def __call__(self, engine: Engine, tasks: Sequence[_Taken]) -> Iterator[_Given]:
         """One result for each task, in order; errors become results."""
         ...
 
     def crashed(self, task: _Taken, error: str) -> _Given:
-        """The result of a task whose process did not survive it."""
+        """The result of a task that crashed its process."""
         ...
 
     def discard(self, task: _Taken) -> None:
-        """Remove whatever a task that was not finished has left."""
+        """Remove what an unfinished task has left behind."""
         ...
 
 
-class InPlace(Generic[Task, Result]):
-    """One worker that is this process; arguments as for :class:`Crew`."""
+class SerialPool(Generic[Task, Result]):
+    """A :class:`WorkerPool` without processes: the one worker is this process, and a crash is the end of it."""
 
-    def __init__(self, load_engine: LoadEngine, work: Work[Task, Result]) -> None:
-        self._load_engine, self._do = load_engine, work
+    def __init__(self, load_engine: LoadEngine, handler: TaskHandler[Task, Result]) -> None:
+        self._load_engine, self._handle = load_engine, handler
         self._engine: Engine | None = None
-        self._threads = 0
         self._tasks: Sequence[Task] = ()
+        self._cleanup = ExitStack()
 
     @property
     def busy(self) -> bool:
@@ -91,7 +84,7 @@ class InPlace(Generic[Task, Result]):
         self._tasks = tasks
 
     def collect(self) -> Iterator[tuple[Task, Result]]:
-        """Do what was submitted. Errors as in :meth:`Crew.collect`."""
+        """Do what was submitted. Errors as in :meth:`WorkerPool.collect`."""
         tasks, self._tasks = self._tasks, ()
         if self._engine is None:
             try:
@@ -99,23 +92,19 @@ class InPlace(Generic[Task, Result]):
             except ENGINE_ERRORS as error:
                 raise EngineError(str(error)) from error
             if "torch" in sys.modules:
-                import torch
+                from ..core.threads import one_torch_thread
 
-                self._threads = torch.get_num_threads()
-                torch.set_num_threads(1)  # like a worker process: in several threads sums are rounded differently
-        yield from zip(tasks, self._do(self._engine, tasks), strict=True)
+                self._cleanup.enter_context(one_torch_thread())  # as in a worker process
+        yield from zip(tasks, self._handle(self._engine, tasks), strict=True)
 
     def close(self) -> None:
         """Leave the process as it was."""
-        if self._threads:
-            import torch
-
-            torch.set_num_threads(self._threads)
+        self._cleanup.close()
 
 
 @dataclass(eq=False)
 class _Worker(Generic[Task]):
-    """A process, our end of the pipe to it, and what it still has to do; the first group has been sent."""
+    """A process, our end of the pipe to it, and its tasks, in groups that are done together; the first group has been sent."""
 
     process: BaseProcess
     connection: Connection
@@ -123,17 +112,17 @@ class _Worker(Generic[Task]):
     groups: deque[deque[Task]] = field(default_factory=deque)
 
 
-class Crew(Generic[Task, Result]):
-    """Worker processes, started one by one while there is something to do for them.
+class WorkerPool(Generic[Task, Result]):
+    """Worker processes, started one by one as tasks come in.
 
     Args:
         load_engine: picklable; called once in every process.
-        work: what is done with tasks.
+        handler: what is done with tasks.
         processes: at most so many.
     """
 
-    def __init__(self, load_engine: LoadEngine, work: Work[Task, Result], processes: int) -> None:
-        self._load_engine, self._do, self._processes = load_engine, work, processes
+    def __init__(self, load_engine: LoadEngine, handler: TaskHandler[Task, Result], processes: int) -> None:
+        self._load_engine, self._handler, self._processes = load_engine, handler, processes
         self._workers: list[_Worker[Task]] = []
 
     @property
@@ -141,9 +130,9 @@ class Crew(Generic[Task, Result]):
         return any(worker.groups for worker in self._workers)
 
     def has_room(self, pixels: int) -> bool:
-        """Whether a worker is free, or can be started, and a photo of so many pixels fits beside those in work."""
-        alive = sum(task.pixels for worker in self._workers for group in worker.groups for task in group)
-        fits = not self.busy or alive + pixels <= PIXELS_PER_PROCESS * self._processes
+        """Whether a worker is free, or can be started, and a photo of so many pixels fits into memory beside the others."""
+        pending = sum(task.pixels for worker in self._workers for group in worker.groups for task in group)
+        fits = not self.busy or pending + pixels <= PIXELS_PER_PROCESS * self._processes
         return fits and (len(self._workers) < self._processes or any(not worker.groups for worker in self._workers))
 
     def submit(self, tasks: Sequence[Task]) -> None:
@@ -152,7 +141,7 @@ class Crew(Generic[Task, Result]):
         self._send(worker, deque([deque(tasks)]))
 
     def collect(self) -> Iterator[tuple[Task, Result]]:
-        """Wait until something is done, and return what is.
+        """Wait until at least one task is done, and yield all that are.
 
         Raises:
             EngineError: a worker could not load the engine.
@@ -177,21 +166,21 @@ class Crew(Generic[Task, Result]):
             yield task, message
 
     def close(self) -> None:
-        """End all workers at once; what they had begun is removed."""
+        """End all workers at once and discard their unfinished tasks."""
         for worker in self._workers:
             worker.connection.close()
             worker.process.kill()
         for worker in self._workers:
             worker.process.join()
             for task in (task for group in worker.groups for task in group):
-                self._do.discard(task)
+                self._handler.discard(task)
         self._workers = []
 
     def _start(self) -> _Worker[Task]:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        process = context.Process(target=_work, args=(theirs, self._load_engine, self._do), daemon=True)
-        with _single_threaded(), _ctrl_c_held_back():
+        process = context.Process(target=_run_worker, args=(theirs, self._load_engine, self._handler), daemon=True)
+        with single_threaded_children(), _sigint_blocked():
             process.start()
         theirs.close()  # so that the end of the process is the end of the pipe
         worker: _Worker[Task] = _Worker(process, ours)
@@ -207,13 +196,13 @@ class Crew(Generic[Task, Result]):
                 pass  # it has ended: collect() finds the end of the pipe
 
     def _handle_dead_worker(self, worker: _Worker[Task]) -> Iterator[tuple[Task, Result]]:
-        """A process has ended by itself. A photo that was alone in it is at fault; those of a group are tried one by one."""
+        """A process has ended by itself. A photo that was alone in it has crashed it; those of a group are tried again one by one."""
         worker.process.join()
         worker.connection.close()
         self._workers.remove(worker)
         tasks = [task for group in worker.groups for task in group]
         for task in tasks:
-            self._do.discard(task)
+            self._handler.discard(task)
         if not worker.ready:
             raise EngineError(
                 f"a worker process ended (exit code {worker.process.exitcode}) before it was ready. A script that starts workers must do "
@@ -221,33 +210,16 @@ class Crew(Generic[Task, Result]):
             )
         if len(worker.groups[0]) == 1:
             code = worker.process.exitcode
-            yield (
-                tasks[0],
-                self._do.crashed(tasks[0], f"the worker process ended (exit code {code}): the photo crashed it, or memory ran out"),
-            )
+            error = f"the worker process ended (exit code {code}): the photo crashed it, or memory ran out"
+            yield tasks[0], self._handler.crashed(tasks[0], error)
             tasks = tasks[1:]
         if tasks:
             self._send(self._start(), deque(deque([task]) for task in tasks))
 
 
 @contextmanager
-def _single_threaded() -> Iterator[None]:
-    """Processes started inside compute with one thread each: libraries read these when they are imported."""
-    before = {name: os.environ.get(name) for name in _THREADS}
-    os.environ.update(dict.fromkeys(_THREADS, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-@contextmanager
-def _ctrl_c_held_back() -> Iterator[None]:
-    """Processes started inside never see Ctrl-C, which a terminal sends to all of them; ours arrives afterwards."""
+def _sigint_blocked() -> Iterator[None]:
+    """Processes started inside never see Ctrl-C, which a terminal sends to all of them; this one gets it afterwards."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -258,9 +230,9 @@ def _ctrl_c_held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _work(connection: Connection, load_engine: LoadEngine, work: Work[Any, Any]) -> None:
-    """Life of a worker process: load the engine, say None, then a result for every task until the pipe ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where masks are unknown
+def _run_worker(connection: Connection, load_engine: LoadEngine, handler: TaskHandler[Any, Any]) -> None:
+    """What a worker process does: load the engine, send None, then one result for every task until the pipe ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where signals cannot be blocked
     try:
         engine = load_engine(1)
     except ENGINE_ERRORS as error:
@@ -270,11 +242,11 @@ def _work(connection: Connection, load_engine: LoadEngine, work: Work[Any, Any])
         connection.send(None)
         while True:
             tasks = connection.recv()
-            for task, result in zip(tasks, work(engine, tasks), strict=True):
+            for task, result in zip(tasks, handler(engine, tasks), strict=True):
                 try:
                     connection.send(result)
                 except OSError:
-                    work.discard(task)
+                    handler.discard(task)
                     raise
     except (EOFError, OSError):
         return  # nobody is there to give the next picture its name

@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Literal
 import typer
 
 from .._version import __version__
-from ..bulk.engine import model_identity
+from ..bulk.engine import model_fingerprint
 from ..bulk.engine import read_engine as _load_engine
 from .common import INCOMPLETE, interruptible, stop_unloadable
 from .common import stop as _stop
@@ -91,7 +91,8 @@ def anonymize(
     failed; each is named with the reason, and nothing was written for it.
     """
     from ..bulk.folder import PlanError, Settings, State, plan, run
-    from ..bulk.worker_pool import EngineError, usable_cores
+    from ..bulk.process_pool import usable_cores
+    from ..bulk.worker_pool import EngineError
     from ..core.faces import AnonymizeOptions
     from ..image_files import METADATA_GROUPS, format_of
 
@@ -111,7 +112,7 @@ def anonymize(
                 on_no_face="raise" if on_no_face == "refuse" else "keep",
             )
             jobs, ignored = plan(inputs, output)
-            settings = Settings(options, keep, overwrite, model_identity(model))
+            settings = Settings(options, keep, overwrite, model_fingerprint(model))
             single_file = format_of(output) is not None and not Path(output).is_dir()
             state = None if single_file else stack.enter_context(closing(State(Path(output))))
             report_file = None if report is None else stack.enter_context(_open_report(report))
@@ -141,7 +142,7 @@ app.command(name="publish")(publish_command)
 
 def _open_report(report: Path) -> IO[bytes]:
     """A new report; the name must look like one, so that no slip of the hand replaces a photo."""
-    from ..image_files import TEMPORARY_PREFIX
+    from .._atomic import TEMPORARY_PREFIX
 
     if report.suffix != ".jsonl" or report.name.startswith(TEMPORARY_PREFIX):
         raise ValueError(f"--report must name a file that ends in .jsonl, but got {report}.")

@@ -157,10 +157,9 @@ def _refuse(message: str) -> None:
 def _write_report(path: Path, report: VideoReport) -> None:
     import json
 
-    from ..video.writer import atomic_file
+    from .._atomic import write_atomically
 
-    with atomic_file(path) as temporary:
-        temporary.write_text(json.dumps(report.to_dict(), indent=1) + "\n", encoding="utf-8")
+    write_atomically(path, json.dumps(report.to_dict(), indent=1) + "\n")
 
 
 @contextmanager

@@ -50,6 +50,7 @@ def _download(target: Path, url: str, sha256: str) -> None:
             f"What {url} sent is not the expected file (SHA-256 {_digest(content)}, expected {sha256}); it was not kept. {advice}"
         )
     target.parent.mkdir(parents=True, exist_ok=True)
+    # what _atomic.py does for the rest of the package; this file is exported to the Hub, where that one is not
     descriptor, part = tempfile.mkstemp(dir=target.parent, suffix=".part")
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -8,13 +8,55 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
 from transformers.image_utils import load_image
 
 from .faces import MAX_PIXELS, UnusableImageError
 
+_TRANSPOSITIONS = {  # by the value of EXIF's Orientation; 1 is upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_HOLD_ORIENTATION = ("exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp")  # entries of Image.info
+
 # What an unusable item of a list or stream raises; the others go on.
 ITEM_ERRORS = (OSError, ValueError, TypeError)
+
+
+def read_exif(image: Image.Image) -> Image.Exif:
+    """The EXIF fields, or none where they are malformed: viewers ignore those too, and the pixels are still good."""
+    try:
+        exif = image.getexif()
+        exif.get_ifd(ExifTags.IFD.Exif)
+        return exif
+    except Exception as error:
+        del error  # whatever a hostile block provokes means the same: there is nothing to go by
+        return Image.Exif()
+
+
+def exif_transpose(image: Image.Image) -> Image.Image:
+    """The picture as viewers show it, like ``PIL.ImageOps.exif_transpose``, except that malformed EXIF counts as none.
+
+    Returns:
+        the same picture where it is upright, else a turned one without EXIF and XMP, which therefore is never turned twice.
+
+    Raises:
+        OSError: the pixels cannot be decoded (or whatever else Pillow's decoders raise).
+    """
+    image.load()  # TIFF files are turned by their reader here, which also removes the tag
+    orientation = read_exif(image).get(ExifTags.Base.Orientation, 1)
+    method = _TRANSPOSITIONS.get(orientation) if isinstance(orientation, int) else None
+    if method is None:
+        return image
+    turned = image.transpose(method)
+    for name in _HOLD_ORIENTATION:
+        turned.info.pop(name, None)
+    return turned
 
 
 def to_rgb(image: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
@@ -88,7 +130,7 @@ def _open(source: str | Path | Image.Image) -> Image.Image:
     if picture.width * picture.height > MAX_PIXELS:
         raise UnusableImageError(f"{name}has {picture.width} x {picture.height} pixels, more than {MAX_PIXELS // 1_000_000} megapixels")
     try:
-        return to_rgb(ImageOps.exif_transpose(picture))[0]
+        return to_rgb(exif_transpose(picture))[0]
     except Exception as error:  # likewise
         raise UnusableImageError(f"{name}cannot be decoded ({error})") from error
 

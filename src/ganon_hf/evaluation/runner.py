@@ -142,7 +142,7 @@ def evaluate(
     """
     start = time.perf_counter()
     cache = output / "cache"
-    cache.mkdir(parents=True, exist_ok=True)
+    cache.mkdir(mode=0o700, parents=True, exist_ok=True)  # what is kept there tells people apart
     kit, notes = available(replace(kit, cache=cache))
     recognizers = kit.load_recognizers()
     caches = kit.caches(recognizers)

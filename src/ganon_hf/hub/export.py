@@ -22,6 +22,7 @@ from pathlib import Path
 from PIL import Image, ImageChops
 from transformers.dynamic_module_utils import get_imports, get_relative_import_files
 
+from .._atomic import atomic_folder
 from .._version import __version__
 from ..bulk.engine import weights_digest
 from ..core.anonymizer import Anonymizer
@@ -109,8 +110,7 @@ def export(folder: Path, options: ExportOptions) -> list[Path]:
     report_path = find_report(options, engine)
     report = None if report_path is None else load_report(report_path)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.partial-", dir=folder.parent) as temporary:
-        made = Path(temporary) / folder.name
+    with atomic_folder(folder) as made:
         _write_code_and_weights(made, engine)
         (made / "LICENSE").write_text(_license(), encoding="utf-8")
         if report_path is not None:
@@ -133,9 +133,6 @@ def export(folder: Path, options: ExportOptions) -> list[Path]:
         expected |= {f"samples/{name}" for name in pictures}
         expected |= ({"report.json"} if report_path else set()) | ({ONNX} if onnx else set())
         check(made, engine, expected)
-        if folder.exists():
-            folder.rmdir()  # empty, see above
-        os.replace(made, folder)
     return sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
 
 

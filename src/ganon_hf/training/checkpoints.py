@@ -1,15 +1,15 @@
-"""Resumable states of a run and the model folder: written whole or not at all."""
+"""Resumable states of a run and the model folder: written complete or not at all."""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from pathlib import Path
 
 from accelerate import Accelerator
 
+from .._atomic import TEMPORARY_PREFIX, rename_into_place, sync
 from ..core.image_processing_ganon import GanonImageProcessor
 from ..core.modeling_ganon import GanonModel
 
@@ -20,14 +20,15 @@ _STATE = "training_state.json"
 def save_model(model: GanonModel, folder: Path) -> None:
     """Write configuration, weights and image processor; each file appears whole, an older one is replaced by it."""
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as partial:
+    with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=folder) as partial:
         model.save_pretrained(partial, max_shard_size="15MB" if model.config.conditioning == "landmarks" else "100MB")
         GanonImageProcessor(model.config.conditioning, model.config.image_size).save_pretrained(partial)
         files = sorted(Path(partial).iterdir())
         names = {file.name for file in files}
         for file in files:
             file.chmod(0o644)
-            os.replace(file, folder / file.name)
+            sync(file)
+            rename_into_place(file, folder / file.name)
         # transformers would take a model.safetensors of before for the model, whatever an index beside it says
         for old in (*folder.glob("model*.safetensors"), *folder.glob("model*.safetensors.index.json")):
             if old.name not in names:
@@ -51,7 +52,7 @@ def save_state(accelerator: Accelerator, averaged: GanonModel | None, output_dir
         limit: so many states are kept.
     """
     target = output_dir / f"{_PREFIX}{step:06d}"
-    partial = output_dir / f"partial-{step:06d}"
+    partial = output_dir / f"{TEMPORARY_PREFIX}{target.name}.tmp"  # the same in every process
     if accelerator.is_main_process:
         shutil.rmtree(partial, ignore_errors=True)
     accelerator.wait_for_everyone()
@@ -61,8 +62,9 @@ def save_state(accelerator: Accelerator, averaged: GanonModel | None, output_dir
         if averaged is not None:
             save_model(averaged, partial / "model")
         (partial / _STATE).write_text(json.dumps({"step": step, "num_processes": accelerator.num_processes}))
+        sync(partial)
         shutil.rmtree(target, ignore_errors=True)
-        os.replace(partial, target)
+        rename_into_place(partial, target)
         for old in find_states(output_dir)[:-limit]:
             shutil.rmtree(old)
     accelerator.wait_for_everyone()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from .._atomic import write_atomically
 from .selection import SPLITS, SelectionOptions
 
 REASONS = {
@@ -69,6 +69,4 @@ def write_card(
         "A person is in one split only, as far as the source tells people apart.",
         "",
     ]
-    path = folder / "README.md"
-    path.with_suffix(".partial").write_text("\n".join(lines))
-    os.replace(path.with_suffix(".partial"), path)
+    write_atomically(folder / "README.md", "\n".join(lines))

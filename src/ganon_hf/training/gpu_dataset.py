@@ -15,6 +15,7 @@ import torch
 from torch.nn import functional
 from tqdm import tqdm
 
+from .._atomic import atomic_file
 from ..core.face_mesh import MIRROR
 from ..core.landmarks import triangle_map
 from ..core.modeling_ganon import AppearancePrior, ycbcr_to_rgb
@@ -66,9 +67,8 @@ def picture_codes(shards: FaceShards, prior: AppearancePrior, cache: Path | None
         found = {**codes.__dict__, "shapes": textures.shapes, "angles": textures.angles, "weights": textures.weights}
         if cache is not None:
             cache.parent.mkdir(parents=True, exist_ok=True)
-            partial = cache.with_name(f"{cache.stem}.{os.getpid()}.partial.npz")
-            np.savez(partial, **found)
-            os.replace(partial, cache)
+            with atomic_file(cache) as temporary, temporary.open("wb") as file:
+                np.savez(file, **found)
     return PictureCodes(*(found[name] for name in names[:3])), {name: found[name] for name in names[3:]}
 
 

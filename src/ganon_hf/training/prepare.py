@@ -10,13 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import multiprocessing
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +24,10 @@ import pyarrow.parquet as pq
 from datasets import ClassLabel, Dataset, Image, load_dataset
 from tqdm import tqdm
 
+from .._atomic import atomic_file, remove_leftovers, write_atomically
+from ..bulk.process_pool import ProcessPool, usable_cores
 from ..core.detection import default_detector
 from ..core.detection_tiled import FaceDetector
-from ..core.opencv import cv2
 from .contact_sheet import ContactSheet
 from .dataset_card import Counts, write_card
 from .face_measurement import MEASURED, measure_row
@@ -149,65 +149,48 @@ def _fingerprint(dataset: Dataset) -> str:
 # ---- measuring
 
 
-class _Worker:
-    """What a process needs to measure parts; detector and matte are made when the first part comes."""
+@dataclass(frozen=True)
+class _Tools:
+    """What a process needs to measure parts."""
 
-    def __init__(
-        self, dataset: Dataset, detector: Callable[[], FaceDetector], matte: Callable[[], PersonMatte], options: PrepareOptions
-    ) -> None:
-        self.dataset, self.options = dataset, options
-        self._make = (detector, matte)
-        self._tools: tuple[FaceDetector, PersonMatte] | None = None
-
-    def __call__(self, part: Part) -> int:
-        if self._tools is None:
-            self._tools = (self._make[0](), self._make[1]())
-        rows = _rows(self.dataset, part.start, part.stop, self.options.source)
-        measured = [measure_row(row, *self._tools, self.options.image_size, tight=self.options.tight) for row in rows]
-        pq.write_table(pa.Table.from_pylist(measured, MEASURED), part.path + ".partial")
-        os.replace(part.path + ".partial", part.path)
-        return part.stop - part.start
+    dataset: Dataset
+    options: PrepareOptions
+    detector: FaceDetector
+    matte: PersonMatte
 
 
-_worker: _Worker | None = None
+def _make_tools(
+    dataset: Dataset, options: PrepareOptions, detector: Callable[[], FaceDetector], matte: Callable[[], PersonMatte]
+) -> _Tools:
+    return _Tools(dataset, options, detector(), matte())
 
 
-def _start_process(worker: _Worker) -> None:
-    global _worker
-    cv2.setNumThreads(1)  # the processes share the cores already
-    _worker = worker
-
-
-def _measure_in_process(part: Part) -> int:
-    if _worker is None:
-        raise RuntimeError("the process was not started by prepare_dataset.")
-    return _worker(part)
+def _measure_part(tools: _Tools, part: Part) -> int:
+    """Write a part file; returns the number of its rows."""
+    options = tools.options
+    rows = _rows(tools.dataset, part.start, part.stop, options.source)
+    measured = [measure_row(row, tools.detector, tools.matte, options.image_size, tight=options.tight) for row in rows]
+    with atomic_file(part.path) as temporary:
+        pq.write_table(pa.Table.from_pylist(measured, MEASURED), temporary)
+    return part.stop - part.start
 
 
 def _measure(
     dataset: Dataset, folder: Path, options: PrepareOptions, detector: Callable[[], FaceDetector], matte: Callable[[], PersonMatte]
 ) -> list[Path]:
     folder.mkdir(exist_ok=True)
+    remove_leftovers(folder)
     starts = range(0, len(dataset), _ROWS_PER_PART)
     parts = [
         Part(str(folder / f"part-{number:06d}.parquet"), start, min(start + _ROWS_PER_PART, len(dataset)))
         for number, start in enumerate(starts)
     ]
     todo = [part for part in parts if not os.path.exists(part.path)]
-    processes = min(options.processes or os.cpu_count() or 1, max(1, len(todo)))
+    processes = min(options.processes or usable_cores(), max(1, len(todo)))
     done = len(dataset) - sum(part.stop - part.start for part in todo)
-    with ExitStack() as stack:
-        bar = stack.enter_context(tqdm(total=len(dataset), initial=done, unit="picture", desc="finding faces"))
-        worker = _Worker(dataset, detector, matte, options)
-        if processes == 1:
-            counts: Iterator[int] = map(worker, todo)
-        else:
-            # an executor, not a Pool: a Pool waits for ever when a process is killed
-            context = multiprocessing.get_context("spawn")
-            executor = ProcessPoolExecutor(processes, context, initializer=_start_process, initargs=(worker,))
-            stack.callback(executor.shutdown, cancel_futures=True)
-            counts = executor.map(_measure_in_process, todo)
-        for count in counts:
+    make_tools = partial(_make_tools, dataset, options, detector, matte)
+    with tqdm(total=len(dataset), initial=done, unit="picture", desc="finding faces") as bar, ProcessPool(make_tools, processes) as pool:
+        for count in pool.imap(_measure_part, todo):
             bar.update(count)
     return [Path(part.path) for part in parts]
 
@@ -216,16 +199,21 @@ def _measure(
 
 
 class _ShardWriter:
-    """Deals the rows of a split to its shards like cards, so that each shard is a sample of the whole; files appear when all are done."""
+    """Deals the rows of a split to its shards in turn, so that each shard is a sample of the whole.
 
-    def __init__(self, folder: Path, split: str, shards: int) -> None:
-        self.paths = [folder / f"{split}-{number:05d}-of-{shards:05d}.parquet" for number in range(shards)]
-        self._writers = [pq.ParquetWriter(f"{path}.partial", SCHEMA) for path in self.paths]
-        self._waiting: list[list[dict[str, Any]]] = [[] for _ in self.paths]
+    Args:
+        folder, split, shards: where the files go, and how many.
+        files: gives them their names when it ends without an error.
+    """
+
+    def __init__(self, folder: Path, split: str, shards: int, files: ExitStack) -> None:
+        paths = [folder / f"{split}-{number:05d}-of-{shards:05d}.parquet" for number in range(shards)]
+        self._writers = [pq.ParquetWriter(files.enter_context(atomic_file(path)), SCHEMA) for path in paths]
+        self._waiting: list[list[dict[str, Any]]] = [[] for _ in paths]
         self._count = 0
 
     def add(self, row: dict[str, Any]) -> None:
-        number = self._count % len(self.paths)
+        number = self._count % len(self._writers)
         self._waiting[number].append({name: row[name] for name in SCHEMA.names})
         self._count += 1
         if len(self._waiting[number]) == _ROWS_PER_GROUP:
@@ -260,25 +248,25 @@ def _write(parts: Sequence[Path], folder: Path, options: PrepareOptions, name: s
     decisions, sizes = _decide(parts, options.selection)
     counts = Counts.of(decisions)
     sheet = ContactSheet(decisions, options.selection.seed)
-    writers = {split: _ShardWriter(folder, split, -(-size // _BYTES_PER_SHARD)) for split, size in sizes.items()}
-    number = 0
-    for path in tqdm(parts, unit="part", desc="writing shards"):
-        for row in pq.read_table(path).to_pylist():
-            split, _ = decisions[number]
-            if row["image"] is not None:
-                row["grayscale"] = is_gray(row, options.selection)
-            if split:
-                writers[split].add(row)
-            sheet.look(number, row)
-            number += 1
-    (folder / "README.md").unlink(missing_ok=True)  # the card comes last: a folder with a card is complete
-    for split in SPLITS:
-        for old in folder.glob(f"{split}-*-of-*.parquet"):
-            old.unlink()
-    for writer in writers.values():
-        writer.close()
-        for path in writer.paths:
-            os.replace(f"{path}.partial", path)
+    remove_leftovers(folder)
+    with ExitStack() as files:
+        writers = {split: _ShardWriter(folder, split, -(-size // _BYTES_PER_SHARD), files) for split, size in sizes.items()}
+        number = 0
+        for path in tqdm(parts, unit="part", desc="writing shards"):
+            for row in pq.read_table(path).to_pylist():
+                split, _ = decisions[number]
+                if row["image"] is not None:
+                    row["grayscale"] = is_gray(row, options.selection)
+                if split:
+                    writers[split].add(row)
+                sheet.look(number, row)
+                number += 1
+        for writer in writers.values():
+            writer.close()
+        (folder / "README.md").unlink(missing_ok=True)  # the card comes last: a folder with a card is complete
+        for split in SPLITS:
+            for old in folder.glob(f"{split}-*-of-*.parquet"):
+                old.unlink()
     sheet.save(folder / "contact_sheet.png")
     write_card(folder, name, counts, options.image_size, options.license, options.selection, tight=options.tight)
     return counts
@@ -295,8 +283,7 @@ def _check_settings(folder: Path, settings: dict[str, Any], reselect: bool) -> N
             raise ValueError(f"{folder} was prepared with other settings: {'; '.join(changed)}. {advice}.")
     elif any(folder.iterdir()):
         raise ValueError(f"{folder} is not empty and holds no {SETTINGS} of an earlier run. Take an empty folder.")
-    path.with_suffix(".partial").write_text(json.dumps(settings, indent=1, sort_keys=True) + "\n")
-    os.replace(path.with_suffix(".partial"), path)
+    write_atomically(path, json.dumps(settings, indent=1, sort_keys=True) + "\n")
 
 
 def prepare_dataset(

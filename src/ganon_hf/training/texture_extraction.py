@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import tempfile
 import zlib
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +15,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
+from ..bulk.process_pool import ProcessPool, usable_cores
 from ..core.face_mesh import UV_MAP
 from .shards import SCHEMA, FaceShards, check_columns
 from .textures import TextureSet, unwrap_samples
@@ -30,15 +29,22 @@ class Part:
     group: int
 
 
-def _unwrap_part(part: Part, folder: str, texture_size: int) -> str:
+@dataclass(frozen=True)
+class _Target:
+    """Where textures go, and their size in pixels."""
+
+    folder: str
+    texture_size: int
+
+
+def _unwrap_part(target: _Target, part: Part) -> str:
     faces = FaceShards.of(pq.ParquetFile(part.path).read_row_group(part.group, columns=SCHEMA.names))
     # the name changes with the faces, their labels, the texture's size and the UV map
-    target = os.path.join(folder, f"textures-{texture_size}-{len(faces)}-{zlib.crc32(UV_MAP.tobytes()):08x}-{faces.digest}.npz")
-    if not os.path.exists(target):
-        partial_file = f"{target}.{os.getpid()}.partial.npz"
-        unwrap_samples(map(faces.sample, range(len(faces))), texture_size).save(partial_file)
-        os.replace(partial_file, target)
-    return target
+    name = f"textures-{target.texture_size}-{len(faces)}-{zlib.crc32(UV_MAP.tobytes()):08x}-{faces.digest}.npz"
+    path = os.path.join(target.folder, name)
+    if not os.path.exists(path):
+        unwrap_samples(map(faces.sample, range(len(faces))), target.texture_size).save(path)
+    return path
 
 
 def _join(paths: Sequence[str]) -> TextureSet:
@@ -83,15 +89,10 @@ def unwrap_shards(
         parts += [Part(path, group) for group in range(file.num_row_groups) if file.metadata.row_group(group).num_rows]
     if not parts:
         raise ValueError("no face to unwrap: no parquet file was given, or none holds a row.")
-    processes = min(processes or os.cpu_count() or 1, len(parts))
+    processes = min(processes or usable_cores(), len(parts))
     with ExitStack() as stack:
         folder = work_dir or stack.enter_context(tempfile.TemporaryDirectory())
         os.makedirs(folder, exist_ok=True)
-        work = partial(_unwrap_part, folder=str(folder), texture_size=texture_size)
-        if processes == 1:
-            made: Iterator[str] = map(work, parts)
-        else:
-            executor = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"))
-            stack.callback(executor.shutdown, cancel_futures=True)
-            made = executor.map(work, parts)
+        pool = stack.enter_context(ProcessPool(partial(_Target, str(folder), texture_size), processes))
+        made = pool.imap(_unwrap_part, parts)
         return _join(list(tqdm(made, total=len(parts), unit="part", desc="unwrapping")))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .._atomic import atomic_file
 from ..core.face_mesh import MEAN_LANDMARKS, MIRROR
 from ..core.geometry import normalize_pose
 from ..core.landmarks import unwrap
@@ -59,8 +60,9 @@ class TextureSet:
         return len(self.luma)
 
     def save(self, path: str) -> None:
-        """Write an uncompressed .npz."""
-        np.savez(path, **self.__dict__)
+        """Write an uncompressed .npz, complete or not at all."""
+        with atomic_file(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, **self.__dict__)
 
     @classmethod
     def load(cls, path: str) -> TextureSet:

@@ -26,7 +26,7 @@ _BITS_PER_CHANNEL = 96_000
 _BITEXACT = 1 << 23  # of libav's encoders: no version in the sound
 
 
-class SoundTrack:
+class AudioTrack:
     """The first audio stream of a file on its way into an output; use it in ``with``.
 
     Args:
@@ -52,7 +52,7 @@ class SoundTrack:
             self._container.close()
             raise
 
-    def __enter__(self) -> SoundTrack:
+    def __enter__(self) -> AudioTrack:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

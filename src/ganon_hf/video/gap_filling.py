@@ -1,6 +1,6 @@
-"""What is shown of a track in a frame: the smoothed face where it was seen, an interpolated one in a short gap, a cover where it was lost.
+"""The face of a track in every frame: smoothed where it was seen, interpolated in a short gap, covered where it was lost.
 
-Nothing uncovered may show because a detector blinked: a face lost inside a track is filled, and both ends of a track are extended.
+A face that the detector misses must not show: gaps inside a track are filled, and both ends of a track are extended.
 """
 
 from __future__ import annotations
@@ -19,44 +19,43 @@ from .tracking import Track, size_of
 
 # Seconds before its first and after its last frame for which a face is covered where it should be.
 LEAD, HOLD = 0.35, 0.5
-# Likewise after a face that was seen in a single frame: the search after it looked there, too. And around one without a mesh that only
-# the rare searches for the smallest faces can find: nobody follows it.
-GLIMPSE, RARELY_SEEN = 0.3, 1.0
+# Likewise after a face that was seen in a single frame, since the next search covered that place as well; and before and after a small
+# face without a mesh, which cannot be followed and is found by the rare searches for the smallest faces only.
+HOLD_SINGLE, HOLD_SMALL = 0.3, 1.0
 # A gap is filled with the synthetic face if it is no longer than this, in seconds, or if the face hardly moved meanwhile (intersection
 # over union of its boxes before and after); in any other gap the way between is covered.
 SHORT_GAP, STILL = 0.3, 0.5
-# A cover where nobody saw the face must forgive a wrong guess, the more the longer ago it was seen: size beside the face's at once, and
-# what is added with every second.
+# A cover where the face was not seen has a margin, which grows with time: its size relative to the face's, and the increase per second.
 GUESS_MARGIN, GUESS_GROWTH = 1.25, 0.9
-# Share of its box by which a lost face is behind another one.
+# A lost face is behind another one if that covers this share of its box.
 HIDDEN = 0.85
-# Smoothing window to either side in seconds, and the change of a point, in shape units, from which on it is motion rather than noise.
+# Smoothing window to either side in seconds, and the displacement of a point, in shape units, above which it is motion and not noise.
 WINDOW, NOISE = 0.14, 0.025
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
+class ShownFace:
     """A face as it is treated in one frame.
 
     Attributes:
-        track: whose face it is.
+        track: which it belongs to.
         face: in pixels of the frame; without landmarks it will be covered.
         kind: ``"seen"``, ``"filled"`` between two frames where it was seen, or ``"held"`` beyond the ends of the track.
-        place: where it should be; ``face`` reaches further where that is a guess.
+        expected: where it should be; ``face`` is larger where that is a guess.
     """
 
     track: Track
     face: Face
     kind: str
-    place: Face
+    expected: Face
 
 
-class Presence:
-    """Says what to show; keeps nothing but a cache.
+class GapFiller:
+    """Says where faces are in a frame; has no state but a cache.
 
     Args:
         frame_rate: frames per second.
-        small: size in pixels below which faces are not found by every search.
+        small: size in pixels below which not every search finds a face.
     """
 
     def __init__(self, frame_rate: float, small: float = 0.0) -> None:
@@ -64,34 +63,34 @@ class Presence:
         self._reach = round(WINDOW * frame_rate)
         self._shapes: WeakKeyDictionary[Face, tuple[np.ndarray, Pose]] = WeakKeyDictionary()
 
-    def shown(self, tracks: Sequence[Track], frame: int) -> list[Shown]:
+    def faces_at(self, tracks: Sequence[Track], frame: int) -> list[ShownFace]:
         """The faces of a frame. Tracks must be complete up to ``HOLD`` and the longest gap beyond it."""
         shown = [one for track in tracks if (one := self._show(track, frame)) is not None]
         certain = np.array([one.face.box for one in shown if one.kind == "seen" and one.face.landmarks is not None]).reshape(-1, 4)
-        # a track that was lost while another one took its face over must not cover it
-        return [one for one in shown if one.kind == "seen" or not _inside(one.place.box, certain)]
+        # a track that was lost because another one took over its face must not cover that
+        return [one for one in shown if one.kind == "seen" or not _inside(one.expected.box, certain)]
 
-    def _show(self, track: Track, frame: int) -> Shown | None:
+    def _show(self, track: Track, frame: int) -> ShownFace | None:
         begins, ends = track.scene
         if frame < begins or (ends is not None and frame >= ends):
             return None
         if frame in track.faces:
             face = self.smoothed(track, frame)
-            return Shown(track, face, "seen", face)
+            return ShownFace(track, face, "seen", face)
         before = max((number for number in track.faces if number < frame), default=None)
         after = min((number for number in track.faces if number > frame), default=None)
         if before is not None and after is not None:
             return self._between(track, before, frame, after)
         near = track.last if after is None else track.first
-        span = LEAD if after is not None else HOLD if len(track.faces) > 1 else GLIMPSE
+        span = LEAD if after is not None else HOLD if len(track.faces) > 1 else HOLD_SINGLE
         if track.faces[near].landmarks is None and size_of(track.faces[near].box) < self._small:
-            span = RARELY_SEEN
+            span = HOLD_SMALL
         if abs(frame - near) > span * self._rate:
             return None
         expected = track.expected(frame)
-        return Shown(track, self._guessed(expected, abs(frame - near)), "held", expected)
+        return ShownFace(track, self._guessed(expected, abs(frame - near)), "held", expected)
 
-    def _between(self, track: Track, before: int, frame: int, after: int) -> Shown:
+    def _between(self, track: Track, before: int, frame: int, after: int) -> ShownFace:
         first, second = self.smoothed(track, before), self.smoothed(track, after)
         share = (frame - before) / (after - before)
         box = np.array(first.box) + share * (np.array(second.box) - first.box)
@@ -101,20 +100,20 @@ class Presence:
             if after - before <= SHORT_GAP * self._rate or overlap >= STILL:
                 points = first.landmarks + np.float32(share) * (second.landmarks - first.landmarks)
                 face = Face(box_of_points(points), score, points)
-                return Shown(track, face, "filled", face)
+                return ShownFace(track, face, "filled", face)
             between = Face(tuple(box), score, first.landmarks)
-            return Shown(track, self._guessed(between, min(frame - before, after - frame)), "filled", Face(tuple(box), score))
+            return ShownFace(track, self._guessed(between, min(frame - before, after - frame)), "filled", Face(tuple(box), score))
         face = Face(tuple(box), score)
-        return Shown(track, face, "filled", face)
+        return ShownFace(track, face, "filled", face)
 
     def _guessed(self, face: Face, frames: int) -> Face:
-        """To be covered: a face that was seen so many frames ago."""
+        """The box to cover for a face that was seen so many frames ago."""
         margin = GUESS_MARGIN + GUESS_GROWTH * frames / self._rate
         # the box of a face without a mesh has been grown by the detector
         return Face(scale_box(face.box, margin / (COVER_FACTOR if face.landmarks is not None else 1.0)), face.score)
 
     def smoothed(self, track: Track, frame: int) -> Face:
-        """The face without the tremor of the mesh, and without lag: frames after it count as much as those before.
+        """The face without the jitter of the mesh, and without lag: frames after it count as much as those before.
 
         The head's pose is fitted by a local quadratic (Savitzky and Golay 1964), which follows accelerations; in the face's own frame a
         point is averaged over those frames in which it is where it is now (a bilateral filter in time, Tomasi and Manduchi 1998), so that
@@ -128,7 +127,7 @@ class Presence:
         ]
         try:
             read = {number: self._shape(track.faces[number]) for number in around}
-        except ValueError:  # a mesh without a pose: the engine will cover it
+        except ValueError:  # a mesh without a pose, which the engine covers
             return face
         offsets = np.array(around, dtype=np.float64) - frame
         weights = np.exp(-0.5 * (offsets / max(self._reach / 2, 0.5)) ** 2)
@@ -149,7 +148,7 @@ class Presence:
 
 
 def _inside(box: Box, others: np.ndarray) -> bool:
-    """Whether a box lies nearly inside one of (n, 4) others, which hide what is there."""
+    """Whether a box lies nearly inside one of (n, 4) others, which hide it."""
     low, high = np.maximum(others[:, :2], box[:2]), np.minimum(others[:, 2:], box[2:])
     return bool((np.clip(high - low, 0, None).prod(axis=1) > HIDDEN * area_of(box)).any())
 

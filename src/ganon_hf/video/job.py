@@ -1,7 +1,7 @@
-"""One video file anonymized into another: segment by segment, so that a killed run goes on where it was.
+"""One video file anonymized into another, segment by segment, so that a killed run goes on where it was.
 
-Finished segments and the state of the stream lie in a hidden folder beside the target until the video is complete; only then it gets its
-name. The state holds landmarks of original faces (no pictures), so the folder is closed to others and removed at the end.
+Finished segments and a snapshot of the stream lie in a hidden folder beside the target until the video is complete; only then it gets its
+name. The snapshot holds landmarks of original faces (no pictures), so the folder is closed to other users and removed at the end.
 """
 
 from __future__ import annotations
@@ -11,23 +11,21 @@ import hashlib
 import json
 import os
 import shutil
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from .._atomic import TEMPORARY_PREFIX, rename_into_place
 from ..bulk.engine import weights_digest
 from ..bulk.folder import lock
 from ..core.anonymizer import Anonymizer
 from ..core.faces import AnonymizeOptions, NoFaceError
-from ..image_files import TEMPORARY_PREFIX, printable, publish
-from .mux import join_segments
+from ..image_files import printable
+from .mux import concatenate_segments
 from .reader import UnusableVideoError, VideoFrame, VideoReader
-from .snapshots import load_state, save_state
+from .snapshots import load_snapshot, save_snapshot
 from .stream import AnonymizedFrame, FrameStream
 from .writer import SegmentWriter, VideoFormat
 
@@ -40,11 +38,11 @@ class TrackReport:
     """What happened to one face, from where it appears to where it is lost.
 
     Attributes:
-        track, person: their numbers; tracks of one person wear the same synthetic face.
+        track, person: their numbers; tracks of one person have the same synthetic face.
         first, last: seconds from the start of the video.
-        replaced, covered: frames.
-        filled: of these, frames between others in which the detector had lost it; ``held``, before and after all others.
-        reasons: why frames were covered, and how many.
+        replaced, covered: number of frames.
+        filled, held: of these, frames in which it was not seen: in gaps, and before the first or after the last sighting.
+        reasons: why it was covered -> number of frames.
     """
 
     track: int
@@ -60,13 +58,13 @@ class TrackReport:
 
 @dataclass(frozen=True)
 class VideoReport:
-    """An account of an anonymized video; :meth:`to_dict` is JSON-ready.
+    """What was done to a video; :meth:`to_dict` is JSON-ready.
 
     Attributes:
-        frames: how many were written.
+        frames: number of frames.
         seconds: from the first to the last of them.
-        seed: of the synthetic people.
-        tracks: by their numbers.
+        seed: decides the synthetic people.
+        tracks: in the order of their numbers.
         notes: what was changed or left out besides faces, in words.
     """
 
@@ -94,25 +92,27 @@ def anonymize_video(
 ) -> VideoReport:
     """Anonymize a video file.
 
-    Everybody gets one synthetic person and keeps it, also after an absence. What cannot be replaced is covered; gaps of up to a second in
-    which a face was lost are filled, and both ends of its track are covered. Subtitles, chapters and all metadata are left out.
+    Everybody gets one synthetic person and keeps it, also after an absence. A face that cannot be replaced is covered; gaps of up to a
+    second in which a face is lost are filled, and both ends of its track are covered. Subtitles, chapters and all metadata are left out.
 
     Args:
         source: any file that FFmpeg reads.
-        target: its suffix must fit the codec. It appears complete or not at all. A run that was interrupted goes on when it is called again
-            with the same arguments.
+        target: its suffix must fit the codec. It appears complete or not at all. The same call again continues an interrupted run.
         options: ``seed`` decides the people of the whole video, None draws it; ``on_no_face="raise"`` refuses a video without any face.
         anonymizer: the engine; None loads the weights in the package.
         codec: see :class:`~ganon_hf.video.writer.VideoFormat`.
         audio: ``"remove"``, since a voice identifies, or ``"keep"``.
-        overwrite: replace a target that is there.
-        progress: called after every frame with the number done and the number to do, None where the file does not say.
+        overwrite: replace an existing target.
+        progress: called after every frame with the numbers of frames done and in total (None where the file does not say).
+
+    Returns:
+        what was done.
 
     Raises:
         UnusableVideoError: the source is no usable video.
         NoFaceError: see ``options``; nothing is written.
-        FileExistsError: the target is there.
-        ValueError: names and options that do not fit, or another run is at work on this target.
+        FileExistsError: the target exists.
+        ValueError: names and options do not fit, or another run is writing this target.
         ImportError: PyAV is not installed.
     """
     source, target = Path(source), Path(target)
@@ -123,76 +123,79 @@ def anonymize_video(
     if target.exists() and source.exists() and target.samefile(source):
         raise ValueError(f"{printable(target)} is the source; originals are never overwritten: name another target.")
     if os.path.lexists(target) and not overwrite:
-        _Parts.discard(target)  # of a run that was killed when it had just finished
-        raise FileExistsError(f"{printable(target)} exists already; remove it or ask for overwriting.")
+        _WorkFolder.discard(target)  # of a run that was killed just after it had finished
+        raise FileExistsError(f"{printable(target)} exists already; remove it or overwrite it.")
     with ExitStack() as stack:
         reader = stack.enter_context(VideoReader(source))
         engine = anonymizer or Anonymizer.from_pretrained()
-        parts = stack.enter_context(_Parts(target, _fingerprint(source, options, engine, codec)))
+        work = stack.enter_context(_WorkFolder(target, _fingerprint(source, options, engine, codec)))
         rate = float(reader.frame_rate)
         stream = FrameStream(engine, options, frame_rate=rate, snapshot_every=max(1, round(SEGMENT_SECONDS * rate)))
-        account = _Account(float(reader.time_base))
-        if parts.state is not None:
-            stream.restore(parts.state["stream"])
-            account.restore(parts.state["account"])
-        _write_segments(reader, stream, parts, account, format, progress)
-        if not account.tracks and options.on_no_face == "raise":
-            parts.remove()
+        report = _ReportBuilder(float(reader.time_base))
+        if work.snapshot is not None:
+            stream.restore(work.snapshot["stream"])
+            report.restore(work.snapshot["report"])
+        _write_segments(reader, stream, work, report, format, progress)
+        if not report.tracks and options.on_no_face == "raise":
+            work.remove()
             raise NoFaceError(f"{printable(source)}: no face was found in the video.")
-        notes = join_segments(parts.segments, parts.joined, format, audio_from=source if audio == "keep" and reader.has_audio else None)
-        publish(parts.joined, target.absolute())
-        parts.remove()
-        return account.report(stream.seed, [*reader.notes, *notes])
+        notes = concatenate_segments(
+            work.segments, work.joined, format, audio_from=source if audio == "keep" and reader.has_audio else None
+        )
+        rename_into_place(work.joined, target.absolute())
+        work.remove()
+        return report.build(stream.seed, [*reader.notes, *notes])
 
 
 def _write_segments(
     reader: VideoReader,
     stream: FrameStream,
-    parts: _Parts,
-    account: _Account,
+    work: _WorkFolder,
+    report: _ReportBuilder,
     format: VideoFormat,
     progress: Callable[[int, int | None], None] | None,
 ) -> None:
-    """The frames that are still to be done, each segment in a file of its own."""
-    times: deque[tuple[int, int]] = deque()
-    todo = stream.planned
+    """Write the frames that are still to be done, each segment into a file of its own."""
+    first = stream.planned
 
-    def images() -> Iterator[np.ndarray]:
+    def frames_to_do() -> Iterator[VideoFrame]:
         for number, frame in enumerate(reader):
-            if number >= todo:
-                times.append((frame.pts, frame.duration))
+            if number >= first:
                 frame.image.flags.writeable = False  # nobody else has it: no copy is needed
-                yield frame.image
+                yield frame
 
-    frames = stream.run(images())
+    frames = stream.run(frames_to_do())
     frame = next(frames, None)
     while frame is not None:
-        with SegmentWriter(parts.next_segment, format, reader) as writer:
+        with SegmentWriter(work.next_segment, format, reader) as writer:
             while frame is not None:
-                pts, duration = times.popleft()
-                writer.write(VideoFrame(frame.image, pts, duration))
-                account.add(frame, pts)
+                writer.write(frame)
+                report.add(frame)
                 if progress is not None:
                     progress(frame.index + 1, reader.num_frames)
                 frame = next(frames, None)
-                state = None if frame is None else stream.snapshot(frame.index)
-                if state is not None:
+                snapshot = None if frame is None else stream.snapshot(frame.index)
+                if snapshot is not None:
                     break
-        parts.finish_segment(None if frame is None else {"stream": state, "account": account.state()})
+        work.finish_segment(None if frame is None else {"stream": snapshot, "report": report.state()})
 
 
-class _Account:
-    """Collects the report, frame by frame."""
+class _ReportBuilder:
+    """Collects the report frame by frame.
+
+    Args:
+        time_base: seconds per unit of the frames' time stamps.
+    """
 
     def __init__(self, time_base: float) -> None:
         self._time_base = time_base
         self._frames, self._first, self._last = 0, 0, 0
         self.tracks: dict[int, TrackReport] = {}
 
-    def add(self, frame: AnonymizedFrame, pts: int) -> None:
-        self._first = pts if self._frames == 0 else self._first
-        self._frames, self._last = self._frames + 1, pts
-        seconds = round((pts - self._first) * self._time_base, 6)
+    def add(self, frame: AnonymizedFrame) -> None:
+        self._first = frame.pts if self._frames == 0 else self._first
+        self._frames, self._last = self._frames + 1, frame.pts
+        seconds = round((frame.pts - self._first) * self._time_base, 6)
         for face in frame.faces:
             track = self.tracks.setdefault(face.track, TrackReport(face.track, face.person, seconds, seconds))
             track.last = seconds
@@ -203,7 +206,7 @@ class _Account:
             if face.report.reason:
                 track.reasons[face.report.reason] = track.reasons.get(face.report.reason, 0) + 1
 
-    def report(self, seed: int, notes: list[str]) -> VideoReport:
+    def build(self, seed: int, notes: list[str]) -> VideoReport:
         seconds = (self._last - self._first) * self._time_base
         return VideoReport(self._frames, seconds, seed, tuple(self.tracks[number] for number in sorted(self.tracks)), tuple(notes))
 
@@ -216,22 +219,22 @@ class _Account:
         self.tracks = {one["track"]: TrackReport(**one) for one in state["tracks"]}
 
 
-class _Parts:
-    """The hidden folder of an unfinished video: segments, and the state after the last finished one.
+class _WorkFolder:
+    """The hidden folder of an unfinished video: segments, and the snapshot after the last finished one.
 
     Args:
-        target: the video that will be.
-        fingerprint: of everything that decides the result; parts of another one are thrown away.
+        target: the video that it becomes.
+        fingerprint: of everything that the result depends on; what was made under another one is removed.
     """
 
     def __init__(self, target: Path, fingerprint: str) -> None:
         self.folder = target.absolute().parent / f"{TEMPORARY_PREFIX}{target.name}.parts"
         self._fingerprint, self._suffix = fingerprint, target.suffix
-        self._state_file = self.folder / "state.npz"
-        self.state: dict[str, Any] | None = None
+        self._snapshot_file = self.folder / "state.npz"
+        self.snapshot: dict[str, Any] | None = None
         self._count = 0
 
-    def __enter__(self) -> _Parts:
+    def __enter__(self) -> _WorkFolder:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = open(self.folder / "lock", "ab")
         try:
@@ -239,12 +242,12 @@ class _Parts:
         except OSError as error:
             self._lock.close()
             raise ValueError(f"Another run is working on {printable(self.folder)}.") from error
-        if self._state_file.is_file():
-            found = load_state(self._state_file)
+        if self._snapshot_file.is_file():
+            found = load_snapshot(self._snapshot_file)
             if found is not None and found["fingerprint"] == self._fingerprint:
-                self.state, self._count = found, int(found["segments"])
+                self.snapshot, self._count = found, int(found["segments"])
         for path in self.folder.iterdir():  # unfinished, or of another run
-            if path.name != "lock" and path not in (*self.segments, *([self._state_file] if self.state else [])):
+            if path.name != "lock" and path not in (*self.segments, *([self._snapshot_file] if self.snapshot else [])):
                 path.unlink()
         return self
 
@@ -255,11 +258,11 @@ class _Parts:
 
     @classmethod
     def discard(cls, target: Path) -> None:
-        """Remove what is left of a target's parts, unless a run is at work on them."""
+        """Remove what is left of a target's folder, unless a run is working on it."""
         folder = cls(target, "").folder
         if folder.is_dir():
-            with suppress(ValueError), cls(target, "") as parts:
-                parts.remove()
+            with suppress(ValueError), cls(target, "") as work:
+                work.remove()
 
     @property
     def segments(self) -> list[Path]:
@@ -268,7 +271,7 @@ class _Parts:
 
     @property
     def joined(self) -> Path:
-        """Where the video is put together, to get its name when it is whole."""
+        """Where the segments are joined; the file gets its own name when it is complete."""
         return self.folder / f"whole{self._suffix}"
 
     @property
@@ -278,19 +281,19 @@ class _Parts:
     def _segment(self, number: int) -> Path:
         return self.folder / f"segment-{number:06d}"
 
-    def finish_segment(self, state: dict[str, Any] | None) -> None:
-        """The next segment is complete; with ``state`` a later run may go on after it."""
+    def finish_segment(self, snapshot: dict[str, Any] | None) -> None:
+        """Count the next segment as complete; with a snapshot a later run may go on after it."""
         self._count += 1
-        if state is not None:
-            save_state(self._state_file, state | {"fingerprint": self._fingerprint, "segments": self._count})
+        if snapshot is not None:
+            save_snapshot(self._snapshot_file, snapshot | {"fingerprint": self._fingerprint, "segments": self._count})
 
     def remove(self) -> None:
-        """Nothing of the folder is needed any more."""
+        """Remove the folder, which is not needed any more."""
         shutil.rmtree(self.folder)
 
 
 def _fingerprint(source: Path, options: AnonymizeOptions, anonymizer: Anonymizer, codec: str) -> str:
-    """Changes with everything that decides the pictures."""
+    """A digest of everything that the pictures depend on."""
     from .._version import __version__
 
     status = source.stat()

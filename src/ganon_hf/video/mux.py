@@ -1,4 +1,4 @@
-"""Segments, and perhaps the source's sound -> the finished file, without encoding pictures again.
+"""Segments, and the source's sound where it is kept -> the finished file, without encoding pictures again.
 
 Nothing but pictures and one audio stream gets into the file: no titles, places, dates, chapters, subtitles, cover art or data streams.
 """
@@ -13,22 +13,23 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from .._atomic import atomic_file
 from ..image_files import printable
-from .audio import SoundTrack
+from .audio import AudioTrack
 from .reader import open_container, open_video_file
-from .writer import VideoFormat, atomic_file, open_output
+from .writer import VideoFormat, open_output
 
 _CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 
 
-def join_segments(
+def concatenate_segments(
     segments: Sequence[str | os.PathLike[str]],
     target: str | os.PathLike[str],
     format: VideoFormat,
     *,
     audio_from: str | os.PathLike[str] | None = None,
 ) -> list[str]:
-    """Put segments together; the file appears under its name complete or not at all.
+    """Write segments one after the other into one file, which appears under its name complete or not at all.
 
     Args:
         segments: files of :class:`~ganon_hf.video.writer.SegmentWriter` with the same format and properties, in order.
@@ -58,10 +59,10 @@ def join_segments(
         video = output.add_stream_from_template(template)
         video.time_base = template.time_base
         streams = [_video_packets(segments, template, video)]
-        sound = None if audio_from is None else stack.enter_context(SoundTrack(audio_from, output))
+        sound = None if audio_from is None else stack.enter_context(AudioTrack(audio_from, output))
         if sound is not None:
             streams.append(sound.packets())
-        for _, packet in heapq.merge(*streams, key=lambda item: item[0]):  # the muxer keeps what is ahead in memory
+        for _, packet in heapq.merge(*streams, key=lambda item: item[0]):  # the muxer buffers what is ahead
             output.mux(packet)
         output.close()  # here, so that an error at the very end is one too
     return sound.notes if sound is not None else []

@@ -1,8 +1,8 @@
 """Which tracks are the same person: somebody who comes back keeps the synthetic face.
 
-People are told apart by the shape of their faces, which names a person in nine of ten cases (docs/anonymity.md); averaged over a track it
-does so better. It is kept in memory for the length of the video. Two people taken for one get the same synthetic person, which
-gives nothing away; one taken for two changes the face when coming back.
+People are told apart by the shape of their faces, which identifies nine of ten people (docs/anonymity.md), and more when averaged over a
+track. Shapes are kept in memory for the length of the video. Two people taken for one get the same synthetic person, which discloses
+nothing; one person taken for two gets another face when coming back.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..core.faces import Face
 from ..core.geometry import ShapeModel, normalize_pose
 from .tracking import Track
 
-# Cosine distance of two mean shapes below which they are one person. Between a neutral and a smiling photo of one person of 51 the median
+# Two mean shapes with a smaller cosine distance are one person. Between a neutral and a smiling photo of one person of 51 the median
 # is 0.33, between photos of two people 0.74 (percentile 2: 0.45).
 SAME_PERSON = 0.42
 # Faces turned further show too little of their shape.
@@ -42,11 +42,11 @@ class Person:
     last: int = -1
 
 
-class People:
-    """Gives every track a person.
+class PersonGallery:
+    """The people seen so far, and which track is whose.
 
     Args:
-        shape_model: in whose coordinates shapes are compared.
+        shape_model: shapes are compared in its coordinates.
     """
 
     def __init__(self, shape_model: ShapeModel) -> None:
@@ -54,8 +54,8 @@ class People:
         self._people: list[Person] = []
         self._of_track: dict[int, int] = {}
 
-    def number_of(self, track: Track) -> int:
-        """The person of a track; decided when it is first asked for, from all that has been seen of the track by then."""
+    def identify(self, track: Track) -> int:
+        """Number of a track's person; decided with the first call, from what has been seen of the track by then, and kept."""
         if track.number not in self._of_track:
             total, samples = self._read(track)
             match = self._find(track, total, samples)
@@ -70,7 +70,7 @@ class People:
         return number
 
     def forget(self, tracks: set[int]) -> None:
-        """Keep the numbers of these tracks only; people are never forgotten."""
+        """Drop all tracks but these; people are never forgotten."""
         self._of_track = {track: person for track, person in self._of_track.items() if track in tracks}
 
     def _find(self, track: Track, total: np.ndarray, samples: int) -> Person | None:
@@ -95,12 +95,12 @@ class People:
             return None
         try:
             shape, pose = normalize_pose(face.landmarks)
-        except ValueError:  # such a face is covered, and nobody's
+        except ValueError:  # such a face is covered, so it needs no person
             return None
         return self._model.coordinates(shape) if abs(pose.angles[0]) < MAX_YAW else None
 
     def state(self) -> dict[str, Any]:
-        """All that is known; :meth:`restore` takes it back."""
+        """Everything, JSON-ready except for arrays, for :meth:`restore`."""
         people = [{"number": p.number, "total": p.total, "samples": p.samples, "last": p.last} for p in self._people]
         return {"people": people, "of_track": sorted(self._of_track.items())}
 

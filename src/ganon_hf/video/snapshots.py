@@ -1,4 +1,4 @@
-"""Nested values with arrays on disk: one .npz file without pickles, written atomically."""
+"""Snapshots on disk: nested values with arrays in one .npz file without pickles, written complete or not at all."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from .writer import atomic_file
+from .._atomic import atomic_file
 
 _ARRAY = "__array__"  # a dictionary with this key alone stands for the array of that name
 
 
-def save_state(path: Path, state: dict[str, Any]) -> None:
+def save_snapshot(path: Path, snapshot: dict[str, Any]) -> None:
     """Write dictionaries, lists, numbers, text and numpy arrays; tuples come back as lists."""
     arrays: dict[str, np.ndarray] = {}
 
@@ -28,13 +28,13 @@ def save_state(path: Path, state: dict[str, Any]) -> None:
             return [packed(one) for one in value]
         return value
 
-    text = json.dumps(packed(state)).encode()
+    text = json.dumps(packed(snapshot)).encode()
     with atomic_file(path) as temporary, temporary.open("wb") as file:
         np.savez(file, text=np.frombuffer(text, np.uint8), **arrays)
 
 
-def load_state(path: Path) -> dict[str, Any] | None:
-    """What :func:`save_state` wrote, or None where the file is no such file."""
+def load_snapshot(path: Path) -> dict[str, Any] | None:
+    """What :func:`save_snapshot` wrote, or None where it is damaged or something else."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
 
@@ -43,7 +43,7 @@ def load_state(path: Path) -> dict[str, Any] | None:
                     return arrays[value[_ARRAY]] if set(value) == {_ARRAY} else {key: unpacked(one) for key, one in value.items()}
                 return [unpacked(one) for one in value] if isinstance(value, list) else value
 
-            state = unpacked(json.loads(arrays["text"].tobytes()))
+            snapshot = unpacked(json.loads(arrays["text"].tobytes()))
     except (EOFError, OSError, KeyError, ValueError, zipfile.BadZipFile):
         return None
-    return state if isinstance(state, dict) else None
+    return snapshot if isinstance(snapshot, dict) else None

@@ -1,6 +1,6 @@
 """RGB frames -> segments: files of their own that begin with a key frame and keep every time stamp exactly.
 
-A video is written as one or more segments, which :func:`ganon_hf.video.mux.join_segments` puts together without encoding again. H.264
+A video is written as one or more segments, which :func:`ganon_hf.video.mux.concatenate_segments` joins without encoding again. H.264
 segments are MP4 files whose clock ticks in the source's time base; VP9 and FFV1, which end up in Matroska, are Matroska from the start.
 Frames are never reordered (no B-frames), so that the time stamps need no correction anywhere. The same frames give the same bytes: the
 number of encoder threads is fixed and nothing of the machine is written.
@@ -9,8 +9,6 @@ number of encoder threads is fixed and nothing of the machine is written.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -19,7 +17,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..image_files import printable, publish, temporary_name
+from .._atomic import atomic_file
+from ..image_files import printable
 from .colorspace import ColorTags, load_av
 from .reader import VideoFrame
 
@@ -242,17 +241,3 @@ def open_output(path: Path, container: str, clock: Fraction, **options: str) -> 
     output = av.open(str(path), "w", format=container, options=options)
     output.flags |= _BITEXACT
     return output
-
-
-@contextmanager
-def atomic_file(path: Path) -> Iterator[Path]:
-    """A temporary name beside ``path``; what was written there gets the name when the block ends, and disappears after an error."""
-    path = path.absolute()
-    temporary = temporary_name(path)
-    try:
-        yield temporary
-        with temporary.open("rb") as finished:
-            os.fsync(finished.fileno())
-        publish(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

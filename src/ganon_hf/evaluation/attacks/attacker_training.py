@@ -7,8 +7,6 @@ Everything here is about organization: which pictures, on all cores, kept from r
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -16,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..._atomic import atomic_file
 from ...core.detection_tiled import FaceDetector
 from ...core.faces import AnonymizeOptions, Box, Face, UnusableImageError, box_of_points
 from ..data.samples import Sample, fingerprint
@@ -72,14 +71,8 @@ class Schooling:
 
     def _save(self) -> None:
         rows = sorted(self._found)
-        with tempfile.NamedTemporaryFile(dir=self.cache, suffix=".part", delete=False) as file:
-            try:
-                np.savez(file, rows=np.array(rows), landmarks=np.array([self._found[row] for row in rows], np.float32))
-                file.close()
-                os.replace(file.name, self._path)
-            except BaseException:
-                os.unlink(file.name)
-                raise
+        with atomic_file(self._path) as temporary, temporary.open("wb") as file:
+            np.savez(file, rows=np.array(rows), landmarks=np.array([self._found[row] for row in rows], np.float32))
 
     def rows(self, limit: int | None) -> np.ndarray:
         """Places of pictures to learn from, few of many people; a larger limit holds all those of a smaller one."""

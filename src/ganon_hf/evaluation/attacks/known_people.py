@@ -9,8 +9,6 @@ Conventions: a crop is an aligned square as in ``alignment``, gray uint8 (S, S);
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
@@ -20,6 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from ..._atomic import atomic_file
 from ...core.alignment import align_face, crop_image
 from ...core.anonymizer import Anonymizer
 from ...core.detection_tiled import FaceDetector
@@ -92,14 +91,8 @@ class Exposures:
     def save(self, path: Path) -> None:
         """Write the file in one step."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
-            try:
-                np.savez_compressed(file, **{field.name: getattr(self, field.name) for field in fields(self)})
-                file.close()
-                os.replace(file.name, path)
-            except BaseException:
-                os.unlink(file.name)
-                raise
+        with atomic_file(path) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, **{field.name: getattr(self, field.name) for field in fields(self)})
 
     @classmethod
     def load(cls, path: Path) -> Exposures:

@@ -10,8 +10,6 @@ Conventions: crops are gray uint8 (S, S); probabilities are (n, 5) in the order 
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional
 
+from ..._atomic import atomic_file
 from ...core.alignment import align_face, crop_image
 from ..attacks.known_people import Progress, luma
 from ..data.samples import NEUTRAL, SMILING
@@ -117,14 +116,8 @@ class EmotionClassifier:
     def save(self, path: Path) -> None:
         """Write the weights in one step."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
-        os.close(handle)
-        try:
-            save_file({key: value.contiguous() for key, value in self._network.state_dict().items()}, name)
-            os.replace(name, path)
-        except BaseException:
-            os.unlink(name)
-            raise
+        with atomic_file(path) as temporary:
+            save_file({key: value.contiguous() for key, value in self._network.state_dict().items()}, temporary)
 
     @torch.inference_mode()
     def classify(self, crops: np.ndarray) -> np.ndarray:

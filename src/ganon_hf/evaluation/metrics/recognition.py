@@ -9,8 +9,6 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
-import os
-import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -18,6 +16,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from ..._atomic import atomic_file
 from ...core.faces import Box, box_overlap
 from .estimates import Estimate, bootstrap_mean, cosine_similarity, hit_rates, negative_distance, threshold_at_far
 
@@ -204,14 +203,8 @@ class EmbeddingCache:
     def save(self) -> None:
         """Write the file, complete or not at all."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=self._path.parent, suffix=".part", delete=False) as file:
-            try:
-                np.savez(file, **self._used)
-                file.close()
-                os.replace(file.name, self._path)
-            except BaseException:
-                os.unlink(file.name)
-                raise
+        with atomic_file(self._path) as temporary, temporary.open("wb") as file:
+            np.savez(file, **self._used)
 
 
 def recognition_values(similarity: np.ndarray, target: np.ndarray, threshold: float | None = None) -> dict[str, np.ndarray]:

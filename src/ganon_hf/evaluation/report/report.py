@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
+from ..._atomic import write_atomically
 from ..metrics.estimates import Estimate
 
 Table = Mapping[str, Mapping[str, Estimate]]
@@ -308,24 +307,11 @@ def read_report(path: Path) -> Report:
     return Report(sets, content["settings"], tuple(content["left_out"]), content.get("coverage", {}))
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file, complete or not at all."""
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".part", delete=False, encoding="utf-8") as file:
-        try:
-            file.write(text)
-            file.close()
-            os.chmod(file.name, 0o644)  # temporary files are private; a report is like any other file
-            os.replace(file.name, path)
-        except BaseException:
-            os.unlink(file.name)
-            raise
-
-
 def write_report(folder: Path, report: Report, *, pictures: Sequence[Path] = ()) -> None:
     """report.json and report.md in a folder; ``pictures`` lie in it and are shown."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / "report.json", json.dumps(to_json(report), indent=1, allow_nan=False) + "\n")
-    write_text(folder / "report.md", markdown(report, [path.relative_to(folder).as_posix() for path in pictures]))
+    write_atomically(folder / "report.json", json.dumps(to_json(report), indent=1, allow_nan=False) + "\n")
+    write_atomically(folder / "report.md", markdown(report, [path.relative_to(folder).as_posix() for path in pictures]))
 
 
 def write_sheet(path: Path, rows: Sequence[Sequence[np.ndarray]], *, titles: Sequence[str] = ()) -> None:
