@@ -20,7 +20,8 @@ from standins import BROKEN, CRASH, SquareEngine, TroubledEngine, exploding, nam
 from ganon_hf.bulk import folder as batch
 from ganon_hf.bulk import worker_pool as workers
 from ganon_hf.bulk.tasks import FileWork, Job, Outcome, Settings, Task, anonymize_together
-from ganon_hf.core.faces import AnonymizeOptions, NoFaceError
+from ganon_hf.core.faces import NoFaceError
+from ganon_hf.core.options import AnonymizeOptions
 from ganon_hf.image_files import TEMPORARY_PREFIX
 
 SETTINGS = Settings(AnonymizeOptions(on_no_face="raise"))

@@ -14,7 +14,6 @@ from ganon_hf.core import faces
 from ganon_hf.core.faces import (
     NUM_LANDMARKS,
     AnonymizationResult,
-    AnonymizeOptions,
     Crop,
     Face,
     FaceReport,
@@ -25,6 +24,7 @@ from ganon_hf.core.faces import (
     clip_box,
     scale_box,
 )
+from ganon_hf.core.options import AnonymizeOptions
 
 BOX = (10.0, 20.0, 30.0, 50.0)
 POINTS = np.zeros((NUM_LANDMARKS, 3))

@@ -17,7 +17,8 @@ from transformers import pipeline
 from transformers.pipelines.pt_utils import KeyDataset
 
 import ganon_hf
-from ganon_hf.core.faces import AnonymizeOptions, NoFaceError, UnusableImageError
+from ganon_hf.core.faces import NoFaceError, UnusableImageError
+from ganon_hf.core.options import AnonymizeOptions
 from ganon_hf.core.pipeline_ganon import TASK, FaceAnonymizationPipeline
 
 # Photos are told apart by their size: none, one, three faces, and one whose face can only be covered.

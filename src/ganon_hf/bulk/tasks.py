@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..core.faces import AnonymizationResult, AnonymizeOptions, NoFaceError, UnusableImageError
+from ..core.faces import AnonymizationResult, NoFaceError, UnusableImageError
+from ..core.options import AnonymizeOptions
 from ..image_files import Picture, printable, read_image, write_temporary
 
 
@@ -211,7 +212,7 @@ def outcome_of(job: Job, error: object) -> Outcome:
     """An error as an outcome: the rest of the batch goes on; the report and the exit code tell."""
     status, reason = explain(error)
     if isinstance(error, NoFaceError):
-        reason += " (--on-no-face copy writes it all the same)"
+        reason += " (--on-no-face keep writes it all the same)"
     return Outcome(job, status, error=reason.removeprefix(f"{printable(job.source)}: "))
 
 

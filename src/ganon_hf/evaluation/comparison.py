@@ -15,7 +15,8 @@ from ..core.alignment import align_face, crop_image
 from ..core.anonymizer import Anonymizer
 from ..core.detection_tiled import FaceDetector
 from ..core.face_mesh import LEFT_EYE_OUTER, LIP_LOWER, LIP_UPPER, RIGHT_EYE_OUTER
-from ..core.faces import AnonymizeOptions, Face
+from ..core.faces import Face
+from ..core.options import AnonymizeOptions
 from .baselines import encode_again
 from .data.face_pairs import FacePairs, face_interior
 from .data.samples import Sample

@@ -25,7 +25,7 @@ from transformers.dynamic_module_utils import get_imports, get_relative_import_f
 from .._version import __version__
 from ..bulk.engine import weights_digest
 from ..core.anonymizer import Anonymizer
-from ..core.faces import AnonymizeOptions
+from ..core.options import AnonymizeOptions
 from ..core.pipeline_ganon import FaceAnonymizationPipeline
 from ..evaluation.report.report import Report
 from .card_pictures import PORTRAIT, run_trials, sample_pictures

@@ -23,7 +23,8 @@ import numpy as np
 from ..bulk.engine import weights_digest
 from ..bulk.folder import lock
 from ..core.anonymizer import Anonymizer
-from ..core.faces import AnonymizeOptions, NoFaceError
+from ..core.faces import NoFaceError
+from ..core.options import AnonymizeOptions
 from ..image_files import TEMPORARY_PREFIX, printable, publish
 from .mux import join_segments
 from .reader import UnusableVideoError, VideoFrame, VideoReader
