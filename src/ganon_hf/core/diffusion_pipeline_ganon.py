@@ -45,6 +45,8 @@ class GanonPipeline(DiffusionPipeline):
         ValueError: a model and an image processor that do not fit.
     """
 
+    generator: GanonModel
+    image_processor: GanonImageProcessor
     model_cpu_offload_seq = "generator"
 
     def __init__(

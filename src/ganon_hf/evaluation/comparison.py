@@ -122,7 +122,8 @@ def compare(
                 output = Output(photo, "", asked=subject.landmarks)
             else:
                 faces = [] if subject.landmarks is None else [Face(subject.box, 1.0, subject.landmarks)]
-                output = run_engine(engine, sample.photo, AnonymizeOptions(seed=seeds[place], geometry=geometry), faces=faces)
+                options = AnonymizeOptions(seed=seeds[place], geometry=geometry)  # type: ignore[arg-type]  # it checks the name
+                output = run_engine(engine, sample.photo, options, faces=faces)
             row.run.readings.append(instruments.read(output.photo, subject, identity=False))
             row.run.outputs.append(replace(output, photo=np.zeros((0, 0, 3), np.uint8)))
             if subject.landmarks is None or output.asked is None or output.status not in ("", "replaced"):
