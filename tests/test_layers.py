@@ -21,6 +21,7 @@ ROOMS = {
         "opencv",
         "color",
         "threads",
+        "options",
         "faces",
         "image_loading",
         "face_mesh",

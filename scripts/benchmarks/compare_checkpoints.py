@@ -13,13 +13,14 @@ import argparse
 import logging
 import time
 from pathlib import Path
+from typing import get_args
 
 import torch
 from tqdm import tqdm
 
 from ganon_hf import __version__
 from ganon_hf.core.detection import default_detector
-from ganon_hf.core.faces import GEOMETRIES
+from ganon_hf.core.options import Geometry
 from ganon_hf.evaluation import comparison
 from ganon_hf.evaluation.data import samples as pairs
 from ganon_hf.evaluation.methods import ORIGINAL
@@ -35,7 +36,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--pictures", nargs="+", type=Path, required=True, help="parquet files: image, source, person, emotion")
     parser.add_argument("--output-dir", type=Path, required=True)
     parser.add_argument("--prior-of", type=Path, help="folder whose prior, without refinement, is the row 'prior' (default: the first)")
-    parser.add_argument("--geometry", choices=GEOMETRIES, nargs="+", default=["original", "anonymous"])
+    parser.add_argument("--geometry", choices=get_args(Geometry), nargs="+", default=["original", "anonymous"])
     parser.add_argument("--people", type=int, help="only the first N people of each file")
     parser.add_argument("--blendshape-model", type=Path, default=Path("../shared/models/face_landmarker.task"))
     parser.add_argument("--shown", type=int, default=12, help="pictures on a sheet")

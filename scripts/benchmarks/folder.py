@@ -73,7 +73,9 @@ def naive(folder: Path, out: Path, min_face_size: int) -> Iterator[None]:
 
     engine = Anonymizer.from_pretrained()
     for path in sorted(folder.iterdir()):
-        engine(path, AnonymizeOptions(seed=7, min_face_size=min_face_size)).image.save(out / path.name, quality=95, subsampling=0)
+        engine(path, AnonymizeOptions(seed=7, min_face_size=min_face_size, on_no_face="keep")).image.save(
+            out / path.name, quality=95, subsampling=0
+        )
         yield
 
 
@@ -85,7 +87,7 @@ def pipeline(folder: Path, out: Path, processes: int | None, min_face_size: int)
     from ganon_hf.bulk.process_pool import usable_cores
 
     jobs, _ = batch.plan([str(folder)], str(out))
-    settings = batch.Settings(AnonymizeOptions(seed=7, min_face_size=min_face_size))
+    settings = batch.Settings(AnonymizeOptions(seed=7, min_face_size=min_face_size, on_no_face="keep"))
     count = processes or usable_cores()
     for outcome in batch.run(jobs, settings, partial(read_engine, None, None), batch.State(out), processes=count):
         if outcome.status != "ok":

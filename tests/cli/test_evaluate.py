@@ -12,7 +12,8 @@ from tiny import KnownFaces, face_at, noise_photo, tiny_engine
 from typer.testing import CliRunner
 
 from ganon_hf.cli import main as cli
-from ganon_hf.core.faces import AnonymizeOptions, Box
+from ganon_hf.core.faces import Box
+from ganon_hf.core.options import AnonymizeOptions
 from ganon_hf.evaluation import runner as module
 from ganon_hf.evaluation.data.picture_sets import open_pictures
 from ganon_hf.evaluation.pool import Pool, Tools

@@ -12,7 +12,8 @@ from PIL import Image
 from tiny import KnownFaces, face_at, noise_photo, same, tiny_engine, tiny_model, tiny_processor
 
 from ganon_hf.core.anonymizer import Anonymizer
-from ganon_hf.core.faces import AnonymizationResult, AnonymizeOptions, Face, NoFaceError, UnusableImageError, clip_box
+from ganon_hf.core.faces import AnonymizationResult, Face, NoFaceError, UnusableImageError, clip_box
+from ganon_hf.core.options import AnonymizeOptions
 from ganon_hf.core.skin_tone import SkinPainter
 
 TWO = {(160, 120): [face_at(45, 60, 50), face_at(115, 60, 70)]}

@@ -11,8 +11,9 @@ from ganon_hf.core.alignment import align_face
 from ganon_hf.core.anonymizer import Anonymizer
 from ganon_hf.core.compositing import composite_face, face_matte, feature_mask
 from ganon_hf.core.detection import default_detector
-from ganon_hf.core.faces import AnonymizationResult, AnonymizeOptions, Box, Face, box_of_points, clip_box
+from ganon_hf.core.faces import AnonymizationResult, Box, Face, box_of_points, clip_box
 from ganon_hf.core.landmarks import triangle_map
+from ganon_hf.core.options import AnonymizeOptions
 
 
 @pytest.fixture(scope="module")

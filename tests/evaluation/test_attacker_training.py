@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from tiny import face_at, noise_photo, tiny_engine
 
-from ganon_hf.core.faces import AnonymizeOptions, Box, Face
+from ganon_hf.core.faces import Box, Face
+from ganon_hf.core.options import AnonymizeOptions
 from ganon_hf.evaluation.attacks import attacker_training as attacks
 from ganon_hf.evaluation.attacks import program_attacks as trials
 from ganon_hf.evaluation.attacks.known_people import embed_crops

@@ -118,7 +118,7 @@ def test_the_prior_row_is_what_the_checkpoint_calls_coarse(checkpoint: Path, fac
 
 def test_people_sheet(tmp_path: Path, checkpoint: Path) -> None:
     module, path = script("people_sheet"), tmp_path / "new" / "people.png"
-    module.main(["--output", str(path), "--checkpoint", str(checkpoint), "--seeds", "1", "2", "--side", "40"])
+    module.main(["--out", str(path), "--checkpoint", str(checkpoint), "--seeds", "1", "2", "--side", "40"])
     with Image.open(path) as sheet:
         pixels = np.asarray(sheet.convert("RGB")).astype(int)
     assert pixels.shape == (2 * 40, len(people.EXPRESSIONS) * 40, 3)

@@ -11,7 +11,7 @@ import torch
 from tiny import KnownFaces, face_at, noise_photo, tiny_engine
 
 from ganon_hf.core.alignment import align_face, crop_image
-from ganon_hf.core.faces import AnonymizeOptions
+from ganon_hf.core.options import AnonymizeOptions
 from ganon_hf.evaluation import baselines
 from ganon_hf.evaluation.attacks import known_people as exposures
 

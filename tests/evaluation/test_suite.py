@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from ganon_hf.core.face_mesh import MEAN_LANDMARKS
-from ganon_hf.core.faces import AnonymizationResult, AnonymizeOptions, Crop, Face, FaceReport
+from ganon_hf.core.faces import AnonymizationResult, Crop, Face, FaceReport
+from ganon_hf.core.options import AnonymizeOptions
 from ganon_hf.evaluation import baselines, methods, readings, suite
 from ganon_hf.evaluation import pool as workers
 from ganon_hf.evaluation.attacks import landmark_attack as geometry_attack

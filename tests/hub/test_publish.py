@@ -170,4 +170,4 @@ def test_what_was_not_exported_is_not_published(hub: Hub, folder: Path, tmp_path
     result = command(REPO, "--folder", folder)
     assert result.exit_code == 2 and "model_index.json is missing" in result.output and not hub.repositories
     result = command(REPO, "--folder", folder, "--model", tmp_path)
-    assert result.exit_code == 2 and "--folder is finished" in result.output
+    assert result.exit_code == 2 and "--folder names a finished export" in result.output

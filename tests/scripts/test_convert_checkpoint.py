@@ -16,8 +16,8 @@ from torch.nn import functional
 
 from ganon_hf.core.anonymizer import Anonymizer
 from ganon_hf.core.face_mesh import MEAN_LANDMARKS
-from ganon_hf.core.faces import AnonymizeOptions
 from ganon_hf.core.modeling_ganon import GanonModel, LandmarkGenerator
+from ganon_hf.core.options import AnonymizeOptions
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "maintain" / "convert_checkpoint.py"
 

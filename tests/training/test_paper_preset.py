@@ -14,8 +14,8 @@ from tiny import KnownFaces, noise_photo, tiny_model
 from training_faces import Recording, record_uploads, write_faces
 
 from ganon_hf.core.anonymizer import Anonymizer
-from ganon_hf.core.faces import AnonymizeOptions
 from ganon_hf.core.modeling_ganon import GanonModel
+from ganon_hf.core.options import AnonymizeOptions
 from ganon_hf.training import trainer
 from ganon_hf.training.checkpoints import find_states
 from ganon_hf.training.options import PRESETS, TrainingOptions

@@ -26,7 +26,7 @@ from .compositing import COMPOSITE_ERRORS, composite_face, cover_face, face_matt
 from .detection import default_detector
 from .detection_tiled import FaceDetector
 from .face_checks import hides, rejection_reason
-from .faces import AnonymizationResult, AnonymizeOptions, Box, Crop, Face, FaceReport, NoFaceError, area_of
+from .faces import AnonymizationResult, Box, Crop, Face, FaceReport, NoFaceError, area_of
 from .geometry import Identity, Population, ShapeModel, draw_identity
 from .head_warping import HeadWarp, warp_head
 from .image_loading import load_photo
@@ -34,6 +34,7 @@ from .image_processing_ganon import GanonImageProcessor
 from .landmarks import triangle_map
 from .modeling_ganon import GanonConfig, GanonModel
 from .opencv import cv2
+from .options import AnonymizeOptions
 from .skin_tone import SkinPainter
 from .threads import single_threaded_pool
 

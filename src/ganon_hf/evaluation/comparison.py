@@ -15,7 +15,8 @@ from ..core.alignment import align_face, crop_image
 from ..core.anonymizer import Anonymizer
 from ..core.detection_tiled import FaceDetector
 from ..core.face_mesh import LEFT_EYE_OUTER, LIP_LOWER, LIP_UPPER, RIGHT_EYE_OUTER
-from ..core.faces import AnonymizeOptions, Face
+from ..core.faces import Face
+from ..core.options import AnonymizeOptions
 from .baselines import encode_again
 from .data.face_pairs import FacePairs, face_interior
 from .data.samples import Sample
@@ -121,7 +122,8 @@ def compare(
                 output = Output(photo, "", asked=subject.landmarks)
             else:
                 faces = [] if subject.landmarks is None else [Face(subject.box, 1.0, subject.landmarks)]
-                output = run_engine(engine, sample.photo, AnonymizeOptions(seed=seeds[place], geometry=geometry), faces=faces)
+                options = AnonymizeOptions(seed=seeds[place], geometry=geometry)  # type: ignore[arg-type]  # it checks the name
+                output = run_engine(engine, sample.photo, options, faces=faces)
             row.run.readings.append(instruments.read(output.photo, subject, identity=False))
             row.run.outputs.append(replace(output, photo=np.zeros((0, 0, 3), np.uint8)))
             if subject.landmarks is None or output.asked is None or output.status not in ("", "replaced"):

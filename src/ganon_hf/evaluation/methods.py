@@ -13,10 +13,11 @@ import numpy as np
 
 from ..core.anonymizer import Anonymizer
 from ..core.face_mesh import FACE_OVAL, UV_MAP
-from ..core.faces import AnonymizeOptions, Box, Crop, Face, scale_box
+from ..core.faces import Box, Crop, Face, scale_box
 from ..core.geometry import normalize_pose
 from ..core.landmarks import triangle_map
 from ..core.opencv import cv2
+from ..core.options import AnonymizeOptions
 from .baselines import BASELINES, REACH, encode_again
 from .readings import Output, Subject, run_engine
 

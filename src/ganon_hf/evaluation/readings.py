@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from ..core.anonymizer import Anonymizer
 from ..core.detection_tiled import FaceDetector
-from ..core.faces import AnonymizeOptions, Box, Face, box_overlap
+from ..core.faces import Box, Face, box_overlap
+from ..core.options import AnonymizeOptions
 from .metrics.blendshapes import NUM_BLENDSHAPES, BlendshapeReader
 from .metrics.recognition import EmbeddingCache, FaceFinder, Recognizer
 
@@ -83,6 +84,7 @@ def run_engine(engine: Anonymizer, photo: np.ndarray, options: AnonymizeOptions,
 
     ``faces`` known from before need not be searched again.
     """
+    options = replace(options, on_no_face="keep")  # a missed face is a reading
     plan = engine.plan(photo, options) if faces is None else engine.plan(photo, options, faces=faces)
     start = time.perf_counter()
     images = engine.generate(plan.inputs)

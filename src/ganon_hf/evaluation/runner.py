@@ -15,7 +15,7 @@ import torch
 
 from .._version import __version__
 from ..bulk.engine import weights_digest
-from ..core.faces import AnonymizeOptions
+from ..core.options import AnonymizeOptions
 from .attacks.attacker_training import EXPOSED_PICTURES, GEOMETRY_PICTURES, Schooling, learn_emotions, learn_geometry
 from .attacks.landmark_attack import Discriminants
 from .attacks.limits import POSE_ALONE, RESTING_FACE_OFF, pose_alone, resting_face_off

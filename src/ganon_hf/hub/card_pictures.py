@@ -12,7 +12,8 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
 from ..core.anonymizer import Anonymizer
-from ..core.faces import AnonymizationResult, AnonymizeOptions
+from ..core.faces import AnonymizationResult
+from ..core.options import AnonymizeOptions
 from ..evaluation.report.people_sheet import people_sheet
 from .model_card import Trial
 
@@ -67,7 +68,7 @@ def run_trials(engine: Anonymizer) -> tuple[list[Trial], Image.Image]:
     photo, trials, pairs = read_portrait(), [], []
     for name, change in TRIALS.items():
         picture = change(photo)
-        result = engine(picture, AnonymizeOptions(seed=SEEDS[0]))
+        result = engine(picture, AnonymizeOptions(seed=SEEDS[0], on_no_face="keep"))
         trials.append(_trial(name, result))
         pairs.append((picture, result.image))
     columns = 3

@@ -26,7 +26,7 @@ from .._atomic import atomic_folder
 from .._version import __version__
 from ..bulk.engine import weights_digest
 from ..core.anonymizer import Anonymizer
-from ..core.faces import AnonymizeOptions
+from ..core.options import AnonymizeOptions
 from ..core.pipeline_ganon import FaceAnonymizationPipeline
 from ..evaluation.report.report import Report
 from .card_pictures import PORTRAIT, run_trials, sample_pictures

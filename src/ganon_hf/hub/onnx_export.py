@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from ..core.anonymizer import Anonymizer
-from ..core.faces import AnonymizeOptions
 from ..core.modeling_ganon import GanonConfig, GanonModel, RefinementNetwork
+from ..core.options import AnonymizeOptions
 from .card_pictures import SEEDS, read_portrait
 from .model_card import OnnxFile
 

@@ -16,7 +16,8 @@ import numpy as np
 
 from ..._atomic import atomic_file
 from ...core.detection_tiled import FaceDetector
-from ...core.faces import AnonymizeOptions, Box, Face, UnusableImageError, box_of_points
+from ...core.faces import Box, Face, UnusableImageError, box_of_points
+from ...core.options import AnonymizeOptions
 from ..data.samples import Sample, fingerprint
 from ..methods import Method
 from ..metrics.emotion import MAX_PER_EMOTION, EmotionOptions, choose_labeled_rows, emotion_crop, train_classifier

@@ -22,7 +22,8 @@ from ..._atomic import atomic_file
 from ...core.alignment import align_face, crop_image
 from ...core.anonymizer import Anonymizer
 from ...core.detection_tiled import FaceDetector
-from ...core.faces import AnonymizeOptions, Box, Face, box_overlap
+from ...core.faces import Box, Face, box_overlap
+from ...core.options import AnonymizeOptions
 from ..metrics.recognition import Recognizer
 from ..readings import run_engine
 

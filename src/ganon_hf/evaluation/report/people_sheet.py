@@ -30,8 +30,9 @@ from ...core.face_mesh import (
     RIGHT_EYE_UPPER,
     RIGHT_IRIS,
 )
-from ...core.faces import AnonymizeOptions, Face, box_of_points
+from ...core.faces import Face, box_of_points
 from ...core.geometry import Pose, ShapeModel
+from ...core.options import AnonymizeOptions
 
 # Points that carry a named movement, of the person's right half, and those of the left half that mirror it.
 _CORNER, _INNER_BROW, _OUTER_BROW, _CHIN = LIP_CORNERS[0], 55, 105, 152
