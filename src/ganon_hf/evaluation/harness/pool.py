@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from ..core.anonymizer import Anonymizer
+from ...core.anonymizer import Anonymizer
 from .readings import Instruments
 
 Progress = Callable[..., Iterable[Any]]
