@@ -18,6 +18,7 @@ PACKAGE = Path(ganon_hf.__file__).parent
 ROOMS = {
     "": ("_version",),
     "core": (
+        "task",
         "opencv",
         "color",
         "threads",
@@ -38,6 +39,7 @@ ROOMS = {
         "detection_tiled",
         "detection",
         "image_processing_ganon",
+        "model_loading",
         "face_checks",
         "anonymizer",
         "pipeline_ganon",

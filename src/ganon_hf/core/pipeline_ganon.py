@@ -15,10 +15,9 @@ from .anonymizer import Anonymizer
 from .detection_tiled import FaceDetector
 from .faces import AnonymizeOptions, Box, Face, require_options
 from .image_loading import ITEM_ERRORS, each_item, is_single, photo_of_item
+from .task import TASK
 
 logger = logging.getLogger(__name__)
-
-TASK = "face-anonymization"
 
 
 class FaceAnonymizationPipeline(ChunkPipeline):
