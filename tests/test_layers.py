@@ -26,6 +26,7 @@ ROOMS = {
         "image_loading",
         "face_mesh",
         "landmarks",
+        "openings",
         "geometry",
         "modeling_ganon",
         "alignment",

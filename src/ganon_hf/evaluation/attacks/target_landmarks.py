@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from ...core.geometry import Identity, ShapeModel, carry_openings, normalize_pose
+from ...core.geometry import Identity, ShapeModel, normalize_pose
+from ...core.openings import carry_openings
 from ..metrics.estimates import Estimate, bootstrap, cosine_similarity, pooled_correlation
 from ..metrics.recognition import recognition_measures
 from .known_people import Exposures
@@ -64,7 +65,7 @@ class KSame:
         """An :data:`Exchange`."""
         shape, pose = normalize_pose(points)
         mean = self._model.coordinates(self._shapes[self.nearest(shape)].mean(axis=0))
-        return pose.apply(carry_openings(shape, self._model.shape(mean + self._basis @ identity.shape)))
+        return pose.apply(carry_openings(shape, self._model.canonical_landmarks(mean + self._basis @ identity.shape)))
 
 
 def _asked(landmarks: np.ndarray, persons: np.ndarray, exchange: Exchange, draw: Callable[[], Identity]) -> Exposures:
