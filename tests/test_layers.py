@@ -18,6 +18,7 @@ PACKAGE = Path(ganon_hf.__file__).parent
 ROOMS = {
     "": ("_version", "_atomic"),
     "core": (
+        "task",
         "opencv",
         "color",
         "threads",
@@ -26,6 +27,7 @@ ROOMS = {
         "image_loading",
         "face_mesh",
         "landmarks",
+        "openings",
         "geometry",
         "modeling_ganon",
         "alignment",
@@ -39,6 +41,7 @@ ROOMS = {
         "detection_tiled",
         "detection",
         "image_processing_ganon",
+        "model_loading",
         "face_checks",
         "anonymizer",
         "pipeline_ganon",

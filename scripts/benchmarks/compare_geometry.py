@@ -21,7 +21,8 @@ from pathlib import Path
 import numpy as np
 
 from ganon_hf import Anonymizer
-from ganon_hf.core.geometry import PRIVACY, Identity, ShapeModel, carry_openings, draw_identity, normalize_pose
+from ganon_hf.core.geometry import PRIVACY, Identity, ShapeModel, draw_identity, normalize_pose
+from ganon_hf.core.openings import carry_openings
 from ganon_hf.evaluation.attacks.anonymized_pairs import AnonymizedPairs
 from ganon_hf.evaluation.attacks.landmark_attack import Discriminants, choose_training_rows, landmark_features
 from ganon_hf.evaluation.attacks.parrot import parrot_geometry
@@ -80,7 +81,7 @@ class KSame:
         """An :data:`Exchange`."""
         shape, pose = normalize_pose(points)
         mean = self._model.coordinates(self._shapes[self.nearest(shape)].mean(axis=0))
-        return pose.apply(carry_openings(shape, self._model.shape(mean + self._basis @ identity.shape)))
+        return pose.apply(carry_openings(shape, self._model.canonical_landmarks(mean + self._basis @ identity.shape)))
 
 
 def _as_pairs(landmarks: np.ndarray, persons: np.ndarray, exchange: Exchange, draw: Callable[[], Identity]) -> AnonymizedPairs:

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ganon_hf.core.anonymizer import CHECKPOINT, load_model
+from ganon_hf.core.model_loading import load_model
+from ganon_hf.core.task import CHECKPOINT
 from ganon_hf.training.gpu_dataset import picture_codes
 from ganon_hf.training.population import nearest_people
 from ganon_hf.training.shape_space import measure_population

@@ -12,7 +12,7 @@ import argparse
 import logging
 from pathlib import Path
 
-from ganon_hf.core.anonymizer import load_model
+from ganon_hf.core.model_loading import load_model
 from ganon_hf.core.modeling_ganon import ShapeStatistics
 from ganon_hf.training.blendshape_network import BlendshapeNetwork
 from ganon_hf.training.checkpoints import save_model

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from ganon_hf.core.anonymizer import load_model
+from ganon_hf.core.model_loading import load_model
 from ganon_hf.training.attributes import LOOKS
 from ganon_hf.training.checkpoints import save_model
 from ganon_hf.training.gpu_dataset import picture_codes

@@ -18,10 +18,10 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 
-from ganon_hf.core.anonymizer import CHECKPOINT
 from ganon_hf.core.face_mesh import MEAN_LANDMARKS
 from ganon_hf.core.image_processing_ganon import GanonImageProcessor
 from ganon_hf.core.modeling_ganon import GanonConfig, GanonModel, LandmarkGenerator, ShapeStatistics
+from ganon_hf.core.task import CHECKPOINT
 
 PREFIX = "generator."
 SIZES = ("num_shape_axes", "num_identity", "num_expression", "expression_width", "num_people", "num_appearance")

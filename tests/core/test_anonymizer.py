@@ -277,7 +277,11 @@ def test_a_broken_generator_covers(monkeypatch: pytest.MonkeyPatch, how: object,
 def test_one_failing_face_does_not_take_the_others_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
     engine, before = tiny_engine(TWO), noise_photo()
     (failing, _) = engine.plan(before, AnonymizeOptions(seed=7)).inputs
-    break_forward(monkeypatch, engine, lambda inputs, images: images * (torch.nan if torch.equal(inputs["shape"], failing["shape"]) else 1))
+    break_forward(
+        monkeypatch,
+        engine,
+        lambda inputs, images: images * (torch.nan if torch.equal(inputs["canonical_landmarks"], failing["canonical_landmarks"]) else 1),
+    )
     after, result = run(engine, before)
     assert [report.status for report in result.faces] == ["covered", "replaced"]
     assert_erased(before, after, TWO[(160, 120)][1])

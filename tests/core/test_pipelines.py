@@ -21,7 +21,8 @@ from transformers.pipelines.pt_utils import KeyDataset
 import ganon_hf
 from ganon_hf.core.faces import NoFaceError, UnusableImageError
 from ganon_hf.core.options import AnonymizeOptions
-from ganon_hf.core.pipeline_ganon import TASK, FaceAnonymizationPipeline
+from ganon_hf.core.pipeline_ganon import FaceAnonymizationPipeline
+from ganon_hf.core.task import TASK
 
 # Photos are told apart by their size: none, one, three faces, and one whose face can only be covered.
 FACES = {

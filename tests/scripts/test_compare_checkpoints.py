@@ -127,7 +127,7 @@ def test_expressions_do_what_they_say() -> None:
     from ganon_hf import Anonymizer
 
     space = people.ExpressionSpace(Anonymizer.from_pretrained().shape_model)
-    shapes = {name: space.shape(expression) for name, expression in people.EXPRESSIONS.items()}
+    shapes = {name: space.canonical_landmarks(expression) for name, expression in people.EXPRESSIONS.items()}
     neutral = shapes["neutral"]
 
     def moved(name: str, point: int, axis: int) -> float:

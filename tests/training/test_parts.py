@@ -86,8 +86,8 @@ def test_a_mirrored_batch_is_the_straight_one_in_the_mirror(bank: MeshBank) -> N
     assert torch.equal(other.inputs["angles"], straight.inputs["angles"] * torch.tensor([-1.0, 1.0]))
     # the prior, seen through both, draws the same face
     prior = tiny_model().prior
-    assert prior is not None and other.inputs["shape"].shape == (1, 478, 3)
-    torch.testing.assert_close(other.inputs["shape"][:, 1, 0], -straight.inputs["shape"][:, 1, 0])
+    assert prior is not None and other.inputs["canonical_landmarks"].shape == (1, 478, 3)
+    torch.testing.assert_close(other.inputs["canonical_landmarks"][:, 1, 0], -straight.inputs["canonical_landmarks"][:, 1, 0])
 
 
 @pytest.mark.parametrize("draws", [(0.0, 0.0), (0.999, 0.0), (0.0, 0.999), (0.999, 0.999), (0.3, 0.7)])

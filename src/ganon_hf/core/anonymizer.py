@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from transformers import AutoConfig, AutoImageProcessor, AutoModel
+from transformers import AutoImageProcessor
 
 from .alignment import align_face
 from .compositing import COMPOSITE_ERRORS, composite_face, cover_face, face_matte, feature_mask, is_gray
@@ -32,15 +32,16 @@ from .head_warping import HeadWarp, warp_head
 from .image_loading import load_photo
 from .image_processing_ganon import GanonImageProcessor
 from .landmarks import triangle_map
-from .modeling_ganon import GanonConfig, GanonModel
+from .model_loading import load_model
+from .modeling_ganon import GanonModel
 from .opencv import cv2
 from .options import AnonymizeOptions
 from .skin_tone import SkinPainter
+from .task import CHECKPOINT
 from .threads import single_threaded_pool
 
 logger = logging.getLogger(__name__)
 
-CHECKPOINT = Path(__file__).parent.parent / "checkpoint"
 # Mean absolute change inside the matte, in levels, below which a face counts as not replaced.
 MIN_CHANGE = 0.5
 
@@ -91,11 +92,14 @@ class Anonymizer:
     """Photo in, anonymized photo out.
 
     Args:
-        model: the generator with its shape statistics.
+        model: the generator with its shape statistics, in evaluation mode, of any float dtype. It is used as it is and not changed.
         image_processor: draws the model's condition; its ``conditioning`` must be the model's.
         detector: finds faces; None builds the default one when it is first needed.
         manage_threads: on a CPU a photo's faces are drawn side by side with one torch thread each (``threads.py``); False draws them one
             after the other and leaves torch's thread count alone.
+
+    Raises:
+        ValueError: model and image processor do not fit, or the model is in training mode.
     """
 
     def __init__(
@@ -112,12 +116,8 @@ class Anonymizer:
                 f"model and image processor do not fit: {conditioning!r} at {model.config.image_size} px "
                 f"against {drawn!r} at {image_processor.image_size} px. Load both from the same folder."
             )
-        self.model = model.eval()
-        # An eighth faster on a CPU; values and what is saved stay the same. The prior's maps are no filters: reordered they would have
-        # to be put back for every face.
-        for network in (model.generator, model.refinement):
-            if network is not None:
-                network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack this form
+        _require_evaluation_mode(model)
+        self.model = model
         self.image_processor = image_processor
         self._detector = detector
         self._manage_threads = manage_threads
@@ -219,7 +219,11 @@ class Anonymizer:
 
         Returns:
             per face (S, S, 3) float32 0..255, or the reason why there is none: a face that fails does not take the others with it.
+
+        Raises:
+            ValueError: the model is in training mode.
         """
+        _require_evaluation_mode(self.model)
         if len(inputs) > 1 and self.model.device.type != "cpu":
             try:
                 return list(self._synthesize(inputs))
@@ -375,31 +379,12 @@ class Anonymizer:
         return np.clip(np.round(synthetic * matte), 0, 255).astype(np.uint8)
 
 
+def _require_evaluation_mode(model: GanonModel) -> None:
+    if any(module.training for module in model.modules()):
+        raise ValueError("the model is in training mode, in which dropout makes faces random: call model.eval() first.")
+
+
 @torch.inference_mode()
 def _on_one(function: Callable[..., torch.Tensor], *values: Any) -> np.ndarray:
     """A function of batches, of a single vector each; a number counts as a vector of one."""
     return function(*(torch.from_numpy(np.atleast_1d(value)).float()[None] for value in values))[0].double().numpy()
-
-
-def load_model(source: str) -> GanonModel:
-    """The model of a folder or Hub repository.
-
-    Raises:
-        OSError: it has no such files.
-        ValueError: the weights do not fit the configuration; a generator with made-up parts must never run.
-    """
-    register_auto_classes()
-    model, loading = AutoModel.from_pretrained(source, output_loading_info=True)
-    problems = {name: sorted(map(str, keys)) for name, keys in loading.items() if keys}
-    if problems:
-        raise ValueError(f"the weights in {source} do not fit this model: {problems}")
-    return model
-
-
-def register_auto_classes() -> None:
-    """Make transformers' Auto classes know this model; repeated calls do nothing new."""
-    AutoConfig.register(GanonConfig.model_type, GanonConfig, exist_ok=True)
-    AutoModel.register(GanonConfig, GanonModel, exist_ok=True)
-    AutoImageProcessor.register(
-        GanonConfig, image_processor_classes={"pil": GanonImageProcessor, "torchvision": GanonImageProcessor}, exist_ok=True
-    )

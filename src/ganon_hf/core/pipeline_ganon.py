@@ -26,10 +26,9 @@ from .options import (
     reject_unknown_options,
     require_options,
 )
+from .task import TASK
 
 logger = logging.getLogger(__name__)
-
-TASK = "face-anonymization"
 
 Call = TypeVar("Call", bound=Callable[..., Any])
 

@@ -156,7 +156,9 @@ def real_inputs(engine: Anonymizer) -> list[dict[str, torch.Tensor]]:
 
 def _inputs_of(config: GanonConfig) -> Sequence[str]:
     """In the order of ``GanonModel.forward``."""
-    return ["pixel_values"] if config.conditioning == "landmarks" else ["pixel_values", "shape", "angles", "appearance", "grayscale"]
+    if config.conditioning == "landmarks":
+        return ["pixel_values"]
+    return ["pixel_values", "canonical_landmarks", "angles", "appearance", "grayscale"]
 
 
 def _strip_metadata(model: Any) -> None:

@@ -117,7 +117,7 @@ class MeshBank:
         self.neutral_tone = prior.tone_mean[1:].detach().to(device)
         arrays = {
             "points": shards.landmarks,
-            "shape": measured["shapes"],
+            "canonical_landmarks": measured["shapes"],
             "angles": measured["angles"],
             "appearance": appearance,
             "light": codes.light,
@@ -168,7 +168,7 @@ class MeshBank:
         shift = (self.neutral_tone - pick["tone"]) * color[:, None]
         target = ycbcr_to_rgb((luma / gain).clamp(0, 300), chroma + shift[:, :, None, None])
         condition = torch.cat([uv_map, mask.float(), dots.float()], dim=1)
-        shape, angles = pick["shape"], pick["angles"]
+        canonical_landmarks, angles = pick["canonical_landmarks"], pick["angles"]
         flip = place[:, 2] < 0.5
         mirrored = torch.cat([condition[:, 2:3] - condition[:, :1], condition[:, 1:]], dim=1)  # u -> 1 - u inside the mask
 
@@ -178,7 +178,7 @@ class MeshBank:
         mirror = torch.as_tensor(MIRROR, device=self.device)
         inputs = {
             "pixel_values": turn(condition, mirrored.flip(-1)),
-            "shape": turn(shape, shape[:, mirror] * shape.new_tensor([-1, 1, 1])),
+            "canonical_landmarks": turn(canonical_landmarks, canonical_landmarks[:, mirror] * canonical_landmarks.new_tensor([-1, 1, 1])),
             "angles": turn(angles, angles * angles.new_tensor([-1, 1])),
             "appearance": pick["appearance"],
             "grayscale": pick["gray"].float()[:, None],

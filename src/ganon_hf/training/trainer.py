@@ -21,8 +21,9 @@ from PIL import Image
 from torch.nn.utils import clip_grad_norm_
 from tqdm import tqdm
 
-from ..core.anonymizer import CHECKPOINT, load_model
+from ..core.model_loading import load_model
 from ..core.modeling_ganon import GanonConfig, GanonModel
+from ..core.task import CHECKPOINT
 from .checkpoints import load_state, save_model, save_state
 from .gpu_dataset import DotsBank, FaceBatch, MeshBank
 from .options import TrainingOptions
