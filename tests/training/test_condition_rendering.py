@@ -9,7 +9,7 @@ from tiny import face_at
 
 from ganon_hf.core.face_mesh import IRIS_PATCHES, LEFT_EYE_LOWER, LEFT_EYE_UPPER, MEAN_LANDMARKS, RIGHT_EYE_LOWER, RIGHT_EYE_UPPER
 from ganon_hf.core.geometry import Pose
-from ganon_hf.core.landmarks import draw_dots, render_uv_map, triangle_map
+from ganon_hf.core.landmarks import draw_dots, eyes_shut, render_uv_map, triangle_map
 from ganon_hf.training.condition_rendering import draw_dot_maps, render_uv_maps
 
 SIZE = 96
@@ -39,6 +39,21 @@ def test_uv_maps_are_those_of_one_face() -> None:
         assert (difference > 1e-3).mean() < 1e-3, number
     eyes = np.abs(uv_maps[0].permute(1, 2, 0).numpy()[:, :, None] - IRIS_PATCHES).max(axis=-1) < 0.02
     assert eyes.any(axis=(0, 1)).all(), "both irises are on the picture, so that the test sees their patches"
+
+
+def test_shut_eyes_are_measured_alike_in_arrays_and_tensors() -> None:
+    """One function serves both: for one face and for batches, in single and in double precision."""
+    points = faces()
+    one_by_one = np.stack([eyes_shut(face) for face in points])
+    assert one_by_one.shape == (len(points), 2) and one_by_one.dtype == np.float64
+    assert one_by_one[0].tolist() == [0, 0] and one_by_one[3, 0] == 1 and 0 < one_by_one[3, 1] < 1, (
+        "open; one shut, the other half"
+    )
+    assert np.array_equal(eyes_shut(points), one_by_one)
+    for tensor in (torch.from_numpy(points), torch.from_numpy(points).float()):
+        shut = eyes_shut(tensor)
+        assert shut.dtype == torch.float64
+        np.testing.assert_allclose(shut.numpy(), one_by_one, atol=1e-4 if tensor.dtype == torch.float32 else 1e-12)
 
 
 def test_a_patch_is_a_part_of_the_whole() -> None:

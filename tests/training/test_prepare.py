@@ -16,13 +16,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from datasets import Dataset, Image, load_dataset
+from huggingface_hub import DatasetCard
 from PIL import Image as Pictures
 from tiny import KnownFaces, face_at, noise_photo
 
 from ganon_hf.core.face_mesh import FACE_OVAL
 from ganon_hf.core.faces import Face
 from ganon_hf.training import prepare
-from ganon_hf.training.dataset_card import REASONS, SelectionCounts
+from ganon_hf.training.dataset_card import REASONS, SelectionCounts, write_card
 from ganon_hf.training.face_measurement import MEASURED_SCHEMA, measure_row, person_id
 from ganon_hf.training.face_selection import NO_FACE_REASONS, SelectionOptions, Selector, drop_reason, is_grayscale, split_of
 from ganon_hf.training.prepare import PrepareOptions, open_source, prepare_dataset
@@ -140,6 +141,23 @@ def test_datasets_opens_the_folder(data: Dataset, tmp_path: Path) -> None:
     row = opened["train"][0]
     assert row["image"].size == (SIZE, SIZE) and row["matte"].mode == "L" and len(row["landmarks"]) == 478 * 3
     assert opened["train"].column_names == SCHEMA.names
+
+
+@pytest.mark.parametrize(("license_name", "tight"), [("cc-by-4.0", False), ("no", True)])
+def test_the_card_is_metadata_and_text(tmp_path: Path, license_name: str, tight: bool) -> None:
+    counts = SelectionCounts({"train": 3, "validation": 1}, {"no_face": 2})
+    write_card(tmp_path, "my faces", counts, SIZE, license_name, SelectionOptions(), tight=tight)
+    card = DatasetCard.load(tmp_path / "README.md")
+    assert card.data.license == license_name, "text, also where YAML would read it as a truth value"
+    files = [{"split": split, "path": f"{split}-*.parquet"} for split in counts.kept]
+    assert card.data.to_dict() == {"license": license_name, "configs": [{"config_name": "default", "data_files": files}]}
+    lines = (tmp_path / "README.md").read_text().splitlines()
+    if license_name == "cc-by-4.0":  # byte for byte what earlier versions wrote
+        header = ["---", "license: cc-by-4.0", "configs:", "- config_name: default", "  data_files:", "  - split: train"]
+        assert lines[:11] == [*header, "    path: train-*.parquet", "  - split: validation", "    path: validation-*.parquet", "---", ""]
+    assert "# my faces" in lines and "| train | 3 |" in lines and "| no_face | 2 | no face was found |" in lines
+    assert any("made from 6 pictures" in line for line in lines)
+    assert any("The face oval fills the crop" in line for line in lines) is tight
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 from tiny import same, tiny_model, tiny_processor
 from training_faces import Recording, record_uploads, write_faces
 
@@ -109,6 +111,24 @@ def test_an_incomplete_checkpoint_is_not_resumed_from(options: TrainingOptions) 
     again = Recording(replace(options, max_train_steps=4, resume_from_checkpoint="latest"))
     again.run()
     assert len(again.losses) == 1
+
+
+def test_checkpoints_keep_their_format(options: TrainingOptions) -> None:
+    """Checkpoints of earlier versions stay loadable: names of files and tensors are fixed, whatever the code calls them."""
+    trainer = Recording(replace(options, max_train_steps=3))
+    (checkpoint,) = find_checkpoints(trainer.run())
+    files = {path.relative_to(checkpoint).as_posix() for path in checkpoint.rglob("*") if path.is_file()}
+    networks, optimizers = {"model.safetensors", "model_1.safetensors"}, {"optimizer.bin", "optimizer_1.bin"}
+    model = {f"model/{name}" for name in ("config.json", "model.safetensors", "preprocessor_config.json")}
+    assert files == {*networks, *optimizers, *model, "random_states_0.pkl", "training_state.json"}
+    assert json.loads((checkpoint / "training_state.json").read_text()) == {"step": 3, "num_processes": 1}
+    generator, discriminator = (load_file(checkpoint / name) for name in sorted(networks))
+    assert generator.keys() >= {"refinement.out.weight", "prior.luma", "geometry.people_centers"}
+    layers = {f"scales.{scale}.{layer}" for scale in (0, 1) for layer in ("blocks.0", "blocks.1", "blocks.2", "out")}
+    assert discriminator.keys() == {
+        *(f"{layer}.bias" for layer in layers),
+        *(f"{layer}.parametrizations.weight.{part}" for layer in layers for part in ("original", "0._u", "0._v")),
+    }
 
 
 def test_old_checkpoints_are_deleted(options: TrainingOptions) -> None:
