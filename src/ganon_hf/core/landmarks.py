@@ -94,15 +94,25 @@ def iris_frames(points: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
     return frames
 
 
-def eyes_shut(points: np.ndarray) -> np.ndarray:
-    """(478, 2 or 3) crop pixels -> (2,) how far the lids of the right and the left eye have come over the eyeball: 0 open, 1 shut."""
-    p = points[:, :2].astype(np.float64)
-    unit = max(float(np.linalg.norm(p[RIGHT_EYE_OUTER] - p[LEFT_EYE_OUTER])), 1e-6)
-    upper, lower, first, last = p[LID_POINTS.T]
+def eyes_shut(points: Any) -> Any:
+    """How far the lids have come over the eyeballs.
+
+    Args:
+        points: (..., 478, 2 or 3) crop pixels, an array or a tensor.
+
+    Returns:
+        (..., 2) float64 of the same kind, right eye and left eye: 0 open, 1 shut.
+    """
+    p = points[..., :2]
+    p = p.astype(np.float64) if isinstance(p, np.ndarray) else p.double()
+    apart = p[..., RIGHT_EYE_OUTER, :] - p[..., LEFT_EYE_OUTER, :]
+    unit = ((apart**2).sum(-1) ** 0.5).clip(1e-6)
+    lids = p[..., LID_POINTS, :]  # (..., 2, 4, 2)
+    upper, lower, first, last = (lids[..., place, :] for place in range(4))
     along, gap = last - first, lower - upper
     # across the eye and signed: lids that have passed each other are shut
-    opening = (along[:, 0] * gap[:, 1] - along[:, 1] * gap[:, 0]) / (np.maximum(np.linalg.norm(along, axis=1), 1e-6) * unit)
-    return np.clip((LIDS_APART - opening) / (LIDS_APART - LIDS_TOGETHER), 0, 1)
+    across = (along[..., 0] * gap[..., 1] - along[..., 1] * gap[..., 0]) / ((along**2).sum(-1) ** 0.5).clip(1e-6)
+    return ((LIDS_APART - across / unit[..., None]) / (LIDS_APART - LIDS_TOGETHER)).clip(0, 1)
 
 
 def lids_over_eyes(shut: Any) -> tuple[Any, Any]:
