@@ -62,7 +62,7 @@ def test_a_face_is_replaced_and_the_rest_is_untouched(engine: Anonymizer) -> Non
     here = inner(face)
     correlation = np.corrcoef(before[here].astype(float).ravel(), after[here].astype(float).ravel())[0, 1]
     assert abs(correlation) < 0.2, "nothing of the noise shines through"
-    assert same(before[:, 125:], after[:, 125:]) and not same(before[here], after[here]), "beyond the reach of the bend nothing changes"
+    assert same(before[:, 125:], after[:, 125:]) and not same(before[here], after[here]), "beyond the reach of the warp nothing changes"
 
 
 def test_the_input_is_not_changed(engine: Anonymizer) -> None:

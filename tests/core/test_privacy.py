@@ -178,7 +178,7 @@ def test_a_hard_outline_is_not_sharpened_to_a_line() -> None:
     flat = np.full((256, 256, 3), 120, np.float32)
     everything = triangle_map(points, 256) >= 0
     generator = np.random.default_rng(0)
-    composite_face(photo, canvas, flat, crop, points, match_tone=True, grayscale=False, generator=generator, features=everything)
+    composite_face(canvas, flat, crop, points, match_tone=True, grayscale=False, generator=generator, features=everything)
     assert canvas.max() <= photo.max() + 12
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...core.alignment import CROP_UNITS
+from ...core.alignment import CROP_SIDE
 from ...core.anonymizer import Anonymizer
 from ...core.face_mesh import (
     LEFT_EYE_CORNERS,
@@ -136,7 +136,7 @@ class ExpressionSpace:
         yaw, pitch = np.radians([expression.yaw, expression.pitch])
         turn = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
         nod = np.array([[1, 0, 0], [0, np.cos(pitch), -np.sin(pitch)], [0, np.sin(pitch), np.cos(pitch)]])
-        points = Pose(side / CROP_UNITS, turn @ nod, np.zeros(3)).apply(self.canonical_landmarks(expression))
+        points = Pose(side / CROP_SIDE, turn @ nod, np.zeros(3)).apply(self.canonical_landmarks(expression))
         box = box_of_points(points)
         points += np.array([side / 2 - (box[0] + box[2]) / 2, side / 2 - (box[1] + box[3]) / 2, 0.0])
         return Face(box_of_points(points), 1.0, points)
