@@ -28,11 +28,11 @@ def _option_parameters() -> Iterator[inspect.Parameter]:
         if "parse" in one.metadata:
             kind, default = list[kind], None  # type: ignore[valid-type]
         elif one.name == "attacks":
-            default, metavar, text = ",".join(one.default), "LIST", f"{text} Separated by commas; or `none`."
+            default, metavar, text = ",".join(default), "LIST", f"{text} Separated by commas; or `none`."
         low, high = one.metadata.get("range", (None, None))
         flags = [one.metadata["flag"]] if "flag" in one.metadata else []
         option = typer.Option(*flags, min=low, max=high, metavar=metavar, help=text)
-        annotation = Annotated[kind | None if default is None else kind, option]
+        annotation: Any = Annotated[kind | None if default is None else kind, option]  # type: ignore[valid-type]
         yield inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
