@@ -1,10 +1,9 @@
 """Train the generator on prepared faces (scripts/prepare_dataset.py).
 
     accelerate launch scripts/train.py --train_data_dir FACES --output_dir RUN                      # refine the mesh generator
-    accelerate launch scripts/train.py --preset paper --train_data_dir FACES512 --output_dir RUN    # GANonymization as published;
-                                            FACES512 is prepared with --tight --image-size 512
+    accelerate launch scripts/train.py --preset paper --train_data_dir FACES512 --output_dir RUN    # GANonymization as published
 
-Going on after an interruption: the same command with --resume_from_checkpoint latest.
+FACES512 is prepared with --tight --image-size 512. To resume an interrupted run, repeat its command with --resume_from_checkpoint latest.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from ganon_hf.training.trainer import Trainer
 
 
 def parse(arguments: list[str]) -> TrainingOptions:
-    """Options from the command line; those that are not given take the preset's values."""
+    """Parse the command line; options that are not given take the values of the preset."""
     parser = HfArgumentParser(TrainingOptions, description=__doc__)
     preset = parser.parse_known_args(arguments)[0].preset
     parser.set_defaults(**PRESETS.get(preset, {}))

@@ -18,9 +18,9 @@ from typing import Any
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # both are read when gradio is imported
 ROOT = Path(tempfile.mkdtemp(prefix="ganon-space-"))
 atexit.register(shutil.rmtree, ROOT, ignore_errors=True)
-SCRATCH, WORKSHOP = ROOT / "files", ROOT / "work"  # uploads and results, which are swept; videos that are being worked on
+SCRATCH, UNFINISHED = ROOT / "files", ROOT / "work"  # uploads and results, which are swept; videos that are being anonymized
 SCRATCH.mkdir()
-WORKSHOP.mkdir()
+UNFINISHED.mkdir()
 os.environ["GRADIO_TEMP_DIR"] = str(SCRATCH)
 
 import gradio as gr  # noqa: E402
@@ -30,7 +30,7 @@ import page  # noqa: E402
 import work  # noqa: E402
 import work_video  # noqa: E402
 
-SWEEP_SECONDS, KEEP_SECONDS = 10, 45  # looked for every 10 seconds, deleted when 45 old: gone within a minute
+SWEEP_SECONDS, KEEP_SECONDS = 10, 45  # every 10 seconds what is 45 seconds old is deleted: gone within a minute
 MAX_FILE = "20mb"
 
 
@@ -39,10 +39,10 @@ class App:
 
     def __init__(self) -> None:
         self.engine = work.open_engine()
-        self.turns = work_video.Turns()
+        self.queue = work_video.VideoQueue()
 
-    def one(self, path: str | None, seed: float | None = None, **choices: Any) -> tuple[Any, str, str]:
-        """Photo -> (before, after), table of faces, status. A refusal clears the picture: nothing old stands beside a new message."""
+    def photo(self, path: str | None, seed: float | None = None, **choices: Any) -> tuple[Any, str, str]:
+        """Photo -> (before, after), table of faces, status. A refusal clears the picture: no earlier result stands beside its message."""
         if path is None:
             return None, "", ""
         try:
@@ -57,7 +57,7 @@ class App:
         """An example, as if it had been uploaded."""
         return work.copy_example(SCRATCH, name)
 
-    def many(self, paths: list[str] | None, seed: float | None = None, **choices: Any) -> tuple[Any, Any, str]:
+    def photos(self, paths: list[str] | None, seed: float | None = None, **choices: Any) -> tuple[Any, Any, str]:
         """Photos -> gallery, ZIP file, status."""
         if not paths:
             return None, None, work.status("Please choose photos first.", refused=True)
@@ -78,7 +78,7 @@ class App:
         lines += [work.status(problem, refused=True) for problem in problems]
         return gallery, work.save_zip(SCRATCH, pictures) if pictures else None, "".join(lines)
 
-    def frame(self, picture: Image.Image | None, seed: float | None = None, **choices: Any) -> tuple[Any, str]:
+    def webcam(self, picture: Image.Image | None, seed: float | None = None, **choices: Any) -> tuple[Any, str]:
         """One webcam picture -> anonymized picture, status. Without a face there is no picture: one may have been missed."""
         if picture is None:
             return None, ""
@@ -92,7 +92,7 @@ class App:
     def video(
         self,
         path: str | None,
-        progress: gr.Progress = gr.Progress(),  # noqa: B008  by its default value Gradio knows it
+        progress: gr.Progress = gr.Progress(),  # noqa: B008  Gradio recognizes it by its default value
         seed: float | None = None,
         **choices: Any,
     ) -> tuple[str | None, str, str]:
@@ -100,29 +100,29 @@ class App:
         if path is None:
             return None, "", work.status("Please choose a video first.", refused=True)
         try:
-            film = self._film(path, progress, seed, choices)
+            done = self._anonymize_video(path, progress, seed, choices)
         except work.Refusal as refusal:
             return None, "", work.status(str(refusal), refused=True)
-        return film.path, work_video.people_table(film.report), work.status(work_video.summary(film))
+        return done.path, work_video.people_table(done.report), work.status(work_video.summary(done))
 
-    def _film(self, path: str, progress: gr.Progress, seed: float | None, choices: dict[str, Any]) -> work_video.Film:
-        def tell(done: int, total: int | None) -> None:
-            words = f"frame {done} of {total}" if total and done else f"frame {done}" if done else "waiting for its turn"
-            progress((done, total) if total else None, desc=words, unit="frames")
+    def _anonymize_video(self, path: str, progress: gr.Progress, seed: float | None, choices: dict[str, Any]) -> work_video.AnonymizedVideo:
+        def report(done: int, total: int | None) -> None:
+            text = f"frame {done} of {total}" if total and done else f"frame {done}" if done else "waiting for other videos"
+            progress((done, total) if total else None, desc=text, unit="frames")
 
         return work_video.anonymize(
             self.engine,
             path,
             work.make_options(seed, **choices),
-            turns=self.turns,
-            workshop=WORKSHOP,
+            queue=self.queue,
+            unfinished=UNFINISHED,
             results=SCRATCH,
-            progress=tell,
+            progress=report,
         )
 
-    def seen(self, path: str | None, seed: float | None = None, **choices: Any) -> tuple[Any, ...]:
-        """Photo -> what the generator sees and draws, in the order of ``work.SEEN``, and the status."""
-        nothing = (None,) * len(work.SEEN)
+    def generator_view(self, path: str | None, seed: float | None = None, **choices: Any) -> tuple[Any, ...]:
+        """Photo -> what the generator sees and draws, in the order of ``work.GENERATOR_VIEW``, and the status."""
+        nothing = (None,) * len(work.GENERATOR_VIEW)
         if path is None:
             return *nothing, ""
         try:
@@ -154,19 +154,19 @@ class App:
     ) -> tuple[str, dict[str, Any]]:
         """Anonymize a video: MP4 without sound.
 
-        Returns the anonymized video and an account: frames, seconds, seed, and what happened to every face that was followed.
+        Returns the anonymized video and a report: frames, seconds, seed, and what was done to every face that was tracked.
         """
         try:
             if video is None:
                 raise work.Refusal("Please send a video.")
-            film = self._film(video, progress, seed, choices)
+            done = self._anonymize_video(video, progress, seed, choices)
         except work.Refusal as refusal:
             raise gr.Error(str(refusal), print_exception=False) from refusal
-        return film.path, film.report.to_dict()
+        return done.path, done.report.to_dict()
 
 
 def build(app: App, *, sweep: int = SWEEP_SECONDS, keep: int = KEEP_SECONDS) -> gr.Blocks:
-    """The page. Files are looked for every ``sweep`` seconds and deleted when they are ``keep`` seconds old."""
+    """The page. Every ``sweep`` seconds files that are ``keep`` seconds old are deleted."""
     work.start_sweeping(SCRATCH, every=sweep, older_than=keep)
     return page.build(app, delete_cache=(sweep, keep))
 
@@ -193,5 +193,5 @@ def launch(blocks: gr.Blocks, **changes: Any) -> Any:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # a polite kill clears the scratch folder, too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # SIGTERM clears the scratch folder, too
     launch(build(App()))

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
 import work
 import work_video
+from ganon_hf import AnonymizeOptions
+from ganon_hf.core.options import choices_of
 
 if TYPE_CHECKING:
     from app import App
 
 QUEUE = 32
 AT_ONCE = 2  # a free Space has two cores
-VIDEOS_AT_ONCE = 8  # threads: one works, some wait, the others are told that too many wait
+VIDEOS_AT_ONCE = 8  # threads: one works, some wait, the others are refused
+# The seed has a control of its own; a photo without a face is always refused here; the detector's threshold is left to programs.
+LEFT_OUT = ("seed", "min_score", "on_no_face")
 EXAMPLES = {"Example: one face": "portrait.jpg", "Example: two faces": "two_people.jpg"}
 
 HEADER = """# Every face becomes a synthetic one
@@ -36,7 +41,7 @@ Everybody in it keeps one synthetic person. **The sound is removed, because a vo
 refused. Download the result: it is deleted here within a minute, and so is the upload."""
 WEBCAM = """Every picture is anonymized on this server and forgotten. A picture in which no face is found is not shown.
 A session lasts a minute."""
-# Drawn by the browser: an answer of the server could come when people have typed a seed of their own.
+# Drawn by the browser: the server's answer could arrive after somebody has typed a seed.
 NEW_SEED = "() => Math.floor(Math.random() * 2 ** 31)"
 CSS = """
 .scroll { overflow-x: auto; }
@@ -50,7 +55,7 @@ CSS = """
 
 
 def photo_input(**settings: Any) -> gr.Image:
-    """An upload that is handed on as a path: reading it, and saying what is wrong with it, is the app's work."""
+    """An upload that is handed on as a path: the app reads it, and says what is wrong with it."""
     image = gr.Image(sources=["upload", "clipboard"], type="filepath", buttons=["fullscreen"], **settings)
     # not a subclass: Gradio would look for a front end of its own for it
     image.preprocess = lambda payload: None if payload is None else payload.path
@@ -58,30 +63,19 @@ def photo_input(**settings: Any) -> gr.Image:
 
 
 def controls() -> dict[str, gr.components.Component]:
-    """What people can choose: one entry per field of ``AnonymizeOptions``, and nothing else has to know."""
-    return {
-        "geometry": gr.Radio(
-            [("a synthetic person's", "anonymous"), ("as in the photo (it can identify)", "original")],
-            value="anonymous",
-            label="Shape of the face",
-        ),
-        "privacy": gr.Radio(
-            [("low", "low"), ("medium", "medium"), ("high", "high")],
-            value="medium",
-            label="Privacy",
-            info="Low keeps expressions best, high hides most of the face's shape.",
-        ),
-        "skin_tone": gr.Radio([("as in the photo", "match"), ("the synthetic person's", "random")], value="match", label="Skin tone"),
-        "output": gr.Radio(
-            [("the photo", "photo"), ("the synthetic faces alone", "crop")],
-            value="photo",
-            label="Result",
-            info="Videos come back whole in any case.",
-        ),
-        "min_face_size": gr.Slider(
-            12, 200, value=24, step=4, label="Smallest face to look for, in pixels", info="Smaller finds more and takes longer."
-        ),
-    }
+    """What people can choose: a control for each option but those in :data:`LEFT_OUT`, made from the fields of ``AnonymizeOptions``."""
+    return {option.name: control(option.name) for option in fields(AnonymizeOptions) if option.name not in LEFT_OUT}
+
+
+def control(name: str, **settings: Any) -> gr.components.Component:
+    """One field of ``AnonymizeOptions``, with its choices, default, range and help; ``settings`` are further ones of the component."""
+    option = AnonymizeOptions.__dataclass_fields__[name]
+    label = name.replace("_", " ").capitalize()
+    shown = {"value": option.default, "label": label, "info": option.metadata["help"], **settings}
+    if choices := choices_of(option):
+        return gr.Radio(list(choices), **shown)
+    low, high = option.metadata["range"]
+    return gr.Number(minimum=low, maximum=high, precision=None if option.type is float else 0, **shown)
 
 
 def build(app: App, *, delete_cache: tuple[int, int]) -> gr.Blocks:
@@ -89,9 +83,9 @@ def build(app: App, *, delete_cache: tuple[int, int]) -> gr.Blocks:
     with gr.Blocks(title="ganon-hf: every face becomes a synthetic one", analytics_enabled=False, delete_cache=delete_cache) as page:
         gr.Markdown(HEADER)
         with gr.Accordion("Options", open=False):
-            seed = gr.Number(precision=0, minimum=0, label="Seed: which synthetic person", elem_id="seed")
+            seed = control("seed", elem_id="seed")
             choices = controls()
-        page.load(None, outputs=[seed], js=NEW_SEED, api_visibility="private")  # everybody starts with somebody else
+        page.load(None, outputs=[seed], js=NEW_SEED, api_visibility="private")  # every visitor starts with other synthetic people
         shared: dict[str, Any] = {"inputs_kwargs": {"seed": seed, **choices}, "concurrency_id": "engine"}
         with gr.Tab("Photo"):
             _photo_tab(app, seed, shared)
@@ -107,7 +101,7 @@ def build(app: App, *, delete_cache: tuple[int, int]) -> gr.Blocks:
     return page.queue(max_size=QUEUE, default_concurrency_limit=AT_ONCE, api_open=False)
 
 
-def _photo_tab(app: App, seed: gr.Number, shared: dict[str, Any]) -> None:
+def _photo_tab(app: App, seed: gr.components.Component, shared: dict[str, Any]) -> None:
     with gr.Row():
         with gr.Column(min_width=280):
             photo = photo_input(label="Your photo", elem_id="photo", height=380)
@@ -124,8 +118,8 @@ def _photo_tab(app: App, seed: gr.Number, shared: dict[str, Any]) -> None:
                 0, 100, value=50, step=5, label="The same handle for the keyboard: % of the original shown", elem_id="handle"
             )
             faces = gr.HTML(elem_id="faces")
-    ask = {
-        "fn": app.one,
+    event = {
+        "fn": app.photo,
         "inputs": [photo],
         "outputs": [slider, faces, said],
         "show_progress_on": slider,
@@ -136,9 +130,9 @@ def _photo_tab(app: App, seed: gr.Number, shared: dict[str, Any]) -> None:
     handle.input(
         lambda share: gr.update(slider_position=share), [handle], [slider], api_visibility="private", queue=False, show_progress="hidden"
     )
-    photo.change(**ask)
-    again.click(**ask)
-    others.click(None, outputs=[seed], js=NEW_SEED, api_visibility="private").then(**ask)
+    photo.change(**event)
+    again.click(**event)
+    others.click(None, outputs=[seed], js=NEW_SEED, api_visibility="private").then(**event)
 
 
 def _examples(app: App, photo: gr.Image) -> None:
@@ -158,12 +152,18 @@ def _photos_tab(app: App, shared: dict[str, Any]) -> None:
     gallery = gr.Gallery(label="Anonymized photos", columns=3, object_fit="contain", format="jpeg", interactive=False, elem_id="gallery")
     archive = gr.File(label="All of them, as ZIP", interactive=False, elem_id="zip")
     button.click(
-        app.many, [files], [gallery, archive, said], show_progress_on=gallery, api_visibility="private", concurrency_limit=AT_ONCE, **shared
+        app.photos,
+        [files],
+        [gallery, archive, said],
+        show_progress_on=gallery,
+        api_visibility="private",
+        concurrency_limit=AT_ONCE,
+        **shared,
     )
 
 
 def video_input(**settings: Any) -> gr.Video:
-    """An upload that is handed on as it is: Gradio would ask a system's ffmpeg."""
+    """An upload that is handed on as a path: Gradio would convert it with the ffmpeg of the system."""
     video = gr.Video(sources=["upload"], **settings)
     video.preprocess = lambda payload: None if payload is None else payload.path
     return video
@@ -174,7 +174,7 @@ def _video_choices(choices: dict[str, Any]) -> dict[str, Any]:
     return {name: choice for name, choice in choices.items() if name != "output"}
 
 
-def _video_tab(app: App, seed: gr.Number, choices: dict[str, Any]) -> None:
+def _video_tab(app: App, seed: gr.components.Component, choices: dict[str, Any]) -> None:
     gr.Markdown(VIDEO)
     with gr.Row():
         with gr.Column(min_width=280):
@@ -217,7 +217,7 @@ def _webcam_tab(app: App, shared: dict[str, Any]) -> None:
             )  # no button that shares
             said = gr.HTML(elem_id="said-live")
     camera.stream(
-        app.frame,
+        app.webcam,
         [camera],
         [live, said],
         stream_every=0.4,
@@ -237,9 +237,17 @@ def _private_tab(app: App, shared: dict[str, Any]) -> None:
     _examples(app, photo)
     said = gr.HTML(elem_id="said-private")
     with gr.Row(elem_id="seen"):
-        pictures = [gr.Image(label=label, format="png", interactive=False, buttons=["fullscreen"], min_width=200) for label in work.SEEN]
-    ask = {"fn": app.seen, "inputs": [photo], "outputs": [*pictures, said], "show_progress_on": pictures, "concurrency_limit": AT_ONCE}
-    photo.change(**ask, api_visibility="private", **shared)
+        pictures = [
+            gr.Image(label=label, format="png", interactive=False, buttons=["fullscreen"], min_width=200) for label in work.GENERATOR_VIEW
+        ]
+    event = {
+        "fn": app.generator_view,
+        "inputs": [photo],
+        "outputs": [*pictures, said],
+        "show_progress_on": pictures,
+        "concurrency_limit": AT_ONCE,
+    }
+    photo.change(**event, api_visibility="private", **shared)
 
 
 def _api(app: App, choices: dict[str, Any]) -> None:
@@ -258,12 +266,12 @@ def _api(app: App, choices: dict[str, Any]) -> None:
         concurrency_limit=AT_ONCE,
     )
     video = video_input(label="video", visible=False)
-    film = gr.Video(label="anonymized", visible=False)
-    account = gr.JSON(label="account", visible=False)
+    result = gr.Video(label="anonymized", visible=False)
+    report = gr.JSON(label="report", visible=False)
     gr.Button(visible=False).click(
         app.api_video,
         [video],
-        [film, account],
+        [result, report],
         inputs_kwargs={"seed": seed, **_video_choices(choices)},
         api_name="anonymize_video",
         concurrency_id="video",

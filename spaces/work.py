@@ -1,6 +1,6 @@
-"""What the app does with a photo: options, engine, pictures, words. Nothing here knows about the page.
+"""What the app does with a photo: options, engine, pictures, texts. Nothing here knows about the page.
 
-A photo that cannot be shown safely gives a :class:`Refusal`, whose text is written for people and names no path of this machine.
+A photo that cannot be shown safely raises :class:`Refusal`, whose text is for visitors and contains no path of the server.
 """
 
 from __future__ import annotations
@@ -32,24 +32,28 @@ MAX_PIXELS = 40_000_000
 MAX_PHOTOS = 12
 WEBCAM_SIDE = 480  # longer side of a webcam picture, in pixels
 QUALITY = 95
-# Rows of the report that the page shows, by how they begin.
-ROWS = ("original", "ganon-hf", "blur", "mosaic", "solid cover")
-# The pictures of what the generator sees.
-SEEN = ("The photo's landmarks: they can identify", "What the generator gets by default", "What it draws, before tone and light")
-TITLES = {"rank1": "named first", "linkage_rank1": "two anonymized photos linked", "geometry_rank1": "named first by landmarks alone"}
+# Rows of the report that the page shows: the beginnings of their names.
+REPORT_ROWS = ("original", "ganon-hf", "blur", "mosaic", "solid cover")
+# Titles of the pictures of what the generator sees.
+GENERATOR_VIEW = ("The photo's landmarks: they can identify", "What the generator gets by default", "What it draws, before tone and light")
+METRIC_TITLES = {
+    "rank1": "named first",
+    "linkage_rank1": "two anonymized photos linked",
+    "geometry_rank1": "named first by landmarks alone",
+}
 
 
 class Refusal(Exception):
-    """A photo was not anonymized, and why, in plain words."""
+    """A photo was not anonymized; the message says why, in plain words."""
 
 
 @dataclass(frozen=True, eq=False)
-class Done:
+class AnonymizedPhoto:
     """An anonymized photo.
 
     Attributes:
         before: the photo, upright, RGB.
-        result: picture and account of the faces.
+        result: picture and a report for each face.
         options: with the seed that was used.
     """
 
@@ -64,18 +68,22 @@ def new_seed() -> int:
 
 
 def open_engine() -> Anonymizer:
-    """The engine with the model named by GANON_MODEL, or with the weights of the package; it has worked once before it is returned."""
+    """The engine with the model named by GANON_MODEL, or with the weights of the package; it has anonymized a photo already."""
     engine = Anonymizer.from_pretrained(os.environ.get("GANON_MODEL") or None)
     engine(HERE / "examples" / "portrait.jpg", AnonymizeOptions(seed=0))  # the first photo after a start takes seconds
     return engine
 
 
 def make_options(seed: float | None, **choices: Any) -> AnonymizeOptions:
-    """Options from what the page's controls hold; a photo in which no face is found is refused, never shown as anonymized."""
+    """Options from the values of the page's controls; without a seed one is drawn.
+
+    Raises:
+        Refusal: a value that is no choice or out of range.
+    """
     try:
         whole = new_seed() if seed is None else int(seed)
         numbers = {name: int(value) if isinstance(value, float) and value.is_integer() else value for name, value in choices.items()}
-        return AnonymizeOptions(seed=whole, on_no_face="raise", **numbers)
+        return AnonymizeOptions(seed=whole, **numbers)
     except (ValueError, OverflowError, TypeError) as error:
         raise Refusal(str(error)) from error
 
@@ -86,7 +94,7 @@ def read_photo(path: str) -> Image.Image:
         with Image.open(path) as image:
             if image.width * image.height > MAX_PIXELS:
                 limit = MAX_PIXELS // 1_000_000
-                raise Refusal(f"This photo has {image.width} x {image.height} pixels. At most {limit} million can be worked on here.")
+                raise Refusal(f"This photo has {image.width} x {image.height} pixels. At most {limit} million are possible here.")
             return exif_transpose(image).copy()
     except FileNotFoundError as error:
         raise Refusal(
@@ -94,25 +102,25 @@ def read_photo(path: str) -> Image.Image:
         ) from error
     except Refusal:
         raise
-    except Exception as error:  # decoders meet hostile bytes and fail in many ways
-        raise Refusal("This file cannot be read as a picture. It may be damaged, or of a kind that is not known here.") from error
+    except Exception as error:  # decoders fail in many ways on damaged or hostile files
+        raise Refusal("This file cannot be read as a picture. It may be damaged, or of an unknown kind.") from error
 
 
-def anonymize(engine: Anonymizer, photo: Image.Image, options: AnonymizeOptions) -> Done:
+def anonymize(engine: Anonymizer, photo: Image.Image, options: AnonymizeOptions) -> AnonymizedPhoto:
     """One photo."""
     try:
         result = engine(photo, options)
     except NoFaceError as error:
         raise Refusal(
             "No face was found, so nothing was changed and nothing is shown. Faces that are very small, dark, turned away or hidden "
-            "are missed; a smaller “smallest face” in the options looks closer."
+            "are missed; a lower “Min face size” in the options finds more."
         ) from error
     except UnusableImageError as error:
         raise Refusal(f"This photo cannot be used: {error}") from error
-    return Done(photo.convert("RGB"), result, options)
+    return AnonymizedPhoto(photo.convert("RGB"), result, options)
 
 
-def before_and_after(done: Done) -> tuple[Image.Image, Image.Image]:
+def before_and_after(done: AnonymizedPhoto) -> tuple[Image.Image, Image.Image]:
     """Two pictures of one size."""
     after = done.result.image
     return (done.before if done.before.size == after.size else ImageOps.pad(done.before, after.size)), after
@@ -142,7 +150,7 @@ def copy_example(folder: Path, name: str) -> str:
 
 
 def start_sweeping(folder: Path, *, every: float, older_than: float) -> None:
-    """Delete what is older, again and again, on a thread: Gradio deletes what it knows of, which leaves uploads that broke off."""
+    """Delete old files again and again, on a thread: Gradio deletes only what it knows of, and not uploads that broke off."""
 
     def run() -> None:
         while folder.is_dir():
@@ -153,9 +161,9 @@ def start_sweeping(folder: Path, *, every: float, older_than: float) -> None:
 
 
 def sweep(folder: Path, older_than: float) -> None:
-    """Delete files below a folder that came there more than so many seconds ago, and folders that have been empty for as long."""
+    """Delete files below a folder that appeared more than ``older_than`` seconds ago, and folders that have been empty for as long."""
     limit = time.time() - older_than
-    for path in sorted(folder.rglob("*"), reverse=True):  # what is in a folder before the folder
+    for path in sorted(folder.rglob("*"), reverse=True):  # the contents of a folder before the folder
         try:
             if path.lstat().st_ctime < limit:
                 path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
@@ -163,7 +171,7 @@ def sweep(folder: Path, older_than: float) -> None:
             continue
 
 
-def summary(done: Done) -> str:
+def summary(done: AnonymizedPhoto) -> str:
     """One sentence."""
     result = done.result
     parts = [f"{result.num_replaced} of {len(result.faces)} faces replaced" if len(result.faces) != 1 else "1 face found"]
@@ -173,14 +181,14 @@ def summary(done: Done) -> str:
 
 
 def status(text: str, *, refused: bool = False) -> str:
-    """A line that screen readers say by themselves."""
+    """A line that screen readers read out when it appears."""
     return f'<p role="{"alert" if refused else "status"}" class="{"refused" if refused else "done"}">{html.escape(text)}</p>'
 
 
-def face_table(done: Done) -> str:
+def face_table(done: AnonymizedPhoto) -> str:
     """HTML table: one line per face with what was done, and the options that did it."""
     shown = [field.name for field in fields(done.options) if field.name not in ("min_face_size", "min_score", "on_no_face")]
-    names = ["face", "place", "sure", "status", *(name.replace("_", " ") for name in shown)]
+    names = ["face", "place", "score", "status", *(name.replace("_", " ") for name in shown)]
     rows = []
     for number, face in enumerate(done.result.faces, start=1):
         x_min, y_min, x_max, y_max = (round(value) for value in face.box)
@@ -202,7 +210,7 @@ def table(caption: str, names: Sequence[str], rows: Sequence[Sequence[str]]) -> 
 
 
 def what_the_generator_sees(engine: Anonymizer, photo: Image.Image, options: AnonymizeOptions) -> list[Image.Image]:
-    """The largest face's landmarks as they are and as the generator gets them, and what it draws: square pictures as in ``SEEN``."""
+    """The largest face's landmarks, what the generator gets instead, and what it draws: square pictures as in ``GENERATOR_VIEW``."""
     inputs = []
     for geometry in ("original", "anonymous"):
         try:
@@ -244,11 +252,11 @@ def report_tables() -> str:
 
 
 def _privacy_table(title: str, figures: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
-    methods = [name for name in figures if name.startswith(ROWS)]
-    keys = list(dict.fromkeys(key for name in methods for key in figures[name] if key.rpartition("/")[2] in TITLES))
+    methods = [name for name in figures if name.startswith(REPORT_ROWS)]
+    keys = list(dict.fromkeys(key for name in methods for key in figures[name] if key.rpartition("/")[2] in METRIC_TITLES))
     if not keys:
         return ""
-    names = [TITLES[key.rpartition("/")[2]] + (f" ({key.rpartition('/')[0]})" if "/" in key else "") for key in keys]
+    names = [METRIC_TITLES[key.rpartition("/")[2]] + (f" ({key.rpartition('/')[0]})" if "/" in key else "") for key in keys]
     rows = [[name, *(_share(figures[name].get(key)) for key in keys)] for name in methods]
     return table(title, ["photo", *names], rows)
 

@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from standins import cpu_seconds
@@ -65,11 +66,12 @@ def test_diffusers_pipeline_loads_where_diffusers_is_installed() -> None:
     assert ganon_hf.GanonPipeline is not None
 
 
-def test_the_default_model_is_the_one_in_the_package() -> None:
-    from ganon_hf.core import anonymizer, pipeline_ganon
+def test_what_is_registered_by_name_is_the_model_in_the_package() -> None:
+    from ganon_hf.core.modeling_ganon import GanonConfig
+    from ganon_hf.core.task import CHECKPOINT
 
-    assert anonymizer.CHECKPOINT == _register.CHECKPOINT
-    assert pipeline_ganon.TASK == _register.TASK
+    assert {path.name for path in CHECKPOINT.iterdir()} >= {"config.json", "model.safetensors", "preprocessor_config.json"}
+    assert GanonConfig.model_type == _register.MODEL_TYPE
 
 
 def test_unknown_name_is_an_attribute_error() -> None:
@@ -149,13 +151,75 @@ except ModuleNotFoundError:
     assert python(code).split() == ["Face", "missing"]
 
 
-def test_a_transformers_that_does_not_fit_is_a_warning_not_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    def explode() -> None:
-        raise AttributeError("PIPELINE_REGISTRY")
+@pytest.mark.parametrize(
+    ("name", "lacks"),
+    [
+        ("transformers.pipelines", "PIPELINE_REGISTRY"),
+        ("transformers.models.auto.configuration_auto", "CONFIG_MAPPING_NAMES"),
+        ("transformers.models.auto.image_processing_auto", "IMAGE_PROCESSOR_MAPPING_NAMES"),
+    ],
+)
+def test_a_transformers_that_does_not_fit_is_a_warning_not_an_error(name: str, lacks: str) -> None:
+    with pytest.warns(RuntimeWarning, match=f"{name} .*{lacks}"):
+        _register._register_or_warn(ModuleType(name))
 
-    monkeypatch.setattr(_register, "register", explode)
-    with pytest.warns(RuntimeWarning, match="face-anonymization.*PIPELINE_REGISTRY"):
-        _register._register_or_warn()
+
+# How somebody may come by the Auto classes, and which one is used first. A process takes seconds, so not every pair of the two.
+AUTO = {
+    "ours first": ("AutoConfig", "import ganon_hf\nfrom transformers import AutoConfig, AutoImageProcessor, AutoModel"),
+    "transformers first": ("AutoImageProcessor", "from transformers import AutoConfig, AutoImageProcessor, AutoModel\nimport ganon_hf"),
+    "transformers first, model": ("AutoModel", "from transformers import AutoConfig, AutoImageProcessor, AutoModel\nimport ganon_hf"),
+    "a base class and the modules": (
+        "AutoImageProcessor",
+        """
+import ganon_hf
+from transformers import PreTrainedModel
+from transformers.models.auto.image_processing_auto import AutoImageProcessor
+from transformers.models.auto.modeling_auto import AutoModel
+from transformers.models.auto.configuration_auto import AutoConfig""",
+    ),
+}
+
+
+@pytest.mark.parametrize(("first", "order"), AUTO.values(), ids=AUTO)
+def test_auto_classes_know_the_model_without_any_pipeline(first: str, order: str) -> None:
+    """Of a folder that names no code; and what is not used is not loaded."""
+    code = f"""
+import sys
+{order}
+AutoConfig.for_model("bert")  # somebody else's
+assert not [name for name in sys.modules if name.startswith("ganon_hf.core.") and name != "ganon_hf.core.task"], "loaded before use"
+from ganon_hf.core.task import CHECKPOINT
+for kind in ({first}, AutoConfig, AutoModel, AutoImageProcessor):
+    made = kind.from_pretrained(str(CHECKPOINT))
+    assert type(made).__module__.startswith("ganon_hf.core."), type(made)
+assert type(AutoConfig.for_model("ganon")).__name__ == "GanonConfig"
+assert "transformers.pipelines" not in sys.modules and "ganon_hf.core.detection" not in sys.modules, "loaded and not used"
+print("good")
+"""
+    assert python(code) == "good"
+
+
+def test_auto_classes_in_threads() -> None:
+    code = """
+import ganon_hf, threading
+from transformers import AutoConfig, AutoImageProcessor, AutoModel  # transformers' own first import does not bear several threads
+from ganon_hf.core.task import CHECKPOINT
+errors, loaded = [], []
+def run(use):
+    try:
+        loaded.append(use())
+    except BaseException as error:
+        errors.append(error)
+uses = [lambda kind=kind: kind.from_pretrained(str(CHECKPOINT)) for kind in (AutoConfig, AutoModel, AutoImageProcessor, AutoConfig)]
+uses += [lambda: ganon_hf.GanonModel, lambda: ganon_hf.Anonymizer]
+threads = [threading.Thread(target=run, args=(use,)) for use in uses]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+assert not errors and len(loaded) == 6, errors
+print("good")
+"""
+    assert python(code) == "good"
 
 
 @pytest.mark.parametrize("names", [(), ("AnonymizeRows",)])

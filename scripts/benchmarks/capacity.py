@@ -16,13 +16,13 @@ import json
 import math
 import sys
 from pathlib import Path
+from statistics import median
 
 
 def core_seconds_of(report: Path) -> float:
     """Median processor seconds of a photo, from the pipeline's rounds."""
     rounds = json.loads(report.read_text(encoding="utf-8"))["rounds"]["pipeline"]
-    values = sorted(one["processor_seconds_per_photo"] for one in rounds)
-    return (values[(len(values) - 1) // 2] + values[len(values) // 2]) / 2
+    return median(one["processor_seconds_per_photo"] for one in rounds)
 
 
 def plan(photos: float, core_seconds: float, *, utilisation: float, price: float, cores: int, days: float) -> dict[str, float]:

@@ -12,18 +12,20 @@ threads and processes, are the ones to compare where the machine is busy with ot
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import resource
-import subprocess
 import sys
 import tempfile
 import time
+from argparse import SUPPRESS
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
+
+from benchmark_support import load_average, make_parser, measure_in_fresh_process, verdict, write_json
 
 SIZES = ((640, 480), (800, 600), (960, 720), (1024, 768), (1280, 960), (1280, 720), (480, 640), (720, 960))
 WARM_UP = 6  # photos
@@ -34,7 +36,6 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 def write_photos(folder: Path, count: int) -> None:
     """Photos with faces at known sizes, drawn from a fixed seed."""
-    sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "support"))
     import numpy as np
     import scenes
     from PIL import Image
@@ -53,7 +54,6 @@ def write_photos(folder: Path, count: int) -> None:
 
 def write_large(folder: Path, count: int) -> None:
     """Photos of 200 megapixels, each with one face of 1,500 pixels."""
-    sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "support"))
     import numpy as np
     import scenes
     from PIL import Image
@@ -73,7 +73,9 @@ def naive(folder: Path, out: Path, min_face_size: int) -> Iterator[None]:
 
     engine = Anonymizer.from_pretrained()
     for path in sorted(folder.iterdir()):
-        engine(path, AnonymizeOptions(seed=7, min_face_size=min_face_size)).image.save(out / path.name, quality=95, subsampling=0)
+        engine(path, AnonymizeOptions(seed=7, min_face_size=min_face_size, on_no_face="keep")).image.save(
+            out / path.name, quality=95, subsampling=0
+        )
         yield
 
 
@@ -85,7 +87,7 @@ def pipeline(folder: Path, out: Path, processes: int | None, min_face_size: int)
     from ganon_hf.bulk.process_pool import usable_cores
 
     jobs, _ = batch.plan([str(folder)], str(out))
-    settings = batch.Settings(AnonymizeOptions(seed=7, min_face_size=min_face_size))
+    settings = batch.Settings(AnonymizeOptions(seed=7, min_face_size=min_face_size, on_no_face="keep"))
     count = processes or usable_cores()
     for outcome in batch.run(jobs, settings, partial(read_engine, None, None), batch.State(out), processes=count):
         if outcome.status != "ok":
@@ -150,11 +152,8 @@ def run_child(way: str, folder: Path, scratch: Path, *settings: int | None) -> d
     """
     with tempfile.TemporaryDirectory(dir=scratch) as out:
         environment = {name: value for name, value in os.environ.items() if name not in THREADS}
-        command = [sys.executable, __file__, "--child", json.dumps([way, str(folder), out, *settings])]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    if done.returncode:
-        raise RuntimeError(f"the measuring process failed:\n{done.stderr[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1]) | {"load": os.getloadavg()[0]}
+        result = measure_in_fresh_process(__file__, [way, str(folder), out, *settings], environment)
+    return result | {"load": load_average()}
 
 
 def compare(folder: Path, scratch: Path, rounds: int, *settings: int | None) -> dict[str, Any]:
@@ -172,14 +171,14 @@ def compare(folder: Path, scratch: Path, rounds: int, *settings: int | None) -> 
     ratios = sorted(
         new["photos_per_second"] / old["photos_per_second"] for old, new in zip(results["naive"], results["pipeline"], strict=True)
     )
-    ratio = (ratios[(len(ratios) - 1) // 2] + ratios[len(ratios) // 2]) / 2
-    met = "met" if ratio >= TARGET_RATIO else "MISSED"
-    print(f"{met}: {ratio:.2f} times the loop (rounds: {', '.join(f'{r:.2f}' for r in ratios)}), target {TARGET_RATIO}")
+    ratio = median(ratios)
+    each = ", ".join(f"{one:.2f}" for one in ratios)
+    print(f"{verdict(ratio >= TARGET_RATIO)}: {ratio:.2f} times the loop (rounds: {each}), target {TARGET_RATIO}")
     return {"rounds": results, "ratio": ratio, "cores": os.cpu_count()}
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("--photos", type=int, default=60, help="how many are composed, or taken from --folder")
     parser.add_argument("--folder", type=Path, help="photos to use (kept and used again when composed before); default: a temporary one")
     parser.add_argument("--rounds", type=int, default=3)
@@ -187,8 +186,7 @@ def main() -> int:
     parser.add_argument("--min-face-size", type=int, default=24, help="larger means fewer tiles: for long runs that ask about memory only")
     parser.add_argument("--memory", action="store_true", help="one long run of the pipeline instead")
     parser.add_argument("--large", type=int, metavar="N", help="N photos of 200 megapixels instead")
-    parser.add_argument("--json", type=Path, help="where to write the numbers")
-    parser.add_argument("--child", help=argparse.SUPPRESS)
+    parser.add_argument("--child", help=SUPPRESS)
     options = parser.parse_args()
     if options.child:
         print(json.dumps(child(*json.loads(options.child))))
@@ -205,12 +203,11 @@ def main() -> int:
             growth = result["resident_at_end"] - result["resident_at_100"]
             print(f"{result['photos']} photos, peak of all processes {result['peak'] / 1e9:.2f} GB")
             if options.memory:
-                met = "met" if growth < TARGET_GROWTH else "MISSED"
+                met = verdict(growth < TARGET_GROWTH)
                 print(f"{met}: {growth / 1e6:.0f} MB growth from photo 100 to {result['photos']}, target {TARGET_GROWTH / 1e6:.0f} MB")
         else:
             result = compare(folder, Path(scratch), options.rounds, *settings)
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write_json(options.json, result)
     return 0
 
 

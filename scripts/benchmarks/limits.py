@@ -9,22 +9,28 @@ from faces of the data folder (the astronaut's without it). The generator's work
 
 from __future__ import annotations
 
-import argparse
 import json
-import resource
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
+from argparse import SUPPRESS
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from benchmark_support import (
+    make_parser,
+    measure_in_fresh_process,
+    peak_bytes,
+    run_process,
+    scene_with_faces,
+    verdict,
+    write_json,
+)
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "support"))
 SIZES = {"640x480": (640, 480), "1080p": (1920, 1080), "4K": (3840, 2160)}
 FACES = (1, 6, 12, 30)
 AT_LEAST = {"times the published generator": 12.0, "share of the matrix product": 0.4}
@@ -32,16 +38,6 @@ BELOW = {"4K, 30 faces, GB": 1.5, "cold start, s": 8.0, "of it ours, s": 2.0}
 PEER_SIZES = (24, 64)
 PEER_TARGETS = {24: 1.5, 64: 4.0}
 PEER_HEIGHTS = (320, 220, 160, 110, 70, 40)
-
-
-def scene(size: tuple[int, int], heights: tuple[int, ...]) -> np.ndarray:
-    """(h, w, 3) uint8 photo with faces of the given heights."""
-    import scenes
-
-    heads = scenes.load_heads("eval-pairs", 12)
-    background = scenes.photo_backgrounds(size[1], size[0])["coffee"]
-    drawn = (scenes.compose(heads, background, heights, seed=seed, max_tilt=10) for seed in range(100))
-    return next(one.image for one in drawn if len(one.faces) == len(heights))
 
 
 def crowd(size: tuple[int, int], heights: Sequence[int]) -> np.ndarray:
@@ -78,7 +74,7 @@ def generator(rounds: int) -> dict[str, Any]:
 
     engine = Anonymizer.from_pretrained()
     published = GanonModel(GanonConfig(conditioning="landmarks", image_size=512)).eval()
-    inputs = engine.plan(scene(SIZES["640x480"], (220,)), AnonymizeOptions(seed=1)).inputs[0]
+    inputs = engine.plan(scene_with_faces(SIZES["640x480"], (220,)), AnonymizeOptions(seed=1)).inputs[0]
     dots, side = torch.zeros(1, 3, 512, 512), 1536
     left, right = torch.randn(side, side), torch.randn(side, side)
     with torch.inference_mode():
@@ -136,7 +132,7 @@ def memory(rounds: int) -> dict[str, Any]:
         start = time.perf_counter()
         replaced = engine(photo, options).num_replaced
         seconds.append(time.perf_counter() - start)
-        peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e9)
+        peaks.append(peak_bytes() / 1e9)
     return {"replaced": replaced, "seconds": statistics.median(seconds), "first_peak_gb": peaks[0], "4K, 30 faces, GB": peaks[-1]}
 
 
@@ -145,25 +141,21 @@ def cold_start(rounds: int, folder: Path) -> dict[str, Any]:
     from PIL import Image
 
     path = folder / "cold.jpg"
-    Image.fromarray(scene(SIZES["640x480"], (220,))).save(path, quality=92)
+    Image.fromarray(scene_with_faces(SIZES["640x480"], (220,))).save(path, quality=92)
     ours = f"from ganon_hf import Anonymizer, AnonymizeOptions; Anonymizer.from_pretrained()({str(path)!r}, AnonymizeOptions(seed=1)).image"
     # transformers loads its parts when they are asked for: these two are what a model package cannot do without
     theirs = (
         "import torch; from transformers import AutoModel, PreTrainedModel; "
         "from transformers.image_processing_utils import BaseImageProcessor"
     )
-    seconds = in_turn({name: lambda code=code: _python(code) for name, code in (("ours", ours), ("theirs", theirs))}, rounds)
+    seconds = in_turn(
+        {name: lambda code=code: run_process([sys.executable, "-c", code]) for name, code in (("ours", ours), ("theirs", theirs))}, rounds
+    )
     return {
         "cold start, s": seconds["ours"],
         "torch and transformers, s": seconds["theirs"],
         "of it ours, s": seconds["ours"] - seconds["theirs"],
     }
-
-
-def _python(code: str) -> None:
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"a measuring process failed:\n{done.stderr[-2000:]}")
 
 
 def peer(command: str, rounds: int, folder: Path) -> dict[str, Any]:
@@ -173,13 +165,13 @@ def peer(command: str, rounds: int, folder: Path) -> dict[str, Any]:
     from ganon_hf import AnonymizeOptions, Anonymizer
 
     path = folder / "photo.jpg"
-    Image.fromarray(scene(SIZES["1080p"], PEER_HEIGHTS)).save(path, quality=92)
+    Image.fromarray(scene_with_faces(SIZES["1080p"], PEER_HEIGHTS)).save(path, quality=92)
     copies = [folder / f"copy{number}.jpg" for number in range(5)]
     for copy in copies:
         shutil.copy(path, copy)
 
     def theirs(photos: list[Path]) -> None:
-        subprocess.run([command, *map(str, photos)], check=True, capture_output=True)
+        run_process([command, *map(str, photos)])
 
     engine = Anonymizer.from_pretrained()
     calls: dict[str, Callable[[], Any]] = {"peer, 1": lambda: theirs(copies[:1]), "peer, 5": lambda: theirs(copies)}
@@ -193,19 +185,8 @@ def peer(command: str, rounds: int, folder: Path) -> dict[str, Any]:
     return {"peer_s": each, "seconds": seconds, "times as fast": ratios, "replaced": found, "faces": len(PEER_HEIGHTS)}
 
 
-def run_part(name: str, rounds: int, command: str | None) -> dict[str, Any]:
-    """One part in a fresh process.
-
-    Raises:
-        RuntimeError: it failed; the message holds the end of what it said.
-    """
-    done = subprocess.run([sys.executable, __file__, "--part", json.dumps([name, rounds, command])], capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"{name} failed:\n{done.stderr[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def measure(name: str, rounds: int, command: str | None) -> dict[str, Any]:
+    """One part, in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         if name == "peer":
             return peer(str(command), rounds, Path(folder))
@@ -220,33 +201,31 @@ def verdicts(parts: dict[str, Any]) -> list[str]:
     for name, target in (AT_LEAST | BELOW).items():
         value = next(part[name] for part in parts.values() if name in part)
         good = value >= target if name in AT_LEAST else value < target
-        lines.append(f"{'met' if good else 'MISSED'}: {name}: {value:.2f}, target {target:g}")
+        lines.append(f"{verdict(good)}: {name}: {value:.2f}, target {target:g}")
     for size, target in PEER_TARGETS.items() if "peer" in parts else ():
         value = parts["peer"]["times as fast"][str(size)]
-        lines.append(f"{'met' if value >= target else 'MISSED'}: {value:.2f} times as fast as the peer from {size} px, target {target:g}")
+        lines.append(f"{verdict(value >= target)}: {value:.2f} times as fast as the peer from {size} px, target {target:g}")
     return lines
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--peer", metavar="COMMAND", help="another program that writes an anonymized copy of each photo it is given")
-    parser.add_argument("--json", type=Path, help="where to write the numbers")
-    parser.add_argument("--part", help=argparse.SUPPRESS)
+    parser.add_argument("--child", help=SUPPRESS)
     options = parser.parse_args()
-    if options.part:
-        print(json.dumps(measure(*json.loads(options.part))))
+    if options.child:
+        print(json.dumps(measure(*json.loads(options.child))))
         return 0
     if options.peer and shutil.which(options.peer) is None:
         parser.error(f"--peer {options.peer}: no such command")
     names = ["generator", "slopes", "memory", "cold start"] + (["peer"] if options.peer else [])
     parts = {}
     for name in names:
-        parts[name] = run_part(name, options.rounds, options.peer)
+        parts[name] = measure_in_fresh_process(__file__, [name, options.rounds, options.peer])
         print(f"{name}: {json.dumps(parts[name], indent=1)}", flush=True)
     print("\n".join(verdicts(parts)))
-    if options.json:
-        options.json.write_text(json.dumps(parts, indent=1) + "\n", encoding="utf-8")
+    write_json(options.json, parts)
     return 0
 
 

@@ -15,10 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ganon_hf.core.anonymizer import CHECKPOINT, load_model
-from ganon_hf.training.gpu_dataset import picture_codes
+from ganon_hf.core.model_loading import load_model
+from ganon_hf.core.task import CHECKPOINT
+from ganon_hf.training.gpu_dataset import encode_shards
 from ganon_hf.training.population import nearest_people
-from ganon_hf.training.shape_space import measure_population
+from ganon_hf.training.shape_space import project_shapes
 from ganon_hf.training.shards import read_shards
 
 
@@ -32,11 +33,11 @@ def main(argv: list[str] | None = None) -> int:
     model, shards = load_model(options.checkpoint), read_shards(options.shards)
     if model.prior is None:
         parser.error(f"{options.checkpoint} has no appearance prior (conditioning={model.config.conditioning!r}).")
-    codes, measured = picture_codes(shards, model.prior, options.codes)
-    population = measure_population(measured["shapes"], shards.persons, measured["angles"], model.geometry)
+    codes, measured = encode_shards(shards, model.prior, options.codes)
+    population = project_shapes(measured["shapes"], shards.persons, measured["angles"], model.geometry)
     found = nearest_people(population, codes, model.geometry, draws=options.draws)
     rows = {
-        "from a drawn person to the nearest training person": found.drawn,
+        "from a drawn person to the nearest training person": found.synthetic,
         "from a training person to the nearest other one": found.training,
         "between two pictures of one training person": found.same,
     }
@@ -45,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
     for name, values in rows.items():
         quantiles = np.quantile(values, [0, 0.01, 0.5, 0.99]) / usual
         print(f"| {name} | {len(values)} | " + " | ".join(f"{value:.2f}" for value in quantiles) + " |")
-    nearer = 100 * np.mean(found.training < found.drawn.min())
+    nearer = 100 * np.mean(found.training < found.synthetic.min())
     print(f"\n{nearer:.1f} % of the training people have somebody nearer to them than the nearest of those drawn is to anybody.")
     return 0
 

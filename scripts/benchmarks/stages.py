@@ -10,19 +10,20 @@ Targets: 1080p with six faces in 1.0 s after loading with less than 1.5 GB, one 
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
 import os
 import platform
-import resource
-import subprocess
 import sys
 import tempfile
 import time
+from argparse import SUPPRESS
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from typing import Any
+
+from benchmark_support import load_average, make_parser, measure_in_fresh_process, peak_bytes, scene_with_faces, verdict, write_json
 
 STAGES = ("decode", "detect + mesh", "geometry + condition", "generator", "composite", "encode")
 TARGET_SECONDS = {"640 px, 1 face": 0.35, "1080p, 6 faces": 1.0}
@@ -33,24 +34,15 @@ HEIGHTS = (320, 220, 160, 110, 70, 40)
 
 def write_scenes(folder: Path) -> dict[str, str]:
     """The two photos as JPEG files; faces from the data folder, or the astronaut's where that is absent."""
-    sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "support"))
-    import numpy as np
     import scenes
     from PIL import Image
 
-    heads = scenes.load_heads("eval-pairs", 12)
-    backgrounds = scenes.photo_backgrounds()
     small = scenes.photo_backgrounds(640, 640)["coffee"]
-    scenes.paste(small, heads[0], center=(320, 330), height=300, portrait=True)
-    large = next(
-        scene
-        for seed in range(100)
-        if len((scene := scenes.compose(heads, backgrounds["coffee"], HEIGHTS, seed=seed, max_tilt=10)).faces) == len(HEIGHTS)
-    )
+    scenes.paste(small, scenes.load_heads("eval-pairs", 12)[0], center=(320, 330), height=300, portrait=True)
     paths = {}
-    for name, image in zip(TARGET_SECONDS, (small, large.image), strict=True):
+    for name, image in zip(TARGET_SECONDS, (small, scene_with_faces((1920, 1080), HEIGHTS)), strict=True):
         paths[name] = str(folder / f"{len(paths)}.jpg")
-        Image.fromarray(np.asarray(image)).save(paths[name], quality=92)
+        Image.fromarray(image).save(paths[name], quality=92)
     return paths
 
 
@@ -91,7 +83,7 @@ def child(paths: dict[str, str], repeats: int, min_face_size: int) -> dict[str, 
     imported = time.perf_counter()
     engine = Anonymizer.from_pretrained()
     loaded = time.perf_counter()
-    options = AnonymizeOptions(seed=1, min_face_size=min_face_size)
+    options = AnonymizeOptions(seed=1, min_face_size=min_face_size, on_no_face="keep")
     engine(next(iter(paths.values())), options)
     first = time.perf_counter()
     startup = {
@@ -106,27 +98,7 @@ def child(paths: dict[str, str], repeats: int, min_face_size: int) -> dict[str, 
             measured = time_stages(engine, path, options)
             if number:  # the first round warms up
                 runs[name].append(measured)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return {"startup": startup, "runs": runs, "peak_bytes": peak, "torch": torch.__version__, "threads": torch.get_num_threads()}
-
-
-def run_child(paths: dict[str, str], repeats: int, min_face_size: int) -> dict[str, Any]:
-    """``child`` in a fresh process.
-
-    Raises:
-        RuntimeError: it failed; the message holds the end of what it said.
-    """
-    command = [sys.executable, __file__, "--child", json.dumps([paths, repeats, min_face_size])]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"the measuring process failed:\n{done.stderr[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def median(values: list[float]) -> float:
-    """Middle value, mean of the two middle ones."""
-    ordered = sorted(values)
-    return (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
+    return {"startup": startup, "runs": runs, "peak_bytes": peak_bytes(), "torch": torch.__version__, "threads": torch.get_num_threads()}
 
 
 def summarize(raw: list[dict[str, Any]]) -> dict[str, Any]:
@@ -148,14 +120,13 @@ def summarize(raw: list[dict[str, Any]]) -> dict[str, Any]:
             "rounds": len(rounds),
         }
     startup = {step: median([1000 * one["startup"][step] for one in raw]) for step in raw[0]["startup"]}
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     return {
         "scenes": scenes,
         "startup_ms": startup,
         "peak_gigabytes": max(one["peak_bytes"] for one in raw) / 1e9,
         "processes": len(raw),
         "machine": {"system": platform.system(), "processor": platform.machine(), "cores": os.cpu_count(), "threads": raw[0]["threads"]},
-        "load_average": load,
+        "load_average": load_average(),
         "python": platform.python_version(),
         "torch": raw[0]["torch"],
     }
@@ -166,9 +137,9 @@ def verdicts(summary: dict[str, Any]) -> list[str]:
     lines = []
     for name, limit in TARGET_SECONDS.items():
         seconds = summary["scenes"][name]["ms"]["whole call"] / 1000
-        lines.append(f"{'met' if seconds <= limit else 'MISSED'}: {name} in {seconds:.2f} s, target {limit} s")
+        lines.append(f"{verdict(seconds <= limit)}: {name} in {seconds:.2f} s, target {limit} s")
     peak = summary["peak_gigabytes"]
-    lines.append(f"{'met' if peak < TARGET_GIGABYTES else 'MISSED'}: peak memory {peak:.2f} GB, target {TARGET_GIGABYTES} GB")
+    lines.append(f"{verdict(peak < TARGET_GIGABYTES)}: peak memory {peak:.2f} GB, target {TARGET_GIGABYTES} GB")
     return lines
 
 
@@ -195,21 +166,20 @@ def table(summary: dict[str, Any], old: dict[str, Any] | None = None) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("--repeats", type=int, default=7, help="rounds over both photos in each process")
     parser.add_argument("--processes", type=int, default=3, help="fresh processes")
     parser.add_argument("--min-face-size", type=int, default=24)
-    parser.add_argument("--json", type=Path, help="where to write the numbers")
     parser.add_argument("--compare", type=Path, help="numbers of an earlier run")
     parser.add_argument(
-        "--peer", metavar="COMMAND", help="instead: a film, beside `COMMAND in.mp4 -o out.mp4`; see benchmark_video.py --help"
+        "--peer", metavar="COMMAND", help="instead: a film, beside `COMMAND in.mp4 -o out.mp4`; see scripts/benchmarks/video.py --help"
     )
-    parser.add_argument("--child", help=argparse.SUPPRESS)
+    parser.add_argument("--child", help=SUPPRESS)
     options, others = parser.parse_known_args()
     if options.peer:
-        import video as benchmark_video
+        import video
 
-        return benchmark_video.main()
+        return video.main()
     if others:
         parser.error(f"unrecognized arguments: {' '.join(others)}")
     if options.child:
@@ -220,12 +190,13 @@ def main() -> int:
     old = json.loads(options.compare.read_text(encoding="utf-8")) if options.compare else None
     with tempfile.TemporaryDirectory() as folder:
         paths = write_scenes(Path(folder))
-        summary = summarize([run_child(paths, options.repeats, options.min_face_size) for _ in range(options.processes)])
+        summary = summarize(
+            [measure_in_fresh_process(__file__, [paths, options.repeats, options.min_face_size]) for _ in range(options.processes)]
+        )
     print(table(summary, old))
     print()
     print("\n".join(verdicts(summary)))
-    if options.json:
-        options.json.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    write_json(options.json, summary)
     return 0
 
 

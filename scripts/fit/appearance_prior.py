@@ -2,8 +2,8 @@
 
     python scripts/fit/appearance_prior.py runs/faces/train/train-*.parquet --output-dir OUT --work-dir WORK
 
-The files are shards of prepared faces (scripts/prepare_dataset.py). Unwrapped textures are kept in WORK, so that a second run with other
-sizes of the model starts from there.
+The files are shards of prepared faces (scripts/prepare_dataset.py). Unwrapped textures are kept in WORK and used again by later runs, also
+with other sizes of the model.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("shards", nargs="+", help="parquet files of prepared faces")
     parser.add_argument("--output-dir", type=Path, required=True, help="checkpoint folder")
-    parser.add_argument("--work-dir", type=Path, help="keeps the unwrapped textures, about 75 kB a face (default: not kept)")
-    parser.add_argument("--held-out", nargs="*", default=[], help="shards on which the error is reported, each on its own")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--work-dir", type=Path, help="folder that keeps the unwrapped textures, about 75 kB per face (default: not kept)")
+    parser.add_argument("--held-out", nargs="*", default=[], help="shards on which the error is reported, one by one")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the randomized subspace iteration")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     config = GanonConfig()
@@ -33,14 +33,14 @@ def main() -> None:
     logging.info("%d pictures, %d in color", len(textures), len(textures.color_rows))
     model = GanonModel(config)
     model.prior.load_state_dict(fit_prior(textures, config, seed=arguments.seed))
-    del textures  # the held-out pictures need the room
+    del textures  # free the memory for the held-out pictures
     for path in arguments.held_out:
         pictures = unwrap_shards([path], config.texture_size, work_dir=arguments.work_dir)
         error = held_out_error(pictures, model.prior)
-        logging.info("%s: luma error %.2f levels (one average face for all: %.2f)", path, error["prior"], error["mean"])
+        logging.info("%s: luma error %.2f gray values (average face: %.2f)", path, error["prior"], error["mean"])
     save_model(model, arguments.output_dir)
     gigabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # kB on Linux
-    logging.info("wrote %s (at most %.1f GB of memory)", arguments.output_dir, gigabytes)
+    logging.info("wrote %s (peak memory %.1f GB)", arguments.output_dir, gigabytes)
 
 
 if __name__ == "__main__":

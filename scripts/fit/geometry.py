@@ -1,9 +1,9 @@
-"""Fit what exchanges the identity in a face's shape, and of whom synthetic people are drawn, and write a checkpoint folder.
+"""Fit the shape space, the expression code and the population of synthetic people, and write a checkpoint folder.
 
     python scripts/fit/geometry.py PRIOR runs/faces/train/train-*.parquet --blendshape-model face_landmarker.task --output-dir OUT
 
-PRIOR is a checkpoint folder with an appearance prior (scripts/fit/appearance_prior.py, or one trained further): its
-generator is copied as it is. About ten minutes on one core for 14,000 faces.
+PRIOR is a checkpoint folder with an appearance prior, from scripts/fit/appearance_prior.py or trained further. Its generator is copied
+unchanged. This takes about ten minutes on one core for 14,000 faces.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import argparse
 import logging
 from pathlib import Path
 
-from ganon_hf.core.anonymizer import load_model
+from ganon_hf.core.model_loading import load_model
 from ganon_hf.core.modeling_ganon import ShapeStatistics
 from ganon_hf.training.blendshape_network import BlendshapeNetwork
 from ganon_hf.training.checkpoints import save_model
 from ganon_hf.training.expression_code import ExpressionOptions, fit_expression_code
-from ganon_hf.training.gpu_dataset import picture_codes
+from ganon_hf.training.gpu_dataset import encode_shards
 from ganon_hf.training.population import fit_people
-from ganon_hf.training.shape_space import shards_population
+from ganon_hf.training.shape_space import fit_shape_space_to_shards
 from ganon_hf.training.shards import read_shards
 
 
@@ -29,21 +29,22 @@ def main() -> None:
     parser.add_argument("shards", nargs="+", help="parquet files of prepared faces")
     parser.add_argument("--blendshape-model", type=Path, required=True, help="face_landmarker.task of MediaPipe")
     parser.add_argument("--output-dir", type=Path, required=True, help="checkpoint folder")
-    parser.add_argument("--codes", type=Path, help="keeps the pictures' appearance codes (.npz) for a second run")
-    parser.add_argument("--steps", type=int, default=ExpressionOptions.steps)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--codes", type=Path, help="file (.npz) that keeps the appearance codes of the pictures for later runs")
+    parser.add_argument("--steps", type=int, default=ExpressionOptions.steps, help="training steps of the expression code")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the training of the expression code")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    read = BlendshapeNetwork(arguments.blendshape_model)
+    predict_blendshapes = BlendshapeNetwork(arguments.blendshape_model)
     model = load_model(arguments.checkpoint)
     if model.prior is None:
         parser.error(f"{arguments.checkpoint} has no appearance prior (conditioning={model.config.conditioning!r}).")
     shards = read_shards(arguments.shards)
-    codes, _ = picture_codes(shards, model.prior, arguments.codes)
+    codes, _ = encode_shards(shards, model.prior, arguments.codes)
     model.geometry = ShapeStatistics(model.config)
-    population = shards_population(shards, model.geometry)
-    logging.info("%d faces, %d of them turned little enough", len(shards), len(population.rows))
-    fit_expression_code(population, model.geometry, read, ExpressionOptions(steps=arguments.steps, seed=arguments.seed))
+    population = fit_shape_space_to_shards(shards, model.geometry)
+    logging.info("%d faces, %d of them frontal enough", len(shards), len(population.rows))
+    options = ExpressionOptions(steps=arguments.steps, seed=arguments.seed)
+    fit_expression_code(population, model.geometry, predict_blendshapes, options)
     fit_people(population, codes, model.geometry, model.prior)
     save_model(model, arguments.output_dir)
     logging.info("wrote %s", arguments.output_dir)

@@ -18,10 +18,10 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 
-from ganon_hf.core.anonymizer import CHECKPOINT
 from ganon_hf.core.face_mesh import MEAN_LANDMARKS
 from ganon_hf.core.image_processing_ganon import GanonImageProcessor
 from ganon_hf.core.modeling_ganon import GanonConfig, GanonModel, LandmarkGenerator, ShapeStatistics
+from ganon_hf.core.task import CHECKPOINT
 
 PREFIX = "generator."
 SIZES = ("num_shape_axes", "num_identity", "num_expression", "expression_width", "num_people", "num_appearance")
@@ -114,7 +114,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Command line; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("checkpoint", type=Path, help="Lightning .ckpt of the authors")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="folder to write")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--image-size", type=int, default=512, help="side of the crops, a multiple of 256 (default: 512, as trained)")
     parser.add_argument(
         "--statistics", type=Path, default=CHECKPOINT, help="folder whose shape statistics are copied (default: the package's)"
@@ -123,11 +123,11 @@ def main(arguments: list[str] | None = None) -> int:
     if not (options.statistics / "model.safetensors").is_file():
         print(f"{options.statistics} has no shape statistics: geometry='anonymous' will give everybody the average face.", file=sys.stderr)
     try:
-        convert(options.checkpoint, options.output, image_size=options.image_size, statistics=options.statistics)
+        convert(options.checkpoint, options.out, image_size=options.image_size, statistics=options.statistics)
     except ValueError as error:
         print(error, file=sys.stderr)
         return 3
-    print(options.output)
+    print(options.out)
     return 0
 
 

@@ -1,6 +1,6 @@
 """Make docs/images/people.png: people who do not exist, one a line, in eight expressions and poses; no real person's picture goes in.
 
-python scripts/maintain/people_sheet.py --output docs/images/people.png [--checkpoint DIR] [--seeds 1 2 3]
+python scripts/maintain/people_sheet.py --out docs/images/people.png [--checkpoint DIR] [--seeds 1 2 3]
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ganon_hf.evaluation.report.people_sheet import EXPRESSIONS, people_sheet
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, default=Path("docs/images/people.png"))
+    parser.add_argument("--out", type=Path, default=Path("docs/images/people.png"))
     parser.add_argument("--checkpoint", type=Path, help="folder with the weights; the bundled ones otherwise")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(1, 9)))
     parser.add_argument("--side", type=int, help="pixels of a face on the sheet (default: as the generator draws it)")
@@ -26,9 +26,9 @@ def main(argv: list[str] | None = None) -> None:
     sheet = Image.fromarray(people_sheet(Anonymizer.from_pretrained(options.checkpoint), options.seeds))
     if options.side is not None:
         sheet = sheet.resize((options.side * len(EXPRESSIONS), options.side * len(options.seeds)), Image.Resampling.LANCZOS)
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(options.output, optimize=True)
-    logging.info("wrote %s", options.output)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    sheet.save(options.out, optimize=True)
+    logging.info("wrote %s", options.out)
 
 
 if __name__ == "__main__":

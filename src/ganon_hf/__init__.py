@@ -16,14 +16,15 @@ if TYPE_CHECKING:  # the same names as in _PUBLIC, for editors and type checkers
     from .core.anonymizer import Anonymizer
     from .core.detection import MediaPipeDetector, MediaPipeTasksDetector
     from .core.diffusion_pipeline_ganon import GanonPipeline
-    from .core.faces import AnonymizationResult, AnonymizeOptions, Face, FaceReport, NoFaceError, UnusableImageError
+    from .core.faces import AnonymizationResult, Face, FaceReport, NoFaceError, UnusableImageError
     from .core.image_processing_ganon import GanonImageProcessor
     from .core.modeling_ganon import GanonConfig, GanonModel
+    from .core.options import AnonymizeOptions
     from .core.pipeline_ganon import FaceAnonymizationPipeline
 
 _PUBLIC = {
     "AnonymizationResult": "core.faces",
-    "AnonymizeOptions": "core.faces",
+    "AnonymizeOptions": "core.options",
     "Anonymizer": "core.anonymizer",
     "Face": "core.faces",
     "FaceAnonymizationPipeline": "core.pipeline_ganon",

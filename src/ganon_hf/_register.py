@@ -1,11 +1,14 @@
 """Makes the task ``"face-anonymization"`` and the model type ``"ganon"`` known to transformers, without importing transformers.
 
-transformers has no plug-in mechanism: a task must be written into the registry of ``transformers.pipelines`` by somebody. Importing
-that module takes seconds, so :func:`install` waits for it instead: a finder on ``sys.meta_path`` lets the import run as usual and
-calls :func:`register` right after the module was executed. Where transformers is already loaded, it registers at once.
+transformers has no plug-in mechanism: a task must be written into the registry of ``transformers.pipelines``, a model type into the name
+tables of the Auto classes. Importing these modules takes seconds, so :func:`install` waits for it instead: a finder on ``sys.meta_path``
+lets the import run as usual and writes the entries right after the module was executed. Where a module is already loaded, it writes at
+once.
 
-The task names its implementation by a dotted string, and what is imported here does not need ``transformers.pipelines``: that keeps the
-hook free of import cycles, and of dead locks between threads that import both.
+Entries are names, as transformers' own are, and what they name is imported when somebody uses it: the task by its dotted path, the
+classes through a module ``transformers.models.ganon``, where transformers looks for them and which the same finder provides. So the hook
+imports nothing but ``AutoModel``, and that only after ``transformers.pipelines``: it can cause no import cycles, and no deadlocks between
+threads that import.
 """
 
 from __future__ import annotations
@@ -15,19 +18,17 @@ import importlib.abc
 import importlib.machinery
 import sys
 import warnings
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
-TASK = "face-anonymization"
-CHECKPOINT = Path(__file__).parent / "checkpoint"
-_TARGET = "transformers.pipelines"
+from .core.task import CHECKPOINT, TASK
+
+MODEL_TYPE = "ganon"
+_CLASSES = f"transformers.models.{MODEL_TYPE}"
 
 
-def register() -> None:
-    """Write the task and the model type into transformers' registries. Imports transformers; calling it again changes nothing."""
-    pipelines = importlib.import_module(_TARGET)
+def _register_task(pipelines: ModuleType) -> None:
     from transformers import AutoModel
 
     pipelines.PIPELINE_REGISTRY.supported_tasks[TASK] = {
@@ -36,41 +37,59 @@ def register() -> None:
         "default": {"model": (str(CHECKPOINT), None)},
         "type": "image",
     }
-    from .core.anonymizer import register_auto_classes
 
-    register_auto_classes()
+
+def _register_config(configuration_auto: ModuleType) -> None:
+    configuration_auto.CONFIG_MAPPING_NAMES[MODEL_TYPE] = "GanonConfig"  # AutoModel asks for the config first
+
+
+def _register_image_processor(image_processing_auto: ModuleType) -> None:
+    names = {"pil": "GanonImageProcessor", "torchvision": "GanonImageProcessor"}
+    image_processing_auto.IMAGE_PROCESSOR_MAPPING_NAMES[MODEL_TYPE] = names
+
+
+# module of transformers -> what is written into it
+_ENTRIES: dict[str, Callable[[ModuleType], None]] = {
+    "transformers.models.auto.configuration_auto": _register_config,
+    "transformers.models.auto.image_processing_auto": _register_image_processor,
+    "transformers.pipelines": _register_task,
+}
 
 
 def install() -> None:
-    """Register now if ``transformers.pipelines`` is loaded, and after every (re)load of it from here on."""
+    """Write the entries into modules that are loaded, and into every one that is (re)loaded from here on."""
     stale = [
         finder for finder in sys.meta_path if type(finder).__qualname__ == _Finder.__qualname__ and type(finder).__module__ == __name__
     ]
     for finder in stale:  # from before importlib.reload
         sys.meta_path.remove(finder)
     sys.meta_path.insert(0, _Finder())
-    if _TARGET in sys.modules:
-        importlib.import_module(_TARGET)  # another thread may be in the middle of it: this waits
-        _register_or_warn()
+    for name in _ENTRIES:
+        if name in sys.modules:
+            _register_or_warn(importlib.import_module(name))  # another thread may be in the middle of it: the import waits
 
 
-def _register_or_warn() -> None:
-    """Register; a failure must not make ``import transformers.pipelines`` fail for somebody who wants another task."""
+def _register_or_warn(module: ModuleType) -> None:
+    """Write the entry for a module; a failure must not make its import fail for somebody who wants something else."""
     try:
-        register()
+        _ENTRIES[module.__name__](module)
     except Exception as error:
-        message = f"ganon_hf could not register the task {TASK!r} with this version of transformers: {type(error).__name__}: {error}"
+        message = (
+            f"ganon_hf could not register itself in {module.__name__} of this version of transformers: {type(error).__name__}: {error}"
+        )
         warnings.warn(message, RuntimeWarning, stacklevel=2)
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-    """Finds ``transformers.pipelines`` like everybody else, and wraps its loader."""
+    """Finds the modules of :data:`_ENTRIES` like everybody else and wraps their loaders, and the module of our classes."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        """The real spec with a loader that registers afterwards, or None for every other module."""
-        if fullname != _TARGET:
+        """The real spec with a loader that registers afterwards, or None for modules that are none of our business."""
+        if fullname == _CLASSES:
+            return importlib.machinery.ModuleSpec(fullname, _ClassesLoader())
+        if fullname not in _ENTRIES:
             return None
         for finder in list(sys.meta_path):
             spec = None if finder is self else finder.find_spec(fullname, path, target)
@@ -79,6 +98,21 @@ class _Finder(importlib.abc.MetaPathFinder):
                     spec.loader = _Loader(spec.loader)
                 return spec
         return None
+
+
+class _ClassesLoader(importlib.abc.Loader):
+    """Fills ``transformers.models.ganon`` with the classes of this package, on their first use."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Import the classes and register them, so that AutoModel finds the model by the class of its config."""
+        from .core import image_processing_ganon, model_loading, modeling_ganon
+
+        module.__dict__.update(
+            GanonConfig=modeling_ganon.GanonConfig,
+            GanonModel=modeling_ganon.GanonModel,
+            GanonImageProcessor=image_processing_ganon.GanonImageProcessor,
+        )
+        model_loading.register_auto_classes()
 
 
 class _Loader(importlib.abc.Loader):
@@ -97,4 +131,4 @@ class _Loader(importlib.abc.Loader):
         if module.__spec__ is not None:
             module.__spec__.loader = self.loader
         self.loader.exec_module(module)
-        _register_or_warn()
+        _register_or_warn(module)

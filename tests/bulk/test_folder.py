@@ -21,7 +21,8 @@ from ganon_hf._atomic import TEMPORARY_PREFIX
 from ganon_hf.bulk import folder as batch
 from ganon_hf.bulk import worker_pool as workers
 from ganon_hf.bulk.tasks import Outcome, PhotoJob, PhotoTask, PhotoTaskHandler, Settings, anonymize_batch
-from ganon_hf.core.faces import AnonymizeOptions, NoFaceError
+from ganon_hf.core.faces import NoFaceError
+from ganon_hf.core.options import AnonymizeOptions
 
 SETTINGS = Settings(AnonymizeOptions(on_no_face="raise"))
 

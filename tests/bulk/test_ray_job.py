@@ -25,7 +25,7 @@ from ganon_hf.bulk import folder as batch
 from ganon_hf.bulk.parquet_shards import MANIFEST, JobError, Storage, plan_shards
 from ganon_hf.bulk.ray_job import ShardJob, ShardWorker, anonymize_dataset
 from ganon_hf.bulk.rows import AnonymizeRows, RowTask, RowTaskHandler
-from ganon_hf.core.faces import AnonymizeOptions
+from ganon_hf.core.options import AnonymizeOptions
 
 WORK = RowTaskHandler(AnonymizeOptions(on_no_face="raise"))
 

@@ -12,15 +12,17 @@ from tiny import KnownFaces, face_at, noise_photo, tiny_engine
 from typer.testing import CliRunner
 
 from ganon_hf.cli import main as cli
-from ganon_hf.core.faces import AnonymizeOptions, Box
-from ganon_hf.evaluation import runner as module
+from ganon_hf.core.faces import Box
+from ganon_hf.core.options import AnonymizeOptions
 from ganon_hf.evaluation.data.picture_sets import open_pictures
-from ganon_hf.evaluation.pool import Pool, Tools
-from ganon_hf.evaluation.readings import Instruments
+from ganon_hf.evaluation.harness.methods import report_methods
+from ganon_hf.evaluation.harness.options import ATTACKS, TRAINED_ATTACKS, EvaluationOptions
+from ganon_hf.evaluation.harness.pool import Pool, Tools
+from ganon_hf.evaluation.harness.readings import Instruments
+from ganon_hf.evaluation.harness.toolkit import Toolkit
 from ganon_hf.evaluation.report.plots import draw_plots
 from ganon_hf.evaluation.report.report import read_report
-from ganon_hf.evaluation.runner import ATTACKS, EvaluationOptions, Task, evaluate
-from ganon_hf.evaluation.toolkit import Toolkit
+from ganon_hf.evaluation.runner import EvaluationSet, evaluate
 
 FACES = Path(__file__).resolve().parents[3] / "shared"
 WIDE, EMPTY = (160, 120), (90, 90)
@@ -77,10 +79,10 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("toy")
     people = write_people(folder / "people")
     (people / "person 1" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    options = EvaluationOptions((AnonymizeOptions(),), draws=2, repeats=20, sheets=2, attacks=ATTACKS[1:])
+    options = EvaluationOptions(engine_options=(AnonymizeOptions(),), processes=1, draws=2, repeats=20, sheets=2, attacks=ATTACKS[1:])
     coverage = {"scenes": 1, "upright": {"ganon-hf": {"rows": [{"height": 24, "found_share": 0.5, "low": 0.4, "high": 0.6}]}}}
     kit = ToyKit(recognizers=(Corner(), Blind()))
-    evaluate([Task(open_pictures(people))], kit, folder / "out", options, coverage=coverage)
+    evaluate([EvaluationSet(open_pictures(people))], kit, folder / "out", options, coverage=coverage)
     return folder / "out"
 
 
@@ -158,11 +160,11 @@ def test_options_check_themselves(change: dict[str, object], words: str) -> None
 
 
 def test_rows_of_a_report() -> None:
-    names = [method.name for method in EvaluationOptions().methods(identity=True)]
+    names = [method.name for method in report_methods(EvaluationOptions(), identity=True)]
     assert names[:3] == ["original", "original, encoded again", "ganon-hf"]
     assert names[3:6] == ["ganon-hf, privacy low", "ganon-hf, privacy high", "ganon-hf, geometry original"]
     assert "ganon-hf, one seed for all" in names and "ganon-hf, somebody else's landmarks" in names and names[-1] == "solid cover"
-    bare = EvaluationOptions(attacks=(), baselines=False).methods(identity=True)
+    bare = report_methods(EvaluationOptions(attacks=(), baselines=False), identity=True)
     assert [method.name for method in bare] == names[:6]
 
 
@@ -188,7 +190,7 @@ def test_command_line_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ar
 
 def test_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From arguments to files, with toy tools in place of the installed ones."""
-    monkeypatch.setattr("ganon_hf.evaluation.toolkit.Toolkit", lambda *_, **__: ToyKit(recognizers=(Corner(), Blind())))
+    monkeypatch.setattr("ganon_hf.evaluation.harness.toolkit.Toolkit.from_options", lambda options: ToyKit(recognizers=(Corner(), Blind())))
     people, out = write_people(tmp_path / "people"), tmp_path / "out"
     arguments = ["--processes", "1", "--attacks", "none", "--no-baselines", "--with", "geometry=original", "--people", "2", "--sheets", "0"]
     result = CliRunner().invoke(cli.app, ["evaluate", str(people), "-o", str(out), *arguments])
@@ -210,12 +212,12 @@ def test_real_people(tmp_path: Path) -> None:
         pytest.skip("the pictures are not beside the project")
     kit = Toolkit(blendshape_model=FACES / "models" / "face_landmarker.task", recognizers=("dlib",), second=True)
     options = EvaluationOptions(attacks=("seeds",), repeats=20, sheets=1, processes=2)
-    report = evaluate([Task(open_pictures(FACES / "faces", set_name="eval-pairs", people=3))], kit, tmp_path, options)
+    report = evaluate([EvaluationSet(open_pictures(FACES / "faces", set_name="eval-pairs", people=3))], kit, tmp_path, options)
     (part,) = report.sets
     assert not report.notes and part.figures["original"]["dlib-resnet/rank1"].value == 1
     ours = part.figures["ganon-hf"]
     assert ours["replaced"].value == 1 and 0.2 < ours["seam"].value < 3 and 0 <= ours["dlib-resnet/rank1"].value <= 1
     assert part.figures["solid cover"]["seam"].value > ours["seam"].value
-    assert len(list((tmp_path / "plots").iterdir())) == 3 and set(ATTACKS) >= set(module.LEARNING)
-    again = evaluate([Task(open_pictures(FACES / "faces", set_name="eval-pairs", people=3))], kit, tmp_path, options)
+    assert len(list((tmp_path / "plots").iterdir())) == 3 and set(ATTACKS) >= set(TRAINED_ATTACKS)
+    again = evaluate([EvaluationSet(open_pictures(FACES / "faces", set_name="eval-pairs", people=3))], kit, tmp_path, options)
     assert repr(again.sets[0].figures) == repr(part.figures), "the same seed gives the same figures"

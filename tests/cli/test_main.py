@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from ganon_hf.bulk.folder import STATE_NAME
 from ganon_hf.cli import main as cli
-from ganon_hf.core import faces
+from ganon_hf.core.options import AnonymizeOptions
 
 
 @pytest.fixture
@@ -181,7 +181,7 @@ def test_undecodable_name_is_handled(run: Run, tmp_path: Path) -> None:
 def test_photo_without_a_face_is_written_only_on_request(run: Run, tmp_path: Path) -> None:
     photo = save(tmp_path / "a.jpg", square_photo(box=None), comment=b"SECRET")
     assert run(photo, "-o", tmp_path / "out").exit_code == 3 and names(tmp_path / "out") == []
-    assert run(photo, "-o", tmp_path / "out", "--on-no-face", "copy").exit_code == 0
+    assert run(photo, "-o", tmp_path / "out", "--on-no-face", "keep").exit_code == 0
     assert b"SECRET" not in (tmp_path / "out" / "a.jpg").read_bytes()
 
 
@@ -207,10 +207,10 @@ def test_an_error_of_the_engine_costs_one_photo(run: Run, engine: SquareEngine, 
 
 
 def test_options_reach_the_engine_under_the_same_names(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[faces.AnonymizeOptions] = []
+    seen: list[AnonymizeOptions] = []
     original = SquareEngine.plan
 
-    def spy(self: SquareEngine, image: Image.Image, options: faces.AnonymizeOptions) -> object:
+    def spy(self: SquareEngine, image: Image.Image, options: AnonymizeOptions) -> object:
         seen.append(options)
         return original(self, image, options)
 
@@ -233,14 +233,14 @@ def test_options_reach_the_engine_under_the_same_names(run: Run, tmp_path: Path,
     ]
     assert run(save(tmp_path / "a.png"), "-o", tmp_path / "out", *arguments).exit_code == 0
     expected = {"seed": 3, "geometry": "original", "privacy": "high", "skin_tone": "random", "output": "crop", "min_face_size": 48}
-    assert seen == [faces.AnonymizeOptions(**expected, min_score=0.25, on_no_face="raise")]  # type: ignore[arg-type]
+    assert seen == [AnonymizeOptions(**expected, min_score=0.25, on_no_face="raise")]  # type: ignore[arg-type]
 
 
 def test_defaults_are_those_of_the_library(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[faces.AnonymizeOptions] = []
+    seen: list[AnonymizeOptions] = []
     monkeypatch.setattr(SquareEngine, "plan", lambda self, image, options: seen.append(options) or 1 / 0)
     run(save(tmp_path / "a.png"), "-o", tmp_path / "out")
-    assert seen == [faces.AnonymizeOptions(on_no_face="raise")]
+    assert seen == [AnonymizeOptions(on_no_face="raise")]
 
 
 def test_quiet_says_only_what_went_wrong(run: Run, tmp_path: Path) -> None:

@@ -43,10 +43,10 @@ def test_a_person_becomes_another_one_and_the_rest_stays(astronaut_path: Path, t
     inside = difference[y_min + height // 4 : y_max - height // 4, x_min + width // 4 : x_max - width // 4]
     assert np.median(inside) > 8, "the middle of the face is somebody else's"
     outside = difference.copy()
-    # the head is bent up to half a face beyond its outline, which reaches beyond the detector's box
+    # the head is warped up to half a face beyond its outline, which reaches beyond the detector's box
     down, across = height * 3 // 4, width * 3 // 4
     outside[max(0, y_min - down) : y_max + down, max(0, x_min - across) : x_max + across] = 0
-    assert outside.max() == 0, "nothing but the face and what is bent around it was touched"
+    assert outside.max() == 0, "nothing but the face and what is warped around it was touched"
 
 
 def test_the_seed_decides_and_no_seed_is_fresh(astronaut_path: Path, tmp_path: Path) -> None:

@@ -60,9 +60,9 @@ def test_quiet_says_nothing(film: Path, faces: dict[str, Script], tmp_path: Path
 def test_a_video_without_a_face_is_refused_or_copied(film: Path, faces: dict[str, Script], tmp_path: Path) -> None:
     faces["now"] = Script({})
     result = command("video", film, "-o", tmp_path / "out.mp4")
-    assert result.exit_code == 3 and "refused" in result.stderr and "--on-no-face copy" in result.stderr
+    assert result.exit_code == 3 and "refused" in result.stderr and "--on-no-face keep" in result.stderr
     assert not (tmp_path / "out.mp4").exists()
-    assert command("video", film, "-o", tmp_path / "out.mp4", "--on-no-face", "copy").exit_code == 0
+    assert command("video", film, "-o", tmp_path / "out.mp4", "--on-no-face", "keep").exit_code == 0
     assert (tmp_path / "out.mp4").exists()
 
 

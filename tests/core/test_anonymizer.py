@@ -12,7 +12,8 @@ from PIL import Image
 from tiny import KnownFaces, face_at, noise_photo, same, tiny_engine, tiny_model, tiny_processor
 
 from ganon_hf.core.anonymizer import Anonymizer
-from ganon_hf.core.faces import AnonymizationResult, AnonymizeOptions, Face, NoFaceError, UnusableImageError, clip_box
+from ganon_hf.core.faces import AnonymizationResult, Face, NoFaceError, UnusableImageError, clip_box
+from ganon_hf.core.options import AnonymizeOptions
 from ganon_hf.core.skin_tone import SkinPainter
 
 TWO = {(160, 120): [face_at(45, 60, 50), face_at(115, 60, 70)]}
@@ -61,7 +62,7 @@ def test_a_face_is_replaced_and_the_rest_is_untouched(engine: Anonymizer) -> Non
     here = inner(face)
     correlation = np.corrcoef(before[here].astype(float).ravel(), after[here].astype(float).ravel())[0, 1]
     assert abs(correlation) < 0.2, "nothing of the noise shines through"
-    assert same(before[:, 125:], after[:, 125:]) and not same(before[here], after[here]), "beyond the reach of the bend nothing changes"
+    assert same(before[:, 125:], after[:, 125:]) and not same(before[here], after[here]), "beyond the reach of the warp nothing changes"
 
 
 def test_the_input_is_not_changed(engine: Anonymizer) -> None:
@@ -276,7 +277,11 @@ def test_a_broken_generator_covers(monkeypatch: pytest.MonkeyPatch, how: object,
 def test_one_failing_face_does_not_take_the_others_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
     engine, before = tiny_engine(TWO), noise_photo()
     (failing, _) = engine.plan(before, AnonymizeOptions(seed=7)).inputs
-    break_forward(monkeypatch, engine, lambda inputs, images: images * (torch.nan if torch.equal(inputs["shape"], failing["shape"]) else 1))
+    break_forward(
+        monkeypatch,
+        engine,
+        lambda inputs, images: images * (torch.nan if torch.equal(inputs["canonical_landmarks"], failing["canonical_landmarks"]) else 1),
+    )
     after, result = run(engine, before)
     assert [report.status for report in result.faces] == ["covered", "replaced"]
     assert_erased(before, after, TWO[(160, 120)][1])

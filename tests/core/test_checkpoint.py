@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from ganon_hf.core.anonymizer import CHECKPOINT, Anonymizer
+from ganon_hf.core.anonymizer import Anonymizer
+from ganon_hf.core.task import CHECKPOINT
 from ganon_hf.evaluation.report.people_sheet import EXPRESSIONS, ExpressionSpace, portrait
 
 

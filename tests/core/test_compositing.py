@@ -58,9 +58,9 @@ class Scene:
     def compose(self, photo: np.ndarray, synthetic: np.ndarray = SYNTHETIC, seed: int = 5, **options: bool) -> tuple[np.ndarray, float]:
         canvas = photo.copy()
         arguments = {"match_tone": True, "grayscale": False, **options}
-        before = photo.copy()
-        change = composite_face(photo, canvas, synthetic, self.crop, self.points, generator=np.random.default_rng(seed), **arguments)
-        assert np.array_equal(photo, before)
+        before = synthetic.copy()
+        change = composite_face(canvas, synthetic, self.crop, self.points, generator=np.random.default_rng(seed), **arguments)
+        assert np.array_equal(synthetic, before), "only the canvas changes"
         return canvas, change
 
 

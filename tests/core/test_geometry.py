@@ -25,7 +25,8 @@ from ganon_hf.core.face_mesh import (
     RIGHT_IRIS,
     UV_MAP,
 )
-from ganon_hf.core.geometry import PRIVACY, Population, Pose, ShapeModel, carry_openings, draw_identity, normalize_pose, small_rotation
+from ganon_hf.core.geometry import PRIVACY, Population, Pose, ShapeModel, draw_identity, normalize_pose, small_rotation
+from ganon_hf.core.openings import carry_openings
 
 MOUTH = (MOUTH_UPPER, MOUTH_LOWER, MOUTH_CORNERS)
 RIGHT_EYE = (RIGHT_EYE_UPPER, RIGHT_EYE_LOWER, RIGHT_EYE_CORNERS)
@@ -416,7 +417,7 @@ def test_the_noise_belongs_to_the_person() -> None:
 
 def test_coordinates_and_shapes_are_inverses() -> None:
     model, coordinates = people(), np.array([0.5, -1.0, 0.2, 1.0, 2.0])
-    assert np.allclose(model.coordinates(model.shape(coordinates)), coordinates)
+    assert np.allclose(model.coordinates(model.canonical_landmarks(coordinates)), coordinates)
 
 
 def test_a_blink_survives_the_whole_exchange_in_a_turned_head() -> None:

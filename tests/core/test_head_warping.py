@@ -1,4 +1,4 @@
-"""The bend around a face: exact at the outline, gone further out, never folded."""
+"""The warp around a face: exact at the outline, gone further out, never folded."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def test_the_outline_arrives_where_it_should(factor: float) -> None:
 
 
 def test_far_from_the_face_nothing_moves() -> None:
-    bend = HeadWarp.between(POINTS, wider(1.1))
-    x_min, y_min, x_max, y_max = bend.box
+    warp = HeadWarp.between(POINTS, wider(1.1))
+    x_min, y_min, x_max, y_max = warp.box
     outside = np.array([[x_min - 1, 150], [x_max + 1, 150], [200, y_min - 1], [200, y_max + 1.0]])
-    assert not bend.shift_at(outside).any()
-    assert bend.size * REACH == pytest.approx(POINTS[:, 1].min() - y_min, abs=1)
+    assert not warp.shift_at(outside).any()
+    assert warp.size * REACH == pytest.approx(POINTS[:, 1].min() - y_min, abs=1)
 
 
 def test_a_picture_is_bent_as_its_points_are() -> None:
@@ -45,12 +45,12 @@ def test_a_picture_is_bent_as_its_points_are() -> None:
     distance = np.hypot((x - middle[0]) / radii[0], (y - middle[1]) / radii[1])
     canvas = np.repeat(np.clip(255 * (1.2 - distance), 0, 255)[..., None], 3, axis=2).astype(np.uint8)
     before = canvas.copy()
-    bend = HeadWarp.between(POINTS, wider(1.1))
-    warp_head(canvas, bend)
+    warp = HeadWarp.between(POINTS, wider(1.1))
+    warp_head(canvas, warp)
     row = round(middle[1])
     edge = [int(np.flatnonzero(picture[row, :, 0] > 50)[-1]) for picture in (before, canvas)]
     assert edge[1] - edge[0] == pytest.approx(0.1 * radii[0], abs=2)
-    x_min, y_min, x_max, y_max = (round(v) for v in bend.box)
+    x_min, y_min, x_max, y_max = (round(v) for v in warp.box)
     untouched = np.ones(canvas.shape[:2], bool)
     untouched[max(0, y_min) : y_max + 1, max(0, x_min) : x_max + 1] = False
     assert np.array_equal(canvas[untouched], before[untouched]) and not np.array_equal(canvas, before)

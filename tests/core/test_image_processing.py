@@ -30,7 +30,7 @@ def test_mesh_condition() -> None:
     inputs = processor().preprocess([points(), points(30)])
     assert {name: (tuple(value.shape), value.dtype) for name, value in inputs.items()} == {
         "pixel_values": ((2, 4, SIZE, SIZE), torch.float32),
-        "shape": ((2, 478, 3), torch.float32),
+        "canonical_landmarks": ((2, 478, 3), torch.float32),
         "angles": ((2, 2), torch.float32),
     }
     values = inputs["pixel_values"]
@@ -40,12 +40,12 @@ def test_mesh_condition() -> None:
     assert np.array_equal(values[1, :2].numpy(), uv_map.transpose(2, 0, 1)) and np.array_equal(values[1, 2].numpy() > 0, mask)
     assert np.array_equal(np.round(values[1, 3].numpy() * 255).astype(np.uint8), draw_dots(points(30), SIZE))
     assert np.allclose(inputs["angles"].numpy(), [[0, 0], [30, 0]], atol=1e-3)  # looks to the picture's right
-    assert np.allclose(inputs["shape"].numpy(), MEAN_LANDMARKS, atol=1e-4), "the pose is off, whatever the yaw"
+    assert np.allclose(inputs["canonical_landmarks"].numpy(), MEAN_LANDMARKS, atol=1e-4), "the pose is off, whatever the yaw"
 
 
 def test_the_shape_belongs_to_the_points() -> None:
     moved = points() + np.random.default_rng(0).normal(0, 0.5, (478, 3)).astype(np.float32)
-    assert np.allclose(processor().preprocess(moved)["shape"][0].numpy(), normalize_pose(moved)[0], atol=1e-5)
+    assert np.allclose(processor().preprocess(moved)["canonical_landmarks"][0].numpy(), normalize_pose(moved)[0], atol=1e-5)
 
 
 def test_dots_condition() -> None:

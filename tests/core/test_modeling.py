@@ -166,8 +166,8 @@ def test_tuple_output_is_the_dataclass_without_names() -> None:
     [
         ({"pixel_values": torch.zeros(1, 3, 64, 64)}, r"\(batch, 4, side, side\).*\(1, 3, 64, 64\)"),
         ({"pixel_values": torch.zeros(4, 64, 64)}, r"\(batch, 4, side, side\).*\(4, 64, 64\)"),
-        ({"shape": None}, "needs shape"),
-        ({"angles": None}, "needs shape"),
+        ({"canonical_landmarks": None}, "needs canonical_landmarks"),
+        ({"angles": None}, "needs canonical_landmarks"),
     ],
 )
 def test_wrong_inputs_of_the_mesh_generator_say_so(change: dict[str, torch.Tensor | None], message: str) -> None:

@@ -10,9 +10,9 @@ import pytest
 
 from ganon_hf import Anonymizer
 from ganon_hf.core.face_mesh import FACE_OVAL, MEAN_LANDMARKS, MOUTH_LOWER, MOUTH_START, MOUTH_UPPER
-from ganon_hf.core.faces import AnonymizeOptions
-from ganon_hf.core.geometry import carry_openings
 from ganon_hf.core.landmarks import facing, triangle_map
+from ganon_hf.core.openings import carry_openings
+from ganon_hf.core.options import AnonymizeOptions
 from ganon_hf.evaluation.report.people_sheet import EXPRESSIONS, ExpressionSpace
 
 SIDE = 256

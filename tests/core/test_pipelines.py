@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import itertools
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,8 +19,10 @@ from transformers import pipeline
 from transformers.pipelines.pt_utils import KeyDataset
 
 import ganon_hf
-from ganon_hf.core.faces import AnonymizeOptions, NoFaceError, UnusableImageError
-from ganon_hf.core.pipeline_ganon import TASK, FaceAnonymizationPipeline
+from ganon_hf.core.faces import NoFaceError, UnusableImageError
+from ganon_hf.core.options import AnonymizeOptions
+from ganon_hf.core.pipeline_ganon import FaceAnonymizationPipeline
+from ganon_hf.core.task import TASK
 
 # Photos are told apart by their size: none, one, three faces, and one whose face can only be covered.
 FACES = {
@@ -32,8 +36,9 @@ ALL = list(PHOTOS.values())
 
 
 def tiny_pipeline(**arguments: Any) -> FaceAnonymizationPipeline:
+    """It keeps photos without a face, because one of ALL has none."""
     parts = {"model": tiny_model(), "image_processor": tiny_processor(), "detector": KnownFaces(FACES), "device": "cpu"}
-    return pipeline(TASK, **{**parts, **arguments})
+    return pipeline(TASK, **{**parts, "on_no_face": "keep", **arguments})
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +50,7 @@ def pipe() -> FaceAnonymizationPipeline:
 def expected() -> list[dict[str, Any]]:
     """What the engine makes of ALL with seed 7."""
     engine = tiny_engine(FACES)
-    return [engine(photo, AnonymizeOptions(seed=7)).to_dict() for photo in ALL]
+    return [engine(photo, AnonymizeOptions(seed=7, on_no_face="keep")).to_dict() for photo in ALL]
 
 
 def agree(results: list[dict[str, Any]], expected: list[dict[str, Any]]) -> bool:
@@ -230,11 +235,23 @@ def test_a_single_broken_file_raises(pipe: FaceAnonymizationPipeline, broken_fil
         pipe(broken_file)
 
 
-def test_no_face_can_be_an_error(pipe: FaceAnonymizationPipeline, expected: list[dict[str, Any]]) -> None:
+@pytest.mark.parametrize("wrap", [list, iter], ids=["list", "stream"])
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_no_face_is_an_error(expected: list[dict[str, Any]], wrap: Any, batch_size: int) -> None:
+    """Of a single photo; of several it costs only itself."""
+    parts = {"model": tiny_model(), "image_processor": tiny_processor(), "detector": KnownFaces(FACES), "device": "cpu"}
+    pipe = pipeline(TASK, **parts)
+    with pytest.raises(NoFaceError):
+        pipe(PHOTOS[(90, 90)])
+    first, *others = list(pipe(wrap(ALL), seed=7, batch_size=batch_size))
+    assert first["image"] is None and first["faces"] == [] and "NoFaceError" in first["error"] and agree(others, expected[1:])
+
+
+def test_a_photo_without_a_face_is_kept_on_request(pipe: FaceAnonymizationPipeline) -> None:
     with pytest.raises(NoFaceError):
         pipe(PHOTOS[(90, 90)], on_no_face="raise")
-    first, second = pipe(ALL[:2], on_no_face="raise", seed=7)
-    assert first["image"] is None and "NoFaceError" in first["error"] and agree([second], [expected[1]])
+    result = tiny_pipeline(on_no_face="raise")(PHOTOS[(90, 90)], on_no_face="keep")
+    assert result["faces"] == [] and same(result["image"], PHOTOS[(90, 90)])
 
 
 @pytest.mark.parametrize("batch_size", [1, 4])
@@ -279,7 +296,9 @@ def test_options_at_construction_and_per_call(expected: list[dict[str, Any]]) ->
     assert not same(other["image"], expected[1]["image"])
     assert same(other["image"], tiny_engine(FACES)(ALL[1], AnonymizeOptions(seed=8)).image)
     assert agree([pipe(ALL[1])], [expected[1]]), "a call leaves the defaults alone"
-    assert tiny_pipeline(batch_size=2, output="crop")(ALL)[1]["image"].size == (64, 64)
+    cropping = tiny_pipeline(batch_size=2, output="crop")
+    assert cropping(ALL)[1]["image"].size == (64, 64)
+    assert cropping(ALL[1], output="photo")["image"].size == (160, 120), "given, although it is the default"
     with pytest.raises(ValueError, match="geometry"):
         tiny_pipeline(geometry="none")
 
@@ -314,7 +333,7 @@ def diffusion() -> Any:
 
 
 def test_diffusers_gives_the_same_pixels(diffusion: Any, expected: list[dict[str, Any]]) -> None:
-    output = diffusion(ALL, seed=7)
+    output = diffusion(ALL, seed=7, on_no_face="keep")
     assert agree([{"image": i, "faces": f} for i, f in zip(output.images, output.faces, strict=True)], expected)
     single = diffusion(ALL[1], seed=7)
     assert len(single.images) == 1 and same(single.images[0], expected[1]["image"])
@@ -348,8 +367,74 @@ def test_diffusers_faces_by_hand(diffusion: Any) -> None:
         ({"min_score": 2}, ValueError, "min_score"),
         ({"image": ALL, "faces": [[]]}, ValueError, "4 photos, 1 entries"),
         ({"image": "no.jpg"}, UnusableImageError, "no.jpg"),
+        ({"image": ALL}, NoFaceError, "no face"),
     ],
 )
 def test_diffusers_refuses(diffusion: Any, arguments: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         diffusion(**{"image": ALL[1], **arguments})
+
+
+# -- diffusers: exchanged components
+
+
+class CountedFaces(KnownFaces):
+    """Counts how often it is built."""
+
+    built = 0
+
+    def __init__(self) -> None:
+        super().__init__(FACES)
+        CountedFaces.built += 1
+
+
+@pytest.fixture
+def exchanged(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A pipeline that builds its detector itself, another model and what it makes of a photo."""
+    pytest.importorskip("diffusers")
+    monkeypatch.setattr(CountedFaces, "built", 0)
+    monkeypatch.setattr("ganon_hf.core.anonymizer.default_detector", CountedFaces)
+    other = tiny_model()
+    with torch.no_grad():
+        other.prior.luma[0] -= 60.0
+    pipe = ganon_hf.GanonPipeline(tiny_model(), tiny_processor())
+    wanted = ganon_hf.Anonymizer(other, tiny_processor(), KnownFaces(FACES))(ALL[1], AnonymizeOptions(seed=7)).image
+    assert not same(pipe(ALL[1], seed=7).images[0], wanted)
+    return pipe, other, wanted
+
+
+@pytest.mark.parametrize("how", ["assigned", "registered", "moved before", "moved after"])
+def test_an_exchanged_generator_takes_effect(exchanged: Any, how: str) -> None:
+    pipe, other, wanted = exchanged
+    if how == "moved before":
+        pipe.to("cpu")
+    if how == "registered":
+        pipe.register_modules(generator=other)
+    else:
+        pipe.generator = other
+    if how == "moved after":
+        pipe.to("cpu")
+    assert same(pipe(ALL[1], seed=7).images[0], wanted)
+    assert pipe.components["generator"] is other and pipe.engine.model is other
+    assert CountedFaces.built == 1, "the detector is kept"
+
+
+def test_the_old_generator_is_given_up(exchanged: Any) -> None:
+    pipe, other, _ = exchanged
+    old = weakref.ref(pipe.generator)
+    pipe.generator = other
+    gc.collect()
+    assert old() is None
+
+
+def test_an_exchanged_image_processor_takes_effect(exchanged: Any) -> None:
+    pipe, _, _ = exchanged
+    before = pipe(ALL[1], seed=7).images[0]
+    pipe.image_processor = other = tiny_processor()
+    assert same(pipe(ALL[1], seed=7).images[0], before) and pipe.engine.image_processor is other
+    pipe.image_processor = tiny_processor(image_size=128)
+    with pytest.raises(ValueError, match="do not fit"):
+        pipe(ALL[1])
+    pipe.generator = tiny_model(image_size=128)
+    assert pipe(ALL[1], seed=7).faces[0][0]["status"] == "replaced"
+    assert CountedFaces.built == 1

@@ -11,8 +11,9 @@ from ganon_hf.core.alignment import align_face
 from ganon_hf.core.anonymizer import Anonymizer
 from ganon_hf.core.compositing import composite_face, face_matte, feature_mask
 from ganon_hf.core.detection import default_detector
-from ganon_hf.core.faces import AnonymizationResult, AnonymizeOptions, Box, Face, box_of_points, clip_box
+from ganon_hf.core.faces import AnonymizationResult, Box, Face, box_of_points, clip_box
 from ganon_hf.core.landmarks import triangle_map
+from ganon_hf.core.options import AnonymizeOptions
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +178,7 @@ def test_a_hard_outline_is_not_sharpened_to_a_line() -> None:
     flat = np.full((256, 256, 3), 120, np.float32)
     everything = triangle_map(points, 256) >= 0
     generator = np.random.default_rng(0)
-    composite_face(photo, canvas, flat, crop, points, match_tone=True, grayscale=False, generator=generator, features=everything)
+    composite_face(canvas, flat, crop, points, match_tone=True, grayscale=False, generator=generator, features=everything)
     assert canvas.max() <= photo.max() + 12
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from tiny import face_at
 
-from ganon_hf.evaluation.attacks.limits import pose_alone, resting_face_off
 from ganon_hf.evaluation.data.samples import Pairing
+from ganon_hf.evaluation.report.limits import pose_alone, resting_face_off
 
 COUNT = 12
 NAMES = tuple(f"score{i}" for i in range(50)) + ("mouthSmileLeft", "mouthSmileRight")

@@ -6,9 +6,16 @@ import numpy as np
 import pytest
 
 from ganon_hf.core.face_mesh import MEAN_LANDMARKS
-from ganon_hf.evaluation.attacks.known_people import Exposures
-from ganon_hf.evaluation.attacks.parrot import held_out_scores, paired, parrot_geometry, parrot_recognizer, reciprocal_rank, run_parrot
-from ganon_hf.evaluation.attacks.parrot_learners import Lessons, learn_clear, learn_two_covariances, learners
+from ganon_hf.evaluation.attacks.anonymized_pairs import AnonymizedPairs
+from ganon_hf.evaluation.attacks.parrot import (
+    gallery_and_probe,
+    held_out_scores,
+    parrot_geometry,
+    parrot_recognizer,
+    reciprocal_rank,
+    run_parrot,
+)
+from ganon_hf.evaluation.attacks.parrot_learners import TrainingData, learn_clear, learn_two_covariances, learners
 
 NAN = float("nan")
 
@@ -28,14 +35,14 @@ class World:
         return before, after, np.repeat(np.arange(people), each) + first
 
 
-def lessons(world: World) -> tuple[Lessons, Lessons]:
+def data(world: World) -> tuple[TrainingData, TrainingData]:
     before, after, persons = world.pictures(45, 3)
-    return Lessons(after, before, persons, before, persons), Lessons(after, after, persons, before, persons)
+    return TrainingData(after, before, persons, before, persons), TrainingData(after, after, persons, before, persons)
 
 
 def test_a_fixed_change_of_everybody_hides_from_the_clear_attacker_and_not_from_the_parrot() -> None:
     world = World()
-    against, linkage = lessons(world)
+    against, linkage = data(world)
     before, after, persons = world.pictures(20, 2, first=100)
     result = run_parrot(against, linkage, after[1::2], before[::2], after[::2], persons[::2], repeats=20)
     clear = learn_clear(against)(after[1::2], before[::2])
@@ -48,15 +55,15 @@ def test_a_fixed_change_of_everybody_hides_from_the_clear_attacker_and_not_from_
 def test_where_nothing_is_kept_the_parrot_learns_nothing() -> None:
     world = World(keep=0.0)
     before, after, persons = world.pictures(60, 2, first=100)
-    result = run_parrot(*lessons(world), after[1::2], before[::2], after[::2], persons[::2], repeats=20)
+    result = run_parrot(*data(world), after[1::2], before[::2], after[::2], persons[::2], repeats=20)
     assert result.measures["rank1"].value <= 0.1 and result.measures["rank5"].value <= 0.25  # chance: 1 and 5 of 60
 
 
 def test_no_learner_is_scored_on_people_it_has_seen() -> None:
-    against, _ = lessons(World())
+    against, _ = data(World())
     seen: list[set[int]] = []
 
-    def spy(known: Lessons) -> object:
+    def spy(known: TrainingData) -> object:
         seen.append(set(known.persons.tolist()) | set(known.clear_persons.tolist()))
         return lambda probes, gallery: np.zeros((len(probes), len(gallery)))
 
@@ -80,7 +87,7 @@ def test_reciprocal_rank(similarity: list[list[float]], wanted: float) -> None:
 
 def test_what_could_not_be_read_is_a_miss_and_spoils_nobody_else() -> None:
     world = World()
-    against, linkage = lessons(world)
+    against, linkage = data(world)
     before, after, persons = world.pictures(10, 2, first=100)
     probes, gallery = after[1::2].copy(), before[::2].copy()
     probes[0], gallery[1] = NAN, NAN
@@ -108,15 +115,15 @@ def test_lessons_check_themselves(change: dict[str, np.ndarray], message: str) -
         "clear": np.zeros((4, 2)),
         "clear_persons": persons,
     }
-    Lessons(**fine)
+    TrainingData(**fine)
     with pytest.raises(ValueError, match=message):
-        Lessons(**{**fine, **change})
+        TrainingData(**{**fine, **change})
 
 
 def test_too_few_people_for_the_folds() -> None:
     before, after, persons = World().pictures(5, 2)
     with pytest.raises(ValueError, match="at least 6 people"):
-        held_out_scores(Lessons(after, before, persons, before, persons), learners(linkage=False), folds=3)
+        held_out_scores(TrainingData(after, before, persons, before, persons), learners(linkage=False), folds=3)
 
 
 def test_two_covariances_score_is_that_of_the_gaussian() -> None:
@@ -125,14 +132,14 @@ def test_two_covariances_score_is_that_of_the_gaussian() -> None:
     persons = np.repeat(np.arange(300), 2)
     who = np.repeat(generator.normal(0, 2.0, 300), 2)
     before, after = (who + generator.normal(0, spread, 600) for spread in (1.0, 0.5))
-    against = Lessons(after[:, None], before[:, None], persons, before[:, None], persons)
+    against = TrainingData(after[:, None], before[:, None], persons, before[:, None], persons)
     score = learn_two_covariances(1)(against)(np.array([[2.0], [2.0]]), np.array([[1.5], [-3.0]]))
     slope, rest = 4 / 4.25, 5 - 16 / 4.25
     wanted = [-((known - slope * 2.0) ** 2) / rest / 2 + known**2 / 5 / 2 for known in (1.5, -3.0)]
     assert score[0] - score[0].mean() == pytest.approx(np.array(wanted) - np.mean(wanted), rel=0.15)
 
 
-def faces(people: int, each: int, first: int = 0) -> Exposures:
+def faces(people: int, each: int, first: int = 0) -> AnonymizedPairs:
     """People of different shapes; the anonymization turns every shape's difference from the mean upside down and scrambles it."""
     generator = np.random.default_rng([7, first])
     directions = np.random.default_rng(8).normal(0, 0.02, (6, 2, 478, 3))
@@ -142,7 +149,7 @@ def faces(people: int, each: int, first: int = 0) -> Exposures:
     crops = np.zeros((len(persons), 8, 8), np.uint8)
     crops[:, 0, :6] = np.clip(128 + 40 * codes, 0, 255).astype(np.uint8)
     mixed = crops[:, :, ::-1].copy()
-    return Exposures(persons + first, np.arange(len(persons)), before, after, crops, mixed, crops)
+    return AnonymizedPairs(persons + first, np.arange(len(persons)), before, after, crops, mixed, crops)
 
 
 class Pixels:
@@ -156,8 +163,8 @@ def test_parrots_by_landmarks_and_by_recognizer() -> None:
     train, tested = faces(40, 3), faces(15, 2, first=100)
     found = np.array(tested.found)
     found[1] = NAN  # the first person's probe shows no face
-    tested = Exposures(tested.persons, tested.rows, tested.landmarks, found, tested.originals, tested.anonymized, tested.targets)
-    known, unknown = paired(tested, np.arange(0, 30, 2), np.arange(1, 30, 2))
+    tested = AnonymizedPairs(tested.persons, tested.rows, tested.landmarks, found, tested.originals, tested.anonymized, tested.targets)
+    known, unknown = gallery_and_probe(tested, np.arange(0, 30, 2), np.arange(1, 30, 2))
     by_shape = parrot_geometry(train, known, unknown, repeats=10)
     assert by_shape.measures["rank1"].value == pytest.approx(14 / 15, abs=0.01)
     more = parrot_geometry(train, known, unknown, clear=(train.landmarks, train.persons), repeats=10)
@@ -168,6 +175,6 @@ def test_parrots_by_landmarks_and_by_recognizer() -> None:
 
 def test_pairs_are_people_who_have_both_pictures() -> None:
     some = faces(3, 2).take([0, 1, 3, 4, 5])  # the first picture of the second person came to nothing
-    known, unknown = paired(some, [0, 2, 4], [1, 3, 5])
+    known, unknown = gallery_and_probe(some, [0, 2, 4], [1, 3, 5])
     assert known.rows.tolist() == [0, 4] and unknown.rows.tolist() == [1, 5]
     assert known.persons.tolist() == unknown.persons.tolist() == [0, 2]

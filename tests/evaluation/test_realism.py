@@ -74,8 +74,8 @@ def test_detail_and_distance(of_alike: dict[str, realism.Estimate], of_blurred: 
 
 def test_identical_pictures_score_exactly_half(alike: FacePairs) -> None:
     same = as_pairs(alike.real, alike.real)
-    scores = realism.held_out_scores(same, realism.StatisticsJudge(same))
-    accuracy, area = realism.told_apart(scores, same.persons, repeats=5)
+    scores = realism.held_out_scores(same, realism.StatisticsClassifier(same))
+    accuracy, area = realism.two_sample_test(scores, same.persons, repeats=5)
     assert accuracy.value == 0.5 and area.value == 0.5
 
 
@@ -84,7 +84,7 @@ def test_the_same_seed_gives_the_same_scores_and_leaves_global_randomness_alone(
 
     before = torch.get_rng_state()
     few = np.arange(12), np.arange(12, 20)
-    first, again, other = (realism.network_judge(blurred, *few, seed, epochs=2) for seed in (1, 1, 2))
+    first, again, other = (realism.network_classifier(blurred, *few, seed, epochs=2) for seed in (1, 1, 2))
     assert (first == again).all() and (first != other).any()
     assert (torch.get_rng_state() == before).all()
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from ganon_hf.evaluation.attacks.known_people import Exposures
-from ganon_hf.evaluation.attacks.reconstruction import ReconstructionOptions, learn_reconstruction, reconstruction_measures, resized
+from ganon_hf.evaluation.attacks.anonymized_pairs import AnonymizedPairs
+from ganon_hf.evaluation.attacks.reconstruction import ReconstructionOptions, reconstruction_measures, resized, train_reconstructor
 
 SIZE = 16
 QUICK = ReconstructionOptions(size=SIZE, steps=100, batch=8, width=8)
@@ -19,7 +19,7 @@ def blurred(pictures: np.ndarray) -> np.ndarray:
     return torch.nn.functional.avg_pool2d(padded, 5, stride=1)[:, 0].round().byte().numpy()
 
 
-def people(count: int, each: int, first: int = 0, *, cover: bool = False) -> Exposures:
+def people(count: int, each: int, first: int = 0, *, cover: bool = False) -> AnonymizedPairs:
     """Everybody is a pattern of four stripes, and every picture has a brightness of its own."""
     generator = np.random.default_rng([3, first])
     stripes = np.repeat(generator.integers(0, 2, (count, 4)) * 120 + 40, SIZE // 4, axis=1)
@@ -27,7 +27,7 @@ def people(count: int, each: int, first: int = 0, *, cover: bool = False) -> Exp
     pictures = np.repeat(rows[:, :, None], SIZE, axis=2).astype(np.uint8)
     after = np.zeros_like(pictures) if cover else blurred(pictures)
     points = np.zeros((len(rows), 478, 3))
-    return Exposures(np.repeat(np.arange(count), each) + first, np.arange(len(rows)), points, points, pictures, after, pictures)
+    return AnonymizedPairs(np.repeat(np.arange(count), each) + first, np.arange(len(rows)), points, points, pictures, after, pictures)
 
 
 class Stripes:
@@ -45,10 +45,10 @@ def error(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def test_a_blur_can_be_undone() -> None:
-    reconstruct = learn_reconstruction(people(60, 2), QUICK)
+    reconstruct = train_reconstructor(people(60, 2), QUICK)
     tested = people(20, 1, first=500)
     assert error(reconstruct(tested.anonymized), tested.targets) < 0.5 * error(tested.anonymized, tested.targets)
-    again = learn_reconstruction(people(60, 2), QUICK)
+    again = train_reconstructor(people(60, 2), QUICK)
     assert (again(tested.anonymized) == reconstruct(tested.anonymized)).all(), "the same seed, the same network"
 
 
@@ -56,7 +56,7 @@ def test_the_global_generator_is_left_alone() -> None:
     torch.manual_seed(5)
     wanted = torch.rand(2)
     torch.manual_seed(5)
-    learn_reconstruction(people(4, 1), ReconstructionOptions(size=SIZE, steps=2, batch=2, width=4))
+    train_reconstructor(people(4, 1), ReconstructionOptions(size=SIZE, steps=2, batch=2, width=4))
     assert torch.equal(torch.rand(2), wanted)
 
 
@@ -80,7 +80,7 @@ def test_different_people_are_not_compared() -> None:
 
 def test_nothing_to_learn_from() -> None:
     with pytest.raises(ValueError, match="no picture"):
-        learn_reconstruction(people(2, 1).take([]), QUICK)
+        train_reconstructor(people(2, 1).take([]), QUICK)
 
 
 @pytest.mark.parametrize(

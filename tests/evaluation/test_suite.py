@@ -12,14 +12,17 @@ import pytest
 from PIL import Image
 
 from ganon_hf.core.face_mesh import MEAN_LANDMARKS
-from ganon_hf.core.faces import AnonymizationResult, AnonymizeOptions, Crop, Face, FaceReport
-from ganon_hf.evaluation import baselines, methods, readings, suite
-from ganon_hf.evaluation import pool as workers
+from ganon_hf.core.faces import AnonymizationResult, Crop, Face, FaceReport
+from ganon_hf.core.options import AnonymizeOptions
 from ganon_hf.evaluation.attacks import landmark_attack as geometry_attack
 from ganon_hf.evaluation.data import samples as pairs
+from ganon_hf.evaluation.harness import baselines, methods, readings, suite
+from ganon_hf.evaluation.harness import pool as workers
+from ganon_hf.evaluation.harness.options import parse_engine_options
 from ganon_hf.evaluation.metrics import estimates as measures
-from ganon_hf.evaluation.metrics import expression, figures, seam
+from ganon_hf.evaluation.metrics import expression, seam
 from ganon_hf.evaluation.metrics import recognition as identity
+from ganon_hf.evaluation.report import figures
 
 
 def test_embedding_cache(tmp_path: Path) -> None:
@@ -191,7 +194,7 @@ def run_stubs(**options: object) -> suite.Suite:
         return workers.Tools(StubEngine(), readings.Instruments(StubDetector(), recognizers=[PluggedIn()]))  # type: ignore[arg-type]
 
     samples = some_samples()
-    chosen = [*methods.REFERENCES, OURS, methods.shuffled_method(), *methods.HIDING]
+    chosen = [*methods.REFERENCES, OURS, methods.swapped_landmarks_method(), *methods.OBFUSCATIONS]
     with workers.Pool(make) as pool:
         subjects = [suite.locate(pool._make_tools(), sample) for sample in samples]
         return suite.run_suite(samples, subjects, pool, chosen, **options)  # type: ignore[arg-type]
@@ -199,7 +202,7 @@ def run_stubs(**options: object) -> suite.Suite:
 
 def test_suite_runs_every_method_over_every_sample() -> None:
     result = run_stubs(keep_rows=[0])
-    assert set(result.runs) == {methods.ORIGINAL, methods.NOISE, OURS.name, methods.SHUFFLED, *baselines.BASELINES}
+    assert set(result.runs) == {methods.ORIGINAL, methods.REENCODED, OURS.name, methods.SWAPPED_LANDMARKS, *baselines.BASELINES}
     run = result.runs[OURS.name]
     assert [output.photo.size > 0 for output in run.outputs] == [True] + 6 * [False], "only what is shown is kept"
     covered = figures.coverage_measures(result, run, repeats=10)
@@ -222,7 +225,7 @@ def test_suite_runs_every_method_over_every_sample() -> None:
 
 def test_draws_repeat_what_draws() -> None:
     result = run_stubs(draws=3)
-    assert [len(result.runs[name].readings) for name in (methods.ORIGINAL, "blur", OURS.name, methods.SHUFFLED)] == [7, 7, 21, 21]
+    assert [len(result.runs[name].readings) for name in (methods.ORIGINAL, "blur", OURS.name, methods.SWAPPED_LANDMARKS)] == [7, 7, 21, 21]
     run = result.runs[OURS.name]
     assert figures.coverage_measures(result, run, repeats=10)["replaced"].count == 21
     assert figures.recognizer_measures(result, run, "mean color", "cosine", repeats=10)[0]["rank1"].people == 3
@@ -267,13 +270,13 @@ def test_landmarks_in_the_pose_of_another_face() -> None:
     ],
 )
 def test_parse_options(text: str, wanted: AnonymizeOptions) -> None:
-    assert methods.parse_options(text) == wanted
+    assert parse_engine_options(text) == wanted
 
 
 @pytest.mark.parametrize("text", ["seed=3", "geometry", "geometry=none", "min_score=high", "nonsense=1", "output=crop"])
 def test_options_that_are_none(text: str) -> None:
     with pytest.raises(ValueError, match="expected NAME=VALUE|must be"):
-        methods.parse_options(text)
+        parse_engine_options(text)
 
 
 @pytest.mark.parametrize(
@@ -334,7 +337,7 @@ def test_dlib_knows_a_face_again(astronaut: object) -> None:
     box = recognizer.detector.find(photo, near)
     assert box is not None and recognizer.detector.find(photo, (400.0, 400.0, 500.0, 500.0)) is None
     first = recognizer(photo, box)
-    again = recognizer(baselines.encode_again(photo, box), box)
+    again = recognizer(baselines.reencode(photo, box), box)
     hidden = recognizer(baselines.solid(photo, box), box)
     assert first.shape == (128,)
     assert np.linalg.norm(first - again) < 0.3 < 0.6 < np.linalg.norm(first - hidden)

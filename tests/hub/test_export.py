@@ -18,7 +18,8 @@ from transformers import AutoImageProcessor, AutoModel, pipeline
 from transformers.dynamic_module_utils import get_imports
 
 import ganon_hf
-from ganon_hf.core.pipeline_ganon import TASK, FaceAnonymizationPipeline
+from ganon_hf.core.pipeline_ganon import FaceAnonymizationPipeline
+from ganon_hf.core.task import TASK
 
 pytestmark = pytest.mark.hub
 

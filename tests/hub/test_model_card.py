@@ -11,7 +11,7 @@ import pytest
 from huggingface_hub import ModelCard
 
 from ganon_hf.evaluation.report.report import SCHEMA, Report
-from ganon_hf.hub.model_card import UNNAMED, Trial, check_card, fill_card, load_report, read_training_log
+from ganon_hf.hub.model_card import REPO_PLACEHOLDER, HardSample, check_card, fill_card, load_report, read_training_log
 
 CONFIG = {"conditioning": "mesh", "image_size": 256, "texture_size": 192, "num_appearance": 40, "refinement_channels": 32}
 DEFAULT = "ganon-hf"
@@ -36,7 +36,7 @@ def report_file(folder: Path, **changes: Any) -> Path:
 
 
 def card(report: Report | None = None, **changes: Any) -> str:
-    arguments: dict[str, Any] = {"training": None, "trials": [Trial("upside down", "missed")], "pictures": ["people.jpg"]}
+    arguments: dict[str, Any] = {"training": None, "hard_samples": [HardSample("upside down", "missed")], "pictures": ["people.jpg"]}
     return fill_card(config=CONFIG, parameters=1234567, weights="ab" * 32, version="0.1.0", report=report, **{**arguments, **changes})
 
 
@@ -129,10 +129,10 @@ def test_what_is_no_log_is_named(content: str, tmp_path: Path) -> None:
 
 
 def test_every_promise_of_a_card_is_kept() -> None:
-    text = card(trials=[Trial("a", "missed"), Trial("b", "covered", "too small"), Trial("c", "replaced")])
+    text = card(hard_samples=[HardSample("a", "missed"), HardSample("b", "covered", "too small"), HardSample("c", "replaced")])
     for title in ("Use", "Intended use", "How it works", "Data and licenses", "Training", "When it fails", "Fairness", "Citation"):
         assert section(text, title).strip()
-    for words in ("no guarantee of anonymity", "voice and the gait", "Not for disguise or deception", "10.1145/3641107", UNNAMED):
+    for words in ("no guarantee of anonymity", "voice and the gait", "Not for disguise or deception", "10.1145/3641107", REPO_PLACEHOLDER):
         assert words in text, words
     assert "| 2 | b | covered: too small |" in text and "| 1 | a | **missed: the face is still there** |" in text
     assert "{{" not in text and "{%" not in text and "\n\n\n" not in text
@@ -149,7 +149,7 @@ def test_a_checkpoint_of_the_paper_is_described_as_one() -> None:
         version="1",
         report=None,
         training=None,
-        trials=[],
+        hard_samples=[],
         pictures=[],
     )
     assert "the U-Net of the paper" in text and "54,404,099" in text and "people.jpg" not in text and "None" not in text

@@ -44,7 +44,7 @@ def test_it_draws_what_the_package_draws(written: tuple[Path, Anonymizer, export
     inputs = {name: torch.cat([one[name] for one in conditions[:2]]) for name in conditions[0]}
     inputs["pixel_values"][1] = inputs["pixel_values"][1].roll((9, -5), dims=(1, 2))
     inputs["grayscale"][2] = 1
-    for count in range(1, len(inputs["shape"]) + 1):
+    for count in range(1, len(inputs["canonical_landmarks"]) + 1):
         some = {name: value[:count] for name, value in inputs.items()}
         with torch.inference_mode():
             expected = made.model(**some)
@@ -54,7 +54,7 @@ def test_it_draws_what_the_package_draws(written: tuple[Path, Anonymizer, export
     empty = {name: value[:1] * (name != "pixel_values") for name, value in inputs.items()}  # no mesh anywhere
     with torch.inference_mode():
         assert np.abs(session.run(None, {k: v.numpy() for k, v in empty.items()})[0] - made.model(**empty).images.numpy()).max() < TOLERANCE
-    assert told.difference < TOLERANCE and told.inputs["shape"] == ("batch", 478, 3)
+    assert told.difference < TOLERANCE and told.inputs["canonical_landmarks"] == ("batch", 478, 3)
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from ganon_hf import __version__
 from ganon_hf.cli import main as cli
-from ganon_hf.hub.model_card import Trial, fill_card
+from ganon_hf.hub.model_card import HardSample, fill_card
 from ganon_hf.hub.publish import PublishError, PublishOptions, publish, stage_space
 
 REPO = "writer/ganon"
@@ -38,7 +38,7 @@ def folder(tmp_path: Path) -> Path:
     folder = tmp_path / "export"
     (folder / "samples").mkdir(parents=True)
     config = {"conditioning": "mesh", "image_size": 64, "texture_size": 32, "num_appearance": 4, "refinement_channels": 0}
-    arguments: dict[str, Any] = {"report": None, "training": None, "trials": [Trial("a", "missed")], "pictures": []}
+    arguments: dict[str, Any] = {"report": None, "training": None, "hard_samples": [HardSample("a", "missed")], "pictures": []}
     card = fill_card(config=config, parameters=7, weights="00", version=__version__, **arguments)
     files = {"README.md": card.encode(), "config.json": json.dumps(config).encode(), "model_index.json": b"{}", "report.json": b"{}"}
     files |= {"model.safetensors": bytes(range(256)) * 40, "faces.py": b"x = 1\n", "samples/people.jpg": b"\xff\xd8jpeg"}
@@ -170,4 +170,4 @@ def test_what_was_not_exported_is_not_published(hub: Hub, folder: Path, tmp_path
     result = command(REPO, "--folder", folder)
     assert result.exit_code == 2 and "model_index.json is missing" in result.output and not hub.repositories
     result = command(REPO, "--folder", folder, "--model", tmp_path)
-    assert result.exit_code == 2 and "--folder is finished" in result.output
+    assert result.exit_code == 2 and "--folder names a finished export" in result.output

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 from dataclasses import replace
-from pathlib import Path
-from types import ModuleType
 
 import pytest
+from script_loading import load_script
 from tiny import tiny_engine
 
 from ganon_hf.bulk.engine import weights_digest
@@ -17,15 +15,7 @@ from ganon_hf.core.anonymizer import Anonymizer
 from ganon_hf.evaluation.metrics.estimates import Estimate
 from ganon_hf.evaluation.report.report import Report, SetReport
 from ganon_hf.hub.export import REPORT, ExportError, ExportOptions, find_report, measured_weights, require_same_weights
-from ganon_hf.hub.model_card import HEADLINES, OURS, load_report
-
-
-def load_script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("ship_report", Path(__file__).parents[2] / "scripts" / "maintain" / "ship_report.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from ganon_hf.hub.model_card import DEFAULT_METHOD, HEADLINES, load_report
 
 
 def test_it_measured_the_shipped_weights() -> None:
@@ -36,7 +26,9 @@ def test_it_measured_the_shipped_weights() -> None:
 
 def test_it_has_the_headlines_and_names_no_place() -> None:
     report, text = load_report(REPORT), REPORT.read_text(encoding="utf-8")
-    keys = {key.rpartition("/")[2] for part in report.sets for method, row in part.figures.items() if method == OURS for key in row}
+    keys = {
+        key.rpartition("/")[2] for part in report.sets for method, row in part.figures.items() if method == DEFAULT_METHOD for key in row
+    }
     assert set(HEADLINES) <= keys
     assert len(text) < 200_000 and not re.search(r"(?<![\w.])(?:/[\w.-]+){2,}|[A-Za-z]:\\\\", text)
     assert all(not part["curves"] for part in json.loads(text)["sets"].values())
@@ -49,7 +41,7 @@ def test_other_weights_do_not_get_it() -> None:
 
 
 def test_sets_of_two_runs_stand_in_one_report() -> None:
-    joined, shipped_text = (getattr(load_script(), name) for name in ("joined", "shipped_text"))
+    joined, shipped_text = (getattr(load_script("maintain/ship_report"), name) for name in ("joined", "shipped_text"))
     estimate = {"ganon-hf": {"seam": Estimate(0.5, 0.1, 0.9, 9, 9)}}
     curves = {"net": {"ganon-hf": {"x": [0.0, 1.0]}}}
     first = Report((SetReport("pairs", estimate, curves, ("a",)),), {"model": "bundled@1", "draws": 2, "minutes": 3}, ("no dlib",))

@@ -22,7 +22,7 @@ import ganon_hf
 from ganon_hf.bulk.engine import weights_digest
 from ganon_hf.core.anonymizer import Anonymizer
 from ganon_hf.evaluation.report.report import SCHEMA
-from ganon_hf.hub.card_pictures import PORTRAIT, TRIALS
+from ganon_hf.hub.card_pictures import HARD_SAMPLES, PORTRAIT
 from ganon_hf.hub.export import CONFIGS, ExportError, ExportOptions, check, export, exported_modules
 
 pytestmark = [pytest.mark.hub, pytest.mark.mediapipe, pytest.mark.slow]
@@ -115,7 +115,7 @@ def test_the_folder_is_complete(folder: Path) -> None:
 def test_the_card_tells_of_these_weights(folder: Path) -> None:
     card = (folder / "README.md").read_text()
     assert "43.2 % (10.0 to 90.0)" in card and "not recorded" in card
-    for name in TRIALS:
+    for name in HARD_SAMPLES:
         assert f"| {name} |" in card
     assert ("(onnx/model.onnx)" in card) == ONNX
     assert "Apache License" in (folder / "LICENSE").read_text()

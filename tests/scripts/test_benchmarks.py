@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
-
-
-def _script(name: str) -> ModuleType:
-    path = Path(__file__).resolve().parents[2] / "scripts" / "benchmarks" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from script_loading import load_script
 
 
 @pytest.fixture(scope="module")
 def benchmark() -> ModuleType:
-    return _script("stages")
+    return load_script("benchmarks/stages")
 
 
 @pytest.fixture(scope="module")
 def limits() -> ModuleType:
-    return _script("limits")
+    return load_script("benchmarks/limits")
 
 
 def _process(benchmark: ModuleType, seconds: list[float], peak: int) -> dict[str, Any]:

@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
-from types import ModuleType
 
 import pytest
-
-
-def script(name: str) -> ModuleType:
-    path = Path(__file__).resolve().parents[2] / "scripts" / "benchmarks" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from script_loading import load_script
 
 
 @pytest.mark.parametrize(
@@ -28,13 +18,13 @@ def script(name: str) -> ModuleType:
     ],
 )
 def test_machines_are_whole_and_finish_in_time(days: float, machines: int, hours: float) -> None:
-    done = script("capacity").plan(3600, 100.0, utilisation=1.0, price=0.5, cores=10, days=days)
+    done = load_script("benchmarks/capacity").plan(3600, 100.0, utilisation=1.0, price=0.5, cores=10, days=days)
     assert (done["core_hours"], done["cost"], done["machines"]) == (100.0, 50.0, machines)
     assert done["hours"] == pytest.approx(hours) and done["photos_per_second"] == pytest.approx(3600 / (hours * 3600))
 
 
 def test_waiting_costs_core_hours() -> None:
-    plan = script("capacity").plan
+    plan = load_script("benchmarks/capacity").plan
     assert plan(3600, 1.0, utilisation=0.5, price=1.0, cores=1, days=1)["core_hours"] == 2.0
 
 
@@ -42,11 +32,11 @@ def test_the_measured_number_is_the_median_of_the_pipelines_rounds(tmp_path: Pat
     rounds = [{"processor_seconds_per_photo": value} for value in (0.6, 0.9, 0.7, 0.8)]
     report = tmp_path / "folder.json"
     report.write_text(json.dumps({"rounds": {"naive": [{"processor_seconds_per_photo": 5.0}], "pipeline": rounds}}))
-    assert script("capacity").core_seconds_of(report) == pytest.approx(0.75)
+    assert load_script("benchmarks/capacity").core_seconds_of(report) == pytest.approx(0.75)
 
 
 def test_benchmark_photos_are_the_same_every_time(tmp_path: Path) -> None:
     for name in ("a", "b"):
-        script("folder").write_photos(tmp_path / name, 2)
+        load_script("benchmarks/folder").write_photos(tmp_path / name, 2)
     first, second = ({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("a", "b"))
     assert first == second and len(first) == 2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,24 +10,19 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from script_loading import load_script
 from tiny import KnownFaces, noise_photo, same, tiny_model
 from torch.nn import functional
 
 from ganon_hf.core.anonymizer import Anonymizer
 from ganon_hf.core.face_mesh import MEAN_LANDMARKS
-from ganon_hf.core.faces import AnonymizeOptions
 from ganon_hf.core.modeling_ganon import GanonModel, LandmarkGenerator
-
-SCRIPT = Path(__file__).parents[2] / "scripts" / "maintain" / "convert_checkpoint.py"
+from ganon_hf.core.options import AnonymizeOptions
 
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("convert_checkpoint", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("maintain/convert_checkpoint")
 
 
 @pytest.fixture(scope="module")

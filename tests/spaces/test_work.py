@@ -57,7 +57,7 @@ def test_every_choice_of_a_user_is_in_the_table(work: ModuleType) -> None:
 )
 def test_one_sentence(work: ModuleType, statuses: list[str], words: str) -> None:
     faces = tuple(FaceReport((0, 0, 9, 9), 1.0, status, "<small>" if status == "covered" else "") for status in statuses)
-    done = work.Done(PHOTO, AnonymizationResult(PHOTO, faces), AnonymizeOptions(seed=1))
+    done = work.AnonymizedPhoto(PHOTO, AnonymizationResult(PHOTO, faces), AnonymizeOptions(seed=1))
     assert work.summary(done).startswith(words)
     assert "<small>" not in work.face_table(done) and ("&lt;small&gt;" in work.face_table(done)) == ("covered" in statuses)
 
@@ -112,7 +112,7 @@ def test_a_photo_is_turned_upright(work: ModuleType, tmp_path: Path) -> None:
 
 def test_what_the_generator_sees(work: ModuleType) -> None:
     pictures = work.what_the_generator_sees(tiny_engine(), PHOTO, work.make_options(7, **DEFAULTS))
-    assert [picture.size for picture in pictures] == [(64, 64)] * len(work.SEEN)
+    assert [picture.size for picture in pictures] == [(64, 64)] * len(work.GENERATOR_VIEW)
     original, anonymous, drawn = (np.asarray(picture) for picture in pictures)
     assert not np.array_equal(original, anonymous) and original.max() == 255 and drawn.std() > 5
 

@@ -36,11 +36,11 @@ def film(tmp_path: Path) -> Path:
 @pytest.fixture
 def ask(work_video: ModuleType, tmp_path: Path) -> Any:
     """One video through the work; ``told`` collects the progress."""
-    folders = {name: tmp_path / name for name in ("workshop", "results")}
+    folders = {name: tmp_path / name for name in ("unfinished", "results")}
     for folder in folders.values():
         folder.mkdir()
 
-    def call(path: Path, *, engine: Any = None, turns: Any = None, **choices: Any) -> Any:
+    def call(path: Path, *, engine: Any = None, queue: Any = None, **choices: Any) -> Any:
         call.told = []  # type: ignore[attr-defined]
         import work
 
@@ -49,12 +49,12 @@ def ask(work_video: ModuleType, tmp_path: Path) -> Any:
                 engine or scripted_engine(film_script()),
                 str(path),
                 work.make_options(5, **choices),
-                turns=turns or work_video.Turns(),
+                queue=queue or work_video.VideoQueue(),
                 progress=lambda *numbers: call.told.append(numbers),  # type: ignore[attr-defined]
                 **folders,
             )
         finally:
-            assert not list(folders["workshop"].iterdir()), "nothing unfinished stays"
+            assert not list(folders["unfinished"].iterdir()), "nothing unfinished stays"
 
     return call
 
@@ -79,7 +79,7 @@ def test_it_is_said_what_happened(work_video: ModuleType) -> None:
         TrackReport(1, 1, 0.2, 0.9, replaced=9),
         TrackReport(2, 0, 2.0, 3.0, replaced=4),
     )
-    film = work_video.Film("x.mp4", VideoReport(40, 3.0, 8, tracks, ()), True)
+    film = work_video.AnonymizedVideo("x.mp4", VideoReport(40, 3.0, 8, tracks, ()), True)
     assert work_video.summary(film).startswith("40 frames, 2 people, 33 faces replaced, 5 covered")
     assert work_video.NO_SOUND in work_video.summary(film)
     table = work_video.people_table(film.report)
@@ -147,30 +147,30 @@ def test_nobody_in_it(ask: Any, film: Path) -> None:
 def test_some_wait_and_the_others_are_sent_away(work_video: ModuleType) -> None:
     import work
 
-    turns, inside, done = work_video.Turns(waiting=1), threading.Event(), threading.Event()
+    queue, inside, done = work_video.VideoQueue(waiting=1), threading.Event(), threading.Event()
     order: list[str] = []
 
     def hold() -> None:
-        with turns.take():
+        with queue.turn():
             inside.set()
             done.wait(10)
             order.append("first")
 
     def wait() -> None:
-        with turns.take():
+        with queue.turn():
             order.append("second")
 
     first, second = threading.Thread(target=hold), threading.Thread(target=wait)
     first.start()
     assert inside.wait(10)
     second.start()
-    while turns._room._value:  # until the second one stands in line
+    while queue._room._value:  # until the second one stands in line
         pass
-    with pytest.raises(work.Refusal, match="try again in a few minutes"), turns.take():
+    with pytest.raises(work.Refusal, match="try again in a few minutes"), queue.turn():
         pass
     done.set()
     first.join(10)
     second.join(10)
     assert order == ["first", "second"]
-    with turns.take():
+    with queue.turn():
         order.append("third")

@@ -21,7 +21,8 @@ from click.testing import Result
 from PIL import Image, ImageDraw
 
 from ganon_hf.bulk.folder import STATE_NAME
-from ganon_hf.core.faces import AnonymizationResult, AnonymizeOptions, FaceReport, NoFaceError, box_of_points
+from ganon_hf.core.faces import AnonymizationResult, FaceReport, NoFaceError, box_of_points
+from ganon_hf.core.options import AnonymizeOptions
 
 Run = Callable[..., Result]  # the fixture `run`
 MAGENTA, GREEN = (255, 0, 255), (0, 200, 0)

@@ -7,7 +7,7 @@ import time
 
 from scripted import film_script, scripted_engine
 
-from ganon_hf.core.faces import AnonymizeOptions
+from ganon_hf.core.options import AnonymizeOptions
 from ganon_hf.video import job
 
 if __name__ == "__main__":

@@ -14,10 +14,10 @@ from tiny import KnownFaces, noise_photo, tiny_model
 from training_faces import Recording, record_uploads, write_faces
 
 from ganon_hf.core.anonymizer import Anonymizer
-from ganon_hf.core.faces import AnonymizeOptions
 from ganon_hf.core.modeling_ganon import GanonModel
+from ganon_hf.core.options import AnonymizeOptions
 from ganon_hf.training import trainer
-from ganon_hf.training.checkpoints import find_states
+from ganon_hf.training.checkpoints import find_checkpoints
 from ganon_hf.training.options import PRESETS, TrainingOptions
 
 
@@ -42,7 +42,7 @@ def test_dots_in_face_out(options: TrainingOptions, monkeypatch: pytest.MonkeyPa
     tiny_model().save_pretrained(output)  # an earlier model of another kind in the same folder
     hub = {"push_to_hub": True, "hub_model_id": "user/name"}
     run = Recording(replace(options, max_train_samples=1, max_train_steps=2, **hub))
-    start = {name: value.clone() for name, value in run.plain_model.state_dict().items()}
+    start = {name: value.clone() for name, value in run.unwrapped_model.state_dict().items()}
     run.run()
     assert all(sorted(parts) == ["adversarial", "discriminator", "l1", "loss"] for parts in run.losses)
     for parts in run.losses:
@@ -56,7 +56,7 @@ def test_dots_in_face_out(options: TrainingOptions, monkeypatch: pytest.MonkeyPa
     model = engine.model
     assert (model.config.conditioning, model.config.image_size) == ("landmarks", 256)
     for name, value in model.state_dict().items():
-        assert torch.equal(value, run.plain_model.state_dict()[name]), name
+        assert torch.equal(value, run.unwrapped_model.state_dict()[name]), name
         assert torch.equal(value, start[name]) is name.startswith("geometry."), name
     statistics = tiny_model().geometry.state_dict()
     assert all(torch.equal(value, statistics[name]) for name, value in model.geometry.state_dict().items())
@@ -64,7 +64,7 @@ def test_dots_in_face_out(options: TrainingOptions, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.slow
-def test_going_on_gives_the_losses_of_an_undisturbed_run(options: TrainingOptions, tmp_path: Path) -> None:
+def test_resuming_gives_the_losses_of_an_uninterrupted_run(options: TrainingOptions, tmp_path: Path) -> None:
     """Dropout draws from PyTorch's generator: its state is saved, and nothing between the steps draws from it."""
     options = replace(options, max_train_steps=6, validation_steps=3)
     whole = Recording(options)
@@ -72,7 +72,7 @@ def test_going_on_gives_the_losses_of_an_undisturbed_run(options: TrainingOption
     parts = replace(options, output_dir=str(tmp_path / "parts"))
     first = Recording(replace(parts, time_budget_minutes=1e-9))  # stops after its first step and saves
     first.run()
-    assert [path.name for path in find_states(tmp_path / "parts")] == ["checkpoint-000001"]
+    assert [path.name for path in find_checkpoints(tmp_path / "parts")] == ["checkpoint-000001"]
     second = Recording(replace(parts, resume_from_checkpoint="latest"))
     second.run()
     assert first.losses + second.losses == whole.losses, "equal to the last bit"

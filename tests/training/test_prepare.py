@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from datasets import Dataset, Image, load_dataset
+from huggingface_hub import DatasetCard
 from PIL import Image as Pictures
 from tiny import KnownFaces, face_at, noise_photo
 
@@ -23,10 +24,10 @@ from ganon_hf._atomic import TEMPORARY_PREFIX
 from ganon_hf.core.face_mesh import FACE_OVAL
 from ganon_hf.core.faces import Face
 from ganon_hf.training import prepare
-from ganon_hf.training.dataset_card import REASONS, Counts
-from ganon_hf.training.face_measurement import MEASURED, measure_row, unique_person
+from ganon_hf.training.dataset_card import REASONS, SelectionCounts, write_card
+from ganon_hf.training.face_measurement import MEASURED_SCHEMA, measure_row, person_id
+from ganon_hf.training.face_selection import NO_FACE_REASONS, SelectionOptions, Selector, drop_reason, is_grayscale, split_of
 from ganon_hf.training.prepare import PrepareOptions, open_source, prepare_dataset
-from ganon_hf.training.selection import NO_FACE_REASONS, SelectionOptions, Selector, is_gray, reason_to_drop, split_of
 from ganon_hf.training.shards import SCHEMA, find_shards, read_shards
 
 SIZE = 64
@@ -101,7 +102,7 @@ def make(
     reselect: bool = False,
     tight: bool = False,
     **selection: Any,
-) -> Counts:
+) -> SelectionCounts:
     chosen = SelectionOptions(**{"validation_share": 0.25, **selection})
     options = PrepareOptions(SIZE, "cc0-1.0", "a", chosen, processes, reselect, tight)
     return prepare_dataset(data, folder, options, detector=detector, matte=LeftOut)
@@ -141,6 +142,23 @@ def test_datasets_opens_the_folder(data: Dataset, tmp_path: Path) -> None:
     row = opened["train"][0]
     assert row["image"].size == (SIZE, SIZE) and row["matte"].mode == "L" and len(row["landmarks"]) == 478 * 3
     assert opened["train"].column_names == SCHEMA.names
+
+
+@pytest.mark.parametrize(("license_name", "tight"), [("cc-by-4.0", False), ("no", True)])
+def test_the_card_is_metadata_and_text(tmp_path: Path, license_name: str, tight: bool) -> None:
+    counts = SelectionCounts({"train": 3, "validation": 1}, {"no_face": 2})
+    write_card(tmp_path, "my faces", counts, SIZE, license_name, SelectionOptions(), tight=tight)
+    card = DatasetCard.load(tmp_path / "README.md")
+    assert card.data.license == license_name, "text, also where YAML would read it as a truth value"
+    files = [{"split": split, "path": f"{split}-*.parquet"} for split in counts.kept]
+    assert card.data.to_dict() == {"license": license_name, "configs": [{"config_name": "default", "data_files": files}]}
+    lines = (tmp_path / "README.md").read_text().splitlines()
+    if license_name == "cc-by-4.0":  # byte for byte what earlier versions wrote
+        header = ["---", "license: cc-by-4.0", "configs:", "- config_name: default", "  data_files:", "  - split: train"]
+        assert lines[:11] == [*header, "    path: train-*.parquet", "  - split: validation", "    path: validation-*.parquet", "---", ""]
+    assert "# my faces" in lines and "| train | 3 |" in lines and "| no_face | 2 | no face was found |" in lines
+    assert any("made from 6 pictures" in line for line in lines)
+    assert any("The face oval fills the crop" in line for line in lines) is tight
 
 
 @pytest.mark.slow
@@ -289,17 +307,17 @@ def test_sources_that_cannot_be_opened(
     [("a", 5, ("a", 5)), ("a", "ann", ("a", "ann"))],
 )
 def test_people_have_one_number(source: str, person: int | str, same_as: tuple[str, int | str]) -> None:
-    assert unique_person(source, person) == unique_person(*same_as) >= 0
-    assert unique_person(source, person) != unique_person("b", person), "number 5 of another source is another person"
-    assert unique_person(source, person) < 2**63
+    assert person_id(source, person) == person_id(*same_as) >= 0
+    assert person_id(source, person) != person_id("b", person), "number 5 of another source is another person"
+    assert person_id(source, person) < 2**63
 
 
 def test_people_without_a_number() -> None:
-    assert unique_person("a", None) == unique_person("a", -1) == unique_person("a", float("nan")) == -1
-    assert unique_person("a", 5.0) == unique_person("a", 5)
+    assert person_id("a", None) == person_id("a", -1) == person_id("a", float("nan")) == -1
+    assert person_id("a", 5.0) == person_id("a", 5)
     for bad in (2**32, 1.5, True):
         with pytest.raises(ValueError, match="person must be"):
-            unique_person("a", bad)  # type: ignore[arg-type]
+            person_id("a", bad)  # type: ignore[arg-type]
 
 
 # ---- reasons
@@ -332,10 +350,10 @@ REASON_TABLE = [
 @pytest.mark.parametrize(("reason", "photo", "face"), [row[1:] for row in REASON_TABLE], ids=[row[0] for row in REASON_TABLE])
 def test_reasons(reason: str | None, photo: np.ndarray, face: Face | None) -> None:
     measured = measure_row(cell(photo), KnownFaces({(160, 120): [face] if face else []}), LeftOut(), 256)
-    assert reason_to_drop(measured, SelectionOptions()) == reason
-    kept = reason_to_drop(measured, SelectionOptions(keep_all=True))
+    assert drop_reason(measured, SelectionOptions()) == reason
+    kept = drop_reason(measured, SelectionOptions(keep_all=True))
     assert kept == (reason if reason in NO_FACE_REASONS else None)
-    pa.Table.from_pylist([measured], MEASURED)
+    pa.Table.from_pylist([measured], MEASURED_SCHEMA)
     assert reason is None or reason in REASONS
 
 
@@ -354,7 +372,7 @@ def test_reasons(reason: str | None, photo: np.ndarray, face: Face | None) -> No
 def test_what_cannot_be_read_is_counted(image: Any) -> None:
     measured = measure_row(cell(noise_photo(), image=image), known_faces(), LeftOut(), SIZE)
     assert measured["reason"] == "unreadable" and measured["image"] is None
-    pa.Table.from_pylist([measured], MEASURED)
+    pa.Table.from_pylist([measured], MEASURED_SCHEMA)
 
 
 def test_a_face_that_fills_its_picture_is_found_with_a_border() -> None:
@@ -379,14 +397,14 @@ def test_a_face_that_fills_its_picture_is_found_with_a_border() -> None:
     ids=["color", "gray", "toned", "said to be gray", "said to be color but gray"],
 )
 def test_grayscale(photo: np.ndarray, told: bool | None, expected: bool) -> None:
-    assert is_gray(measure_row(cell(photo, grayscale=told), known_faces(), LeftOut(), SIZE), SelectionOptions()) is expected
+    assert is_grayscale(measure_row(cell(photo, grayscale=told), known_faces(), LeftOut(), SIZE), SelectionOptions()) is expected
 
 
 def test_measures_have_their_units() -> None:
     measured = measure_row(cell(noise_photo(), person=5, emotion=""), known_faces(), LeftOut(), SIZE)
     assert measured["resolution"] == pytest.approx(60 / 2.7 * 3.36 / SIZE, rel=0.1), "photo pixels per crop pixel"
     assert measured["yaw"] == pytest.approx(0, abs=0.5) and measured["misfit"] < 0.01 and measured["visible"] == 1
-    assert measured["emotion"] is None and measured["person"] == unique_person("a", 5)
+    assert measured["emotion"] is None and measured["person"] == person_id("a", 5)
     soft = measure_row(cell(cv2.GaussianBlur(noise_photo(), (0, 0), 2)), known_faces(), LeftOut(), SIZE)
     dark = measure_row(cell(noise_photo() // 3), known_faces(), LeftOut(), SIZE)
     assert soft["sharpness"] < measured["sharpness"] / 5, "blur counts"

@@ -15,8 +15,8 @@ from ganon_hf.evaluation.metrics.blendshapes import BlendshapeReader
 from ganon_hf.training.blendshape_network import BlendshapeNetwork
 from ganon_hf.training.expression_code import ExpressionOptions, fit_expression_code
 from ganon_hf.training.population import nearest_people
-from ganon_hf.training.shape_space import ShapePopulation, between_and_within, fit_shape_space, measure_population
-from ganon_hf.training.texture_encoding import PictureCodes
+from ganon_hf.training.shape_space import ShapePopulation, between_within_covariance, fit_shape_space, project_shapes
+from ganon_hf.training.texture_encoding import AppearanceCodes
 from ganon_hf.training.textures import mirror_shapes
 
 PEOPLE, PICTURES = 150, 4
@@ -99,7 +99,7 @@ def test_turned_heads_do_not_count() -> None:
     without, _ = fitted(shapes[:300], persons[:300])
     assert population.rows.tolist() == list(range(300))
     assert all(torch.equal(value, without.state_dict()[name]) for name, value in turned.state_dict().items() if "code" not in name)
-    with pytest.raises(ValueError, match="6 axes need as many faces.*but got 4"):
+    with pytest.raises(ValueError, match="6 axes need at least as many faces.*but got 4"):
         fitted(shapes[:4], persons[:4])
 
 
@@ -108,21 +108,21 @@ def test_covariances_between_and_within_people() -> None:
     persons = np.repeat(np.arange(800), 3)
     people, moments = np.array([3.0, 1.0, 0.0]), np.array([0.5, 2.0, 1.0])
     codes = generator.normal(0, people, (800, 3))[persons] + generator.normal(0, moments, (2400, 3))
-    between, within = between_and_within(codes, persons)
+    between, within = between_within_covariance(codes, persons)
     assert np.allclose(np.sqrt(np.diag(between)), people, atol=0.25) and np.allclose(np.sqrt(np.diag(within)), moments, atol=0.1)
     strangers = np.concatenate([codes, generator.normal(0, 50, (500, 3))])
     labels = np.concatenate([persons, np.full(250, -1), np.arange(10_000, 10_250)])
-    again = between_and_within(strangers, labels)
+    again = between_within_covariance(strangers, labels)
     assert np.allclose(again[0], between) and np.allclose(again[1], within), "unknown and single pictures do not count"
     with pytest.raises(ValueError, match="at least two people"):
-        between_and_within(codes[:3], persons[:3])
+        between_within_covariance(codes[:3], persons[:3])
 
 
 def test_shapes_are_measured_in_a_space_that_is_there(known: tuple) -> None:
     statistics, population, _, _ = known
     shapes, persons, _, _ = invented()
     before = {name: value.clone() for name, value in statistics.state_dict().items()}
-    again = measure_population(shapes, persons, np.zeros((len(shapes), 2)), statistics)
+    again = project_shapes(shapes, persons, np.zeros((len(shapes), 2)), statistics)
     for name in ("rows", "coordinates", "persons", "between", "within"):
         assert np.allclose(getattr(again, name), getattr(population, name), atol=1e-3), name
     assert all(torch.equal(value, before[name]) for name, value in statistics.state_dict().items())
@@ -140,7 +140,7 @@ def test_identity_is_read_whatever_the_expression(known: tuple) -> None:
     assert (left**2).sum() < 0.1 * (wanted**2).sum()
 
 
-def two_kinds() -> tuple[np.ndarray, np.ndarray, PictureCodes]:
+def two_kinds() -> tuple[np.ndarray, np.ndarray, AppearanceCodes]:
     """90 people with two pictures each, one in three of the other kind; one person in front of the camera three hundred times."""
     random = np.random.default_rng(3)
     persons = np.concatenate([np.repeat(np.arange(90), 2), np.zeros(300, np.int64)])
@@ -149,7 +149,7 @@ def two_kinds() -> tuple[np.ndarray, np.ndarray, PictureCodes]:
     shape = np.where(kind, 2.0, -1.0) * np.array([1, 0, 0]) + who[persons]
     flat = MEAN_LANDMARKS.ravel() + shape @ DIFFERENCES + 0.5 * random.standard_normal((480, 2)) @ CHANGES
     appearance = np.where(kind, -1.0, 1.0) * np.array([0, 1, 0, 0]) + 0.1 * random.standard_normal((480, 4))
-    codes = PictureCodes(appearance.astype(np.float32), np.zeros((480, 6), np.float32), np.zeros((480, 2), np.float32))
+    codes = AppearanceCodes(appearance.astype(np.float32), np.zeros((480, 6), np.float32), np.zeros((480, 2), np.float32))
     return flat.reshape(-1, 478, 3).astype(np.float32), persons, codes
 
 
@@ -160,8 +160,8 @@ def test_distances_tell_a_stranger_from_a_copy() -> None:
         statistics.people_centers.copy_(torch.tensor([[0.5, 0, 0, 0, 1, 0, 0], [-0.5, 0, 0, 0, -1, 0, 0]]))
         statistics.people_spread.fill_(0.7)
     found = nearest_people(population, codes, statistics, draws=300)
-    assert len(found.drawn) == 300 and len(found.training) == 90 and len(found.same) == 89 + 301
-    assert np.median(found.drawn) > np.median(found.same), "who is drawn is nobody's second picture"
+    assert len(found.synthetic) == 300 and len(found.training) == 90 and len(found.same) == 89 + 301
+    assert np.median(found.synthetic) > np.median(found.same), "who is drawn is nobody's second picture"
     # a population that draws one training person again and again
     person = population.persons[population.rows] == 7
     shape = population.identity_coefficients(statistics.identity_basis.double().numpy())
@@ -171,7 +171,7 @@ def test_distances_tell_a_stranger_from_a_copy() -> None:
         statistics.people_centers.copy_(torch.from_numpy(np.tile(own, (2, 1))))
         statistics.people_spread.fill_(1e-3)
     copied = nearest_people(population, codes, statistics, draws=50)
-    assert copied.drawn.max() < 0.2 * np.median(found.drawn)
+    assert copied.synthetic.max() < 0.2 * np.median(found.synthetic)
     assert np.array_equal(copied.training, found.training) and np.array_equal(copied.same, found.same)
 
 
@@ -179,7 +179,7 @@ def test_distances_need_people_with_two_pictures() -> None:
     shapes, persons, codes = two_kinds()
     statistics, population = fitted(shapes, persons)
     strangers = ShapePopulation(population.rows, population.coordinates, np.arange(480), population.between, population.within)
-    with pytest.raises(ValueError, match="two pictures, but got 480 people and 0 pairs"):
+    with pytest.raises(ValueError, match="one person with two pictures, but got 480 people and 0 pairs"):
         nearest_people(strangers, codes, statistics, draws=3)
 
 
@@ -199,7 +199,9 @@ def toy_scores(shapes: np.ndarray) -> np.ndarray:
 def trained() -> tuple[ShapeStatistics, ShapePopulation, np.ndarray, np.ndarray, dict[str, float]]:
     shapes, persons, who, moments = invented()
     statistics, population = fitted(shapes, persons)
-    options = ExpressionOptions(steps=600, batch_size=128, learning_rate=5e-3, invented=600, noise=(0.3, 3.0), rate=0.003)
+    options = ExpressionOptions(
+        steps=600, batch_size=128, learning_rate=5e-3, num_synthetic_shapes=600, noise=(0.3, 3.0), rate_weight=0.003
+    )
     return statistics, population, who, moments, fit_expression_code(population, statistics, toy_scores, options)
 
 
@@ -244,7 +246,7 @@ def test_training_is_repeatable_and_leaves_the_code_fixed(trained: tuple) -> Non
     runs = []
     for _ in range(2):
         again, population = fitted(shapes, persons)
-        fit_expression_code(population, again, toy_scores, ExpressionOptions(steps=5, batch_size=16, invented=20))
+        fit_expression_code(population, again, toy_scores, ExpressionOptions(steps=5, batch_size=16, num_synthetic_shapes=20))
         runs.append(again.state_dict())
     assert all(torch.equal(value, runs[1][name]) for name, value in runs[0].items())
 

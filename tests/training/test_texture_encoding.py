@@ -10,7 +10,7 @@ from ganon_hf.core.face_mesh import IRIS_PATCHES, MEAN_LANDMARKS
 from ganon_hf.core.landmarks import texel_table
 from ganon_hf.core.modeling_ganon import AppearancePrior, GanonConfig
 from ganon_hf.training.lighting import LightModel, light_gain
-from ganon_hf.training.texture_encoding import PictureCodes, encode_textures
+from ganon_hf.training.texture_encoding import AppearanceCodes, encode_textures
 from ganon_hf.training.textures import TextureSet
 
 TEXTURE, COUNT, LUMA_ONLY, COLOR_ONLY = 48, 60, 6, 2
@@ -178,4 +178,4 @@ def test_the_same_gain_in_textures_and_in_pictures() -> None:
 
 def test_codes_check_themselves() -> None:
     with pytest.raises(ValueError, match="light must have shape"):
-        PictureCodes(np.zeros((2, 8), np.float32), np.zeros((3, 6), np.float32), np.zeros((2, 2), np.float32))
+        AppearanceCodes(np.zeros((2, 8), np.float32), np.zeros((3, 6), np.float32), np.zeros((2, 2), np.float32))

@@ -57,7 +57,7 @@ def test_twenty_steps_resumed_once_give_a_model(faces: Path, tmp_path: Path) -> 
     launch(faces, tmp_path, *steps, "--max_train_steps", "20", "--time_budget_minutes", "0.0001")
     assert sorted(path.name for path in tmp_path.glob("checkpoint-*")) == ["checkpoint-000001"]
     log = launch(faces, tmp_path, *steps, "--max_train_steps", "20", "--resume_from_checkpoint", "latest")
-    assert "Going on from" in log and "images/s" in log and "of peak" in log
+    assert "Resuming from" in log and "images/s" in log and "of peak" in log
     assert sorted(path.name for path in tmp_path.glob("checkpoint-*")) == ["checkpoint-000010", "checkpoint-000020"]
     model = GanonModel.from_pretrained(tmp_path)
     assert model.refinement is not None and model.refinement.out.weight.abs().max() > 0

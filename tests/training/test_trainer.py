@@ -1,7 +1,8 @@
-"""A training run: learns, stops, goes on where it stopped, and leaves a model that loads."""
+"""A training run: learns, stops, resumes where it stopped, and leaves a model that loads."""
 
 from __future__ import annotations
 
+import json
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -11,13 +12,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 from tiny import same, tiny_model, tiny_processor
 from training_faces import Recording, record_uploads, write_faces
 
 from ganon_hf._atomic import TEMPORARY_PREFIX
 from ganon_hf.core.anonymizer import Anonymizer
 from ganon_hf.core.modeling_ganon import GanonModel
-from ganon_hf.training.checkpoints import find_states
+from ganon_hf.training.checkpoints import find_checkpoints
 from ganon_hf.training.gpu_dataset import FaceBatch
 from ganon_hf.training.options import TrainingOptions
 from ganon_hf.training.trainer import Trainer, build_model
@@ -60,11 +62,11 @@ def weights(folder: str | Path) -> dict[str, torch.Tensor]:
     return dict(GanonModel.from_pretrained(folder).state_dict())
 
 
-def test_a_run_leaves_a_model_states_and_pictures(options: TrainingOptions) -> None:
+def test_a_run_leaves_a_model_checkpoints_and_samples(options: TrainingOptions) -> None:
     trainer = Recording(options)
     folder = trainer.run()
     assert {path.name for path in folder.iterdir()} >= {"config.json", "model.safetensors", "preprocessor_config.json", "samples", "logs"}
-    assert [path.name for path in find_states(folder)] == ["checkpoint-000003", "checkpoint-000006"]
+    assert [path.name for path in find_checkpoints(folder)] == ["checkpoint-000003", "checkpoint-000006"]
     assert not [path for path in folder.rglob("*") if TEMPORARY_PREFIX in path.name]
     assert {path.name for path in (folder / "samples").iterdir()} == {"step-000000.png", "step-000003.png", "step-000006.png"}
     assert np.array(Image.open(folder / "samples" / "step-000006.png")).shape == (4 * 32, 4 * 32, 3)
@@ -77,20 +79,20 @@ def test_a_run_leaves_a_model_states_and_pictures(options: TrainingOptions) -> N
     assert Anonymizer.from_pretrained(folder).model.refinement is not None
 
 
-def test_going_on_gives_the_losses_of_an_undisturbed_run(options: TrainingOptions, tmp_path: Path) -> None:
+def test_resuming_gives_the_losses_of_an_uninterrupted_run(options: TrainingOptions, tmp_path: Path) -> None:
     whole = Recording(options)
     whole.run()
     parts = replace(options, output_dir=str(tmp_path / "parts"))
     first = Recording(replace(parts, time_budget_minutes=1e-9))  # stops after its first step and saves
     first.run()
-    assert len(first.losses) == 1 and [path.name for path in find_states(tmp_path / "parts")] == ["checkpoint-000001"]
+    assert len(first.losses) == 1 and [path.name for path in find_checkpoints(tmp_path / "parts")] == ["checkpoint-000001"]
     second = Recording(replace(parts, resume_from_checkpoint="latest"))
     second.run()
     assert first.losses + second.losses == whole.losses, "equal to the last bit"
     assert all(torch.equal(a, b) for a, b in zip(weights(options.output_dir).values(), weights(tmp_path / "parts").values(), strict=True))
 
 
-def test_a_signal_ends_the_run_with_its_state_saved(options: TrainingOptions) -> None:
+def test_a_signal_ends_the_run_with_a_checkpoint(options: TrainingOptions) -> None:
     class Interrupted(Recording):
         def update(self) -> dict[str, Any]:
             if self.step == 1:
@@ -99,22 +101,40 @@ def test_a_signal_ends_the_run_with_its_state_saved(options: TrainingOptions) ->
 
     before = signal.getsignal(signal.SIGTERM)
     folder = Interrupted(options).run()
-    assert [path.name for path in find_states(folder)] == ["checkpoint-000002"]
+    assert [path.name for path in find_checkpoints(folder)] == ["checkpoint-000002"]
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_a_state_that_was_not_written_whole_is_not_resumed_from(options: TrainingOptions) -> None:
+def test_an_incomplete_checkpoint_is_not_resumed_from(options: TrainingOptions) -> None:
     folder = Recording(replace(options, max_train_steps=3)).run()
-    (folder / "checkpoint-000099").mkdir()  # power was cut before the state's last file
+    (folder / "checkpoint-000099").mkdir()  # power was cut before the last file was written
     (folder / f"{TEMPORARY_PREFIX}checkpoint-000100.tmp").mkdir()
     again = Recording(replace(options, max_train_steps=4, resume_from_checkpoint="latest"))
     again.run()
     assert len(again.losses) == 1
 
 
-def test_old_states_are_deleted(options: TrainingOptions) -> None:
+def test_checkpoints_keep_their_format(options: TrainingOptions) -> None:
+    """Checkpoints of earlier versions stay loadable: names of files and tensors are fixed, whatever the code calls them."""
+    trainer = Recording(replace(options, max_train_steps=3))
+    (checkpoint,) = find_checkpoints(trainer.run())
+    files = {path.relative_to(checkpoint).as_posix() for path in checkpoint.rglob("*") if path.is_file()}
+    networks, optimizers = {"model.safetensors", "model_1.safetensors"}, {"optimizer.bin", "optimizer_1.bin"}
+    model = {f"model/{name}" for name in ("config.json", "model.safetensors", "preprocessor_config.json")}
+    assert files == {*networks, *optimizers, *model, "random_states_0.pkl", "training_state.json"}
+    assert json.loads((checkpoint / "training_state.json").read_text()) == {"step": 3, "num_processes": 1}
+    generator, discriminator = (load_file(checkpoint / name) for name in sorted(networks))
+    assert generator.keys() >= {"refinement.out.weight", "prior.luma", "geometry.people_centers"}
+    layers = {f"scales.{scale}.{layer}" for scale in (0, 1) for layer in ("blocks.0", "blocks.1", "blocks.2", "out")}
+    assert discriminator.keys() == {
+        *(f"{layer}.bias" for layer in layers),
+        *(f"{layer}.parametrizations.weight.{part}" for layer in layers for part in ("original", "0._u", "0._v")),
+    }
+
+
+def test_old_checkpoints_are_deleted(options: TrainingOptions) -> None:
     folder = Recording(replace(options, checkpointing_steps=1, checkpoints_total_limit=2)).run()
-    assert [path.name for path in find_states(folder)] == ["checkpoint-000005", "checkpoint-000006"]
+    assert [path.name for path in find_checkpoints(folder)] == ["checkpoint-000005", "checkpoint-000006"]
 
 
 def test_accumulated_batches_make_one_update(options: TrainingOptions, tmp_path: Path) -> None:
@@ -126,14 +146,14 @@ def test_accumulated_batches_make_one_update(options: TrainingOptions, tmp_path:
     class Halves(Recording):
         def _batch(self, number: int) -> FaceBatch:  # the patches of the whole batch
             batch, part = whole._batch(number // 2), slice(number % 2 * 2, number % 2 * 2 + 2)
-            rest = (batch.target, batch.mask, batch.weights, batch.sharp, batch.color)
+            rest = (batch.target, batch.mask, batch.weights, batch.adversarial_weights, batch.color_weights)
             return FaceBatch({name: value[part] for name, value in batch.inputs.items()}, *(value[part] for value in rest))
 
     halves = Halves(replace(plain, train_batch_size=2, gradient_accumulation_steps=2, output_dir=str(tmp_path / "halves")))
     halves.run()
     one, two, old = (
         model.refinement.out.weight.detach()  # type: ignore[union-attr]
-        for model in (whole.plain_model, halves.plain_model, Trainer(plain).plain_model)
+        for model in (whole.unwrapped_model, halves.unwrapped_model, Trainer(plain).unwrapped_model)
     )
     # Adam makes steps of one length of gradients that are all but zero: a few weights go another way, most must not
     assert ((one - two).abs() < 0.05 * (one - old).abs().max()).float().mean() > 0.98
@@ -160,7 +180,7 @@ def test_training_learns(options: TrainingOptions) -> None:
         )
     )
     trainer.run()
-    errors = trainer.look()
+    errors = trainer.validate()
     assert errors["l1"] < 0.9 * errors["l1_coarse"], errors
 
 
@@ -169,7 +189,7 @@ def test_training_learns(options: TrainingOptions) -> None:
     [
         ({"train_data_dir": "/nowhere"}, "holds no train-"),
         ({"resume_from_checkpoint": "latest"}, "no checkpoint-"),
-        ({"resume_from_checkpoint": "/nowhere"}, "no saved training state"),
+        ({"resume_from_checkpoint": "/nowhere"}, "is not a training checkpoint"),
         ({"preset": "paper"}, "multiple of 256 pixels, not 64 and crops that the face fills.*--tight --image-size 512"),
     ],
 )
@@ -188,26 +208,26 @@ def test_tight_crops_are_not_for_the_mesh(options: TrainingOptions, tmp_path: Pa
         Trainer(replace(options, train_data_dir=str(write_faces(tmp_path, 2, 1, tight=True))))
 
 
-def test_looking_and_saving_draw_nothing(options: TrainingOptions) -> None:
-    """Dropout must not notice when a run was looked at, saved, stopped or measured."""
+def test_validating_and_saving_draw_no_random_numbers(options: TrainingOptions) -> None:
+    """Dropout must not notice when a run was validated, saved, stopped or measured."""
     trainer = Trainer(options)
     trainer.accelerator.init_trackers("ganon")
     before = torch.get_rng_state()
-    trainer.look()
+    trainer.validate()
     trainer.save()
-    trainer._measure(trainer._batch(0))
+    trainer._measure_flops(trainer._batch(0))
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_the_model_alone_goes_to_the_hub(options: TrainingOptions, monkeypatch: pytest.MonkeyPatch) -> None:
     uploaded = record_uploads(monkeypatch)
     Trainer(replace(options, push_to_hub=True, hub_model_id="user/name", max_train_steps=3)).run()
-    assert uploaded == {"config.json", "model.safetensors", "preprocessor_config.json"}, "no state, no picture"
+    assert uploaded == {"config.json", "model.safetensors", "preprocessor_config.json"}, "no checkpoint, no sample"
 
 
 def test_color_only(options: TrainingOptions) -> None:
     trainer = Trainer(replace(options, use_grayscale=False))
-    assert len(trainer.bank) == 5 and len(trainer.held_out) == 4
+    assert len(trainer.train_dataset) == 5 and len(trainer.validation_dataset) == 4
 
 
 def test_two_pictures_are_never_the_same_patch_twice_in_an_epoch(options: TrainingOptions) -> None:

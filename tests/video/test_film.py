@@ -9,7 +9,7 @@ import films
 import pytest
 
 from ganon_hf.core.detection import MediaPipeDetector
-from ganon_hf.core.faces import AnonymizeOptions
+from ganon_hf.core.options import AnonymizeOptions
 from ganon_hf.video import anonymize_video
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts" / "benchmarks"))

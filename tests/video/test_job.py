@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 from scripted import Script, film_script, frame, scripted_engine
 
-from ganon_hf.core.faces import AnonymizeOptions, NoFaceError
+from ganon_hf.core.faces import NoFaceError
+from ganon_hf.core.options import AnonymizeOptions
 from ganon_hf.video import UnusableVideoError, VideoReport, anonymize_video, job
 from ganon_hf.video.mux import concatenate_segments
 from ganon_hf.video.reader import VideoFrame, VideoReader

@@ -10,7 +10,8 @@ import pytest
 from scripted import Script, frame, scripted_engine
 from tiny import face_at, same
 
-from ganon_hf.core.faces import AnonymizeOptions, Face, box_overlap
+from ganon_hf.core.faces import Face, box_overlap
+from ganon_hf.core.options import AnonymizeOptions
 from ganon_hf.video.reader import VideoFrame
 from ganon_hf.video.snapshots import load_snapshot, save_snapshot
 from ganon_hf.video.stream import AnonymizedFrame, FrameStream, anonymize_frames

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .._register import CHECKPOINT
+from ..core.task import CHECKPOINT
 
 if TYPE_CHECKING:
     from ..core.anonymizer import Anonymizer

@@ -20,7 +20,8 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
-from ..core.faces import AnonymizeOptions, UnusableImageError
+from ..core.faces import UnusableImageError
+from ..core.options import AnonymizeOptions
 from ..image_files import METADATA_GROUPS, picture_pixels
 from .engine import model_fingerprint, read_engine
 from .parquet_shards import JobError, Manifest, Shard, Storage, plan_shards, read_counts, read_rows, write_shard

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from ..core.faces import AnonymizationResult, AnonymizeOptions
+from ..core.faces import AnonymizationResult
+from ..core.options import AnonymizeOptions
 from ..image_files import Picture, decode_image, encode_image, printable, read_image
 from .engine import read_engine
 from .tasks import Engine, anonymize_batch, describe_error

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..core.faces import AnonymizationResult, AnonymizeOptions, NoFaceError, UnusableImageError
+from ..core.faces import AnonymizationResult, NoFaceError, UnusableImageError
+from ..core.options import AnonymizeOptions
 from ..image_files import Picture, printable, read_image, write_temporary
 
 
@@ -214,7 +215,7 @@ def error_outcome(job: PhotoJob, error: object) -> Outcome:
     """An error as the outcome of a job."""
     status, reason = describe_error(error)
     if isinstance(error, NoFaceError):
-        reason += " (--on-no-face copy writes it all the same)"
+        reason += " (--on-no-face keep writes it all the same)"
     return Outcome(job, status, error=reason.removeprefix(f"{printable(job.source)}: "))
 
 

@@ -1,4 +1,4 @@
-"""What every command shares: exit codes, the way out with a message, and the engine as commands load it."""
+"""What the commands share: exit codes, ending with a message, and loading the engine."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def stop(message: str) -> NoReturn:
 
 @contextmanager
 def interruptible(advice: str = "Finished photos are kept; run the same command again to go on.") -> Iterator[None]:
-    """Ctrl-C and a polite kill end the run between two instructions: temporary files are removed on the way out."""
+    """Ctrl-C and SIGTERM end the command with a message and :data:`INTERRUPTED`, after temporary files have been removed."""
 
     def interrupt(signum: int, frame: Any) -> None:
         raise KeyboardInterrupt

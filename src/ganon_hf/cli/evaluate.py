@@ -1,19 +1,50 @@
-"""The command ``ganon-hf evaluate``: arguments become one evaluation."""
+"""The command ``ganon-hf evaluate``: arguments become one evaluation. Its options are the fields of :class:`EvaluationOptions`."""
 
 from __future__ import annotations
 
-import json
-import os
+import inspect
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from ..bulk.engine import quiet
+from ..evaluation.harness.options import EvaluationOptions, command_line_fields
 from .common import interruptible, stop
-from .options import Device, Model
+
+# Left to scripts/evaluate.py: they trade precision for time while the project itself is developed.
+SCRIPT_ONLY = ("repeats", "attack_pictures", "exposed_pictures")
 
 
+def _option_parameters() -> Iterator[inspect.Parameter]:
+    """One parameter for each option of an evaluation, as typer reads them."""
+    for one, kind in command_line_fields():
+        if one.name in SCRIPT_ONLY:
+            continue
+        default: Any = one.default
+        metavar = one.metadata.get("metavar")
+        text = one.metadata["help"]
+        if "parse" in one.metadata:
+            kind, default = list[kind], None  # type: ignore[valid-type]
+        elif one.name == "attacks":
+            default, metavar, text = ",".join(default), "LIST", f"{text} Separated by commas; or `none`."
+        low, high = one.metadata.get("range", (None, None))
+        flags = [one.metadata["flag"]] if "flag" in one.metadata else []
+        option = typer.Option(*flags, min=low, max=high, metavar=metavar, help=text)
+        annotation: Any = Annotated[kind | None if default is None else kind, option]  # type: ignore[valid-type]
+        yield inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _with_evaluation_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Put the options of an evaluation in the place of ``**options``."""
+    signature = inspect.signature(command, eval_str=True)
+    own = [one for one in signature.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD]
+    command.__signature__ = signature.replace(parameters=[*own, *_option_parameters()])  # type: ignore[attr-defined]
+    return command
+
+
+@_with_evaluation_options
 def evaluate_command(
     originals: Annotated[
         Path,
@@ -25,34 +56,14 @@ def evaluate_command(
     output: Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help="Folder for the report. Its sheets show original faces.")],
     set_name: Annotated[str | None, typer.Option("--set", metavar="NAME", help="Read NAME-*.parquet in the folder.")] = None,
     training: Annotated[
-        Path | None, typer.Option(help="Photos of other people, in the same form: attackers learn from them. Without: no such attack.")
+        Path | None, typer.Option(help="Photos of other people, in the same form: attackers train on them. Without: no such attack.")
     ] = None,
     training_set: Annotated[str | None, typer.Option(metavar="NAME", help="Likewise NAME-*.parquet in the training folder.")] = None,
-    rows: Annotated[
-        list[str] | None,
-        typer.Option("--with", metavar="NAME=VALUE,...", help="A row with these options instead of the default rows; may be repeated."),
-    ] = None,
-    recognizers: Annotated[
-        list[str] | None,
-        typer.Option("--recognizer", metavar="dlib|MODULE:NAME", help="Who tries to recognize people; may be repeated. Default: dlib."),
-    ] = None,
-    attacks: Annotated[
-        str, typer.Option(metavar="LIST", help="Long parts, by commas: seeds, geometry, parrot, reconstruction, emotion; or `none`.")
-    ] = "seeds,geometry,parrot,reconstruction,emotion",
-    blendshape_model: Annotated[
-        Path | None, typer.Option(metavar="face_landmarker.task", help="MediaPipe's bundle. Without: no blendshapes, no smile.")
-    ] = None,
     people: Annotated[int | None, typer.Option(min=2, help="Only the first so many people.")] = None,
-    draws: Annotated[int, typer.Option(min=1, max=100, help="Anonymize everything so many times with fresh seeds, and average.")] = 1,
-    seed: Annotated[int, typer.Option(min=0, help="From which the photos' seeds are drawn.")] = 0,
-    sheets: Annotated[int, typer.Option(min=0, max=10_000, help="People to show side by side.")] = 8,
-    baselines: Annotated[bool, typer.Option(help="Also blur, mosaic, solid cover, and somebody else's landmarks.")] = True,
     coverage: Annotated[
-        Path | None, typer.Option(metavar="FILE.json", help="Of scripts/benchmarks/coverage.py, to be shown with the rest.")
+        Path | None, typer.Option(metavar="FILE.json", help="Result of scripts/benchmarks/coverage.py, shown with the rest.")
     ] = None,
-    processes: Annotated[int | None, typer.Option(min=1, max=256, help="Default: one per core.")] = None,
-    model: Model = None,
-    device: Device = None,
+    **options: Any,
 ) -> None:
     """Measure on your own photos what is kept and what still identifies: report.json, report.md, plots and sheets.
 
@@ -60,103 +71,27 @@ def evaluate_command(
     """
     with interruptible():
         try:
-            echo = run_command(
-                originals,
-                output,
-                set_name=set_name,
-                training=training,
-                training_set=training_set,
-                rows=tuple(rows or ()),
-                recognizers=tuple(recognizers or ("dlib",)),
-                attacks=attacks,
-                blendshape_model=blendshape_model,
-                people=people,
-                draws=draws,
-                seed=seed,
-                sheets=sheets,
-                baselines=baselines,
-                coverage=coverage,
-                processes=processes,
-                model=model,
-                device=device,
+            from tqdm import tqdm
+
+            from ..evaluation.data.picture_sets import open_pictures
+            from ..evaluation.harness.toolkit import Toolkit
+            from ..evaluation.report.report import read_coverage
+            from ..evaluation.runner import EvaluationSet, evaluate
+
+            quiet()
+            chosen = EvaluationOptions.from_command_line({**options, "attacks": parse_attacks(options["attacks"])})
+            pictures = open_pictures(originals, set_name=set_name, people=people)
+            others = None if training is None else open_pictures(training, set_name=training_set).samples
+            tables = read_coverage(coverage)
+            report = evaluate(
+                [EvaluationSet(pictures)], Toolkit.from_options(chosen), output, chosen, training=others, coverage=tables, progress=tqdm
             )
         except (ImportError, OSError, RuntimeError, ValueError) as error:
             stop(str(error))
-    typer.echo(echo)
+    notes = [*report.notes, *(note for part in report.sets for note in part.notes)]
+    typer.echo("\n".join([*notes, f"Report: {output / 'report.md'}, figures: {output / 'report.json'}"]))
 
 
 def parse_attacks(text: str) -> tuple[str, ...]:
-    """``"seeds,geometry"`` or ``"none"`` -> names; :class:`EvaluationOptions` says which there are."""
+    """``"seeds,geometry"`` or ``"none"`` -> names; :class:`EvaluationOptions` checks them."""
     return () if text.strip() == "none" else tuple(name for part in text.split(",") if (name := part.strip()))
-
-
-def read_coverage(path: Path | None) -> dict[str, Any] | None:
-    """What ``scripts/benchmarks/coverage.py --json`` wrote.
-
-    Raises:
-        ValueError: it is no JSON object.
-    """
-    if path is None:
-        return None
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"{path} is not JSON ({error}).") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} must hold the tables of scripts/benchmarks/coverage.py, but holds a {type(content).__name__}.")
-    return content
-
-
-def run_command(
-    originals: Path,
-    output: Path,
-    *,
-    set_name: str | None,
-    training: Path | None,
-    training_set: str | None,
-    rows: tuple[str, ...],
-    recognizers: tuple[str, ...],
-    attacks: str,
-    blendshape_model: Path | None,
-    people: int | None,
-    draws: int,
-    seed: int,
-    sheets: int,
-    baselines: bool,
-    coverage: Path | None,
-    processes: int | None,
-    model: str | None,
-    device: str | None,
-) -> str:
-    """Everything ``ganon-hf evaluate`` does; the arguments are its options.
-
-    Returns:
-        what to tell the user.
-
-    Raises:
-        ImportError, OSError, RuntimeError, ValueError: the evaluation cannot be carried out.
-    """
-    from tqdm import tqdm
-
-    from ..evaluation.data.picture_sets import open_pictures
-    from ..evaluation.methods import parse_options
-    from ..evaluation.runner import EvaluationOptions, Task, evaluate
-    from ..evaluation.toolkit import Toolkit
-
-    quiet()
-    names = parse_attacks(attacks)
-    options = EvaluationOptions(
-        engine_options=tuple(parse_options(row) for row in rows) or EvaluationOptions().engine_options,
-        baselines=baselines,
-        attacks=names,
-        draws=draws,
-        seed=seed,
-        sheets=sheets,
-        processes=processes or os.cpu_count() or 1,
-    )
-    pictures = open_pictures(originals, set_name=set_name, people=people)
-    others = None if training is None else open_pictures(training, set_name=training_set).samples
-    kit = Toolkit(model, blendshape_model, recognizers, second=True, device=device)
-    report = evaluate([Task(pictures)], kit, output, options, training=others, coverage=read_coverage(coverage), progress=tqdm)
-    notes = [*report.notes, *(note for part in report.sets for note in part.notes)]
-    return "\n".join([*notes, f"Report: {output / 'report.md'}, figures: {output / 'report.json'}"])

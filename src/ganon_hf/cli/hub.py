@@ -1,4 +1,4 @@
-"""The commands ``ganon-hf export`` and ``ganon-hf publish``. Thin, like ``cli``, which registers them."""
+"""The commands ``ganon-hf export`` and ``ganon-hf publish``: arguments become options and one call."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from .common import stop
+from .options import Model
 
-_MODEL_HELP = "Folder or Hub name of another model. Default: the one in the package."
 _REPORT_HELP = (
     "What `ganon-hf evaluate` measured with these weights. Default: the report.json beside them, or the package's if it measured them; "
     "without one the card says so."
@@ -19,7 +19,7 @@ _LOG_HELP = "Training log (Markdown) whose newest run made these weights. Defaul
 
 def export_command(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="New folder.")],
-    model: Annotated[str | None, typer.Option(help=_MODEL_HELP)] = None,
+    model: Model = None,
     report: Annotated[Path | None, typer.Option(metavar="report.json", help=_REPORT_HELP)] = None,
     training_log: Annotated[Path | None, typer.Option(metavar="FILE.md", help=_LOG_HELP)] = None,
     onnx: Annotated[bool, typer.Option("--onnx", help="Also write the generator as onnx/model.onnx (needs the extra `onnx`).")] = False,
@@ -35,16 +35,16 @@ def export_command(
 
 
 def publish_command(
-    repo: Annotated[str, typer.Argument(metavar="REPO", help="NAME/MODEL on the Hub; made if it is not there.")],
-    space: Annotated[bool, typer.Option("--space", help="Also make or update the Space REPO, which lets people try the model.")] = False,
-    private: Annotated[bool, typer.Option("--private", help="What does not exist yet is made private.")] = False,
+    repo: Annotated[str, typer.Argument(metavar="REPO", help="NAME/MODEL on the Hub; created if it does not exist.")],
+    space: Annotated[bool, typer.Option("--space", help="Also create or update the Space REPO, which lets people try the model.")] = False,
+    private: Annotated[bool, typer.Option("--private", help="Create what does not exist yet as private.")] = False,
     pull_request: Annotated[bool, typer.Option("--pr", help="Open a pull request instead of committing and tagging.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be uploaded. Needs no token and no network.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be uploaded. Needs no token and no network.")] = False,
     folder: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="A folder made by `ganon-hf export`. Default: a fresh export, with the options below."),
+        typer.Option(metavar="DIR", help="A folder written by `ganon-hf export`. Default: a fresh export, with the options below."),
     ] = None,
-    model: Annotated[str | None, typer.Option(help=_MODEL_HELP)] = None,
+    model: Model = None,
     report: Annotated[Path | None, typer.Option(metavar="report.json", help=_REPORT_HELP)] = None,
     training_log: Annotated[Path | None, typer.Option(metavar="FILE.md", help=_LOG_HELP)] = None,
 ) -> None:
@@ -55,7 +55,7 @@ def publish_command(
     from tempfile import TemporaryDirectory
 
     if folder is not None and (model or report or training_log):
-        stop("--folder is finished; --model, --report and --training-log belong to a fresh export.")
+        stop("--folder names a finished export; --model, --report and --training-log are for a new one.")
     _quiet_libraries()
     from ..hub.publish import PublishError, PublishOptions, plan, publish
 

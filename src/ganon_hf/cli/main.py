@@ -7,26 +7,26 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Literal
+from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
 from .._version import __version__
 from ..bulk.engine import model_fingerprint
 from ..bulk.engine import read_engine as _load_engine
-from .common import INCOMPLETE, interruptible, stop_unloadable
-from .common import stop as _stop
+from ..core.options import AnonymizeOptions
+from .common import INCOMPLETE, interruptible, stop, stop_unloadable
 from .evaluate import evaluate_command
 from .hub import export_command, publish_command
-from .options import Device, Geometry, MinScore, Model, Privacy, SkinTone
+from .options import Device, Model, anonymize_flags
 from .scale import scale_command
 from .video import video_command, webcam_command
 
 if TYPE_CHECKING:
     from ..bulk.folder import Outcome, Settings
 
-# With a GPU: the faces of so many photos go through it together (on a CPU company is of no use), and so many processes share it, because
-# each takes some hundred megabytes of it.
+# With a GPU: photos whose faces form one batch (on a CPU a batch gains nothing), and the most processes that share the GPU, because each
+# takes some hundred megabytes of its memory.
 PHOTOS_PER_CALL = 8
 GPU_PROCESSES = 8
 
@@ -47,30 +47,14 @@ def main(
 
 
 @app.command()
+@anonymize_flags()
 def anonymize(
-    inputs: Annotated[list[str], typer.Argument(metavar="INPUT...", help="Photos, folders (walked), glob patterns.")],
-    output: Annotated[
+    inputs: Annotated[list[str], typer.Argument(metavar="INPUT...", help="Photos, folders (with their subfolders), glob patterns.")],
+    out: Annotated[
         str,
         typer.Option("-o", "--out", metavar="OUT", help="Folder for the results (same names); for one photo also a file."),
     ],
-    seed: Annotated[
-        int | None, typer.Option(min=0, help="Which synthetic person, the same in every photo. Default: a fresh one for each.")
-    ] = None,
-    geometry: Geometry = "anonymous",
-    privacy: Privacy = "medium",
-    skin_tone: SkinTone = "match",
-    kind: Annotated[
-        Literal["photo", "crop"],
-        typer.Option("--output", help="`photo` puts the face back, `crop` writes the synthetic faces alone."),
-    ] = "photo",
-    min_face_size: Annotated[
-        int, typer.Option(min=8, max=4096, help="Smallest face to look for, in pixels. Smaller finds more and takes longer.")
-    ] = 24,
-    min_score: MinScore = 0.5,
-    on_no_face: Annotated[
-        Literal["refuse", "copy"],
-        typer.Option(help="A photo without a found face is refused, because a face may have been missed; `copy` writes it all the same."),
-    ] = "refuse",
+    options: AnonymizeOptions,
     report: Annotated[Path | None, typer.Option(metavar="FILE.jsonl", help="Write one line of JSON per input: status, faces.")] = None,
     keep_metadata: Annotated[
         str, typer.Option(metavar="date,camera", help="EXIF fields to keep. Default: none. GPS, thumbnails, serial numbers never.")
@@ -81,7 +65,7 @@ def anonymize(
     processes: Annotated[
         int | None, typer.Option(min=1, max=256, help="Photos at a time, each in a process of its own. Default: one per core.")
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say only what went wrong.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors.")] = False,
 ) -> None:
     """Anonymize photos.
 
@@ -93,31 +77,20 @@ def anonymize(
     from ..bulk.folder import PlanError, Settings, State, plan, run
     from ..bulk.process_pool import usable_cores
     from ..bulk.worker_pool import EngineError
-    from ..core.faces import AnonymizeOptions
     from ..image_files import METADATA_GROUPS, format_of
 
     keep = tuple(name.strip() for name in keep_metadata.split(",") if name.strip())
     if unknown := [name for name in keep if name not in METADATA_GROUPS]:
-        _stop(f"--keep-metadata takes {', '.join(METADATA_GROUPS)}, but got {unknown[0]!r}.")
+        stop(f"--keep-metadata takes {', '.join(METADATA_GROUPS)}, but got {unknown[0]!r}.")
     with interruptible(), ExitStack() as stack:
         try:
-            options = AnonymizeOptions(
-                seed=seed,
-                geometry=geometry,
-                privacy=privacy,
-                skin_tone=skin_tone,
-                output=kind,
-                min_face_size=min_face_size,
-                min_score=min_score,
-                on_no_face="raise" if on_no_face == "refuse" else "keep",
-            )
-            jobs, ignored = plan(inputs, output)
+            jobs, ignored = plan(inputs, out)
             settings = Settings(options, keep, overwrite, model_fingerprint(model))
-            single_file = format_of(output) is not None and not Path(output).is_dir()
-            state = None if single_file else stack.enter_context(closing(State(Path(output))))
+            single_file = format_of(out) is not None and not Path(out).is_dir()
+            state = None if single_file else stack.enter_context(closing(State(Path(out))))
             report_file = None if report is None else stack.enter_context(_open_report(report))
         except (PlanError, ValueError, OSError) as error:
-            _stop(str(error))
+            stop(str(error))
         gpu = device is not None and not device.startswith("cpu")
         count = processes or min(usable_cores(), GPU_PROCESSES if gpu else len(jobs))
         load_engine = partial(_load_engine, model, device)
@@ -127,7 +100,7 @@ def anonymize(
         except EngineError as error:
             stop_unloadable(model, error)
     if not quiet:
-        typer.echo(_summary(counts, ignored, output))
+        typer.echo(_summary(counts, ignored, out))
     if counts["refused"] or counts["failed"]:
         raise typer.Exit(INCOMPLETE)
 
@@ -141,7 +114,7 @@ app.command(name="publish")(publish_command)
 
 
 def _open_report(report: Path) -> IO[bytes]:
-    """A new report; the name must look like one, so that no slip of the hand replaces a photo."""
+    """A new report; the name must look like one, so that a typing error replaces no photo."""
     from .._atomic import TEMPORARY_PREFIX
 
     if report.suffix != ".jsonl" or report.name.startswith(TEMPORARY_PREFIX):
@@ -153,7 +126,7 @@ def _open_report(report: Path) -> IO[bytes]:
 
 
 def _follow(outcomes: Iterable[Outcome], total: int, report: IO[bytes] | None, settings: Settings, quiet: bool) -> dict[str, int]:
-    """Consume the outcomes: report line, message, progress. Returns how often each thing happened."""
+    """Consume the outcomes: report line, message, progress. Returns the counts."""
     from ..bulk.folder import append_line
     from ..image_files import printable
 
@@ -169,7 +142,7 @@ def _follow(outcomes: Iterable[Outcome], total: int, report: IO[bytes] | None, s
             if report is not None:
                 try:
                     append_line(report, outcome.to_dict() | extra)
-                except OSError as error:  # without the account that was asked for, going on would be wrong
+                except OSError as error:  # going on without the report would be wrong
                     say(f"failed: {printable(report.name)}: {error.strerror}")
                     raise typer.Exit(INCOMPLETE) from None
             advance()
@@ -194,7 +167,7 @@ def _progress(total: int, *, enabled: bool) -> Iterator[tuple[Callable[[], None]
         )
 
 
-def _summary(counts: dict[str, int], ignored: int, output: str) -> str:
+def _summary(counts: dict[str, int], ignored: int, out: str) -> str:
     """The last line: what was done, and where it is."""
     from ..image_files import printable
 
@@ -205,4 +178,4 @@ def _summary(counts: dict[str, int], ignored: int, output: str) -> str:
         if counts[name]
     ]
     parts += [f"{ignored} other files left out"] if ignored else []
-    return f"{', '.join(parts)} -> {printable(output)}"
+    return f"{', '.join(parts)} -> {printable(out)}"

@@ -1,36 +1,34 @@
-"""The command for many machines. Thin: arguments become options and one call."""
+"""The command ``ganon-hf scale``: arguments become options and one call."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
+from ..core.options import AnonymizeOptions
 from .common import INCOMPLETE, interruptible, stop
+from .options import anonymize_flags
 
 
+@anonymize_flags()
 def scale_command(
     source: Annotated[str, typer.Argument(help="Folder of pictures, or of Parquet files: a path, s3://, gs://, whatever fsspec reaches.")],
     target: Annotated[str, typer.Argument(help="Folder for the results: Parquet files with image, status, reason and faces.")],
+    options: AnonymizeOptions,
     workers: Annotated[int | None, typer.Option(min=1, help="Actors, each with a core. Default: one per core of the cluster.")] = None,
     gpus_per_worker: Annotated[float, typer.Option(min=0.0, help="Share of a GPU for each actor; above 0 the generator runs there.")] = 0.0,
-    seed: Annotated[int | None, typer.Option(min=0, help="The same synthetic person in every photo. Default: others in each.")] = None,
-    geometry: Annotated[Literal["anonymous", "original"], typer.Option(help="As for `anonymize`.")] = "anonymous",
-    privacy: Annotated[Literal["low", "medium", "high"], typer.Option(help="As for `anonymize`.")] = "medium",
-    min_face_size: Annotated[int, typer.Option(min=8, max=4096, help="Smallest face to look for, in pixels.")] = 24,
-    on_no_face: Annotated[Literal["refuse", "copy"], typer.Option(help="What becomes of a photo without a found face.")] = "refuse",
-    column: Annotated[str, typer.Option(help="Of the Parquet files: bytes, or {bytes, path}.")] = "image",
+    column: Annotated[str, typer.Option(help="Column of the Parquet files that holds the photos: bytes, or {bytes, path}.")] = "image",
     rows_per_shard: Annotated[int, typer.Option(min=1, help="Photos in one file of the results.")] = 256,
     keep_metadata: Annotated[str, typer.Option(metavar="date,camera", help="EXIF fields to keep. Default: none.")] = "",
-    model: Annotated[str | None, typer.Option(help="Folder or Hub name of another model, which every machine can load.")] = None,
+    model: Annotated[str | None, typer.Option(help="Folder or Hub name of another model; every machine must be able to load it.")] = None,
 ) -> None:
-    """Anonymize photos by the million, on a Ray cluster (RAY_ADDRESS) or on this machine.
+    """Anonymize very many photos, on a Ray cluster (RAY_ADDRESS) or on this machine.
 
-    Results are one row per photo, also for those that were refused or failed, which have no image. The same command again goes on where
-    an earlier one was stopped. Exit code 0: every photo was anonymized. 2: the command cannot be carried out. 3: some were refused or
+    Results are one row per photo, also for those that were refused or failed, which have no image. The same command again continues
+    where an earlier one was stopped. Exit code 0: every photo was anonymized. 2: the command cannot be carried out. 3: some were refused or
     failed.
     """
-    from ..core.faces import AnonymizeOptions
     from ..image_files import printable
 
     try:
@@ -39,13 +37,6 @@ def scale_command(
         stop(f"`ganon-hf scale` needs the extra `scale` (pip install 'ganon-hf[scale]'): {error}")
     with interruptible("Finished shards are kept; run the same command again to go on."):
         try:
-            options = AnonymizeOptions(
-                seed=seed,
-                geometry=geometry,
-                privacy=privacy,
-                min_face_size=min_face_size,
-                on_no_face="raise" if on_no_face == "refuse" else "keep",
-            )
             done = anonymize_dataset(
                 source,
                 target,

@@ -12,50 +12,39 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from ..core.options import AnonymizeOptions
 from .common import INCOMPLETE, interruptible, load_engine, stop
-from .options import Device, Geometry, MinScore, Model, Privacy, SkinTone
+from .options import Device, Model, anonymize_flags
 
 if TYPE_CHECKING:
     import numpy as np
 
     from ..video import VideoReport
 
-Seed = Annotated[int | None, typer.Option(min=0, help="Which synthetic people. Default: fresh ones.")]
 
-
+@anonymize_flags(without=["output"])  # a video is given back whole
 def video_command(
     source: Annotated[Path, typer.Argument(metavar="IN", help="Any video file.")],
-    output: Annotated[
+    out: Annotated[
         Path, typer.Option("-o", "--out", metavar="OUT", help="The result: .mp4, .mov or .mkv (h264), .webm (vp9), .mkv (lossless).")
     ],
-    seed: Seed = None,
-    geometry: Geometry = "anonymous",
-    privacy: Privacy = "medium",
-    skin_tone: SkinTone = "match",
-    min_face_size: Annotated[
-        int, typer.Option(min=8, max=4096, help="Smallest face to look for, in pixels. It decides most of the time this takes.")
-    ] = 24,
-    min_score: MinScore = 0.5,
+    options: AnonymizeOptions,
     audio: Annotated[Literal["remove", "keep"], typer.Option(help="A voice identifies: sound is left out unless you keep it.")] = "remove",
     codec: Annotated[Literal["h264", "vp9", "lossless"], typer.Option(help="H.264 plays everywhere; lossless is FFV1.")] = "h264",
-    on_no_face: Annotated[
-        Literal["refuse", "copy"],
-        typer.Option(help="A video in which no face is found is refused, because one may have been missed; `copy` writes it all the same."),
-    ] = "refuse",
-    report: Annotated[Path | None, typer.Option(metavar="FILE.json", help="Write what was done to each face, by tracks.")] = None,
+    report: Annotated[Path | None, typer.Option(metavar="FILE.json", help="Write what was done to each face, track by track.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it is there.")] = False,
     model: Model = None,
     device: Device = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say only what went wrong.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors.")] = False,
 ) -> None:
     """Anonymize a video.
 
-    Everybody gets one synthetic person and keeps it. A run that was stopped goes on where it was when it is started again.
+    Everybody gets one synthetic person and keeps it. A run that was stopped continues where it was when it is started again.
     Sound, subtitles, chapters and metadata are left out.
 
     Exit code 0: done. 2: the command cannot be carried out. 3: the video was refused or failed, and nothing was written.
     """
-    from ..core.faces import AnonymizeOptions, NoFaceError
+    from ..core.faces import NoFaceError
     from ..image_files import printable
 
     if report is not None and report.suffix != ".json":
@@ -64,40 +53,28 @@ def video_command(
         try:
             from ..video import UnusableVideoError, anonymize_video
 
-            options = AnonymizeOptions(
-                seed=seed,
-                geometry=geometry,
-                privacy=privacy,
-                skin_tone=skin_tone,
-                min_face_size=min_face_size,
-                min_score=min_score,
-                on_no_face="raise" if on_no_face == "refuse" else "keep",
-            )
             engine = load_engine(model, device)
             with _progress(enabled=not quiet) as progress:
                 done = anonymize_video(
-                    source, output, options, anonymizer=engine, codec=codec, audio=audio, overwrite=overwrite, progress=progress
+                    source, out, options, anonymizer=engine, codec=codec, audio=audio, overwrite=overwrite, progress=progress
                 )
             if report is not None:
                 _write_report(report, done)
         except NoFaceError:
-            _refuse(f"{printable(source)}: no face was found (--on-no-face copy writes it all the same)")
+            _refuse(f"{printable(source)}: no face was found (--on-no-face keep writes it all the same)")
         except UnusableVideoError as error:
             _refuse(str(error))
         except (ImportError, OSError, ValueError) as error:
             stop(str(error))
     if not quiet:
-        typer.echo(_summary(done, output))
+        typer.echo(_summary(done, out))
 
 
+# A frame is shown whole, with or without a face. Somebody at a desk has a large face, and small ones would cost most of the speed.
+@anonymize_flags(without=["output", "on_no_face"], min_face_size=64)
 def webcam_command(
+    options: AnonymizeOptions,
     camera: Annotated[int, typer.Option(min=0, help="Number of the camera.")] = 0,
-    seed: Seed = None,
-    geometry: Geometry = "anonymous",
-    privacy: Privacy = "medium",
-    skin_tone: SkinTone = "match",
-    min_face_size: Annotated[int, typer.Option(min=8, max=4096, help="Smallest face to look for, in pixels.")] = 64,
-    min_score: MinScore = 0.5,
     model: Model = None,
     device: Device = None,
 ) -> None:
@@ -105,8 +82,6 @@ def webcam_command(
 
     Exit code 2: no camera or no display.
     """
-    from ..core.faces import AnonymizeOptions
-
     if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         stop("There is no display to show the camera's picture on (neither DISPLAY nor WAYLAND_DISPLAY is set).")
     import cv2
@@ -115,9 +90,6 @@ def webcam_command(
         try:
             from ..video import anonymize_frames
 
-            options = AnonymizeOptions(
-                seed=seed, geometry=geometry, privacy=privacy, skin_tone=skin_tone, min_face_size=min_face_size, min_score=min_score
-            )
             engine = load_engine(model, device)
             capture = cv2.VideoCapture(camera)
             try:
@@ -184,10 +156,10 @@ def _progress(*, enabled: bool) -> Iterator[Callable[[int, int | None], None] | 
         yield advance
 
 
-def _summary(report: VideoReport, output: Path) -> str:
+def _summary(report: VideoReport, out: Path) -> str:
     from ..image_files import printable
 
     people = len({track.person for track in report.tracks})
     replaced, covered = (sum(getattr(track, name) for track in report.tracks) for name in ("replaced", "covered"))
     parts = [f"{report.frames} frames, {people} people in {len(report.tracks)} tracks", f"{replaced} faces replaced, {covered} covered"]
-    return "; ".join([*parts, *report.notes]) + f" -> {printable(output)}"
+    return "; ".join([*parts, *report.notes]) + f" -> {printable(out)}"

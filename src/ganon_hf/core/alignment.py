@@ -1,7 +1,7 @@
 """Photo to aligned crop and back.
 
-Convention: a crop's matrix maps photo (x, y) to crop (x, y), pixel centers at .5; the upright face fills the square so that the whole
-face oval lies inside with a margin. OpenCV counts pixel centers as integers, hence the half-pixel shifts.
+Convention: a crop's matrix maps photo (x, y) to crop (x, y), pixel centers at .5; the face is upright in the square, and the whole face
+oval lies inside with a margin. OpenCV puts pixel centers at integers, hence the half-pixel shifts.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from .faces import Crop
 from .geometry import normalize_pose
 from .opencv import cv2
 
-# Shape units across a crop's side: the mean face is 2.7 units high, the rest is margin for open mouths and raised chins.
-CROP_UNITS = 3.36
+# Side of a crop in canonical units: the mean face is 2.7 units high, the rest is margin for open mouths and raised chins.
+CROP_SIDE = 3.36
+# Below this scale OpenCV's interpolation would skip pixels: pictures are halved by area first.
+_MIN_SCALE = 0.6
 
 
 def align_face(landmarks: np.ndarray, size: int, *, tight: bool = False) -> Crop:
@@ -29,11 +31,11 @@ def align_face(landmarks: np.ndarray, size: int, *, tight: bool = False) -> Crop
         ValueError: no head pose can be fitted to the landmarks.
     """
     _, pose = normalize_pose(landmarks)
-    # the roll seen in the picture: between the eyes' direction when the face is near frontal, else across the forehead-chin axis
+    # roll in the image plane, from the eyes' direction on frontal faces and from the forehead-chin axis on turned ones
     right, down = pose.rotation[0, :2], pose.rotation[1, :2]
     axis = right * np.hypot(*right) + np.array([down[1], -down[0]]) * np.hypot(*down)
     axis = axis / max(float(np.hypot(*axis)), 1e-9)
-    scale = size / (CROP_UNITS * pose.scale)
+    scale = size / (CROP_SIDE * pose.scale)
     linear = scale * np.array([[axis[0], axis[1]], [-axis[1], axis[0]]])
     oval = landmarks[FACE_OVAL, :2] @ linear.T
     low, high = oval.min(axis=0), oval.max(axis=0)
@@ -52,10 +54,9 @@ def _to_opencv(matrix: np.ndarray) -> np.ndarray:
 
 
 def crop_image(image: np.ndarray, crop: Crop) -> np.ndarray:
-    """Resample (h, w[, c]) into the crop's square; the border is repeated. Shrinking averages instead of skipping pixels."""
+    """Resample (h, w[, c]) to the crop's square; the border is replicated. Downscaling averages instead of skipping pixels."""
     matrix = crop.matrix
-    while min(image.shape[:2]) >= 2 and np.sqrt(abs(np.linalg.det(matrix[:, :2]))) < 0.6:
-        # halve by area first: warpAffine alone looks at four pixels however many it should average
+    while min(image.shape[:2]) >= 2 and np.sqrt(abs(np.linalg.det(matrix[:, :2]))) < _MIN_SCALE:
         height, width = image.shape[:2]
         image = cv2.resize(image, (max(1, width // 2), max(1, height // 2)), interpolation=cv2.INTER_AREA)
         factors = np.array([width / image.shape[1], height / image.shape[0]])
@@ -66,16 +67,15 @@ def crop_image(image: np.ndarray, crop: Crop) -> np.ndarray:
 def warp_to_photo(values: np.ndarray, crop: Crop, region: tuple[int, int, int, int]) -> np.ndarray:
     """Resample a crop-sized (S, S[, c]) float32 array into a region (x_min, y_min, x_max, y_max) of the photo; zero outside the crop."""
     matrix = crop.inverse
-    while np.sqrt(abs(np.linalg.det(matrix[:, :2]))) < 0.6 and min(values.shape[:2]) > 8:
-        # many crop pixels to one photo pixel: average them first
-        size = values.shape[0]
-        values = cv2.resize(values, (size // 2, size // 2), interpolation=cv2.INTER_AREA)
-        matrix = np.hstack([matrix[:, :2] * (size / (size // 2)), matrix[:, 2:]])
+    while np.sqrt(abs(np.linalg.det(matrix[:, :2]))) < _MIN_SCALE and min(values.shape[:2]) > 8:
+        side = values.shape[0]
+        values = cv2.resize(values, (side // 2, side // 2), interpolation=cv2.INTER_AREA)
+        matrix = np.hstack([matrix[:, :2] * (side / (side // 2)), matrix[:, 2:]])
     matrix = matrix - np.array([[0, 0, region[0]], [0, 0, region[1]]])
-    shape = (region[2] - region[0], region[3] - region[1])
-    return cv2.warpAffine(values, _to_opencv(matrix), shape, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
+    size = (region[2] - region[0], region[3] - region[1])
+    return cv2.warpAffine(values, _to_opencv(matrix), size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
 
 
 def to_uint8(values: np.ndarray) -> np.ndarray:
-    """Float32 values of any shape up to 4 channels -> the nearest of the levels 0..255, uint8."""
+    """Float32 pixel values of up to 4 channels -> uint8, rounded and clipped to 0..255."""
     return cv2.convertScaleAbs(cv2.max(values, 0.0))

@@ -1,8 +1,8 @@
 """Anonymizer: the one engine behind both pipelines, the command line, video and the demo.
 
-A photo passes three steps, so that callers may batch the faces of many photos in the middle one:
-``plan`` (detect, align, exchange the identity, draw the condition) -> ``generate`` -> ``compose``. It fails closed: a face that cannot
-be replaced for whatever reason is covered, and an error leaves no picture at all.
+A photo passes three steps, so that callers may batch the faces of many photos in the second:
+``plan`` (detect, align, exchange the identity, prepare the model's inputs) -> ``generate`` -> ``paint``. It fails closed: a face that
+cannot be replaced for whatever reason is covered, and an error leaves no picture at all.
 """
 
 from __future__ import annotations
@@ -19,43 +19,45 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from transformers import AutoConfig, AutoImageProcessor, AutoModel
+from transformers import AutoImageProcessor
 
 from .alignment import align_face
 from .compositing import COMPOSITE_ERRORS, composite_face, cover_face, face_matte, feature_mask, is_gray
 from .detection import default_detector
 from .detection_tiled import FaceDetector
-from .face_checks import hides, rejection_reason
-from .faces import AnonymizationResult, AnonymizeOptions, Box, Crop, Face, FaceReport, NoFaceError, area_of
+from .face_checks import covers_features, rejection_reason
+from .faces import AnonymizationResult, Box, Crop, Face, FaceReport, NoFaceError, area_of
 from .geometry import Identity, Population, ShapeModel, draw_identity
 from .head_warping import HeadWarp, warp_head
 from .image_loading import load_photo
 from .image_processing_ganon import GanonImageProcessor
 from .landmarks import triangle_map
-from .modeling_ganon import GanonConfig, GanonModel
+from .model_loading import load_model
+from .modeling_ganon import GanonModel
 from .opencv import cv2
+from .options import AnonymizeOptions
 from .skin_tone import SkinPainter
+from .task import CHECKPOINT
 from .threads import single_threaded_pool
 
 logger = logging.getLogger(__name__)
 
-CHECKPOINT = Path(__file__).parent.parent / "checkpoint"
-# Mean absolute change inside the matte, in levels, below which a face counts as not replaced.
+# Mean absolute change inside the matte, in pixel values (0..255), below which a face counts as not replaced.
 MIN_CHANGE = 0.5
 
 
 @dataclass(frozen=True, eq=False)
 class FacePlan:
-    """How one face will be treated.
+    """What will be done with one face. Where it will be covered, ``reason`` says why and the optional fields are None.
 
     Attributes:
         face: the detected face.
         identity: the synthetic person.
-        crop: the aligned square, None where the face will be covered.
-        points: (478, 3) crop pixels that the generator draws, None likewise.
-        features: (S, S) bool, where the original's eyes, brows, nose and mouth lie in the crop; None likewise.
-        inputs: the model's inputs for this face, each with a leading dimension of 1; None likewise.
-        bend: moves the head's outline to the synthetic one; None where the outline stays the photo's.
+        crop: the aligned square.
+        points: (478, 3) landmarks of the synthetic face in crop pixels.
+        features: (S, S) bool, the original's eyes, brows, nose and mouth in the crop.
+        inputs: the model's inputs for this face, each with a leading dimension of 1.
+        head_warp: moves the head's outline to the synthetic one; None where the outline stays the photo's.
         grayscale: the photo has no color there, and the synthetic face gets none.
         reason: why the face will be covered; empty where it will be replaced.
     """
@@ -66,14 +68,14 @@ class FacePlan:
     points: np.ndarray | None = None
     features: np.ndarray | None = None
     inputs: dict[str, torch.Tensor] | None = None
-    bend: HeadWarp | None = None
+    head_warp: HeadWarp | None = None
     grayscale: bool = False
     reason: str = ""
 
 
 @dataclass(frozen=True, eq=False)
 class PhotoPlan:
-    """A photo with the treatment of each of its faces, largest first."""
+    """A photo and what will be done with each of its faces, largest first."""
 
     photo: np.ndarray
     options: AnonymizeOptions
@@ -90,11 +92,14 @@ class Anonymizer:
     """Photo in, anonymized photo out.
 
     Args:
-        model: the generator with its shape statistics.
-        image_processor: draws the model's condition; its ``conditioning`` must be the model's.
+        model: the generator with its shape statistics, in evaluation mode and of any float dtype. It is not changed.
+        image_processor: prepares the model's inputs; its ``conditioning`` must be the model's.
         detector: finds faces; None builds the default one when it is first needed.
-        manage_threads: on a CPU a photo's faces are drawn side by side with one torch thread each (``threads.py``); False draws them one
-            after the other and leaves torch's thread count alone.
+        manage_threads: on a CPU a photo's faces are generated in parallel with one torch thread each (``threads.py``); False generates
+            them one after the other and leaves torch's thread count alone.
+
+    Raises:
+        ValueError: model and image processor do not fit, or the model is in training mode.
     """
 
     def __init__(
@@ -111,18 +116,16 @@ class Anonymizer:
                 f"model and image processor do not fit: {conditioning!r} at {model.config.image_size} px "
                 f"against {drawn!r} at {image_processor.image_size} px. Load both from the same folder."
             )
-        self.model = model.eval()
-        # An eighth faster on a CPU; values and what is saved stay the same. The prior's maps are no filters: reordered they would have
-        # to be put back for every face.
-        for network in (model.generator, model.refinement):
-            if network is not None:
-                network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack this form
+        _require_evaluation_mode(model)
+        self.model = model
         self.image_processor = image_processor
         self._detector = detector
         self._manage_threads = manage_threads
-        statistics = copy.deepcopy(model.geometry).cpu().float()  # one small vector at a time: a GPU would only add the way there
+        statistics = copy.deepcopy(model.geometry).cpu().float()  # one small vector at a time: a GPU would only add transfers
         mean, axes, deviations = (array.double().numpy() for array in (statistics.mean, statistics.axes, statistics.deviations))
-        self.shape_model = ShapeModel(mean, axes, deviations, partial(_on_one, statistics.encode), partial(_on_one, statistics.decode))
+        self.shape_model = ShapeModel(
+            mean, axes, deviations, partial(_call_unbatched, statistics.encode), partial(_call_unbatched, statistics.decode)
+        )
         centers, spread = (array.double().numpy() for array in (statistics.people_centers, statistics.people_spread))
         self.population = Population(centers, spread, num_shape=model.config.num_identity)
 
@@ -165,13 +168,13 @@ class Anonymizer:
         Args:
             image: path, URL, PIL picture or uint8 RGB array (height, width, 3).
             options: see :class:`AnonymizeOptions`; None takes the defaults.
-            faces: faces found elsewhere, as :class:`Face` or as boxes (x_min, y_min, x_max, y_max) in pixels of the upright photo;
-                None searches.
+            faces: known faces, as :class:`Face` or as boxes (x_min, y_min, x_max, y_max) in pixels of the upright photo; None detects
+                them.
 
         Raises:
             NoFaceError: there is no face and ``on_no_face="raise"``.
             UnusableImageError: the input is no usable picture.
-            ValueError: a face or box that cannot be one.
+            ValueError: a face or box is invalid.
         """
         plan = self.plan(image, options, faces=faces)
         return self.compose(plan, self.generate(plan.inputs))
@@ -184,22 +187,22 @@ class Anonymizer:
         faces: Sequence[Face | Box] | None = None,
         people: Sequence[int] | None = None,
     ) -> PhotoPlan:
-        """First step: find the faces and prepare what the generator needs.
+        """First step: detect the faces and prepare the model's inputs.
 
         Args:
             image, options, faces: as in :meth:`__call__`, which also says what is raised.
-            people: for each of ``faces`` which of the seed's synthetic people it becomes, as in a video, where a person keeps the number.
-                None numbers the faces of the photo by size.
+            people: for each of ``faces`` the number of the seed's synthetic person that it becomes, as in a video, where a person keeps
+                the number. None numbers the faces of the photo by size.
         """
         options = options or AnonymizeOptions()
         photo = load_photo(image)
         if faces is None:
             found = [
-                self._as_face(photo, face)
+                self._to_face(photo, face)
                 for face in self.detector(photo, min_face_size=options.min_face_size, min_score=options.min_score)
             ]
         else:
-            found = [self._as_face(photo, face) for face in faces]
+            found = [self._to_face(photo, face) for face in faces]
         if not found and options.on_no_face == "raise":
             raise NoFaceError("no face was found in the photo.")
         seed = secrets.randbits(62) if options.seed is None else int(options.seed)
@@ -211,20 +214,24 @@ class Anonymizer:
         return PhotoPlan(photo, options, seed, tuple(plans))
 
     def generate(self, inputs: Sequence[dict[str, torch.Tensor]]) -> list[np.ndarray | str]:
-        """Second step: synthesize faces.
+        """Second step: generate the synthetic faces.
 
         Args:
-            inputs: ``plan.inputs`` of one photo, or of several in a row.
+            inputs: ``plan.inputs`` of one photo, or of several concatenated.
 
         Returns:
-            per face (S, S, 3) float32 0..255, or the reason why there is none: a face that fails does not take the others with it.
+            per face (S, S, 3) float32 0..255, or the reason why there is none: a face that fails does not affect the others.
+
+        Raises:
+            ValueError: the model is in training mode.
         """
+        _require_evaluation_mode(self.model)
         if len(inputs) > 1 and self.model.device.type != "cpu":
             try:
                 return list(self._synthesize(inputs))
             except (RuntimeError, ValueError) as error:
                 logger.warning("A batch of %d faces failed and is tried one by one: %s", len(inputs), error)
-        # On a CPU a batch saves next to nothing, and sums would be rounded differently in it: a face must not depend on its company.
+        # On a CPU a batch saves next to nothing, and sums are rounded differently in it: a face must not depend on the others.
         threads = torch.get_num_threads() if self._manage_threads and self.model.device.type == "cpu" else 1
         if threads == 1 or not inputs:
             return [self._synthesize_one(one) for one in inputs]
@@ -232,7 +239,7 @@ class Anonymizer:
             return list(pool.map(self._synthesize_one, inputs))
 
     def _synthesize_one(self, inputs: dict[str, torch.Tensor]) -> np.ndarray | str:
-        """A face, or the reason why there is none."""
+        """One face, or the reason why there is none."""
         try:
             return self._synthesize([inputs])[0]
         except (RuntimeError, ValueError) as error:
@@ -246,12 +253,12 @@ class Anonymizer:
         return self.image_processor.postprocess(self.model(**batch).images)
 
     def compose(self, plan: PhotoPlan, images: Sequence[np.ndarray | str]) -> AnonymizationResult:
-        """Third step: put the synthetic faces into the photo, or cover. Arguments and errors as in :meth:`paint`."""
+        """Third step, as :meth:`paint`, with the result as a PIL picture."""
         picture, reports = self.paint(plan, images)
         return AnonymizationResult(Image.fromarray(picture), reports)
 
     def paint(self, plan: PhotoPlan, images: Sequence[np.ndarray | str]) -> tuple[np.ndarray, tuple[FaceReport, ...]]:
-        """The third step for who wants an array.
+        """Third step: composite the synthetic faces into the photo, or cover faces.
 
         Args:
             plan: from :meth:`plan`.
@@ -272,22 +279,24 @@ class Anonymizer:
         for face in plan.faces:
             image = face.reason if face.inputs is None else next(left)
             reasons.append(image if isinstance(image, str) else "")
-            synthetic.append(None if isinstance(image, str) else self._toned(image, face, plan.options))
+            synthetic.append(None if isinstance(image, str) else self._apply_skin_tone(image, face, plan.options))
         # covers first, so that none hides a synthetic face; then from back to front: smaller faces are mostly further away
         for number in sorted(reversed(range(len(plan.faces))), key=lambda number: synthetic[number] is not None):
-            reasons[number] = self._place(plan, number, synthetic[number], canvas, reasons[number])
+            reasons[number] = self._composite_or_cover(plan, number, synthetic[number], canvas, reasons[number])
         reports = [
             FaceReport(face.face.box, face.face.score, "covered" if reason else "replaced", reason)
             for face, reason in zip(plan.faces, reasons, strict=True)
         ]
         if plan.options.output == "crop":
-            squares = [self._square(f, None if why else made) for f, made, why in zip(plan.faces, synthetic, reasons, strict=True)]
+            squares = [
+                self._synthetic_on_black(f, None if why else made) for f, made, why in zip(plan.faces, synthetic, reasons, strict=True)
+            ]
             canvas = np.concatenate(squares, axis=1) if squares else np.zeros((self.model.config.image_size,) * 2 + (3,), np.uint8)
         return canvas, tuple(reports)
 
-    def _as_face(self, photo: np.ndarray, face: Any) -> Face:
+    def _to_face(self, photo: np.ndarray, face: Any) -> Face:
         if hasattr(face, "landmarks"):  # not isinstance: code loaded from a Hub folder has a class Face of its own
-            return Face(face.box, face.score, face.landmarks)  # validates whatever else has these three
+            return Face(face.box, face.score, face.landmarks)  # validates
         box = Face(face, 1.0).box  # likewise
         if max(box) <= 2:
             raise ValueError(f"boxes are (x_min, y_min, x_max, y_max) in pixels of the upright photo, not shares of it, but got {face!r}.")
@@ -303,15 +312,15 @@ class Anonymizer:
         points = np.asarray(face.landmarks, dtype=np.float64)
         try:
             crop = align_face(points, config.image_size, tight=config.conditioning == "landmarks")
-            bend, original = None, points
+            head_warp, original = None, points
             if options.geometry == "anonymous":
                 points = self.shape_model.anonymize(points, identity, options.privacy)
                 if options.output == "photo":
-                    bend = HeadWarp.between(original, points)
-                    original = bend.move(original)
+                    head_warp = HeadWarp.between(original, points)
+                    original = head_warp.move(original)
             features = feature_mask(crop.to_crop(original), config.image_size)
             points = crop.to_crop(points)
-            if options.output == "photo" and not hides(points, features):
+            if options.output == "photo" and not covers_features(points, features):
                 return FacePlan(face, identity, reason="the synthetic face would not hide all of it")
             inputs = dict(self.image_processor.preprocess(points))
         except ValueError as error:
@@ -320,10 +329,10 @@ class Anonymizer:
         if config.conditioning == "mesh":
             inputs["appearance"] = torch.from_numpy(identity.appearance)[None]
             inputs["grayscale"] = torch.tensor([[float(gray)]])
-        return FacePlan(face, identity, crop, points, features, inputs, bend, gray)
+        return FacePlan(face, identity, crop, points, features, inputs, head_warp, gray)
 
-    def _toned(self, image: np.ndarray, plan: FacePlan, options: AnonymizeOptions) -> np.ndarray:
-        """The synthetic face in the identity's own skin tone where the photo's is not wanted."""
+    def _apply_skin_tone(self, image: np.ndarray, plan: FacePlan, options: AnonymizeOptions) -> np.ndarray:
+        """The synthetic face in the synthetic person's own skin tone, with ``skin_tone="random"``."""
         prior = self.model.prior
         if options.skin_tone == "match" or prior is None or plan.grayscale or plan.inputs is None or plan.points is None:
             return image
@@ -331,21 +340,20 @@ class Anonymizer:
 
     @cached_property
     def _skin_painter(self) -> SkinPainter:
-        prior = copy.deepcopy(self.model.prior).cpu().float()  # type: ignore[union-attr]  # asked for only where there is one
+        prior = copy.deepcopy(self.model.prior).cpu().float()  # type: ignore[union-attr]  # used only where there is one
         with torch.no_grad():
             luma, chroma = prior(prior.shape_mean.view(1, -1, 3), torch.zeros(1, 2), torch.zeros(1, len(prior.luma_appearance)))
         return SkinPainter.of(luma[0, 0].numpy(), chroma[0].numpy())
 
-    def _place(self, plan: PhotoPlan, number: int, synthetic: np.ndarray | None, canvas: np.ndarray, reason: str) -> str:
-        """Composite or cover one face; returns why it was covered, or an empty string."""
+    def _composite_or_cover(self, plan: PhotoPlan, number: int, synthetic: np.ndarray | None, canvas: np.ndarray, reason: str) -> str:
+        """Returns the reason why the face was covered; empty where it was replaced."""
         face = plan.faces[number]
         if synthetic is not None and face.crop is not None and face.points is not None:
             generator = np.random.default_rng([face.identity.grain_seed, number])
             try:
-                if face.bend is not None:
-                    warp_head(canvas, face.bend)
+                if face.head_warp is not None:
+                    warp_head(canvas, face.head_warp)
                 change = composite_face(
-                    canvas,  # not the photo: nothing of a face behind, covered or replaced by now, may come back with tone and rim
                     canvas,
                     synthetic,
                     face.crop,
@@ -355,7 +363,7 @@ class Anonymizer:
                     generator=generator,
                     features=face.features,
                 )
-            except (*COMPOSITE_ERRORS, cv2.error) as error:  # the canvas still shows the original, bent or not, which the cover hides
+            except (*COMPOSITE_ERRORS, cv2.error) as error:  # the canvas still shows the original, which the cover hides
                 logger.error("A face could not be put back and is covered: %s", error)
                 change, reason = 0.0, f"the face could not be put back: {error}"
             else:
@@ -365,8 +373,8 @@ class Anonymizer:
         cover_face(canvas, face.face.box, face.face.landmarks)
         return reason
 
-    def _square(self, plan: FacePlan, synthetic: np.ndarray | None) -> np.ndarray:
-        """The paper's product: the synthetic face on black; gray where the face was covered."""
+    def _synthetic_on_black(self, plan: FacePlan, synthetic: np.ndarray | None) -> np.ndarray:
+        """The paper's output: the synthetic face on black; a gray square where the face was covered."""
         size = self.model.config.image_size
         if synthetic is None or plan.points is None:
             return np.full((size, size, 3), 127, np.uint8)
@@ -374,31 +382,12 @@ class Anonymizer:
         return np.clip(np.round(synthetic * matte), 0, 255).astype(np.uint8)
 
 
+def _require_evaluation_mode(model: GanonModel) -> None:
+    if any(module.training for module in model.modules()):
+        raise ValueError("the model is in training mode, in which dropout makes faces random: call model.eval() first.")
+
+
 @torch.inference_mode()
-def _on_one(function: Callable[..., torch.Tensor], *values: Any) -> np.ndarray:
-    """A function of batches, of a single vector each; a number counts as a vector of one."""
+def _call_unbatched(function: Callable[..., torch.Tensor], *values: Any) -> np.ndarray:
+    """Call a function of batches with single vectors; a number counts as a vector of one."""
     return function(*(torch.from_numpy(np.atleast_1d(value)).float()[None] for value in values))[0].double().numpy()
-
-
-def load_model(source: str) -> GanonModel:
-    """The model of a folder or Hub repository.
-
-    Raises:
-        OSError: it has no such files.
-        ValueError: the weights do not fit the configuration; a generator with made-up parts must never run.
-    """
-    register_auto_classes()
-    model, loading = AutoModel.from_pretrained(source, output_loading_info=True)
-    problems = {name: sorted(map(str, keys)) for name, keys in loading.items() if keys}
-    if problems:
-        raise ValueError(f"the weights in {source} do not fit this model: {problems}")
-    return model
-
-
-def register_auto_classes() -> None:
-    """Make transformers' Auto classes know this model; repeated calls do nothing new."""
-    AutoConfig.register(GanonConfig.model_type, GanonConfig, exist_ok=True)
-    AutoModel.register(GanonConfig, GanonModel, exist_ok=True)
-    AutoImageProcessor.register(
-        GanonConfig, image_processor_classes={"pil": GanonImageProcessor, "torchvision": GanonImageProcessor}, exist_ok=True
-    )

@@ -14,9 +14,10 @@ from huggingface_hub import snapshot_download
 from PIL import Image
 
 from .anonymizer import Anonymizer
-from .faces import AnonymizeOptions, Box, Face, require_options
+from .faces import Box, Face
 from .image_processing_ganon import GanonImageProcessor
 from .modeling_ganon import GanonModel
+from .options import AnonymizeOptions, Geometry, OnNoFace, OutputKind, PrivacyLevel, SkinTone, reject_unknown_options
 
 
 @dataclass
@@ -44,6 +45,8 @@ class GanonPipeline(DiffusionPipeline):
         ValueError: a model and an image processor that do not fit.
     """
 
+    generator: GanonModel
+    image_processor: GanonImageProcessor
     model_cpu_offload_seq = "generator"
 
     def __init__(
@@ -54,7 +57,22 @@ class GanonPipeline(DiffusionPipeline):
     ) -> None:
         super().__init__()
         self.register_modules(generator=generator, image_processor=image_processor)  # type: ignore[attr-defined]
-        self._engine = Anonymizer(generator, image_processor, detector)
+        self._detector = detector
+        self._engine: Anonymizer | None = Anonymizer(generator, image_processor, detector)
+
+    @property
+    def engine(self) -> Anonymizer:
+        """The engine around the registered components; made anew when one of them was exchanged."""
+        if self._engine is None:
+            self._engine = Anonymizer(self.generator, self.image_processor, self._detector)
+        return self._engine
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """An exchanged component takes effect: the engine around the old one goes, the detector that it has built stays."""
+        engine = self.__dict__.get("_engine")
+        if name in ("generator", "image_processor") and engine is not None:
+            self._detector, self._engine = engine._detector, None
+        super().__setattr__(name, value)
 
     @classmethod
     def download(cls, pretrained_model_name: str, **kwargs: Any) -> str:
@@ -74,31 +92,46 @@ class GanonPipeline(DiffusionPipeline):
         return snapshot_download(pretrained_model_name, allow_patterns=["*.json", "*.safetensors"], **given)
 
     @torch.no_grad()
+    @reject_unknown_options
     def __call__(
         self,
         image: Any,
         seed: int | None = None,
         *,
+        geometry: Geometry = "anonymous",
+        privacy: PrivacyLevel = "medium",
+        skin_tone: SkinTone = "match",
+        output: OutputKind = "photo",
+        min_face_size: int = 24,
+        min_score: float = 0.5,
+        on_no_face: OnNoFace = "raise",
         generator: torch.Generator | None = None,
         faces: Sequence[Face | Box] | Sequence[Sequence[Face | Box] | None] | None = None,
         output_type: str = "pil",
         return_dict: bool = True,
-        **options: Any,
     ) -> GanonPipelineOutput | tuple[list[Any], list[list[dict[str, Any]]]]:
         """Anonymize one photo or a list of them.
 
         Args:
             image: a path, URL, PIL picture or uint8 RGB array (height, width, 3), or a list of these.
-            seed: which synthetic people, the same ones in every photo; None draws fresh ones for each photo.
-            generator: draws the seed instead.
+            seed: which synthetic people are drawn: the same seed, the same people. Default: new ones for every photo or video.
+            geometry: `anonymous` exchanges the identity in the shape of the face; `original` keeps the shape, as in the paper: truer
+                expression, but the shape can identify.
+            privacy: how little of the shape of the face passes with geometry `anonymous`: `low` keeps expressions best, `high` hides most.
+            skin_tone: `match` takes the tone from the skin around the face, `random` from the synthetic person.
+            output: `photo` puts the synthetic faces back into the photo; `crop` returns them alone on black, side by side.
+            min_face_size: height in pixels of the smallest face to search for. Smaller finds more and takes longer.
+            min_score: detector confidence below which a face is ignored. Lower misses fewer faces and covers more by mistake.
+            on_no_face: where no face is found, one may have been missed: `raise` refuses the photo or video, `keep` returns it unchanged.
+            generator: draws the seed, instead of ``seed``.
             faces: faces found elsewhere, as ``Face`` or boxes (x_min, y_min, x_max, y_max); for a list of photos one sequence per photo.
             output_type: ``"pil"``, or ``"np"`` for float32 arrays in [0, 1].
             return_dict: False returns the tuple ``(images, faces)``.
-            options: the other fields of :class:`~.faces.AnonymizeOptions`.
 
         Raises:
-            UnusableImageError: a photo cannot be read; NoFaceError: there is no face and ``on_no_face="raise"``.
-            TypeError: an unknown option; ValueError: an argument out of range.
+            UnusableImageError: a photo cannot be read.
+            NoFaceError: no face in one of the photos, with ``on_no_face="raise"``.
+            TypeError: an unknown option. ValueError: an argument out of range.
         """
         # 1. check
         if output_type not in ("pil", "np"):
@@ -107,15 +140,23 @@ class GanonPipeline(DiffusionPipeline):
             raise ValueError("give seed or generator, not both.")
         if generator is not None:
             seed = int(torch.randint(2**62, (1,), generator=generator, device=generator.device))
-        require_options(options)
-        settings = AnonymizeOptions(seed=seed, **options)
+        options = AnonymizeOptions(
+            seed=seed,
+            geometry=geometry,
+            privacy=privacy,
+            skin_tone=skin_tone,
+            output=output,
+            min_face_size=min_face_size,
+            min_score=min_score,
+            on_no_face=on_no_face,
+        )
         many = isinstance(image, list | tuple)
         photos = list(image) if many else [image]
         found: list[Any] = list(faces) if many and faces is not None else [faces] * len(photos)
         if len(found) != len(photos):
             raise ValueError(f"faces must have one entry per photo: {len(photos)} photos, {len(found)} entries.")
         # 2. photo by photo: detect, synthesize, put back
-        results = [self._engine(photo, settings, faces=known) for photo, known in zip(photos, found, strict=True)]
+        results = [self.engine(photo, options, faces=known) for photo, known in zip(photos, found, strict=True)]
         # 3. output
         images: list[Any] = [result.image for result in results]
         if output_type == "np":

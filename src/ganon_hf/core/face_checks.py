@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import numpy as np
 
-from .compositing import face_matte
+from .compositing import OPAQUE, face_matte
 from .face_mesh import FACE_OVAL
 from .faces import Face, area_of, box_of_points, box_overlap
 from .geometry import normalize_pose
 from .landmarks import triangle_map
 
-# Heads turned further show the mesh of a guess; below so many pixels a synthetic face is a smear. Both are covered.
+# In degrees: of heads turned further the detector guesses the mesh.
 MAX_YAW = 65.0
+# In pixels: a smaller synthetic face is a smear.
 MIN_FACE_HEIGHT = 10.0
 # At least this much of the face oval's box must lie in the photo.
 MIN_VISIBLE = 0.3
-# The landmarks' box and the face's: their overlap as a share of the smaller one, and the landmarks' area as a share of the face's.
-# Below, the synthetic face would leave the detected one standing.
+# Overlap of the landmarks' box and the face's as a share of the smaller one, and the landmarks' area as a share of the face's. With less,
+# the synthetic face would not hide the detected one.
 MIN_OVERLAP = 0.6
 MIN_AREA = 0.25
-# Share of the original's eyes, brows, nose and mouth that may lie where the synthetic face does not hide nearly all.
+# Share of the original's eyes, brows, nose and mouth that may lie where the synthetic face is not opaque.
 MAX_SHOWING = 0.05
 
 
 def rejection_reason(face: Face, *, height: int, width: int) -> str:
-    """Why a face cannot be replaced in a photo of that size; empty where it can."""
+    """Why a face cannot be replaced in a photo of that size; empty if it can."""
     if face.landmarks is None:
         return "no landmarks could be fitted"
     try:
@@ -45,7 +46,7 @@ def rejection_reason(face: Face, *, height: int, width: int) -> str:
     return ""
 
 
-def hides(points: np.ndarray, features: np.ndarray) -> bool:
-    """Whether a synthetic face at these crop points lies over the original's features."""
+def covers_features(points: np.ndarray, features: np.ndarray) -> bool:
+    """Whether a synthetic face at (478, 3) crop points covers the original's features, (S, S) bool."""
     matte = face_matte(triangle_map(points, features.shape[0]) >= 0, features)
-    return bool(features.any()) and float((matte[features] < 0.9).mean()) <= MAX_SHOWING
+    return bool(features.any()) and float((matte[features] < OPAQUE).mean()) <= MAX_SHOWING

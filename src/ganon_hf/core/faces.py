@@ -1,4 +1,4 @@
-"""Vocabulary shared by every part: faces, crops, options, results, and the arithmetic of boxes.
+"""Vocabulary shared by every part: faces, crops, results, and the arithmetic of boxes.
 
 Conventions (see ``docs/conventions.md``): photos are RGB uint8 arrays of shape (height, width, 3); points are (x, y) or (x, y, z)
 in pixels of the photo, the center of the first pixel is (0.5, 0.5); boxes are (x_min, y_min, x_max, y_max) with exclusive maxima;
@@ -8,42 +8,27 @@ matrices map photo coordinates to crop coordinates.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from .options import require_choice, require_number
+
 Box = tuple[float, float, float, float]
 
-GEOMETRIES = ("anonymous", "original")
-PRIVACIES = ("low", "medium", "high")
-SKIN_TONES = ("match", "random")
-OUTPUTS = ("photo", "crop")
-ON_NO_FACE = ("keep", "raise")
 STATUSES = ("replaced", "covered")
 NUM_LANDMARKS = 478
 MAX_PIXELS = 200_000_000  # of a photo, from a file or in memory
 
 
 class NoFaceError(ValueError):
-    """No face was found in a photo and ``on_no_face="raise"`` was asked for."""
+    """No face was found, and ``on_no_face="raise"``, the default, refuses the photo or video."""
 
 
 class UnusableImageError(ValueError):
     """The input is not a picture that can be anonymized; the message says why."""
-
-
-def _require_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, but got {value!r}.")
-
-
-def _require_number(name: str, value: object, low: float, high: float) -> None:
-    is_number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    if not is_number or not low <= float(value) <= high:  # type: ignore[arg-type]
-        raise ValueError(f"{name} must be a number from {low:g} to {high:g}, but got {value!r}.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +53,7 @@ class Face:
                 f"Face.box must be finite (x_min, y_min, x_max, y_max) with x_max > x_min and y_max > y_min, but got {self.box!r}."
             )
         object.__setattr__(self, "box", box)
-        _require_number("Face.score", self.score, 0.0, 1.0)
+        require_number("Face.score", self.score, 0, 1)
         object.__setattr__(self, "score", float(self.score))
         if self.landmarks is not None:
             points = np.array(self.landmarks, dtype=np.float32)
@@ -98,7 +83,7 @@ class Crop:
             raise ValueError(f"Crop.matrix must be a finite, invertible (2, 3) matrix photo -> crop, but got {self.matrix!r}.")
         matrix.flags.writeable = False
         object.__setattr__(self, "matrix", matrix)
-        _require_number("Crop.size", self.size, 8, 4096)
+        require_number("Crop.size", self.size, 8, 4096)
 
     @property
     def scale(self) -> float:
@@ -127,55 +112,6 @@ class Crop:
 
 
 @dataclass(frozen=True)
-class AnonymizeOptions:
-    """What a user can choose. The same names in Python, on the command line and in the demo.
-
-    Attributes:
-        seed: which synthetic person; None draws a fresh one for every photo. 0 to 2**63 - 1.
-        geometry: ``"anonymous"`` exchanges the identity in the face's shape; ``"original"`` passes the landmarks through as
-            GANonymization (arXiv 2305.02143) does, and they identify.
-        privacy: how little of the face's shape passes with ``geometry="anonymous"``: ``"low"`` keeps expressions best, ``"high"`` hides
-            most. What each level gives away is in ``docs/anonymity.md``.
-        skin_tone: ``"match"`` takes the tone from the skin around the face, ``"random"`` leaves it to the synthetic person.
-        output: ``"photo"`` puts the face back; ``"crop"`` returns the synthetic faces alone on black, side by side.
-        min_face_size: the smallest face height searched for, in pixels (8 to 4096); smaller means more tiles and time.
-        min_score: faces below this detector confidence are ignored (0 to 1).
-        on_no_face: ``"keep"`` returns the photo with ``faces=()``, ``"raise"`` raises :class:`NoFaceError`.
-    """
-
-    seed: int | None = None
-    geometry: str = "anonymous"
-    privacy: str = "medium"
-    skin_tone: str = "match"
-    output: str = "photo"
-    min_face_size: int = 24
-    min_score: float = 0.5
-    on_no_face: str = "keep"
-
-    def __post_init__(self) -> None:
-        is_whole = isinstance(self.seed, int | np.integer) and not isinstance(self.seed, bool)
-        if self.seed is not None and (not is_whole or not 0 <= self.seed < 2**63):
-            raise ValueError(f"seed must be None or an integer from 0 to 2**63 - 1, but got {self.seed!r}.")
-        _require_choice("geometry", self.geometry, GEOMETRIES)
-        _require_choice("privacy", self.privacy, PRIVACIES)
-        _require_choice("skin_tone", self.skin_tone, SKIN_TONES)
-        _require_choice("output", self.output, OUTPUTS)
-        _require_choice("on_no_face", self.on_no_face, ON_NO_FACE)
-        _require_number("min_face_size", self.min_face_size, 8, 4096)
-        if self.min_face_size != int(self.min_face_size):
-            raise ValueError(f"min_face_size must be a whole number of pixels, but got {self.min_face_size!r}.")
-        _require_number("min_score", self.min_score, 0.0, 1.0)
-
-
-def require_options(names: Iterable[str]) -> None:
-    """Raise TypeError where a name is no field of :class:`AnonymizeOptions`."""
-    known = [field.name for field in fields(AnonymizeOptions)]
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise TypeError(f"there is no option {', '.join(map(repr, unknown))}; the options are {', '.join(known)}.")
-
-
-@dataclass(frozen=True)
 class FaceReport:
     """What was done with one face: ``"replaced"`` by a synthetic one, or ``"covered"`` with ``reason`` saying why."""
 
@@ -185,7 +121,7 @@ class FaceReport:
     reason: str = ""
 
     def __post_init__(self) -> None:
-        _require_choice("FaceReport.status", self.status, STATUSES)
+        require_choice("FaceReport.status", self.status, STATUSES)
         if (self.status == "covered") != bool(self.reason):
             raise ValueError(f"A covered face needs a reason and a replaced one has none, but got {self.status!r} with {self.reason!r}.")
 

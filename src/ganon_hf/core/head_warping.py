@@ -1,8 +1,8 @@
-"""The head around a face bent so that its outline becomes that of the synthetic face.
+"""The head around a face warped so that its outline becomes that of the synthetic face.
 
-The outline of a face names its owner like the rest of its shape does, and a landmark detector reads it from the head that is left standing
-in the photo. A synthetic face therefore brings its own outline, and the picture around it is moved to meet it: a smooth displacement that
-is complete at the outline and gone half a face further out (scattered data by inverse distances, Shepard 1968).
+The outline of a face identifies like the rest of its shape, and a landmark detector would find it in the part of the head that remains in
+the photo. A synthetic face therefore has its own outline, and the picture around it is warped to fit: a smooth displacement that is
+complete at the outline and zero half a face further out (inverse distance weighting, Shepard 1968).
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from .alignment import to_uint8
 from .faces import Box, box_of_points, clip_box
 from .opencv import cv2
 
-# Where the displacement has died away, and how near two points of the outline blend; both in units of the face's size.
+# Distance from the outline at which the displacement is zero, and softening of distances near it; in units of the face's size.
 REACH = 0.55
 _SOFTNESS = 0.03
-# Nodes of the grid on which a displacement is computed: it is smooth, and pixels between are interpolated.
+# Nodes along each side of the grid on which a displacement is computed: it is smooth, and the pixels between are interpolated.
 _NODES = 48
 # A displacement may compress or stretch the picture by at most this factor; 1 would fold it.
 MAX_STRAIN = 0.75
@@ -29,8 +29,8 @@ class HeadWarp:
     """A displacement of the picture around one face.
 
     Attributes:
-        targets: (n, 2) where points of the outline come to lie, in photo pixels.
-        shifts: (n, 2) by how much they moved, in photo pixels.
+        targets: (n, 2) new places of the outline's points, in photo pixels.
+        shifts: (n, 2) their displacements, in photo pixels.
         size: of the face in pixels, the geometric mean of its width and height.
     """
 
@@ -40,7 +40,7 @@ class HeadWarp:
 
     @classmethod
     def between(cls, before: np.ndarray, after: np.ndarray) -> HeadWarp:
-        """The bend that takes the outline of one mesh to that of another.
+        """The warp that moves the outline of one mesh to that of another.
 
         Args:
             before, after: (478, 2 or 3) photo pixels; the outline is the convex hull of ``after``.
@@ -53,20 +53,20 @@ class HeadWarp:
         if not size > 1:
             raise ValueError(f"the points of a face must span more than a pixel, but span {x_max - x_min:.3g} x {y_max - y_min:.3g}.")
         hull = cv2.convexHull(after[:, :2].astype(np.float32), returnPoints=False).ravel()
-        bend = cls(after[hull, :2].astype(np.float64), (after - before)[hull, :2].astype(np.float64), size)
-        if bend.strain > MAX_STRAIN:
-            raise ValueError(f"the outlines lie too far apart: the picture between them would be strained by {bend.strain:.2f}.")
-        return bend
+        warp = cls(after[hull, :2].astype(np.float64), (after - before)[hull, :2].astype(np.float64), size)
+        if warp.strain > MAX_STRAIN:
+            raise ValueError(f"the outlines lie too far apart: the picture between them would be strained by {warp.strain:.2f}.")
+        return warp
 
     @property
     def box(self) -> Box:
-        """Where pixels move: the outline's box grown by the reach on all sides."""
+        """Region that changes: the outline's box grown by the reach on all sides."""
         x_min, y_min, x_max, y_max = box_of_points(self.targets)
         reach = REACH * self.size
         return x_min - reach, y_min - reach, x_max + reach, y_max + reach
 
     def shift_at(self, points: np.ndarray) -> np.ndarray:
-        """(n, 2) places in the bent picture -> (n, 2) how far what is seen there has come, in pixels."""
+        """(n, 2) places in the warped picture -> (n, 2) displacements of the pixels seen there."""
         squared = np.subtract.outer(points[:, 0], self.targets[:, 0]) ** 2
         squared += np.subtract.outer(points[:, 1], self.targets[:, 1]) ** 2
         weights = squared + (_SOFTNESS * self.size) ** 2
@@ -77,9 +77,9 @@ class HeadWarp:
         return fade[:, None] * (weights @ self.shifts) / weights.sum(axis=1, keepdims=True)
 
     def move(self, points: np.ndarray) -> np.ndarray:
-        """Where the bend takes (n, 2 or more) points of the picture; further columns stay."""
+        """Warp (n, 2 or more) points of the picture; further columns stay."""
         moved = np.array(points, dtype=np.float64)
-        for _ in range(3):  # a contraction: shifts change slowly from place to place
+        for _ in range(3):  # fixed-point iteration; the shift is a contraction
             moved[:, :2] = points[:, :2] + self.shift_at(moved[:, :2])
         return moved
 
@@ -101,21 +101,21 @@ class HeadWarp:
         return float(max(np.linalg.norm(np.diff(shifts, axis=axis), axis=-1).max() / step for axis, step in enumerate(steps)))
 
 
-def warp_head(canvas: np.ndarray, bend: HeadWarp) -> None:
-    """Move the pixels around a face (in place).
+def warp_head(canvas: np.ndarray, warp: HeadWarp) -> None:
+    """Warp the picture around a face (in place).
 
     Args:
         canvas: (h, w, 3) uint8.
-        bend: in pixels of the canvas. Beyond the picture's border it is mirrored.
+        warp: in pixels of the canvas. Beyond its border the picture is mirrored.
     """
-    region = clip_box(bend.box, height=canvas.shape[0], width=canvas.shape[1])
+    region = clip_box(warp.box, height=canvas.shape[0], width=canvas.shape[1])
     if region is None:
         return
     x_min, y_min, x_max, y_max = region
     width, height = x_max - x_min, y_max - y_min
-    shifts = cv2.resize(bend._grid(region)[0].astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+    shifts = cv2.resize(warp._grid(region)[0].astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-    source = canvas[y_min:y_max, x_min:x_max].astype(np.float32)  # of which OpenCV has a faster cubic remap than of bytes
+    source = canvas[y_min:y_max, x_min:x_max].astype(np.float32)  # OpenCV's cubic remap is faster for floats than for bytes
     cubic, mirrored = cv2.INTER_CUBIC, cv2.BORDER_REFLECT_101
     moved = cv2.remap(source, x - shifts[..., 0], y - shifts[..., 1], interpolation=cubic, borderMode=mirrored)
     canvas[y_min:y_max, x_min:x_max] = to_uint8(moved)

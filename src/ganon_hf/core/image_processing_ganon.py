@@ -1,4 +1,4 @@
-"""GanonImageProcessor: landmarks to the generator's condition, and the generator's tensors back to faces."""
+"""GanonImageProcessor: landmarks -> the generator's inputs, and its output -> pixel values."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .landmarks import draw_dots, render_uv_map
 
 
 class GanonImageProcessor(BaseImageProcessor):
-    """Draws what the generator may see.
+    """Prepares the generator's inputs from landmarks, and its output for compositing.
 
     Args:
         conditioning: ``"mesh"`` or ``"landmarks"``, as in ``GanonConfig``.
@@ -30,7 +30,7 @@ class GanonImageProcessor(BaseImageProcessor):
         self.conditioning = conditioning
         self.image_size = image_size
         if not __name__.startswith("transformers_modules"):
-            kwargs.pop("auto_map", None)  # an exported folder's code; here the installed code serves it
+            kwargs.pop("auto_map", None)  # an exported folder names its own code; the installed package uses its own
         super().__init__(**kwargs)
 
     def preprocess(self, landmarks: np.ndarray | Sequence[np.ndarray], return_tensors: str | None = "pt") -> BatchFeature:
@@ -42,7 +42,7 @@ class GanonImageProcessor(BaseImageProcessor):
 
         Returns:
             ``pixel_values``: (B, 3, S, S) dots in [-1, 1] for ``"landmarks"``; (B, 4, S, S) of (u, v, mask, dots) in [0, 1] for
-            ``"mesh"``, with ``shape`` (B, 478, 3) pose-normalized points and ``angles`` (B, 2) yaw and pitch in degrees.
+            ``"mesh"``, with ``canonical_landmarks`` (B, 478, 3) and ``angles`` (B, 2), yaw and pitch in degrees.
 
         Raises:
             ValueError: landmarks of another shape, not finite, or without a head pose.
@@ -56,15 +56,15 @@ class GanonImageProcessor(BaseImageProcessor):
         if self.conditioning == "landmarks":
             dots = np.stack([draw_dots(points, size) for points in stacked]).astype(np.float32) / 127.5 - 1
             return BatchFeature({"pixel_values": np.repeat(dots[:, None], 3, axis=1)}, tensor_type=return_tensors)
-        conditions, shapes, angles = [], [], []
+        conditions, canonical, angles = [], [], []
         for points in stacked:
             uv_map, mask = render_uv_map(points, size)
             dots = draw_dots(points, size).astype(np.float32) / 255
             conditions.append(np.concatenate([uv_map.transpose(2, 0, 1), mask[None].astype(np.float32), dots[None]]))
-            shape, pose = normalize_pose(points)
-            shapes.append(shape.astype(np.float32))
+            canonical_landmarks, pose = normalize_pose(points)
+            canonical.append(canonical_landmarks.astype(np.float32))
             angles.append(np.array(pose.angles[:2], np.float32))
-        inputs = {"pixel_values": np.stack(conditions), "shape": np.stack(shapes), "angles": np.stack(angles)}
+        inputs = {"pixel_values": np.stack(conditions), "canonical_landmarks": np.stack(canonical), "angles": np.stack(angles)}
         return BatchFeature(inputs, tensor_type=return_tensors)
 
     def postprocess(self, images: torch.Tensor) -> np.ndarray:

@@ -1,6 +1,6 @@
-"""The 478 points as pictures: canonical-coordinate maps, texture unwrapping, dots.
+"""The 478 points as pictures: UV coordinates of each pixel, texture unwrapping, dots.
 
-Convention: points are (x, y) or (x, y, z) in pixels of a square crop, pixel centers at .5, z away from the viewer. Layout coordinates
+Convention: points are (x, y) or (x, y, z) in pixels of a square crop, pixel centers at .5, z away from the viewer. UV coordinates
 (u, v) run from 0 to 1 over the canonical texture, u to the picture's right, v down. All maps are float32.
 """
 
@@ -44,7 +44,7 @@ _EYE_CONTOURS = (
     [RIGHT_EYE_CORNERS[0], *RIGHT_EYE_UPPER, RIGHT_EYE_CORNERS[1], *reversed(RIGHT_EYE_LOWER)],
     [LEFT_EYE_CORNERS[0], *LEFT_EYE_UPPER, LEFT_EYE_CORNERS[1], *reversed(LEFT_EYE_LOWER)],
 )
-# x, y, level of the pixels of a dot
+# x, y and gray value of the pixels of a dot
 DOT = np.array([(1, 0, 224), (-1, 0, 224), (0, 1, 224), (0, -1, 224), (0, 0, 255)])
 # first corner and the edges to the other two of each triangle in the UV map, (n_triangles, 6)
 UV_CORNERS = np.concatenate(
@@ -58,17 +58,17 @@ UV_CORNERS = np.concatenate(
 EYE_SPANS = ((RIGHT_EYE_START, LEFT_EYE_START), (LEFT_EYE_START, len(TRIANGLES)))
 # Middle of the upper and the lower lid, then the corners, of the right and the left eye.
 LID_POINTS = np.array([(RIGHT_LID_UPPER, RIGHT_LID_LOWER, *RIGHT_EYE_CORNERS), (LEFT_LID_UPPER, LEFT_LID_LOWER, *LEFT_EYE_CORNERS)])
-# Openings, over the distance of the outer corners, at which the lids begin to come over the eyeball and have done so. Below 0.03 no
-# picture shows an eyeball (:func:`unwrap` trusts none), and what the texture has there would be drawn a pixel high.
+# Openings, over the distance of the outer corners, at which the lids begin to cover the eyeball and cover it completely. Below 0.03 no
+# picture shows an eyeball (:func:`unwrap` trusts none), and the texture's would be drawn a pixel high.
 LIDS_APART, LIDS_TOGETHER = 0.05, 0.02
-# The texels at the very edge of a lid belong to the eyeball; this far from it begins the lid alone.
+# Texels at the very edge of a lid show the eyeball, too; the lid alone begins this far from the edge (UV).
 _LID_EDGE = 1.5 / 192
 
 
 def _shut_corners(eye: int) -> np.ndarray:
-    """(n_triangles, 6) what to add to :data:`UV_CORNERS` for a shut eye.
+    """(n_triangles, 6) to be added to :data:`UV_CORNERS` for a shut eye.
 
-    The lids meet where they are lid alone, and the strip between them shows the edge of the upper lid from top to bottom.
+    The lids meet where they show no eyeball, and the strip between them shows the edge of the upper lid from top to bottom.
     """
     upper, lower = ((RIGHT_EYE_UPPER, RIGHT_EYE_LOWER), (LEFT_EYE_UPPER, LEFT_EYE_LOWER))[eye]
     moved = UV_MAP.copy()
@@ -94,25 +94,35 @@ def iris_frames(points: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
     return frames
 
 
-def eyes_shut(points: np.ndarray) -> np.ndarray:
-    """(478, 2 or 3) crop pixels -> (2,) how far the lids of the right and the left eye have come over the eyeball: 0 open, 1 shut."""
-    p = points[:, :2].astype(np.float64)
-    unit = max(float(np.linalg.norm(p[RIGHT_EYE_OUTER] - p[LEFT_EYE_OUTER])), 1e-6)
-    upper, lower, first, last = p[LID_POINTS.T]
+def eyes_shut(points: Any) -> Any:
+    """How far the lids have come over the eyeballs.
+
+    Args:
+        points: (..., 478, 2 or 3) crop pixels, an array or a tensor.
+
+    Returns:
+        (..., 2) float64 of the same kind, right eye and left eye: 0 open, 1 shut.
+    """
+    p = points[..., :2]
+    p = p.astype(np.float64) if isinstance(p, np.ndarray) else p.double()
+    apart = p[..., RIGHT_EYE_OUTER, :] - p[..., LEFT_EYE_OUTER, :]
+    unit = ((apart**2).sum(-1) ** 0.5).clip(1e-6)
+    lids = p[..., LID_POINTS, :]  # (..., 2, 4, 2)
+    upper, lower, first, last = (lids[..., place, :] for place in range(4))
     along, gap = last - first, lower - upper
     # across the eye and signed: lids that have passed each other are shut
-    opening = (along[:, 0] * gap[:, 1] - along[:, 1] * gap[:, 0]) / (np.maximum(np.linalg.norm(along, axis=1), 1e-6) * unit)
-    return np.clip((LIDS_APART - opening) / (LIDS_APART - LIDS_TOGETHER), 0, 1)
+    across = (along[..., 0] * gap[..., 1] - along[..., 1] * gap[..., 0]) / ((along**2).sum(-1) ** 0.5).clip(1e-6)
+    return ((LIDS_APART - across / unit[..., None]) / (LIDS_APART - LIDS_TOGETHER)).clip(0, 1)
 
 
 def lids_over_eyes(shut: Any) -> tuple[Any, Any]:
-    """What is left of an eyeball as lids close: the white goes first, the iris, as dark as lashes are, last and at once: small, it glares.
+    """What of an eyeball stays visible as the lids close: the white disappears first, the iris, as dark as lashes, last and at once.
 
     Args:
         shut: array or tensor of 0 (open) to 1, see :func:`eyes_shut`.
 
     Returns:
-        share of :data:`SHUT_CORNERS` to add to the UV map, and the iris' reach in radii; of the shape of ``shut``.
+        share of :data:`SHUT_CORNERS` to add to the UV map, and the visible part of the iris in radii; both like ``shut``.
     """
     return (1.6 * shut).clip(0, 1), IRIS_REACH * (15 - 20 * shut).clip(0, 1)
 
@@ -135,7 +145,7 @@ def triangle_map(points: np.ndarray, size: int) -> np.ndarray:
     return _triangle_map(points.tobytes(), size)
 
 
-@lru_cache(maxsize=16)  # the condition, the matte and the check before them ask for the same mesh
+@lru_cache(maxsize=16)  # the condition, the matte and the check before them use the same mesh
 def _triangle_map(content: bytes, size: int) -> np.ndarray:
     points = np.frombuffer(content, np.float64).reshape(-1, 3)
     depth = points[TRIANGLES, 2].mean(axis=1)
@@ -153,16 +163,15 @@ def _triangle_map(content: bytes, size: int) -> np.ndarray:
 
 
 def render_uv_map(points: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Canonical-coordinate map of the mesh.
+    """UV coordinates of the mesh at each pixel.
 
     Args:
         points: (478, 2 or 3) crop pixels; without z all triangles lie at one depth.
         size: side of the crop.
 
     Returns:
-        ((size, size, 2) float32 of (u, v), zero outside; (size, size) bool mask of the mesh). Inside the eyes, pixels within
-        reach of the iris point into the iris patches, so that gaze is where the iris points say. As an eye shuts, the upper lid comes
-        over what is between the lids.
+        ((size, size, 2) float32 of (u, v), zero outside; (size, size) bool mask of the mesh). Inside the eyes, pixels of the iris map to
+        the iris patches, so that the gaze is that of the iris points. As an eye shuts, the upper lid covers what is between the lids.
     """
     if points.shape[1] == 2:
         points = np.hstack([points, np.zeros((len(points), 1))])
@@ -170,14 +179,14 @@ def render_uv_map(points: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray
     mask = index >= 0
     rows, columns = np.nonzero(mask)
     owner = index[rows, columns]
-    # one gather of all that a pixel needs of its triangle: six numbers to its weights, a corner and two edges of the UV map
+    # one gather for all that a pixel needs of its triangle: six numbers for the weights, a corner and two edges in the UV map
     covered, reach = lids_over_eyes(eyes_shut(points))
     corners = UV_CORNERS
     for eye in np.flatnonzero(covered):
         corners = corners + np.float32(covered[eye]) * SHUT_CORNERS[eye]
     table = np.hstack([_barycentric_maps(points).reshape(-1, 6), corners])[owner].T  # (12, n)
     x, y = columns.astype(np.float32) + 0.5, rows.astype(np.float32) + 0.5
-    # Pixels on an edge may have their center outside; in a thin triangle the UV map would run away from them.
+    # The center of a pixel on an edge may lie outside: clip, as thin triangles would extrapolate far.
     second = np.clip(table[0] * x + table[1] * y + table[2], 0.0, 1.0)
     third = np.clip(table[3] * x + table[4] * y + table[5], 0.0, 1.0)
     excess = np.maximum(second + third, 1.0)
@@ -197,7 +206,7 @@ def render_uv_map(points: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray
 
 @lru_cache(maxsize=4)
 def texel_table(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Where each texel of the (size, size) canonical texture lies on the mesh.
+    """Place on the mesh of each texel of the (size, size) canonical texture.
 
     Returns:
         rows, columns of the mesh's texels, their triangle, and their barycentric weights (n, 3).
@@ -236,7 +245,7 @@ def facing(points: np.ndarray) -> np.ndarray:
 
 
 def unwrap(image: np.ndarray, points: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Carry the pixels of a crop to the canonical UV map.
+    """Resample the pixels of a crop to the canonical UV map.
 
     Args:
         image: (h, w) or (h, w, c), uint8 or float32.
@@ -271,7 +280,7 @@ def unwrap(image: np.ndarray, points: np.ndarray, size: int) -> tuple[np.ndarray
         eyeball = np.flatnonzero((owner >= start) & (owner < stop))
         openness = float(value[start])
         if abs(np.linalg.det(axes)) > 1e-6:
-            # the white of the eye is unseen where the iris stands, and the iris where a lid hides it
+            # the iris hides the white of the eye, and the lids hide the iris
             on_iris = ((((where[eyeball] - center) @ np.linalg.inv(axes).T) ** 2).sum(axis=1)) < (IRIS_REACH + 0.1) ** 2
             trust[rows[eyeball[on_iris]], columns[eyeball[on_iris]]] = 0
             contour = points[_EYE_CONTOURS[eye], :2].astype(np.float32)
@@ -284,7 +293,7 @@ def unwrap(image: np.ndarray, points: np.ndarray, size: int) -> tuple[np.ndarray
 
 
 def draw_dots(points: np.ndarray, size: int) -> np.ndarray:
-    """The paper's condition: every point a white dot on black, as MediaPipe's ``draw_landmarks`` strokes it.
+    """The paper's condition: every point a white dot on black, as MediaPipe's ``draw_landmarks`` draws it.
 
     Args:
         points: (478, 2 or 3) crop pixels; points outside the square are dropped.

@@ -6,7 +6,7 @@ from typing import Any
 
 
 class _LazyOpenCV:
-    """Stands in for the module ``cv2``: importing it takes a moment, and beside an exported folder it may not be there."""
+    """Proxy of the module ``cv2``: importing it takes a moment, and where an exported folder is loaded it may not be installed."""
 
     def __getattr__(self, name: str) -> Any:
         try:

@@ -2,23 +2,48 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import logging
 import os
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar, cast
 
 from transformers import AutoModel
 from transformers.pipelines.base import ChunkPipeline
 
 from .anonymizer import Anonymizer
 from .detection_tiled import FaceDetector
-from .faces import AnonymizeOptions, Box, Face, require_options
+from .faces import Box, Face
 from .image_loading import ITEM_ERRORS, each_item, is_single, photo_of_item
+from .options import (
+    AnonymizeOptions,
+    Geometry,
+    OnNoFace,
+    OutputKind,
+    PrivacyLevel,
+    SkinTone,
+    reject_unknown_options,
+    require_options,
+)
+from .task import TASK
 
 logger = logging.getLogger(__name__)
 
-TASK = "face-anonymization"
+Call = TypeVar("Call", bound=Callable[..., Any])
+
+
+def _with_construction_defaults(call: Call) -> Call:
+    """Decorator for ``__call__``: options that are not given take their values from the construction of the pipeline.
+
+    Only a wrapper can tell an option that was left out from one that was given its default value.
+    """
+
+    @functools.wraps(call)
+    def merged(self: FaceAnonymizationPipeline, *args: Any, **given: Any) -> Any:
+        return call(self, *args, **{**self._preprocess_params, **given})
+
+    return cast(Call, merged)
 
 
 class FaceAnonymizationPipeline(ChunkPipeline):
@@ -26,7 +51,7 @@ class FaceAnonymizationPipeline(ChunkPipeline):
 
     Args:
         detector: finds faces; None builds MediaPipe's when it is first needed.
-        kwargs: what every pipeline takes, and any field of :class:`~.faces.AnonymizeOptions` as a default for all calls.
+        kwargs: what every pipeline takes, and any field of :class:`~.options.AnonymizeOptions` as the default of all calls.
 
     Raises:
         TypeError: an unknown option. ValueError: an option out of range, or a model and an image processor that do not fit.
@@ -45,36 +70,65 @@ class FaceAnonymizationPipeline(ChunkPipeline):
         super().__init__(*args, **kwargs)
         self.engine = Anonymizer(self.model, self.image_processor, detector)
 
+    @_with_construction_defaults
+    @reject_unknown_options
     def __call__(  # type: ignore[override]
         self,
         inputs: Any,
         *,
+        seed: int | None = None,
+        geometry: Geometry = "anonymous",
+        privacy: PrivacyLevel = "medium",
+        skin_tone: SkinTone = "match",
+        output: OutputKind = "photo",
+        min_face_size: int = 24,
+        min_score: float = 0.5,
+        on_no_face: OnNoFace = "raise",
         faces: Sequence[Face | Box] | None = None,
         batch_size: int | None = None,
         num_workers: int | None = None,
-        **options: Any,
     ) -> Any:
         """Anonymize photos.
 
+        An option that is left out has the value given at construction, or else the default shown here.
+
         Args:
             inputs: a path, URL, PIL picture or uint8 RGB array (height, width, 3); a list or tuple of them; or a generator, dataset or
-                column of them, which is read as its results are asked for. Of a dataset's rows the column ``"image"`` is taken.
+                column of them, which is read as its results are consumed. Of a dataset's rows the column ``"image"`` is taken.
+            seed: which synthetic people are drawn: the same seed, the same people. Default: new ones for every photo or video.
+            geometry: `anonymous` exchanges the identity in the shape of the face; `original` keeps the shape, as in the paper: truer
+                expression, but the shape can identify.
+            privacy: how little of the shape of the face passes with geometry `anonymous`: `low` keeps expressions best, `high` hides most.
+            skin_tone: `match` takes the tone from the skin around the face, `random` from the synthetic person.
+            output: `photo` puts the synthetic faces back into the photo; `crop` returns them alone on black, side by side.
+            min_face_size: height in pixels of the smallest face to search for. Smaller finds more and takes longer.
+            min_score: detector confidence below which a face is ignored. Lower misses fewer faces and covers more by mistake.
+            on_no_face: where no face is found, one may have been missed: `raise` refuses the photo or video, `keep` returns it unchanged.
             faces: faces of a single photo found elsewhere, as ``Face`` or boxes (x_min, y_min, x_max, y_max); None searches.
             batch_size: how many faces, of one photo or several, go through the generator together. On a CPU it changes no pixel.
             num_workers: accepted and not used: MediaPipe does not survive a fork.
-            options: fields of :class:`~.faces.AnonymizeOptions`.
 
         Returns:
             ``{"image": PIL picture, "faces": [{"box", "score", "status", "reason"}]}`` for one photo, a list of these for a list or tuple,
-            an iterator for everything else. An item that is no usable picture gives ``{"image": None, "faces": [], "error": why}`` there.
+            an iterator for everything else. Of several photos, one that is refused or no usable picture
+            gives ``{"image": None, "faces": [], "error": why}``, and the others go on.
 
         Raises:
             UnusableImageError: a single input that is no usable picture.
-            NoFaceError: a single photo without a face under ``on_no_face="raise"``.
+            NoFaceError: no face in a single photo, with ``on_no_face="raise"``.
             TypeError: an unknown option. ValueError: an option out of range.
         """
-        given, _, _ = self._sanitize_parameters(**options)
-        parameters: dict[str, Any] = {"options": AnonymizeOptions(**{**self._preprocess_params, **given})}
+        options = AnonymizeOptions(
+            seed=seed,
+            geometry=geometry,
+            privacy=privacy,
+            skin_tone=skin_tone,
+            output=output,
+            min_face_size=min_face_size,
+            min_score=min_score,
+            on_no_face=on_no_face,
+        )
+        parameters: dict[str, Any] = {"options": options}
         if num_workers or self._num_workers:
             logger.warning("num_workers is not used: MediaPipe does not survive a fork.")
         single = is_single(inputs)

@@ -1,7 +1,7 @@
-"""A synthetic person's own skin tone: which tones there are, and how a face is given one.
+"""A synthetic person's own skin tone: the distribution of tones, and how a face is painted in one.
 
-Tones lie on a curve through measured human skin, not on the spread of the training pictures, whose white balance varies more than skin
-does. Facts that the curve keeps to:
+Tones lie on a curve through measured human skin rather than follow the training pictures, whose white balance varies more than skin does.
+The curve is based on:
 
 * The individual typology angle ITA = arctan((L* - 50) / b*) orders skin from light to dark; very light, light, intermediate, tan, brown
   and dark are divided at 55, 41, 28, 10 and -30 degrees (Chardon, Cretois and Hourseau, Int. J. Cosmetic Science 1991; Del Bino and
@@ -13,11 +13,11 @@ does. Facts that the curve keeps to:
   Koreans); L* 26.7, a* 14.6, b* 14.7 as the darkest of five clusters of facial skin ("Proposed shade guide for human facial skin", IADR
   2009, 120 people).
 
-Chosen, not measured: the numbers of a* and b* between these facts, both ends of the curve, that each of the six classes is as likely as the
-others, and how far tones scatter about the curve. Lightness follows from ITA and b*.
+Chosen, not measured: a* and b* between these values, both ends of the curve, equal probability of the six classes, and the scatter about
+the curve. Lightness follows from ITA and b*.
 
-Skin is darkened like a filter does it, by a factor for each of red, green and blue, so that lips, brows and beard change with it. Teeth and
-the whites of the eyes keep the luma they have; irises darken in part under dark skin and never grow lighter.
+Skin is darkened as by a filter, by a factor for each of red, green and blue, so that lips, brows and beard change with it. Teeth and the
+whites of the eyes keep their luma; irises become partly darker with dark skin and never lighter.
 """
 
 from __future__ import annotations
@@ -32,30 +32,30 @@ from .face_mesh import IRIS_PATCH_RADIUS, IRIS_PATCHES, MOUTH_START
 from .landmarks import texel_table, triangle_map
 from .opencv import cv2
 
-# From very light to dark: limits of the six classes in degrees, with redness and yellowness there.
+# From very light to dark: limits of the six classes in degrees, and a* and b* there.
 ITA = (60.0, 55.0, 41.0, 28.0, 10.0, -30.0, -50.0)
 _REDNESS = (10.5, 11.0, 11.5, 12.0, 13.0, 14.0, 13.5)
 _YELLOWNESS = (12.5, 14.0, 16.5, 18.5, 20.5, 19.5, 15.5)
 # Standard deviations about the curve in a* and b*.
 _SCATTER = np.array([0.8, 1.0])
-# How much of the darkening irises take part in.
+# Share of the skin's darkening that irises get.
 _IRIS_SHARE = 0.6
-# Inside mouth and eyes what is as bright as the second number, over the luma of the skin, is tooth or white of the eye; what is no
-# brighter than the first is cavity or lash and darkens with the skin.
+# Luma inside mouth and eyes relative to the skin's: above the second number it is a tooth or the white of an eye, below the first it is
+# the oral cavity or a lash and darkens with the skin.
 _BRIGHT = (0.4, 0.75)
-# Over so many pixels, likewise: gaps between teeth belong to them.
+# Blur of that luma in pixels of a crop of 256, so that gaps between teeth count as teeth.
 _TEETH = 2.0
-# Gloss is light that never entered the skin: so much of what outshines the skin stays on a dark one.
+# Gloss is light that never entered the skin: this share of what is brighter than the skin stays on dark skin.
 _GLOSS = 0.45
-# Dark skin comes with dark brows and lashes, and what is in relief on it looks deeper: what is darker than lit skin gains so much contrast.
+# Dark skin comes with dark brows and lashes and deeper-looking shading: exponent by which what is darker than lit skin gains contrast.
 _DEPTH = 0.7
-# Of the skin in a picture so much is shaded by the shape of the face; tones are measured on what is lit.
+# Quantile of the skin's luma that counts as lit; the rest is shaded by the shape of the face.
 _LIT = 0.75
-# Levels from here on are compressed instead of being cut off.
+# Pixel values from here on are compressed instead of clipped.
 _SHOULDER = 195.0
-# Width of the seam between skin and eyes or mouth, in pixels of a crop of 256.
+# Blur of the border between skin and eyes or mouth, in pixels of a crop of 256.
 _SEAM = 0.8
-# Limits of what may be asked of a texture: darker and it is noise, lighter and it is burnt out.
+# Limits of the factors: a darker face is noise, a lighter one is overexposed.
 _DARKEST, _BRIGHTEST = 0.12, 2.4
 _XYZ_TO_RGB = np.array([[3.2406, -1.5372, -0.4986], [-0.9689, 1.8758, 0.0415], [0.0557, -0.2040, 1.0570]])  # sRGB, IEC 61966-2-1
 _WHITE = np.array([0.9505, 1.0, 1.089])  # D65
@@ -67,7 +67,7 @@ def skin_on_curve(position: float, scatter: np.ndarray | None = None) -> np.ndar
 
     Args:
         position: 0 (very light) to 1 (dark); each class takes a sixth of the way.
-        scatter: (2,) distance from the curve in a* and b*, none where it is left out. The ITA stays.
+        scatter: (2,) distance from the curve in a* and b*; None is zero. The ITA stays.
     """
     place = np.linspace(0.0, 1.0, len(ITA))
     angle, red, yellow = (float(np.interp(position, place, values)) for values in (ITA, _REDNESS, _YELLOWNESS))
@@ -93,7 +93,7 @@ def lab_to_rgb(lab: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class SkinPainter:
-    """Gives synthetic faces a skin tone.
+    """Paints synthetic faces in a skin tone.
 
     Attributes:
         neutral: (3,) RGB 0..255 of the skin as the generator draws it.
@@ -103,35 +103,35 @@ class SkinPainter:
 
     def __post_init__(self) -> None:
         if self.neutral.shape != (3,) or not (self.neutral > 0).all():
-            raise ValueError(f"neutral must be three positive levels of red, green and blue, but got {self.neutral}.")
+            raise ValueError(f"neutral must be three positive pixel values of red, green and blue, but got {self.neutral}.")
 
     @classmethod
     def of(cls, luma: np.ndarray, chroma: np.ndarray) -> SkinPainter:
-        """From the texture of the mean face: (T, T) luma 0..255 and (2, T / 2, T / 2) Cb, Cr about 0."""
+        """From the mean face's texture: (T, T) luma 0..255 and (2, T / 2, T / 2) Cb, Cr about 0."""
         size = len(luma)
         rows, columns, owner, _ = texel_table(size)
         skin = owner < MOUTH_START
         rows, columns = rows[skin], columns[skin]
-        level = np.quantile(luma[rows, columns], _LIT)
+        lit = np.quantile(luma[rows, columns], _LIT)
         blue, red = np.median(chroma[:, rows * len(chroma[0]) // size, columns * len(chroma[0]) // size], axis=1)
-        rgb = np.array([level + 1.402 * red, level - 0.344136 * blue - 0.714136 * red, level + 1.772 * blue])  # JFIF
+        rgb = np.array([lit + 1.402 * red, lit - 0.344136 * blue - 0.714136 * red, lit + 1.772 * blue])  # JFIF
         return cls(np.clip(rgb, 1.0, 255.0))
 
     @property
     def exposure(self) -> float:
-        """What teeth and eyes are multiplied by whatever the skin: what skin of the class "intermediate" is."""
+        """Factor for teeth and eyes, whatever the skin: that of skin in the middle of the class "intermediate"."""
         return self._gain(lab_to_rgb(skin_on_curve(2.5 / 6)) / self.neutral)
 
     def _gain(self, factors: np.ndarray) -> float:
-        """How the luma of skin changes by (3,) factors."""
+        """Change of the skin's luma by (3,) factors."""
         return float(_LUMA @ (np.clip(factors, _DARKEST, _BRIGHTEST) * self.neutral) / (_LUMA @ self.neutral))
 
     def factors(self, tone: np.ndarray) -> np.ndarray:
-        """(3,) what red, green and blue of the skin are multiplied by for ``Identity.tone``."""
+        """(3,) factors of the skin's red, green and blue for ``Identity.tone``."""
         return np.clip(lab_to_rgb(skin_tone_of(tone)) / self.neutral, _DARKEST, _BRIGHTEST)
 
     def paint(self, image: np.ndarray, uv_map: np.ndarray, points: np.ndarray, tone: np.ndarray) -> np.ndarray:
-        """A face in somebody's tone.
+        """Paint a face in a skin tone.
 
         Args:
             image: (S, S, 3) float32 0..255 from the generator.
@@ -143,20 +143,20 @@ class SkinPainter:
             (S, S, 3) float32, not clipped.
         """
         size = len(image)
-        owner, level, exposure = triangle_map(points, size), float(_LUMA @ self.neutral), self.exposure
+        owner, neutral_luma, exposure = triangle_map(points, size), float(_LUMA @ self.neutral), self.exposure
         factors = self.factors(tone).astype(np.float32)
         luma = luma_of(image)
         darker = max(0.0, 1 - self._gain(factors) / exposure)
         skin = (owner < MOUTH_START).astype(np.float32)
         if darker:
             around = cv2.GaussianBlur(luma, (0, 0), _TEETH * size / 256)
-            dark = 1 - np.clip((around / level - _BRIGHT[0]) / (_BRIGHT[1] - _BRIGHT[0]), 0, 1)
+            dark = 1 - np.clip((around / neutral_luma - _BRIGHT[0]) / (_BRIGHT[1] - _BRIGHT[0]), 0, 1)
             distance = np.min([np.hypot(uv_map[0] - x, uv_map[1] - y) for x, y in IRIS_PATCHES], axis=0)
             skin = np.maximum(skin, np.where(distance < IRIS_PATCH_RADIUS, _IRIS_SHARE, dark))
         skin = cv2.GaussianBlur(skin.astype(np.float32), (0, 0), _SEAM * size / 256)[..., None]
         painted = image * (exposure + skin * (factors - exposure))
-        deeper = np.clip(luma / level, 0.1, 1) ** (_DEPTH * darker)
+        deeper = np.clip(luma / neutral_luma, 0.1, 1) ** (_DEPTH * darker)
         painted *= 1 + skin * (deeper[..., None] - 1)
-        painted += _GLOSS * darker * skin * exposure * np.maximum(luma - level, 0)[..., None]
+        painted += _GLOSS * darker * skin * exposure * np.maximum(luma - neutral_luma, 0)[..., None]
         room = 255 - _SHOULDER
         return np.where(painted > _SHOULDER, 255 - room * np.exp((_SHOULDER - painted) / room), painted)

@@ -1,9 +1,8 @@
-"""torch's number of threads: the one place where this package changes it, and puts it back.
+"""torch's number of threads: the one place where this package changes and restores it.
 
-Several threads inside one face meet hundreds of times and wait for each other by spinning, which costs several times the time once
-something else runs on the machine; and sums are rounded differently in them. So faces are computed side by side with one thread each:
-results do not depend on the number of cores. Whoever wants to keep the count that they set passes ``manage_threads=False`` to
-:class:`~.anonymizer.Anonymizer`.
+Several threads inside one face synchronize hundreds of times and spin while they wait, which is several times slower as soon as something
+else runs on the machine; and sums are rounded differently in them. So faces are computed in parallel with one thread each, and results do
+not depend on the number of cores. With ``manage_threads=False`` :class:`~.anonymizer.Anonymizer` leaves the count as it is.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Pictures for the model card: synthetic people, one photo before and after, and pictures that are hard. No real person is in them.
+"""Pictures for the model card: synthetic people, one photo before and after, and difficult pictures. No real person is in them.
 
 The photo is ``card/portrait.jpg``: NASA's portrait from scikit-image (public domain) with a synthetic face in the place of the real one
 (``scripts/maintain/example_pictures.py``).
@@ -12,9 +12,10 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
 from ..core.anonymizer import Anonymizer
-from ..core.faces import AnonymizationResult, AnonymizeOptions
+from ..core.faces import AnonymizationResult
+from ..core.options import AnonymizeOptions
 from ..evaluation.report.people_sheet import people_sheet
-from .model_card import Trial
+from .model_card import HardSample
 
 PORTRAIT = Path(__file__).parent.parent / "card" / "portrait.jpg"
 SEEDS = (1, 2, 3)
@@ -47,7 +48,7 @@ def _large(image: Image.Image) -> Image.Image:
     return face.resize((face.width * 6, face.height * 6), Image.Resampling.BICUBIC)
 
 
-TRIALS: dict[str, Callable[[Image.Image], Image.Image]] = {
+HARD_SAMPLES: dict[str, Callable[[Image.Image], Image.Image]] = {
     "the photo as it is": lambda image: image,
     "lying on the side": lambda image: image.rotate(90),
     "upside down": lambda image: image.rotate(180),
@@ -62,13 +63,13 @@ TRIALS: dict[str, Callable[[Image.Image], Image.Image]] = {
 }
 
 
-def run_trials(engine: Anonymizer) -> tuple[list[Trial], Image.Image]:
-    """Hard pictures -> what became of the largest face in each, and one sheet of them all: input and output side by side, numbered."""
-    photo, trials, pairs = read_portrait(), [], []
-    for name, change in TRIALS.items():
+def anonymize_hard_samples(engine: Anonymizer) -> tuple[list[HardSample], Image.Image]:
+    """Outcome of the largest face in each difficult picture, and one sheet of all: input and output side by side, numbered."""
+    photo, samples, pairs = read_portrait(), [], []
+    for name, change in HARD_SAMPLES.items():
         picture = change(photo)
-        result = engine(picture, AnonymizeOptions(seed=SEEDS[0]))
-        trials.append(_trial(name, result))
+        result = engine(picture, AnonymizeOptions(seed=SEEDS[0], on_no_face="keep"))
+        samples.append(_outcome_of(name, result))
         pairs.append((picture, result.image))
     columns = 3
     rows = -(-len(pairs) // columns)
@@ -80,13 +81,13 @@ def run_trials(engine: Anonymizer) -> tuple[list[Trial], Image.Image]:
             sheet.paste(ImageOps.pad(picture, (TILE, TILE), color=(150, 150, 150)), (left + side * TILE, top))
         draw.rectangle((left, top, left + 18, top + 16), fill="white")
         draw.text((left + 5, top + 2), str(number + 1), fill="black")
-    return trials, sheet
+    return samples, sheet
 
 
-def _trial(name: str, result: AnonymizationResult) -> Trial:
+def _outcome_of(name: str, result: AnonymizationResult) -> HardSample:
     if not result.faces:
-        return Trial(name, "missed")
-    return Trial(name, result.faces[0].status, result.faces[0].reason)
+        return HardSample(name, "missed")
+    return HardSample(name, result.faces[0].status, result.faces[0].reason)
 
 
 def sample_pictures(engine: Anonymizer) -> dict[str, Image.Image]:

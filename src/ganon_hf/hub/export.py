@@ -1,4 +1,4 @@
-"""One folder that is a Hub repository for both libraries: weights, configs, code, card, samples; checked before anybody sees it.
+"""Export a Hub repository for transformers and diffusers: weights, configs, code, card, samples; checked before it appears.
 
 transformers reads ``config.json`` (which names the code and the task) and the flat modules at the root, without this package; diffusers
 reads ``model_index.json`` and takes the same files from the root, with this package installed.
@@ -26,11 +26,11 @@ from .._atomic import atomic_folder
 from .._version import __version__
 from ..bulk.engine import weights_digest
 from ..core.anonymizer import Anonymizer
-from ..core.faces import AnonymizeOptions
+from ..core.options import AnonymizeOptions
 from ..core.pipeline_ganon import FaceAnonymizationPipeline
 from ..evaluation.report.report import Report
-from .card_pictures import PORTRAIT, run_trials, sample_pictures
-from .model_card import OnnxFile, Trial, fill_card, load_report, read_training_log
+from .card_pictures import PORTRAIT, anonymize_hard_samples, sample_pictures
+from .model_card import HardSample, OnnxFile, fill_card, load_report, read_training_log
 from .onnx_export import FILE as ONNX
 from .onnx_export import OnnxError, compare, write_onnx
 
@@ -61,7 +61,7 @@ result["image"].save(out)
 
 
 class ExportError(RuntimeError):
-    """The folder could not be made, or does not do what it should; the message says what."""
+    """The folder could not be written, or failed its check; the message says what."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def exported_modules() -> list[str]:
 
 
 def export(folder: Path, options: ExportOptions) -> list[Path]:
-    """Make the folder.
+    """Write the folder.
 
     Args:
         folder: does not exist yet, or is empty. It appears complete and checked, or not at all.
@@ -116,7 +116,7 @@ def export(folder: Path, options: ExportOptions) -> list[Path]:
         if report_path is not None:
             shutil.copyfile(report_path, made / "report.json")
         onnx = _write_onnx(made, engine) if options.onnx else None
-        trials, pictures = _write_samples(made / "samples", engine)
+        hard_samples, pictures = _write_samples(made / "samples", engine)
         card = fill_card(
             config=json.loads((made / "config.json").read_text(encoding="utf-8")),
             parameters=sum(tensor.numel() for tensor in engine.model.state_dict().values()),
@@ -124,7 +124,7 @@ def export(folder: Path, options: ExportOptions) -> list[Path]:
             version=__version__,
             report=report,
             training=training,
-            trials=trials,
+            hard_samples=hard_samples,
             pictures=pictures,
             onnx=onnx,
         )
@@ -165,14 +165,14 @@ def check(folder: Path, engine: Anonymizer, expected: set[str]) -> None:
             raise ExportError(f"{folder.name} must not be published: {library} gives other pixels than this package.")
 
 
-def _write_samples(folder: Path, engine: Anonymizer) -> tuple[list[Trial], list[str]]:
-    """Pictures for the card; returns what became of the hard ones, and the files' names."""
+def _write_samples(folder: Path, engine: Anonymizer) -> tuple[list[HardSample], list[str]]:
+    """Write pictures for the card; returns the outcomes of the hard samples, and the file names."""
     folder.mkdir()
-    trials, failures = run_trials(engine)
+    hard_samples, failures = anonymize_hard_samples(engine)
     pictures = {**sample_pictures(engine), "failures.jpg": failures}
     for name, picture in pictures.items():
         picture.save(folder / name, quality=88)
-    return trials, sorted(pictures)
+    return hard_samples, sorted(pictures)
 
 
 def _write_onnx(folder: Path, engine: Anonymizer) -> OnnxFile:

@@ -1,7 +1,7 @@
-"""The model card: a template filled from what was measured and logged. What was not measured says so; nothing is typed by hand.
+"""The model card: a template filled from the evaluation report and the training log. Missing measurements are named as missing.
 
 Sources: ``report.json`` of the evaluation, the training log (a Markdown file with one table per run, newest first), the model's
-own config and weights, and the outcome of the trials in ``card_pictures.py``.
+own config and weights, and the outcomes of the hard samples in ``card_pictures.py``.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from ..evaluation.report.report import (
 
 TEMPLATE = Path(__file__).parent.parent / "card" / "model_card.md"
 # Stands for the repository's name in an exported card until it is published under one.
-UNNAMED = "YOUR_NAME/YOUR_MODEL"
+REPO_PLACEHOLDER = "YOUR_NAME/YOUR_MODEL"
 NOT_MEASURED = "not measured"
 PAPER = "https://doi.org/10.1145/3641107"
 MAX_REPORT_BYTES = 20_000_000
 # Rows of the report that are this package; the first one is the default.
-OURS = "ganon-hf"
-# What of the report goes into the card's metadata, where the Hub shows it: measure (of a recognizer or not) -> name.
+DEFAULT_METHOD = "ganon-hf"
+# Figures of the report for the card's metadata, which the Hub shows: measure (of a recognizer or not) -> name.
 HEADLINES = {
     "rank1": "re-identification, rank-1 (lower is better)",
     "linkage_rank1": "linkage, rank-1 (lower is better)",
@@ -79,8 +79,8 @@ def read_training_log(path: Path) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class Trial:
-    """A picture that is hard, and what became of the face in it: ``"replaced"``, ``"covered"`` or ``"missed"``."""
+class HardSample:
+    """A difficult picture and its outcome: the face was ``"replaced"``, ``"covered"`` or ``"missed"``."""
 
     name: str
     outcome: str
@@ -89,7 +89,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class OnnxFile:
-    """The generator as ONNX, as the card tells of it.
+    """The generator as ONNX, as described in the card.
 
     Attributes:
         inputs: name -> shape; the batch is a name.
@@ -110,7 +110,7 @@ def fill_card(
     version: str,
     report: Report | None,
     training: Mapping[str, str] | None,
-    trials: Sequence[Trial],
+    hard_samples: Sequence[HardSample],
     pictures: Sequence[str],
     onnx: OnnxFile | None = None,
 ) -> str:
@@ -118,12 +118,12 @@ def fill_card(
 
     Args:
         config: of the model.
-        parameters: how many numbers its weights hold.
+        parameters: number of values in its weights.
         weights: SHA-256 of ``model.safetensors``.
         version: of this package.
-        report: what was measured, None if nothing was.
+        report: of the evaluation, None if there is none.
         training: of :func:`read_training_log`, None if there is no record.
-        trials: what became of hard pictures.
+        hard_samples: difficult pictures and their outcomes.
         pictures: names of the files in ``samples/``.
         onnx: the generator's ONNX file, None if there is none.
 
@@ -142,7 +142,7 @@ def fill_card(
     card = ModelCard.from_template(
         data,
         template_str=text,
-        repo_id=UNNAMED,
+        repo_id=REPO_PLACEHOLDER,
         paper=PAPER,
         config=config,
         parameters=parameters,
@@ -154,7 +154,7 @@ def fill_card(
         coverage="" if report is None else coverage_markdown(report.coverage),
         not_measured=NOT_MEASURED,
         training=training,
-        trials=trials,
+        hard_samples=hard_samples,
         pictures=pictures,
         onnx=onnx,
     )
@@ -163,7 +163,7 @@ def fill_card(
 
 
 def check_card(text: str) -> None:
-    """Check a card's metadata as far as it can be done without asking the Hub.
+    """Check a card's metadata as far as possible without the Hub.
 
     Raises:
         ValueError: there is no metadata, a needed field is missing or of the wrong kind, or a figure is not finite.
@@ -182,7 +182,7 @@ def check_card(text: str) -> None:
 def _eval_results(report: Report, version: str) -> list[EvalResult] | None:
     """The headlines of the default method on the first set of pictures that it was attacked on."""
     for part in report.sets:
-        method = next((name for name in part.figures if name.startswith(OURS)), None)
+        method = next((name for name in part.figures if name.startswith(DEFAULT_METHOD)), None)
         if method is None or GROUP_WORDS.search(part.title):
             continue
         results = [

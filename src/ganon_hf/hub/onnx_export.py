@@ -1,4 +1,4 @@
-"""The generator as an ONNX file, beside what it draws here: for other runtimes. How a photo gets to it and back stays with this package."""
+"""The generator as an ONNX file for other runtimes, compared with PyTorch. Pre- and postprocessing of photos stay in this package."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ import numpy as np
 import torch
 
 from ..core.anonymizer import Anonymizer
-from ..core.faces import AnonymizeOptions
 from ..core.modeling_ganon import GanonConfig, GanonModel, RefinementNetwork
+from ..core.options import AnonymizeOptions
 from .card_pictures import SEEDS, read_portrait
 from .model_card import OnnxFile
 
 FILE = "onnx/model.onnx"
-# Grid sampling, which the mesh generator lives on, is in every runtime's opset from 16 on; 20 names its modes as this file does.
+# The mesh generator needs grid sampling, part of ONNX from opset 16 on; opset 20 names its modes as torch's exporter does.
 OPSET = 20
-# How far the file may be from this package, in the range [-1, 1]: an eighth of a level of 8 bits.
+# Largest allowed difference to PyTorch, in the range [-1, 1]: an eighth of an 8-bit step.
 TOLERANCE = 1e-3
 
 
 class OnnxError(RuntimeError):
-    """The generator could not be written as ONNX, or the file draws something else; the message says what."""
+    """The generator could not be written as ONNX, or its images differ from PyTorch's; the message says what."""
 
 
 class _Graph(GanonModel):
-    """The generator in operations that a graph can hold.
+    """The generator in operations that can be exported.
 
     The only difference to its base is the refined part of the square: the base finds it with Python's integers, which would stand in the
     graph as constants.
@@ -43,20 +43,20 @@ class _Graph(GanonModel):
     def _refine(self, coarse: torch.Tensor, condition: torch.Tensor, appearance: torch.Tensor, grayscale: torch.Tensor) -> torch.Tensor:
         network: RefinementNetwork = self.refinement  # type: ignore[assignment]
         step = network.stride
-        used = [(axis, _used(condition[:, 2].amax(dim=(0, 4 - axis)), step)) for axis in (2, 3)]
+        used = [(axis, _occupied_blocks(condition[:, 2].amax(dim=(0, 4 - axis)), step)) for axis in (2, 3)]
 
         def cut(picture: torch.Tensor) -> torch.Tensor:
             for axis, blocks in used:
-                picture = _take(picture, blocks, axis, step)
+                picture = _gather_blocks(picture, blocks, axis, step)
             return picture
 
         change = network(cut(coarse), cut(condition), appearance, grayscale)
         for axis, blocks in used:
-            change = _put(change, blocks, axis, step)
+            change = _scatter_blocks(change, blocks, axis, step)
         return coarse + change
 
 
-def _used(line: torch.Tensor, step: int) -> torch.Tensor:
+def _occupied_blocks(line: torch.Tensor, step: int) -> torch.Tensor:
     """(S,) values -> (S / step,) which blocks lie between the first and the last positive value, with one to spare; all where none is."""
     count = line.shape[0] // step
     occupied = line.view(count, step).amax(dim=1) > 0
@@ -65,7 +65,7 @@ def _used(line: torch.Tensor, step: int) -> torch.Tensor:
     return ((places >= first - 1) & (places <= last + 1)) | ~occupied.any()
 
 
-def _take(picture: torch.Tensor, blocks: torch.Tensor, axis: int, step: int) -> torch.Tensor:
+def _gather_blocks(picture: torch.Tensor, blocks: torch.Tensor, axis: int, step: int) -> torch.Tensor:
     """The chosen blocks of an axis, one after the other."""
     chosen = blocks.nonzero()[:, 0]
     torch._check(chosen.shape[0] >= 1)
@@ -73,8 +73,8 @@ def _take(picture: torch.Tensor, blocks: torch.Tensor, axis: int, step: int) -> 
     return picture.unflatten(axis, (blocks.shape[0], step)).index_select(axis, chosen).flatten(axis, axis + 1)
 
 
-def _put(picture: torch.Tensor, blocks: torch.Tensor, axis: int, step: int) -> torch.Tensor:
-    """Back to where :func:`_take` took it from; zero elsewhere."""
+def _scatter_blocks(picture: torch.Tensor, blocks: torch.Tensor, axis: int, step: int) -> torch.Tensor:
+    """The inverse of :func:`_gather_blocks`; zero elsewhere."""
     places = (blocks.long().cumsum(0) - 1).clamp(min=0)
     spread = picture.unflatten(axis, (picture.shape[axis] // step, step)).index_select(axis, places)
     shape = [1] * spread.ndim
@@ -102,7 +102,7 @@ def write_onnx(engine: Anonymizer, path: Path) -> OnnxFile:
     graph.load_state_dict(engine.model.state_dict())
     path.parent.mkdir(parents=True, exist_ok=True)
     batch = torch.export.Dim("batch")
-    with _quietly(), torch.no_grad():
+    with _silenced(), torch.no_grad():
         program: Any = torch.onnx.export(
             graph.float(),
             tuple(inputs.values()),
@@ -114,7 +114,7 @@ def write_onnx(engine: Anonymizer, path: Path) -> OnnxFile:
             verbose=False,
         )
         model = program.model_proto
-    _forget_origin(model)
+    _strip_metadata(model)
     onnx.checker.check_model(model, full_check=True)
     path.write_bytes(model.SerializeToString())
     shapes = {one.name: tuple(d.dim_param or d.dim_value for d in one.type.tensor_type.shape.dim) for one in model.graph.input}
@@ -156,11 +156,13 @@ def real_inputs(engine: Anonymizer) -> list[dict[str, torch.Tensor]]:
 
 def _inputs_of(config: GanonConfig) -> Sequence[str]:
     """In the order of ``GanonModel.forward``."""
-    return ["pixel_values"] if config.conditioning == "landmarks" else ["pixel_values", "shape", "angles", "appearance", "grayscale"]
+    if config.conditioning == "landmarks":
+        return ["pixel_values"]
+    return ["pixel_values", "canonical_landmarks", "angles", "appearance", "grayscale"]
 
 
-def _forget_origin(model: Any) -> None:
-    """The exporter notes in every node which line of which file it comes from: paths of this machine."""
+def _strip_metadata(model: Any) -> None:
+    """Remove the source lines that the exporter stores in every node: they hold local paths."""
     graph = model.graph
     parts = [model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer]
     parts += [*model.functions, *(node for function in model.functions for node in function.node)]
@@ -170,8 +172,8 @@ def _forget_origin(model: Any) -> None:
 
 
 @contextlib.contextmanager
-def _quietly() -> Iterator[None]:
-    """The exporter prints its progress, and warns about libraries that are not needed."""
+def _silenced() -> Iterator[None]:
+    """Silence the exporter, which prints its progress and warns about libraries that are not needed."""
     log = logging.getLogger("torch.onnx")
     level = log.level
     log.setLevel(logging.ERROR)

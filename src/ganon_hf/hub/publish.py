@@ -1,8 +1,7 @@
-"""An exported folder -> a repository of the Hub, in one commit with a tag or as a pull request; and a Space that uses it."""
+"""Upload an exported folder to the Hub, in one commit with a tag or as a pull request; and a Space that uses it."""
 
 from __future__ import annotations
 
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -10,29 +9,29 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import HfApi
+from huggingface_hub import HfApi, metadata_load, metadata_save
 from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled
 from huggingface_hub.utils import get_token, validate_repo_id
 
 from .._version import __version__
-from .model_card import UNNAMED, check_card
+from .model_card import REPO_PLACEHOLDER, check_card
 
 PACKAGE = Path(__file__).parent.parent
 SPACE = PACKAGE.parents[1] / "spaces"  # part of the checkout, not of an installed package
 TAG = f"v{__version__}"
-# The base of what the HTTP library of huggingface_hub raises, whichever library its version uses.
+# The base class of the HTTP errors of huggingface_hub, whichever HTTP library its version uses.
 _HTTP_ERROR: type[Exception] = next(base for base in HfHubHTTPError.__mro__ if base.__name__ == "HTTPError")
 # Of the package a Space needs the code alone: the weights come from the model's repository.
 _NOT_IN_SPACE = shutil.ignore_patterns("checkpoint", "card", "training", "evaluation", "__pycache__")
 
 
 class PublishError(RuntimeError):
-    """Nothing or not all could be published; the message says why and what to do."""
+    """The upload failed or is incomplete; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
 class PublishOptions:
-    """Where to.
+    """Where and how to upload.
 
     Attributes:
         repo_id: "name/model".
@@ -54,7 +53,7 @@ class PublishOptions:
 
 @dataclass(frozen=True)
 class Published:
-    """What was done: addresses on the Hub."""
+    """Addresses on the Hub of what was uploaded."""
 
     model: str
     commit: str
@@ -72,7 +71,7 @@ def publish(folder: Path, options: PublishOptions) -> Published:
         ValueError: the folder is no export.
     """
     api = HfApi(library_name="ganon-hf", library_version=__version__)
-    with tempfile.TemporaryDirectory(prefix="ganon-hf-publish-") as temporary, _plainly(options.repo_id):
+    with tempfile.TemporaryDirectory(prefix="ganon-hf-publish-") as temporary, _readable_errors(options.repo_id):
         model = stage_model(folder, Path(temporary) / "model", options)
         space = stage_space(folder, Path(temporary) / "space", options) if options.space else None
         _require_token(api)
@@ -110,7 +109,7 @@ def stage_model(folder: Path, target: Path, options: PublishOptions) -> Path:
         raise ValueError(f"{folder} is no folder made by `ganon-hf export`: {', '.join(missing)} is missing.")
     shutil.copytree(folder, target)
     card = target / "README.md"
-    text = card.read_text(encoding="utf-8").replace(UNNAMED, options.repo_id)
+    text = card.read_text(encoding="utf-8").replace(REPO_PLACEHOLDER, options.repo_id)
     if options.space:
         text = text.replace(
             "\n## Use\n",
@@ -135,17 +134,12 @@ def stage_space(folder: Path, target: Path, options: PublishOptions) -> Path:
     if (folder / "report.json").is_file():
         shutil.copyfile(folder / "report.json", target / "report.json")
     readme = target / "README.md"
-    text, count = re.subn(
-        r"^models:\n(?:- .*\n)*", f"models:\n- {options.repo_id}\n", readme.read_text(encoding="utf-8"), count=1, flags=re.M
-    )
-    if not count:
-        raise PublishError(f"{SPACE / 'README.md'} has no line 'models:' in its front matter, by which the Hub links Space and model.")
-    readme.write_text(text, encoding="utf-8")
+    metadata_save(readme, {**(metadata_load(readme) or {}), "models": [options.repo_id]})  # by which the Hub links Space and model
     return target
 
 
 def plan(folder: Path, options: PublishOptions) -> list[str]:
-    """What :func:`publish` would do, in lines for people; asks nobody."""
+    """What :func:`publish` would do, in readable lines; without any request to the Hub."""
     with tempfile.TemporaryDirectory(prefix="ganon-hf-publish-") as temporary:
         model = stage_model(folder, Path(temporary) / "model", options)
         how = "as a pull request" if options.pull_request else f"in one commit, tag {TAG}"
@@ -180,8 +174,8 @@ def _tag(api: HfApi, repo_id: str, commit: str) -> None:
 
 
 @contextmanager
-def _plainly(repo_id: str) -> Iterator[None]:
-    """What the Hub and the network answer, in words that say what to do."""
+def _readable_errors(repo_id: str) -> Iterator[None]:
+    """Turn errors of the Hub and the network into a :class:`PublishError` that says what to do."""
     try:
         yield
     except OfflineModeIsEnabled as error:
@@ -201,5 +195,5 @@ def _plainly(repo_id: str) -> Iterator[None]:
         raise PublishError(f"the Hub cannot be reached ({type(error).__name__}: {error}); is there a connection?") from error
     except PublishError:
         raise
-    except RuntimeError as error:  # what huggingface_hub makes of anything that goes wrong while a file is on its way
+    except RuntimeError as error:  # huggingface_hub raises it for any failure during an upload
         raise PublishError(f"the upload failed: {error} {error.__cause__ or ''}".rstrip()) from error

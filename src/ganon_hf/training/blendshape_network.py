@@ -1,7 +1,7 @@
-"""The blendshape network of MediaPipe's Face Landmarker as a function of landmarks: what tells the training what an expression is.
+"""The blendshape network of MediaPipe's Face Landmarker as a function of landmarks; it defines expressions for the training.
 
-Source: Google MediaPipe, ``face_landmarker.task`` (Apache-2.0). The bundle is the user's: nothing of it is shipped, and no weight of it
-gets into a checkpoint.
+Source: Google MediaPipe, ``face_landmarker.task`` (Apache-2.0). Users provide the bundle: it is not shipped, and none of its weights gets
+into a checkpoint.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 NUM_BLENDSHAPES = 52
 _MEMBER = "face_blendshapes.tflite"
 _MAX_BYTES = 50_000_000
-# The 146 points that the network looks at (MediaPipe, face_blendshapes_graph), in its order.
+# The 146 landmarks that the network takes (MediaPipe, face_blendshapes_graph), in its order.
 _POINTS = np.array(
     [
         *(0, 1, 4, 5, 6, 7, 8, 10, 13, 14, 17, 21, 33, 37, 39, 40, 46, 52, 53, 54, 55, 58, 61, 63, 65, 66, 67, 70, 78, 80, 81, 82, 84, 87),
@@ -29,15 +29,15 @@ _POINTS = np.array(
 
 
 class BlendshapeNetwork:
-    """52 scores from landmarks.
+    """Landmarks -> 52 blendshape scores.
 
     Args:
         bundle: path of ``face_landmarker.task``.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ImportError: the interpreter is missing.
-        ValueError: the file is no such bundle.
+        ImportError: ai-edge-litert is not installed.
+        ValueError: the file is not a Face Landmarker bundle.
     """
 
     def __init__(self, bundle: str | Path) -> None:
@@ -51,7 +51,7 @@ class BlendshapeNetwork:
         try:
             with zipfile.ZipFile(path) as members:
                 if members.getinfo(_MEMBER).file_size > _MAX_BYTES:
-                    raise ValueError(f"{path}: {_MEMBER} is larger than any blendshape network.")
+                    raise ValueError(f"{path}: {_MEMBER} must have at most {_MAX_BYTES} bytes; this is no blendshape network.")
                 content = members.read(_MEMBER)
         except (KeyError, zipfile.BadZipFile) as error:
             raise ValueError(f"{path} is no Face Landmarker bundle with {_MEMBER}: {error}") from error
@@ -61,7 +61,7 @@ class BlendshapeNetwork:
         self._output = self._interpreter.get_output_details()[0]["index"]
 
     def __call__(self, shapes: Iterable[np.ndarray]) -> np.ndarray:
-        """(478, 2 or 3) landmarks, in any unit, of faces seen from the front -> (n, 52) float32, 0 to 1."""
+        """Frontal (478, 2 or 3) landmarks in any unit -> (n, 52) float32 scores, 0 to 1."""
         scores = []
         for shape in shapes:
             self._interpreter.set_tensor(self._input, np.ascontiguousarray(shape[_POINTS, :2], dtype=np.float32)[None])

@@ -1,4 +1,4 @@
-"""Resumable states of a run and the model folder: written complete or not at all."""
+"""The model folder and the resumable checkpoints of a run; both appear complete or not at all."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _STATE = "training_state.json"
 
 
 def save_model(model: GanonModel, folder: Path) -> None:
-    """Write configuration, weights and image processor; each file appears whole, an older one is replaced by it."""
+    """Write configuration, weights and image processor. Each file appears complete and replaces an older one."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=folder) as partial:
         model.save_pretrained(partial, max_shard_size="15MB" if model.config.conditioning == "landmarks" else "100MB")
@@ -29,27 +29,27 @@ def save_model(model: GanonModel, folder: Path) -> None:
             file.chmod(0o644)
             sync(file)
             rename_into_place(file, folder / file.name)
-        # transformers would take a model.safetensors of before for the model, whatever an index beside it says
+        # transformers prefers a model.safetensors left by an earlier run to the index of new shards
         for old in (*folder.glob("model*.safetensors"), *folder.glob("model*.safetensors.index.json")):
             if old.name not in names:
                 old.unlink()
 
 
-def find_states(output_dir: Path) -> list[Path]:
-    """Whole states of a run, oldest first."""
+def find_checkpoints(output_dir: Path) -> list[Path]:
+    """Complete checkpoints of a run, oldest first."""
     found = [path for path in output_dir.glob(f"{_PREFIX}*") if (path / _STATE).is_file() and path.name[len(_PREFIX) :].isdigit()]
     return sorted(found, key=lambda path: int(path.name[len(_PREFIX) :]))
 
 
-def save_state(accelerator: Accelerator, averaged: GanonModel | None, output_dir: Path, step: int, limit: int) -> None:
-    """Save what a run needs to go on from ``step``: ``checkpoint-000500`` with Accelerate's files and, in ``model``, a loadable model.
+def save_checkpoint(accelerator: Accelerator, ema_model: GanonModel | None, output_dir: Path, step: int, limit: int) -> None:
+    """Save what a run needs to continue from ``step``: ``checkpoint-000500`` with Accelerate's files and, in ``model``, a loadable model.
 
     Args:
-        accelerator: whose prepared objects are saved; every process must call.
-        averaged: the model with averaged weights; looked at in the main process only.
+        accelerator: its prepared objects are saved; every process must call this function.
+        ema_model: the model with averaged weights; only used in the main process.
         output_dir: folder of the run.
-        step: updates made.
-        limit: so many states are kept.
+        step: updates made so far.
+        limit: number of checkpoints to keep; older ones are deleted.
     """
     target = output_dir / f"{_PREFIX}{step:06d}"
     partial = output_dir / f"{TEMPORARY_PREFIX}{target.name}.tmp"  # the same in every process
@@ -59,45 +59,48 @@ def save_state(accelerator: Accelerator, averaged: GanonModel | None, output_dir
     accelerator.save_state(str(partial))
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
-        if averaged is not None:
-            save_model(averaged, partial / "model")
+        if ema_model is not None:
+            save_model(ema_model, partial / "model")
         (partial / _STATE).write_text(json.dumps({"step": step, "num_processes": accelerator.num_processes}))
         sync(partial)
         shutil.rmtree(target, ignore_errors=True)
         rename_into_place(partial, target)
-        for old in find_states(output_dir)[:-limit]:
+        for old in find_checkpoints(output_dir)[:-limit]:
             shutil.rmtree(old)
     accelerator.wait_for_everyone()
 
 
-def load_state(accelerator: Accelerator, output_dir: Path, which: str) -> tuple[int, Path]:
-    """Load a saved state into the accelerator's prepared objects.
+def load_checkpoint(accelerator: Accelerator, output_dir: Path, which: str) -> tuple[int, Path]:
+    """Load a checkpoint into the accelerator's prepared objects.
 
-    The optimizer's and the random generators' files are PyTorch's own: load only states that you made yourself.
+    The states of the optimizers and random generators are pickle files, so load only checkpoints that you trust.
 
     Args:
         accelerator: with everything prepared.
         output_dir: folder of the run.
-        which: folder of a state, or ``"latest"``.
+        which: folder of a checkpoint, or ``"latest"``.
 
     Returns:
-        Updates made, and the state's folder.
+        number of updates made, and the checkpoint's folder.
 
     Raises:
-        FileNotFoundError: there is no whole state.
-        ValueError: it was saved by another number of processes.
+        FileNotFoundError: there is no complete checkpoint.
+        ValueError: it was saved with another number of processes.
     """
     if which == "latest":
-        states = find_states(output_dir)
-        if not states:
-            raise FileNotFoundError(f"{output_dir} holds no {_PREFIX}* to resume from.")
-        folder = states[-1]
+        checkpoints = find_checkpoints(output_dir)
+        if not checkpoints:
+            raise FileNotFoundError(f"{output_dir} holds no {_PREFIX}* to resume from. Leave out resume_from_checkpoint to start anew.")
+        folder = checkpoints[-1]
     else:
         folder = Path(which)
         if not (folder / _STATE).is_file():
-            raise FileNotFoundError(f"{folder} is no saved training state: it has no {_STATE}.")
+            raise FileNotFoundError(f"{folder} is not a training checkpoint: it has no {_STATE}.")
     state = json.loads((folder / _STATE).read_text())
     if state["num_processes"] != accelerator.num_processes:
-        raise ValueError(f"{folder} was saved by {state['num_processes']} process(es), but now there are {accelerator.num_processes}.")
+        raise ValueError(
+            f"{folder} was saved with {state['num_processes']} process(es), but now there are {accelerator.num_processes}. "
+            "Launch the same number of processes to resume from it."
+        )
     accelerator.load_state(str(folder))
     return int(state["step"]), folder

@@ -1,4 +1,4 @@
-"""One picture that shows what a prepared data set kept and what it dropped, each with its reason: thresholds are chosen by looking."""
+"""A contact sheet of kept and dropped pictures with reasons and measures, to choose the thresholds of the selection by eye."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _BACKGROUND = (0, 160, 80)
 
 
 class ContactSheet:
-    """Collects a few kept and dropped pictures while rows pass by.
+    """Collects some of the kept and dropped pictures.
 
     Args:
         decisions: (split, reason) of every row.
-        seed: which pictures are shown.
+        seed: decides which pictures are shown.
     """
 
     def __init__(self, decisions: Sequence[tuple[str | None, str | None]], seed: int) -> None:
@@ -40,13 +40,13 @@ class ContactSheet:
         self._totals = {title: len(numbers) for title, numbers in groups.items()}
         self._tiles: dict[str, list[Image.Image]] = {title: [] for title in self._titles}
 
-    def look(self, number: int, row: Mapping[str, Any]) -> None:
-        """Take the row with this number into the sheet if it was chosen."""
+    def add(self, number: int, row: Mapping[str, Any]) -> None:
+        """Show the row with this number if it is among the chosen ones; call it once per row."""
         if title := self._title_of.get(number):
             self._tiles[title].append(_tile(row))
 
     def save(self, path: Path) -> None:
-        """Write a PNG: for each group a title line, then its pictures."""
+        """Write a PNG with a title line and the pictures of each group."""
         heights = [_CAPTION + -(-len(tiles) // _COLUMNS) * (_SIDE + _CAPTION) for tiles in self._tiles.values()]
         sheet = Image.new("RGB", (_COLUMNS * _SIDE, max(sum(heights), 1)), "white")
         draw, top = ImageDraw.Draw(sheet), 0

@@ -1,4 +1,4 @@
-"""The card of a prepared data set: what the Hub and ``datasets`` read, and what a person wants to know."""
+"""The card of a prepared data set: metadata for the Hub and ``datasets``, and a description for readers."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .._atomic import write_atomically
-from .selection import SPLITS, SelectionOptions
+from huggingface_hub import DatasetCard, DatasetCardData
 
+from .._atomic import write_atomically
+from .face_selection import SPLITS, SelectionOptions
+
+# Why pictures are dropped, as the card explains it.
 REASONS = {
     "unreadable": "the bytes are no picture",
     "no_face": "no face was found",
@@ -25,15 +28,20 @@ REASONS = {
 
 
 @dataclass(frozen=True)
-class Counts:
-    """What became of the pictures: split -> kept, reason -> dropped."""
+class SelectionCounts:
+    """How many pictures were kept and dropped.
+
+    Attributes:
+        kept: split -> number of pictures.
+        dropped: reason -> number of pictures.
+    """
 
     kept: dict[str, int]
     dropped: dict[str, int]
 
     @classmethod
-    def of(cls, decisions: Sequence[tuple[str | None, str | None]]) -> Counts:
-        """From the (split, reason) of every row; splits and reasons in a fixed order."""
+    def from_decisions(cls, decisions: Sequence[tuple[str | None, str | None]]) -> SelectionCounts:
+        """Count the (split, reason) of every row; splits and reasons come in a fixed order."""
         kept, dropped = Counter(split for split, _ in decisions), Counter(reason for _, reason in decisions)
         return cls({name: kept[name] for name in SPLITS if kept[name]}, {name: dropped[name] for name in REASONS if dropped[name]})
 
@@ -43,15 +51,29 @@ class Counts:
 
 
 def write_card(
-    folder: Path, name: str, counts: Counts, image_size: int, license: str, options: SelectionOptions, *, tight: bool = False
+    folder: Path, name: str, counts: SelectionCounts, image_size: int, license: str, options: SelectionOptions, *, tight: bool = False
 ) -> None:
-    """Write ``README.md`` into the folder, in one step."""
+    """Write ``README.md``, the card of a prepared data set.
+
+    Args:
+        folder: of the data set.
+        name: title of the card.
+        counts: what was kept and dropped.
+        image_size: side of the crops in pixels.
+        license: identifier of the Hub, such as cc-by-4.0.
+        options: thresholds of the selection.
+        tight: the face oval fills the crops.
+    """
     total = sum(counts.kept.values()) + sum(counts.dropped.values())
-    lines = ["---", f"license: {license}", "configs:", "- config_name: default", "  data_files:"]
-    for split in counts.kept:
-        lines += [f"  - split: {split}", f"    path: {split}-*.parquet"]
-    lines += ["---", "", f"# {name}", ""]
-    lines += [
+    data_files = [{"split": split, "path": f"{split}-*.parquet"} for split in counts.kept]
+    data = DatasetCardData(license=license, configs=[{"config_name": "default", "data_files": data_files}])
+    lines = [
+        "---",
+        data.to_yaml(),
+        "---",
+        "",
+        f"# {name}",
+        "",
         f"Aligned faces of {image_size} x {image_size} pixels for training ganon-hf, made from {total} pictures by",
         f"`scripts/prepare_dataset.py`. {'The face oval fills the crop' if tight else 'Around the face there is a margin'}.",
         "",
@@ -69,4 +91,4 @@ def write_card(
         "A person is in one split only, as far as the source tells people apart.",
         "",
     ]
-    write_atomically(folder / "README.md", "\n".join(lines))
+    write_atomically(folder / "README.md", str(DatasetCard("\n".join(lines))))

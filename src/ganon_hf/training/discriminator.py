@@ -7,14 +7,19 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
+from .options import TrainingOptions
+
+# What a discriminator returns: for each scale a list of feature maps (B, c, h, w), the last of which is the (B, 1, h, w) scores.
+DiscriminatorFeatures = list[list[torch.Tensor]]
+
 
 class PatchDiscriminator(nn.Module):
     """PatchGAN (Isola et al., CVPR 2017) with spectral normalization (Miyato et al., ICLR 2018), at one scale.
 
     Args:
-        in_channels: picture and condition, concatenated.
-        channels: width of the first layer; doubled by each further one.
-        layers: halvings of the resolution.
+        in_channels: channels of picture and condition together.
+        channels: width of the first layer; each further layer doubles it.
+        layers: number of layers; each halves the resolution.
     """
 
     def __init__(self, in_channels: int, channels: int, layers: int = 3):
@@ -26,7 +31,7 @@ class PatchDiscriminator(nn.Module):
         self.out = spectral_norm(nn.Conv2d(widths[-1], 1, 3, padding=1))
 
     def forward(self, hidden: torch.Tensor) -> list[torch.Tensor]:
-        """(B, in_channels, S, S) -> features after each layer, and last the (B, 1, S / 2^layers, S / 2^layers) scores."""
+        """(B, in_channels, S, S) -> the features after each layer, then the (B, 1, S / 2^layers, S / 2^layers) scores."""
         features = []
         for block in self.blocks:
             hidden = functional.leaky_relu(block(hidden), 0.2)
@@ -35,14 +40,14 @@ class PatchDiscriminator(nn.Module):
 
 
 class MultiScaleDiscriminator(nn.Module):
-    """The same judge for the picture and for the picture at half the resolution (Wang et al., pix2pixHD, CVPR 2018)."""
+    """One patch discriminator for the picture and one for the picture at half the resolution (Wang et al., pix2pixHD, CVPR 2018)."""
 
     def __init__(self, in_channels: int, channels: int, scales: int = 2):
         super().__init__()
         self.scales = nn.ModuleList(PatchDiscriminator(in_channels, channels) for _ in range(scales))
 
-    def forward(self, picture: torch.Tensor, condition: torch.Tensor) -> list[list[torch.Tensor]]:
-        """(B, c, S, S), (B, k, S, S) -> per scale the features and last the scores."""
+    def forward(self, picture: torch.Tensor, condition: torch.Tensor) -> DiscriminatorFeatures:
+        """(B, c, S, S), (B, k, S, S) -> features and scores of each scale."""
         hidden = torch.cat([picture, condition], dim=1)
         results = []
         for number, scale in enumerate(self.scales):
@@ -53,7 +58,7 @@ class MultiScaleDiscriminator(nn.Module):
 
 
 class PublishedDiscriminator(nn.Module):
-    """The PatchGAN of GANonymization: condition and picture are RGB, picture first."""
+    """The PatchGAN of GANonymization: picture and condition are RGB, concatenated in this order."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -68,6 +73,14 @@ class PublishedDiscriminator(nn.Module):
             if isinstance(module, nn.Conv2d):
                 nn.init.normal_(module.weight, 0.0, 0.02)
 
-    def forward(self, picture: torch.Tensor, condition: torch.Tensor) -> list[list[torch.Tensor]]:
+    def forward(self, picture: torch.Tensor, condition: torch.Tensor) -> DiscriminatorFeatures:
         """(B, 3, S, S), (B, 3, S, S) -> [[(B, 1, S / 16, S / 16) scores]]."""
         return [[self.model(torch.cat([picture, condition], dim=1))]]
+
+
+def build_discriminator(options: TrainingOptions) -> nn.Module:
+    """The discriminator of the preset: (picture, condition) -> :data:`DiscriminatorFeatures`."""
+    if options.preset == "paper":
+        return PublishedDiscriminator()
+    # luma and its detail; u, v, mask and dots
+    return MultiScaleDiscriminator(2 + 4, options.discriminator_channels)

@@ -1,9 +1,9 @@
-"""Training of the expression code (``ganon_hf.core.geometry.ShapeModel``): as much expression through as few bits as possible.
+"""Training of the expression code (``ganon_hf.core.geometry.ShapeModel``): as much expression in as few bits as possible.
 
-Information bottleneck (Tishby et al. 1999; variational form: Alemi et al., ICLR 2017). Every number that passes from the original's
-shape also names its owner: what remains is paid for by the bit, with the capacity of the noisy code, and spent where the 52 blendshape
-scores of a face with somebody else's neutral shape come out as in the original. Those scores are read by a small network that is first
-taught to read them as MediaPipe's own does, because thousands of gradients of that one would take hours.
+Information bottleneck (Tishby et al. 1999; variational form: Alemi et al., ICLR 2017). Everything that the code takes from the original
+shape can also identify its owner, so the capacity of the noisy code is penalized. The reconstruction term asks that the 52 blendshape
+scores of the decoded face, which has another person's neutral shape, equal those of the original. A small student network predicts the
+scores from coordinates; it is first distilled from MediaPipe's network, which has no gradients.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from .shape_space import ShapePopulation
 
 logger = logging.getLogger(__name__)
 
-Reader = Callable[[np.ndarray], np.ndarray]
+# (n, 478, 3) shapes -> (n, 52) blendshape scores, 0 to 1
+BlendshapePredictor = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -33,25 +34,29 @@ class ExpressionOptions:
     """How the code is trained.
 
     Attributes:
-        steps: of the code; the reader of blendshapes takes twice as many.
-        batch_size: shapes a step.
-        learning_rate: highest of the one-cycle schedule (Smith and Topin 2017).
-        invented: shapes invented beside the real ones to teach the reader: one person's expression on another's neutral shape.
-        noise: lowest and highest standard deviation of the code's noise; each is as likely as the others on a logarithmic scale.
-        rate: price of a nat of capacity (at noise 1), against the share of the blendshapes' variance that is lost.
-        movement: price of movements other than the original's, measured against how people differ.
-        plausibility: price of shapes further from the mean than real ones.
-        seed: of everything.
+        steps: training steps of the code; the blendshape student takes twice as many.
+        batch_size: shapes per step.
+        learning_rate: maximum of the one-cycle schedule (Smith and Topin 2017).
+        num_synthetic_shapes: shapes on which the student is trained beside the real ones: one person's expression on the neutral shape of
+            another.
+        noise: lowest and highest standard deviation of the code's noise, sampled uniformly on a logarithmic scale.
+        rate_weight: weight of the capacity in nats (at noise 1), relative to the lost share of the blendshapes' variance.
+        movement_weight: weight of movements that differ from the original's, in units of how people differ.
+        plausibility_weight: weight of shapes further from the mean than real ones.
+        seed: of all random numbers.
+
+    Raises:
+        ValueError: a value is out of range.
     """
 
     steps: int = 6000
     batch_size: int = 256
     learning_rate: float = 2e-3
-    invented: int = 30_000
+    num_synthetic_shapes: int = 30_000
     noise: tuple[float, float] = (0.5, 6.0)
-    rate: float = 0.01
-    movement: float = 0.003
-    plausibility: float = 0.02
+    rate_weight: float = 0.01
+    movement_weight: float = 0.003
+    plausibility_weight: float = 0.02
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -59,14 +64,14 @@ class ExpressionOptions:
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, but got {getattr(self, name)!r}.")
         if not 0 < self.noise[0] <= self.noise[1]:
-            raise ValueError(f"noise must be a positive (lowest, highest), but got {self.noise!r}.")
+            raise ValueError(f"noise must be (lowest, highest) with 0 < lowest <= highest, but got {self.noise!r}.")
 
 
-class _Scores(nn.Module):
-    """Coordinates -> (B, 52) blendshape scores, as logits.
+class _BlendshapeStudent(nn.Module):
+    """(B, d) coordinates in the shape space -> (B, 52) logits of blendshape scores.
 
     Args:
-        scale: (d,) what coordinates are divided by.
+        scale: (d,) standard deviations by which the coordinates are divided.
     """
 
     scale: torch.Tensor
@@ -83,14 +88,14 @@ class _Scores(nn.Module):
         return self.layers(coordinates / self.scale)
 
 
-def _root(matrix: np.ndarray) -> torch.Tensor:
-    """Lower triangular L with L L^T the inverse: (x @ L) squared and summed is a Mahalanobis distance."""
-    floor = 1e-6 * np.trace(matrix) / len(matrix) * np.eye(len(matrix))
-    return torch.from_numpy(np.linalg.cholesky(np.linalg.inv(matrix + floor))).float()
+def _whitening(covariance: np.ndarray) -> torch.Tensor:
+    """Lower triangular L with L L^T the inverse of a covariance: the sum of (x @ L) ** 2 is the squared Mahalanobis distance of x."""
+    floor = 1e-6 * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
+    return torch.from_numpy(np.linalg.cholesky(np.linalg.inv(covariance + floor))).float()
 
 
-def _mirrored(coordinates: np.ndarray, statistics: ShapeStatistics) -> np.ndarray:
-    """(n, d) coordinates of the faces that a mirror shows."""
+def _mirror_coordinates(coordinates: np.ndarray, statistics: ShapeStatistics) -> np.ndarray:
+    """(n, d) coordinates of shapes -> coordinates of their mirror images."""
     axes, mean = statistics.axes.double().numpy(), statistics.mean.double().numpy()
     deviations = statistics.deviations.double().numpy()
     flip = (axes.reshape(-1, 3, axes.shape[1])[MIRROR] * np.array([-1.0, 1.0, 1.0])[:, None]).reshape(axes.shape)
@@ -98,8 +103,8 @@ def _mirrored(coordinates: np.ndarray, statistics: ShapeStatistics) -> np.ndarra
     return ((coordinates * deviations) @ flip.T + shift.ravel() - mean) @ axes / deviations
 
 
-class _Descent:
-    """Adam under a one-cycle schedule."""
+class _OneCycleAdam:
+    """Adam with a one-cycle schedule."""
 
     def __init__(self, parameters: list[nn.Parameter], options: ExpressionOptions, steps: int):
         self.optimizer = torch.optim.Adam(parameters, options.learning_rate)
@@ -112,63 +117,72 @@ class _Descent:
         self.schedule.step()
 
 
-def _teach_reader(
-    real: torch.Tensor, population: ShapePopulation, statistics: ShapeStatistics, read: Reader, options: ExpressionOptions
-) -> _Scores:
-    """A network that reads ``read``'s scores from coordinates, also of shapes that nobody has."""
+def _distill_blendshapes(
+    real: torch.Tensor,
+    population: ShapePopulation,
+    statistics: ShapeStatistics,
+    predict_blendshapes: BlendshapePredictor,
+    options: ExpressionOptions,
+) -> _BlendshapeStudent:
+    """Train a student that predicts blendshape scores from coordinates, of real and of synthetic shapes."""
     generator = torch.Generator().manual_seed(options.seed)
     wiener = torch.from_numpy(population.within @ np.linalg.inv(population.between + population.within)).float()
-    count = options.invented
-    chosen = (
+    count = options.num_synthetic_shapes
+    # estimated expressions of real shapes, also stronger ones, on the neutral shapes of synthetic people
+    expressions = (
         real[torch.randint(len(real), (count,), generator=generator)] @ wiener.T * (1 + 0.5 * torch.rand(count, 1, generator=generator))
     )
     people = torch.randn(count, statistics.identity_basis.shape[1], generator=generator) @ statistics.identity_basis.T
-    shapes = torch.cat([real, chosen + people * torch.rand(count, 1, generator=generator)])
+    shapes = torch.cat([real, expressions + people * torch.rand(count, 1, generator=generator)])
     points = shapes * statistics.deviations @ statistics.axes.T + statistics.mean
-    scores = torch.from_numpy(read(points.reshape(len(points), -1, 3).numpy())).float()
-    reader = _Scores(real.std(dim=0).clamp_min(1e-6))
-    descent = _Descent(list(reader.parameters()), options, 2 * options.steps)
-    for _ in trange(2 * options.steps, desc="reader of blendshapes", leave=False):
+    scores = torch.from_numpy(predict_blendshapes(points.reshape(len(points), -1, 3).numpy())).float()
+    student = _BlendshapeStudent(real.std(dim=0).clamp_min(1e-6))
+    optimizer = _OneCycleAdam(list(student.parameters()), options, 2 * options.steps)
+    for _ in trange(2 * options.steps, desc="blendshape student", leave=False):
         rows = torch.randint(len(shapes), (options.batch_size,), generator=generator)
-        descent.step(functional.binary_cross_entropy_with_logits(reader(shapes[rows]), scores[rows]))
+        optimizer.step(functional.binary_cross_entropy_with_logits(student(shapes[rows]), scores[rows]))
     with torch.no_grad():
-        known = scores[: len(real)]
-        left = ((reader(real).sigmoid() - known) ** 2).sum() / ((known - known.mean(dim=0)) ** 2).sum()
-    logger.info("blendshapes are read from shapes; %.2f %% of their variance is missed", 100 * float(left))
-    return reader.requires_grad_(False).eval()
+        target = scores[: len(real)]
+        unexplained = ((student(real).sigmoid() - target) ** 2).sum() / ((target - target.mean(dim=0)) ** 2).sum()
+    logger.info("blendshape student: %.2f %% of the variance is not explained", 100 * float(unexplained))
+    return student.requires_grad_(False).eval()
 
 
 def fit_expression_code(
-    population: ShapePopulation, statistics: ShapeStatistics, read: Reader, options: ExpressionOptions | None = None
+    population: ShapePopulation,
+    statistics: ShapeStatistics,
+    predict_blendshapes: BlendshapePredictor,
+    options: ExpressionOptions | None = None,
 ) -> dict[str, float]:
-    """Train encoder and decoder of ``statistics`` (in place).
+    """Train the expression encoder and decoder of ``statistics`` (in place).
 
     Args:
-        population: training shapes from :func:`.shape.fit_shape_space`.
-        statistics: with mean, axes, deviations and identity basis fitted.
-        read: (n, 478, 3) shapes -> (n, 52) blendshape scores, e.g. :class:`.blendshapes.BlendshapeNetwork`.
-        options: None takes the defaults, with which the bundled checkpoint was made.
+        population: training shapes from :func:`.shape_space.fit_shape_space`.
+        statistics: with fitted mean, axes, deviations and identity basis.
+        predict_blendshapes: (n, 478, 3) shapes -> (n, 52) blendshape scores, e.g. a :class:`.blendshape_network.BlendshapeNetwork`.
+        options: None takes the defaults, with which the bundled checkpoint was trained.
 
     Returns:
-        figures of the last hundred steps: ``lost`` (share of the blendshapes' variance), ``bits`` (capacity of the code at noise 1).
+        means over the last hundred steps: ``lost``, the share of the blendshapes' variance that is lost, and ``bits``, the capacity of
+        the code at noise 1.
     """
     options = options or ExpressionOptions()
     torch.manual_seed(options.seed)
     generator = torch.Generator().manual_seed(options.seed)
-    real = torch.from_numpy(np.concatenate([population.coordinates, _mirrored(population.coordinates, statistics)])).float()
-    reader = _teach_reader(real, population, statistics, read, options)
+    real = torch.from_numpy(np.concatenate([population.coordinates, _mirror_coordinates(population.coordinates, statistics)])).float()
+    student = _distill_blendshapes(real, population, statistics, predict_blendshapes, options)
     with torch.no_grad():
-        spread = reader(real).sigmoid().var(dim=0).sum()
+        variance = student(real).sigmoid().var(dim=0).sum()
     between, within = population.between, population.within
-    moment = torch.from_numpy(within @ np.linalg.inv(between + within)).float()  # Wiener estimate of what is not the person
-    apart, plausible = _root(between + 0.05 * within), _root(between + within)
+    wiener = torch.from_numpy(within @ np.linalg.inv(between + within)).float()  # shape -> estimate of its expression
+    identity_whitening, shape_whitening = _whitening(between + 0.05 * within), _whitening(between + within)
     for layer in statistics.modules():
         if isinstance(layer, nn.Linear):
             layer.reset_parameters()
     parameters = list(statistics.parameters())
     for parameter in parameters:
         parameter.requires_grad_(True)
-    descent = _Descent(parameters, options, options.steps)
+    optimizer = _OneCycleAdam(parameters, options, options.steps)
     low, high = options.noise
     history: list[tuple[float, float]] = []
     for _ in trange(options.steps, desc="expression code", leave=False):
@@ -177,15 +191,15 @@ def fit_expression_code(
         noise = low * (high / low) ** torch.rand(count, 1, generator=generator)
         people = torch.randn(count, statistics.identity_basis.shape[1], generator=generator).clamp(-2, 2)
         clean = statistics.encode(shapes)
-        made = statistics.decode(clean + noise * torch.randn(clean.shape, generator=generator), people, noise)
-        lost = ((reader(made).sigmoid() - reader(shapes).sigmoid()) ** 2).sum(dim=1).mean() / spread
-        moved = made - people @ statistics.identity_basis.T
-        stray = (((moved - shapes @ moment.T) @ apart) ** 2).mean()
-        strange = (((made @ plausible) ** 2).mean(dim=1) - 1).relu().pow(2).mean()
+        decoded = statistics.decode(clean + noise * torch.randn(clean.shape, generator=generator), people, noise)
+        lost = ((student(decoded).sigmoid() - student(shapes).sigmoid()) ** 2).sum(dim=1).mean() / variance
+        expression = decoded - people @ statistics.identity_basis.T
+        movement_error = (((expression - shapes @ wiener.T) @ identity_whitening) ** 2).mean()
+        implausibility = (((decoded @ shape_whitening) ** 2).mean(dim=1) - 1).relu().pow(2).mean()
         rate = 0.5 * torch.log1p(clean.var(dim=0)).sum()
-        loss = lost + options.movement * stray + options.plausibility * strange + options.rate * rate
-        loss = loss + 1e-4 * (clean.mean(dim=0) ** 2).sum()  # the code's origin is free: keep it at 0
-        descent.step(loss)
+        loss = lost + options.movement_weight * movement_error + options.plausibility_weight * implausibility + options.rate_weight * rate
+        loss = loss + 1e-4 * (clean.mean(dim=0) ** 2).sum()  # nothing else fixes the origin of the code: keep it at 0
+        optimizer.step(loss)
         history.append((lost.item(), rate.item() / float(np.log(2))))
     for parameter in parameters:
         parameter.requires_grad_(False)

@@ -1,6 +1,6 @@
-"""One row of a picture data set -> one aligned, measured training face, or the reason why there is none.
+"""One row of a picture data set -> one aligned and measured training face, or the reason why there is none.
 
-Nothing is judged here: the measures are kept beside the face, and :mod:`.selection` draws the lines.
+Nothing is filtered here: the measures are stored with the face, and :mod:`.face_selection` applies the thresholds.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from ..core.opencv import cv2
 from .person_matte import PersonMatte
 from .shards import SCHEMA
 
-# A part file: the shard's columns, null where there is no face, and what selection and contact sheet need.
-MEASURED = pa.schema(
+# Columns of a part file: those of a shard, null where there is no face, and what selection and contact sheet need.
+MEASURED_SCHEMA = pa.schema(
     [
-        # parquet knows no null among lists of fixed length
+        # parquet has no null in lists of fixed length
         *(field.with_type(pa.list_(pa.float32())) if field.name == "landmarks" else field for field in SCHEMA),
         ("row", pa.int64()),
         ("digest", pa.binary()),
@@ -44,23 +44,28 @@ MEASURED = pa.schema(
     ]
 )
 
-# Faces smaller than this share of the picture are bystanders.
+# Smaller faces are bystanders. Share of the picture's shorter side.
 _MIN_SHARE = 0.2
-# Some sets are cut to the face; detectors find it when there is something around it. Share of the shorter side.
+# Some data sets are cropped to the face, and detectors need some surroundings. Width of an added border, share of the shorter side.
 _BORDER = 0.25
 _MEASURING_SIZE = 128
 _THUMBNAIL = 128
 
 
-def unique_person(source: str, person: int | float | str | None) -> int:
-    """A number for a person that is unique over all sources; -1 for None and negative numbers.
+def person_id(source: str, person: int | float | str | None) -> int:
+    """A number for a person that is unique over all sources, and the same in every process.
 
-    Person numbers and names count within a source, so the source's name is part of the result. It is the same in every process.
+    Args:
+        source: name of the source. Numbers and names of people are unique within a source only.
+        person: number or name of the person in the source.
+
+    Returns:
+        the number; -1 where the person is unknown (None, NaN or negative).
 
     Raises:
         ValueError: a number beyond 32 bits, or something that is neither number nor name.
     """
-    if isinstance(person, float):  # a column with gaps, as CSV files make it
+    if isinstance(person, float):  # a column with missing values, as CSV files give it
         person = None if math.isnan(person) else int(person) if person.is_integer() else person
     if person is None or (isinstance(person, int) and person < 0):
         return -1
@@ -76,25 +81,25 @@ def measure_row(row: Mapping[str, Any], detector: FaceDetector, matte: PersonMat
     """Align and measure the largest face of a picture.
 
     Args:
-        row: image ({"bytes", "path"}), source, person, emotion, grayscale (as the source says it, None unknown), row (its number).
+        row: image ({"bytes", "path"}), source, person, emotion, grayscale (as the source labels it, None for unknown), row (its number).
         detector: finds the face.
-        matte: tells person from background.
+        matte: separates person and background.
         size: side of the crop in pixels.
         tight: as in :func:`align_face`.
 
     Returns:
-        a row of :data:`MEASURED`; ``reason`` is None where there is a face, else unreadable, no_face, no_landmarks or no_pose.
+        a row of :data:`MEASURED_SCHEMA`. ``reason`` is None if there is a face, else unreadable, no_face, no_landmarks or no_pose.
     """
-    result: dict[str, Any] = dict.fromkeys(MEASURED.names)
+    result: dict[str, Any] = dict.fromkeys(MEASURED_SCHEMA.names)
     result |= {
         "source": row["source"],
-        "person": unique_person(row["source"], row["person"]),
+        "person": person_id(row["source"], row["person"]),
         "emotion": row["emotion"] or None,
         "row": row["row"],
     }
     try:
         photo = _read(row["image"])
-    except Exception as error:  # decoders meet hostile bytes; a row is counted, it never ends the run
+    except Exception as error:  # decoders raise anything on damaged files; one bad row must not stop the run
         return result | {"reason": "unreadable", "digest": hashlib.sha256(str(error).encode()).digest()}
     result["digest"] = hashlib.sha256(repr(photo.shape).encode() + photo.tobytes()).digest()
     faces, landmarks = _largest_face(photo, detector)
@@ -109,7 +114,7 @@ def measure_row(row: Mapping[str, Any], detector: FaceDetector, matte: PersonMat
     oval = np.zeros((size, size), np.uint8)
     cv2.fillPoly(oval, [np.round(points[FACE_OVAL, :2] - 0.5).astype(np.int32)], 255)
     inside = _inside_photo(crop, height=photo.shape[0], width=photo.shape[1])
-    # the mesh knows that its face is a person, even where the light burns it out; beyond the photo's edge nobody is seen
+    # the face belongs to the person even where overexposure hides it from the matte; outside the photo nothing is visible
     person = np.maximum(np.round(matte(image) * 255).astype(np.uint8), oval) * inside
     yaw, pitch, _ = pose.angles
     return (
@@ -118,7 +123,7 @@ def measure_row(row: Mapping[str, Any], detector: FaceDetector, matte: PersonMat
             "image": {"bytes": _encode(Image.fromarray(image), "WEBP", quality=95, method=4), "path": None},
             "matte": {"bytes": _encode(Image.fromarray(person), "PNG"), "path": None},
             "landmarks": points.ravel().tolist(),
-            "grayscale": row["grayscale"] == 1,  # null and NaN are no
+            "grayscale": row["grayscale"] == 1,  # null and NaN count as no
             "resolution": 1 / crop.scale,
             "sharpness": _sharpness(image, oval),
             "yaw": yaw,
@@ -140,7 +145,7 @@ def _read(image: Any) -> np.ndarray:
 
 
 def _largest_face(photo: np.ndarray, detector: FaceDetector) -> tuple[int, np.ndarray | None]:
-    """Number of faces, and landmarks (478, 3) in photo pixels of the largest that has any."""
+    """Number of faces, and the (478, 3) landmarks in photo pixels of the largest face with landmarks."""
     smallest = max(24, int(_MIN_SHARE * min(photo.shape[:2])))
     found = 0
     for border in (0, int(_BORDER * min(photo.shape[:2]))):
@@ -155,16 +160,16 @@ def _largest_face(photo: np.ndarray, detector: FaceDetector) -> tuple[int, np.nd
 
 
 def _inside_photo(crop: Crop, *, height: int, width: int) -> np.ndarray:
-    """(S, S) uint8, 1 where a crop pixel's center lies in the photo."""
+    """(S, S) uint8, 1 where the center of a crop pixel lies in the photo."""
     y, x = np.mgrid[: crop.size, : crop.size] + 0.5
     at_x, at_y = np.tensordot(crop.inverse[:, :2], np.stack([x, y]), axes=1) + crop.inverse[:, 2][:, None, None]
     return ((at_x >= 0) & (at_x < width) & (at_y >= 0) & (at_y < height)).astype(np.uint8)
 
 
 def _chroma(image: np.ndarray, face: np.ndarray) -> float:
-    """How far the face's colors reach from their median: 90th percentile of the distance in (Cb, Cr), levels.
+    """Spread of the face's colors: 90th percentile of the distance to their median in (Cb, Cr), in pixel values (0-255).
 
-    A tint over a monochrome picture moves the median and leaves the spread small.
+    A toned black-and-white picture has another median, but a small spread.
     """
     colors = cv2.cvtColor(image, cv2.COLOR_RGB2YCrCb)[face][:, 1:].astype(np.float32)
     if not len(colors):
@@ -173,9 +178,9 @@ def _chroma(image: np.ndarray, face: np.ndarray) -> float:
 
 
 def _sharpness(image: np.ndarray, oval: np.ndarray) -> float:
-    """Variance of the 3 x 3 Laplacian of the face's luma over the luma's own variance, the crop brought to 128 px.
+    """Variance of the 3 x 3 Laplacian of the face's luma over the variance of the luma, with the crop scaled to 128 px.
 
-    It has no unit: a dark face is not a blurred one.
+    The ratio has no unit, so that dark faces do not count as blurred.
     """
     luma = cv2.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), (_MEASURING_SIZE, _MEASURING_SIZE), interpolation=cv2.INTER_AREA)
     luma = luma.astype(np.float32)

@@ -1,7 +1,7 @@
-"""Where the person is in a picture: MediaPipe's selfie segmentation, for preparing training data.
+"""Person mattes for training data, by MediaPipe's selfie segmentation.
 
-Source: MediaPipe Selfie Segmentation, general model (256 x 256), Google, Apache-2.0, carried by the ``mediapipe`` wheel up to 0.10.21. The
-paper removes the background of its crops the same way.
+Source: MediaPipe Selfie Segmentation, general model (256 x 256), Google, Apache-2.0, part of the ``mediapipe`` wheel up to 0.10.21. The
+paper removes the background of its crops in the same way.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ..core.detection_graphs import Graphs
 
 
 class PersonMatte(Protocol):
-    """Anything that tells the person from the background."""
+    """Separates the person from the background."""
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """RGB uint8 (height, width, 3) -> float32 (height, width), 0 to 1, 1 = person."""
@@ -22,7 +22,7 @@ class PersonMatte(Protocol):
 
 
 class MediaPipePersonMatte:
-    """Selfie segmentation of one person in the middle of the picture. One graph, so one caller at a time.
+    """Selfie segmentation of one person in the middle of the picture. It has one graph, so it serves one caller at a time.
 
     Raises:
         ImportError: the installed mediapipe has no ``solutions``.
@@ -35,7 +35,7 @@ class MediaPipePersonMatte:
             raise ImportError(
                 "MediaPipePersonMatte needs mediapipe with its `solutions`: pip install 'mediapipe<=0.10.21' (Python 3.11 or 3.12)."
             ) from error
-        # model 0 is the general one: square input, and on aligned crops steadier than the landscape model
+        # model 0 is the general one: square input, and more stable on aligned crops than the landscape model
         self._graphs = Graphs(
             {"matte": lambda: selfie_segmentation.SelfieSegmentation(model_selection=0)},
             lambda graph, image: graph.process(image),
@@ -47,7 +47,7 @@ class MediaPipePersonMatte:
         """RGB uint8 (height, width, 3) -> float32 (height, width), 0 to 1, 1 = person.
 
         Raises:
-            ValueError: no such array.
+            ValueError: the image is no such array.
             RuntimeError: called in a process forked after MediaPipe had run.
         """
         if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
@@ -62,9 +62,9 @@ class MediaPipePersonMatte:
 
 
 def default_matte() -> PersonMatte:
-    """The matte that the installed mediapipe allows.
+    """The matte of the installed mediapipe.
 
     Raises:
-        ImportError: no mediapipe with its ``solutions``.
+        ImportError: the installed mediapipe has no ``solutions``.
     """
     return MediaPipePersonMatte()

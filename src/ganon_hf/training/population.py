@@ -1,11 +1,11 @@
-"""Of whom synthetic people are drawn (``ganon_hf.core.geometry.Population``): groups of training people who look alike.
+"""Fit of the population that synthetic people are sampled from (``ganon_hf.core.geometry.Population``): a mixture of groups.
 
-Training pictures show men more often than women and the middle-aged more often than the young and the old, so that groups of people who
-merely lie close together are eight kinds of the same man. Groups are therefore sorted out by what can be measured (:mod:`.looks`): half
-of them from those who look most like women, half from the others; in each half the younger and the older-looking, and of each with more
-and with less hair (men) or darker and lighter brows (women). The middle is left out at every step. A group's middle is an average over
-many people (:data:`FEWEST`) and owes nothing to any of them; it is then moved to where its looks should be, the way that people most
-likely differ in them.
+Training pictures show men more often than women, and the middle-aged more often than the young and the old. Clustering would therefore give
+eight groups of nearly the same man. Instead, people are split into groups by measured attributes (:mod:`.facial_attributes`): half of the
+groups are people who look most like women, half are others; in each half there are younger-looking and older-looking groups, and of each
+age some with more and less facial hair (men) or darker and lighter brows (women). The middle of each range is left out. The center of a
+group is an average over many people (:data:`MIN_GROUP_SIZE`), so no single person shows in it. Then it is moved to the target attributes of
+the group, along the directions in which people with these attributes most likely differ.
 """
 
 from __future__ import annotations
@@ -19,61 +19,61 @@ from scipy.spatial import KDTree
 
 from ..core.geometry import Population, draw_identity
 from ..core.modeling_ganon import AppearancePrior, ShapeStatistics
-from .attributes import LOOKS, Looks
+from .facial_attributes import ATTRIBUTES, AttributeScorer
 from .shape_space import ShapePopulation
-from .texture_encoding import PictureCodes
+from .texture_encoding import AppearanceCodes
 
-# Averages are bland: the textures of groups are drawn further apart than they are. Chosen by looking at sheets of people.
-_APART = 1.5
-# Standard deviations within a group. Shapes vary as in real people: what a person's own shape still gives away drowns in it.
-_SHAPE_SPREAD, _SPREAD = 1.0, 0.7
-# A coefficient of the texture that changes sex, age and hair by so many standard deviations is drawn from a range narrower by the square
-# root of two: a person must stay what the group is.
-_STEADY = 0.12
-# No middle of a group lies further out in texture, and no single coefficient: beyond are specks that no face has.
-_FURTHEST, _LIMIT = 3.4, 3.0
-# Who may wear spectacles shows lines that are neither age nor anybody's face: the share left out.
-_SPECTACLES = 0.2
-# Shares of the people at both ends of the first look, and of each step after it. Men are in the majority.
-_MEN, _WOMEN, _KEPT = 0.5, 0.18, 0.42
-# A group of fewer people would show single ones.
-FEWEST = 50
-# Looks that the middles of groups are moved to, in standard deviations over the training people; all others to the mean.
+# Averages are bland, so the appearance of the group centers is exaggerated by this factor. Chosen by eye on sheets of synthetic people.
+_EXAGGERATION = 1.5
+# Standard deviations within a group. Shapes vary as among real people, which hides what an expression still reveals of its owner's shape.
+_SHAPE_SPREAD, _APPEARANCE_SPREAD = 1.0, 0.7
+# If an appearance coefficient changes sex, age and facial hair by this many standard deviations, its spread is divided by the square root
+# of two, so that people keep the attributes of their group.
+_ATTRIBUTE_TOLERANCE = 0.12
+# Largest norm of the appearance of a group center, and largest absolute value of a coefficient: beyond, faces show specks.
+_MAX_CENTER_NORM, _MAX_COEFFICIENT = 3.4, 3.0
+# Share of the people who most likely wear eyeglasses and are left out: the rims would be taken for signs of age.
+_EYEGLASSES_SHARE = 0.2
+# Shares of the people at the two ends of femininity, and at each end of the attributes after it. Men are in the majority.
+_MEN_SHARE, _WOMEN_SHARE, _TAIL_SHARE = 0.5, 0.18, 0.42
+# Smallest number of people of a group: the average of fewer could resemble one of them.
+MIN_GROUP_SIZE = 50
+# Target attributes of the group centers, in standard deviations over the training people; attributes not named here go to the mean.
 _SEXES = ("men", "women")
 _FEMININITY = {"men": -1.1, "women": 2.3}
-_MOST_MANLY = -2.2
+_MIN_FEMININITY = -2.2
 _AGE = {"young": -1.35, "old": 1.7, "any": 0.0}
-_HAIR = {"women": -1.8, "shaved": -0.65, "bearded": 1.7, "any": 0.0}
-# Penalty of the linear model of the looks, in people.
+_FACIAL_HAIR = {"women": -1.8, "shaved": -0.65, "bearded": 1.7, "any": 0.0}
+# Ridge penalty of the linear model of the attributes, in people.
 _RIDGE = 10.0
-_ROUNDS = 5
-# What tells people apart, in distances: texture before shape.
+_ITERATIONS = 5
+# Weight of shape relative to appearance in distances between people.
 _SHAPE_WEIGHT = 0.7
 
 
-def _coefficients(population: ShapePopulation, codes: PictureCodes, statistics: ShapeStatistics) -> np.ndarray:
-    """(m, k + a) what each picture says about its person: coefficients of shape, then of texture."""
+def _coefficients(population: ShapePopulation, codes: AppearanceCodes, statistics: ShapeStatistics) -> np.ndarray:
+    """(m, k + a) coefficients of the person in each picture: k of shape, then a of appearance."""
     shape = population.identity_coefficients(statistics.identity_basis.double().numpy())
     return np.hstack([shape, codes.appearance[population.rows]])
 
 
-def _training_people(population: ShapePopulation, codes: PictureCodes, statistics: ShapeStatistics) -> tuple[np.ndarray, np.ndarray]:
-    """(p, k + a) coefficients of everybody, and (k + a,) what the pictures' own are to be divided by to be like them."""
+def _training_people(population: ShapePopulation, codes: AppearanceCodes, statistics: ShapeStatistics) -> tuple[np.ndarray, np.ndarray]:
+    """(p, k + a) coefficients of all people, and the (k + a,) scale by which those of pictures are divided to be comparable."""
     num_shape, pictures = statistics.identity_basis.shape[1], _coefficients(population, codes, statistics)
-    # an unknown person is one of their own
+    # every picture of an unknown person counts as another person
     labels = np.where(population.persons < 0, -1 - np.arange(len(pictures)), population.persons)
     people, inverse, sizes = np.unique(labels, return_inverse=True, return_counts=True)
     means = np.zeros((len(people), pictures.shape[1]))
     np.add.at(means, inverse, pictures)
     means /= sizes[:, None]
-    # a posterior mean shrinks: people drawn should be as far from each other as real ones
+    # posterior means are shrunk: synthetic people should differ as much as real ones
     scale = np.ones(means.shape[1])
     scale[:num_shape] = np.maximum(means[:, :num_shape].std(axis=0), 1e-9)
-    return np.clip(means / scale, -_LIMIT, _LIMIT), scale
+    return np.clip(means / scale, -_MAX_COEFFICIENT, _MAX_COEFFICIENT), scale
 
 
 def _weights(statistics: ShapeStatistics) -> np.ndarray:
-    """(k + a,) a direction of shape counts as much as it shows in a face."""
+    """(k + a,) weights of the coefficients in distances; a direction of shape counts as much as it moves the landmarks."""
     shown = np.linalg.norm(statistics.identity_basis.double().numpy() * statistics.deviations.double().numpy()[:, None], axis=0)
     num_appearance = statistics.people_centers.shape[1] - len(shown)
     return np.concatenate([_SHAPE_WEIGHT * shown / max(shown.max(), 1e-9) + 1e-3, np.ones(num_appearance)])
@@ -81,136 +81,148 @@ def _weights(statistics: ShapeStatistics) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class _Group:
-    """Rows of some people, and the looks (in the order of ``LOOKS``) that their middle should have."""
+    """Rows of the people of a group, and the target attributes of its center in the order of ``ATTRIBUTES``."""
 
     rows: np.ndarray
-    wanted: np.ndarray
+    target: np.ndarray
 
 
-def _ends(values: np.ndarray, low: float, high: float) -> tuple[np.ndarray, np.ndarray]:
-    """Places of the lowest and of the highest of some values, as shares of them."""
+def _tails(values: np.ndarray, low: float, high: float) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of the lowest share ``low`` and of the highest share ``high`` of the values."""
     order = np.argsort(values, kind="stable")
     return order[: round(low * len(order))], order[len(order) - round(high * len(order)) :]
 
 
-def _sort_out(looks: np.ndarray, brows: np.ndarray, count: int) -> list[_Group]:
-    """Groups of (p, looks) people: by sex, then by age, then by hair or brows; fewer than eight leave the last steps out."""
+def _split_into_groups(attributes: np.ndarray, brows: np.ndarray, count: int) -> list[_Group]:
+    """Split people with (p, len(ATTRIBUTES)) attributes by sex, then age, then facial hair or brows; with fewer groups, fewer splits."""
     if count > 8:
-        raise ValueError(f"people are sorted into at most 8 groups, but {count} are wanted.")
-    rows = np.argsort(looks[:, LOOKS.index("spectacles")], kind="stable")[: round((1 - _SPECTACLES) * len(looks))]
-    halves = [rows[end] for end in _ends(looks[rows, LOOKS.index("femininity")], _MEN, _WOMEN)]
-    of_sex = [
-        _by_age(sex, looks, brows, people, share)
+        raise ValueError(f"people are split into at most 8 groups, but {count} are wanted.")
+    rows = np.argsort(attributes[:, ATTRIBUTES.index("eyeglasses")], kind="stable")[: round((1 - _EYEGLASSES_SHARE) * len(attributes))]
+    halves = [rows[tail] for tail in _tails(attributes[rows, ATTRIBUTES.index("femininity")], _MEN_SHARE, _WOMEN_SHARE)]
+    by_sex = [
+        _split_by_age(sex, attributes, brows, people, share)
         for sex, people, share in zip(_SEXES, halves, (count // 2, count - count // 2), strict=True)
     ]
-    # men and women in turns: the order is free, but neighbors should differ
-    return [group for pair in zip_longest(*of_sex) for group in pair if group is not None]
+    # men and women alternate: the order is arbitrary, but neighbors should differ
+    return [group for pair in zip_longest(*by_sex) for group in pair if group is not None]
 
 
-def _by_age(sex: str, looks: np.ndarray, brows: np.ndarray, people: np.ndarray, count: int) -> list[_Group]:
-    """Up to four groups of some rows of one sex."""
+def _split_by_age(sex: str, attributes: np.ndarray, brows: np.ndarray, people: np.ndarray, count: int) -> list[_Group]:
+    """Up to four groups of people of one sex, given as rows."""
     if count == 0:
         return []
     ages = {"any": people}
     if count > 1:
-        ages = dict(zip(("young", "old"), (people[end] for end in _ends(looks[people, LOOKS.index("age")], _KEPT, _KEPT)), strict=True))
+        tails = _tails(attributes[people, ATTRIBUTES.index("age")], _TAIL_SHARE, _TAIL_SHARE)
+        ages = dict(zip(("young", "old"), (people[tail] for tail in tails), strict=True))
     groups = []
-    for age, those in ages.items():
+    for age, peers in ages.items():
         share = (count + (age == "young")) // len(ages)
-        pieces = [("women" if sex == "women" else "any", those)]
+        parts = [("women" if sex == "women" else "any", peers)]
         if share > 1:
             names = ("women", "women") if sex == "women" else ("shaved", "bearded")
-            values = brows[those] if sex == "women" else looks[those, LOOKS.index("hair")]
-            pieces = list(zip(names, (those[end] for end in _ends(values, _KEPT, _KEPT)), strict=True))
-        ordered = pieces if age != "old" else pieces[::-1]
-        for hair, rows in ordered:
-            wanted = {"femininity": _FEMININITY[sex], "age": _AGE[age], "hair": _HAIR[hair]}
-            groups.append(_Group(rows, np.array([wanted.get(name, 0.0) for name in LOOKS])))
+            values = brows[peers] if sex == "women" else attributes[peers, ATTRIBUTES.index("facial hair")]
+            parts = list(zip(names, (peers[tail] for tail in _tails(values, _TAIL_SHARE, _TAIL_SHARE)), strict=True))
+        ordered = parts if age != "old" else parts[::-1]
+        for facial_hair, rows in ordered:
+            target = {"femininity": _FEMININITY[sex], "age": _AGE[age], "facial hair": _FACIAL_HAIR[facial_hair]}
+            groups.append(_Group(rows, np.array([target.get(name, 0.0) for name in ATTRIBUTES])))
     return groups
 
 
 def fit_people(
-    population: ShapePopulation, codes: PictureCodes, statistics: ShapeStatistics, prior: AppearancePrior, *, fewest: int = FEWEST
+    population: ShapePopulation,
+    codes: AppearanceCodes,
+    statistics: ShapeStatistics,
+    prior: AppearancePrior,
+    *,
+    min_group_size: int = MIN_GROUP_SIZE,
 ) -> None:
     """Fit ``people_centers`` and ``people_spread`` of ``statistics`` (in place).
 
     Args:
-        population: training shapes from :func:`.shape.fit_shape_space` or :func:`.shape.measure_population`; a person counts once.
-        codes: appearance of all pictures, the turned ones too.
-        statistics: with its identity basis.
-        prior: of the codes.
-        fewest: least people of a group.
+        population: training shapes from :func:`.shape_space.fit_shape_space` or :func:`.shape_space.project_shapes`. Every person counts
+            once, whatever the number of pictures.
+        codes: of all pictures, also of those with turned heads.
+        statistics: with a fitted identity basis.
+        prior: the one that the codes belong to.
+        min_group_size: smallest number of people of a group.
 
     Raises:
-        ValueError: too few people.
+        ValueError: there are too few people.
     """
     count, num_shape = len(statistics.people_centers), statistics.identity_basis.shape[1]
     people, _ = _training_people(population, codes, statistics)
-    measure = Looks(statistics, prior, people)
-    looks = measure(people)
-    groups = _sort_out(looks, measure.brows(people), count)
+    score = AttributeScorer(statistics, prior, people)
+    attributes = score(people)
+    groups = _split_into_groups(attributes, score.brow_lightness(people), count)
     smallest = min(len(group.rows) for group in groups)
-    if smallest < fewest:
+    if smallest < min_group_size:
+        needed = int(np.ceil(len(people) * min_group_size / max(smallest, 1)))
         raise ValueError(
-            f"{count} groups of at least {fewest} need about {int(np.ceil(len(people) * fewest / max(smallest, 1)))} people with a frontal "
-            f"picture, but got {len(people)}."
+            f"{count} groups of at least {min_group_size} need about {needed} people with a frontal picture, but got {len(people)}."
         )
     mean = people.mean(axis=0)
     centers = np.array([people[group.rows].mean(axis=0) for group in groups]) - mean
-    centers = mean + centers * np.where(np.arange(len(mean)) < num_shape, 1.0, _APART)
-    # how looks change with the coefficients, and how coefficients change with the looks (regression, both ways)
-    apart = people - mean
-    covariance = np.cov(apart.T)
-    slopes = np.linalg.solve(apart.T @ apart + _RIDGE * np.eye(len(mean)), apart.T @ (looks - looks.mean(axis=0)))
-    likeliest = covariance @ slopes @ np.linalg.pinv(slopes.T @ covariance @ slopes, rcond=1e-3)
-    wanted = np.array([group.wanted for group in groups])
-    # beards and furrows are signs of a man: he who has them is not to be made more like a woman elsewhere
-    place = LOOKS.index("femininity")
-    as_they_are = np.clip(measure(centers)[:, place], _MOST_MANLY, wanted[:, place])
-    wanted[:, place] = np.where(wanted[:, place] < 0, as_they_are, wanted[:, place])
-    for _ in range(_ROUNDS):  # the looks are not quite linear
-        centers = centers + (wanted - measure(centers)) @ likeliest.T
-    lengths = np.linalg.norm(centers[:, num_shape:], axis=1, keepdims=True)
-    centers[:, num_shape:] *= np.minimum(1, _FURTHEST / np.maximum(lengths, 1e-9))
-    centers = np.clip(centers, -_LIMIT, _LIMIT)
-    told_apart = slopes[:, [LOOKS.index(name) for name in ("femininity", "age", "hair")]]
-    spread = _SPREAD / np.sqrt(1 + (np.linalg.norm(told_apart, axis=1) / _STEADY) ** 2)
+    centers = mean + centers * np.where(np.arange(len(mean)) < num_shape, 1.0, _EXAGGERATION)
+    # linear regression of the attributes on the coefficients, and of the coefficients on the attributes
+    centered = people - mean
+    covariance = np.cov(centered.T)
+    slopes = np.linalg.solve(centered.T @ centered + _RIDGE * np.eye(len(mean)), centered.T @ (attributes - attributes.mean(axis=0)))
+    directions = covariance @ slopes @ np.linalg.pinv(slopes.T @ covariance @ slopes, rcond=1e-3)
+    target = np.array([group.target for group in groups])
+    # beards and wrinkles count as masculine: a man who has them must not get feminine features elsewhere to reach the target
+    column = ATTRIBUTES.index("femininity")
+    current = np.clip(score(centers)[:, column], _MIN_FEMININITY, target[:, column])
+    target[:, column] = np.where(target[:, column] < 0, current, target[:, column])
+    for _ in range(_ITERATIONS):  # the attributes are not quite linear in the coefficients
+        centers = centers + (target - score(centers)) @ directions.T
+    norms = np.linalg.norm(centers[:, num_shape:], axis=1, keepdims=True)
+    centers[:, num_shape:] *= np.minimum(1, _MAX_CENTER_NORM / np.maximum(norms, 1e-9))
+    centers = np.clip(centers, -_MAX_COEFFICIENT, _MAX_COEFFICIENT)
+    group_slopes = slopes[:, [ATTRIBUTES.index(name) for name in ("femininity", "age", "facial hair")]]
+    spread = _APPEARANCE_SPREAD / np.sqrt(1 + (np.linalg.norm(group_slopes, axis=1) / _ATTRIBUTE_TOLERANCE) ** 2)
     spread[:num_shape] = _SHAPE_SPREAD
     with torch.no_grad():
         statistics.people_centers.copy_(torch.from_numpy(centers))
         statistics.people_spread.copy_(torch.from_numpy(spread))
 
 
-def group_looks(population: ShapePopulation, codes: PictureCodes, statistics: ShapeStatistics, prior: AppearancePrior) -> np.ndarray:
-    """(groups, len(LOOKS)) looks of the middles of the groups in standard deviations over the training people; arguments as above."""
+def group_attributes(
+    population: ShapePopulation, codes: AppearanceCodes, statistics: ShapeStatistics, prior: AppearancePrior
+) -> np.ndarray:
+    """(groups, len(ATTRIBUTES)) attributes of the group centers in standard deviations over the training people.
+
+    Arguments as for :func:`fit_people`.
+    """
     people, _ = _training_people(population, codes, statistics)
-    return Looks(statistics, prior, people)(statistics.people_centers.double().numpy())
+    return AttributeScorer(statistics, prior, people)(statistics.people_centers.double().numpy())
 
 
 @dataclass(frozen=True, eq=False)
 class NearestPeople:
-    """Distances in the coefficients of shape and texture, each weighted as it shows in a face.
+    """Distances between people in the coefficients of shape and appearance, weighted by how much they change a face.
 
     Attributes:
-        drawn: (n,) from everybody drawn to the nearest training person.
-        training: (p,) from every training person to the nearest other one.
-        same: (q,) between two pictures of one training person: how blunt the measure is, for a picture says little about a person.
+        synthetic: (n,) from each synthetic person to the nearest training person.
+        training: (p,) from each training person to the nearest other one.
+        same: (q,) between two pictures of one training person. It shows how coarse the measure is: a picture says little about a person.
     """
 
-    drawn: np.ndarray
+    synthetic: np.ndarray
     training: np.ndarray
     same: np.ndarray
 
 
 def nearest_people(
-    population: ShapePopulation, codes: PictureCodes, statistics: ShapeStatistics, *, draws: int = 10_000, seed: int = 0
+    population: ShapePopulation, codes: AppearanceCodes, statistics: ShapeStatistics, *, draws: int = 10_000, seed: int = 0
 ) -> NearestPeople:
-    """How near the people that are drawn come to those that the model was fitted on.
+    """How close synthetic people come to the people that the model was fitted to.
 
     Args:
         population, codes: as for :func:`fit_people`.
         statistics: fitted.
-        draws: how many people are drawn.
+        draws: number of synthetic people to sample.
         seed: of the first of them.
 
     Raises:
@@ -218,16 +230,18 @@ def nearest_people(
     """
     means, scale = _training_people(population, codes, statistics)
     weights = _weights(statistics)
-    pictures = np.clip(_coefficients(population, codes, statistics) / scale, -_LIMIT, _LIMIT) * weights
+    pictures = np.clip(_coefficients(population, codes, statistics) / scale, -_MAX_COEFFICIENT, _MAX_COEFFICIENT) * weights
     order = np.lexsort((np.arange(len(pictures)), population.persons))
     persons = population.persons[order]
     pairs = np.flatnonzero((persons[1:] == persons[:-1]) & (persons[1:] >= 0))
     if not len(pairs) or len(means) < 2:
-        raise ValueError(f"distances need two people and somebody with two pictures, but got {len(means)} people and {len(pairs)} pairs.")
+        raise ValueError(
+            f"distances need at least two people and one person with two pictures, but got {len(means)} people and {len(pairs)} pairs."
+        )
     same = np.linalg.norm(pictures[order[pairs + 1]] - pictures[order[pairs]], axis=1)
     centers, spread = statistics.people_centers.double().numpy(), statistics.people_spread.double().numpy()
     source = Population(centers, spread, num_shape=statistics.identity_basis.shape[1])
-    people = [draw_identity(seed + number, 0, source) for number in range(draws)]
-    drawn = np.array([np.concatenate([one.shape, one.appearance]) for one in people])
+    identities = [draw_identity(seed + number, 0, source) for number in range(draws)]
+    synthetic = np.array([np.concatenate([one.shape, one.appearance]) for one in identities])
     tree = KDTree(means * weights)
-    return NearestPeople(tree.query(drawn * weights)[0], tree.query(means * weights, k=2)[0][:, 1], same)
+    return NearestPeople(tree.query(synthetic * weights)[0], tree.query(means * weights, k=2)[0][:, 1], same)

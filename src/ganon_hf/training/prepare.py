@@ -1,8 +1,8 @@
-"""Any picture data set -> a folder of aligned, filtered, split training faces, as parquet shards that ``datasets`` opens.
+"""Preparation of training faces: picture data set -> folder of aligned, filtered, split faces as parquet shards for ``datasets``.
 
-Two stages. *Measuring* finds the face of every picture, in parallel, into part files under ``.parts``; a restart goes on after the parts
-that are there. *Selecting* reads the parts once, draws the lines of ``selection.py`` and writes shards, card and contact sheet. Nothing
-depends on the number of workers: the same settings give the same bytes.
+There are two stages. *Measuring* finds the face of every picture in parallel and writes part files to ``.parts``; a restart continues after
+the existing parts. *Selecting* applies the thresholds of ``face_selection.py`` and writes shards, card and contact sheet. The same settings
+give the same bytes, whatever the number of workers.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from ..bulk.process_pool import ProcessPool, usable_cores
 from ..core.detection import default_detector
 from ..core.detection_tiled import FaceDetector
 from .contact_sheet import ContactSheet
-from .dataset_card import Counts, write_card
-from .face_measurement import MEASURED, measure_row
+from .dataset_card import SelectionCounts, write_card
+from .face_measurement import MEASURED_SCHEMA, measure_row
+from .face_selection import SPLITS, SelectionOptions, Selector, is_grayscale
 from .person_matte import PersonMatte, default_matte
-from .selection import SPLITS, SelectionOptions, Selector, is_gray
 from .shards import SCHEMA
 
 logger = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ SETTINGS = "settings.json"
 _ROWS_PER_PART = 250
 _ROWS_PER_GROUP = 100
 _BYTES_PER_SHARD = 200 * 2**20
-_LIGHT = [name for name in MEASURED.names if name not in ("image", "matte", "landmarks", "thumbnail")]
+_SCALAR_COLUMNS = [name for name in MEASURED_SCHEMA.names if name not in ("image", "matte", "landmarks", "thumbnail")]
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,17 @@ class PrepareOptions:
 
     Attributes:
         image_size: side of the crops in pixels.
-        license: license of the pictures as the card names it (an identifier of the Hub, such as cc-by-4.0, or "other").
-        source: name of the source for pictures whose row names none.
-        selection: what is kept, and in which split.
-        processes: workers, None one per core; they are spawned, because MediaPipe does not survive a fork. 1 works in this process.
-        reselect: another selection over parts that were measured before is meant; without it that is an error.
-        tight: the face oval's box fills the crop, as the landmark generator of the paper sees faces; else there is a margin and one scale
-            for all heads, as the mesh generator does.
+        license: license of the pictures for the card, an identifier of the Hub such as cc-by-4.0, or "other".
+        source: name of the source for pictures whose row has none.
+        selection: which faces are kept, and in which split.
+        processes: number of worker processes; None starts one per core, 1 works in this process. They are spawned, because MediaPipe does
+            not survive a fork.
+        reselect: allow another selection than the earlier run in the same folder; without it that is an error.
+        tight: the box of the face oval fills the crop, as the landmark generator of the paper needs it. Otherwise there is a margin, and
+            one scale for all heads, as the mesh generator needs it.
+
+    Raises:
+        ValueError: a value is out of range.
     """
 
     image_size: int = 256
@@ -76,8 +80,8 @@ class PrepareOptions:
 
 
 @dataclass(frozen=True)
-class Part:
-    """A run of rows that one worker measures at a time."""
+class RowRange:
+    """Rows of the data set that a worker measures in one go, and the part file for the result."""
 
     path: str
     start: int
@@ -90,19 +94,19 @@ class Part:
 def open_source(
     inputs: Sequence[str | Path], *, config: str | None = None, split: str = "all", columns: Mapping[str, str] | None = None
 ) -> Dataset:
-    """Open what is to be prepared.
+    """Open a picture data set.
 
     Args:
         inputs: parquet files, or one folder of pictures or of a data set, or one data set of the Hub.
         config: configuration of the data set.
-        split: split of the data set, "all" for all of them one after the other.
-        columns: ours -> theirs, where the names differ ({"person": "identity"}).
+        split: split of the data set, "all" for all splits one after another.
+        columns: column of ``COLUMNS`` -> column of the data set, where the names differ ({"person": "identity"}).
 
     Returns:
-        a data set with column ``image`` (not decoded) and those of ``COLUMNS`` that there are.
+        a data set with the column ``image`` (not decoded) and those of the other ``COLUMNS`` that exist.
 
     Raises:
-        ValueError: several inputs that are not all parquet files, or a column that is not there.
+        ValueError: several inputs that are not all parquet files, or a missing column.
     """
     names = [os.fspath(path) for path in inputs]
     if names and all(name.endswith(".parquet") for name in names):
@@ -137,7 +141,7 @@ def _rows(dataset: Dataset, start: int, stop: int, source: str) -> Iterator[dict
 
 
 def _fingerprint(dataset: Dataset) -> str:
-    """Tells one data set from another: its length, columns and a few of its pictures."""
+    """Checksum of a data set: its length, its columns and a few of its pictures."""
     places = sorted({len(dataset) * step // 8 for step in range(8)} if len(dataset) else ())
     sample = hashlib.sha256(f"{len(dataset)} {sorted(dataset.column_names)}".encode())
     for row in dataset.select(places):
@@ -165,13 +169,13 @@ def _make_tools(
     return _Tools(dataset, options, detector(), matte())
 
 
-def _measure_part(tools: _Tools, part: Part) -> int:
+def _measure_part(tools: _Tools, part: RowRange) -> int:
     """Write a part file; returns the number of its rows."""
     options = tools.options
     rows = _rows(tools.dataset, part.start, part.stop, options.source)
     measured = [measure_row(row, tools.detector, tools.matte, options.image_size, tight=options.tight) for row in rows]
     with atomic_file(part.path) as temporary:
-        pq.write_table(pa.Table.from_pylist(measured, MEASURED), temporary)
+        pq.write_table(pa.Table.from_pylist(measured, MEASURED_SCHEMA), temporary)
     return part.stop - part.start
 
 
@@ -182,7 +186,7 @@ def _measure(
     remove_leftovers(folder)
     starts = range(0, len(dataset), _ROWS_PER_PART)
     parts = [
-        Part(str(folder / f"part-{number:06d}.parquet"), start, min(start + _ROWS_PER_PART, len(dataset)))
+        RowRange(str(folder / f"part-{number:06d}.parquet"), start, min(start + _ROWS_PER_PART, len(dataset)))
         for number, start in enumerate(starts)
     ]
     todo = [part for part in parts if not os.path.exists(part.path)]
@@ -199,7 +203,7 @@ def _measure(
 
 
 class _ShardWriter:
-    """Deals the rows of a split to its shards in turn, so that each shard is a sample of the whole.
+    """Distributes the rows of a split round-robin over its shards, so that each shard is a sample of the split.
 
     Args:
         folder, split, shards: where the files go, and how many.
@@ -230,12 +234,12 @@ class _ShardWriter:
             writer.close()
 
 
-def _decide(parts: Sequence[Path], options: SelectionOptions) -> tuple[list[tuple[str | None, str | None]], dict[str, int]]:
-    """(split, reason) of every row, and bytes of each split."""
+def _select_rows(parts: Sequence[Path], options: SelectionOptions) -> tuple[list[tuple[str | None, str | None]], dict[str, int]]:
+    """(split, reason) of every row, and the approximate size of each split in bytes."""
     selector, decisions, sizes = Selector(options), [], Counter[str]()
     for path in tqdm(parts, unit="part", desc="selecting"):
         file = pq.ParquetFile(path)
-        rows = file.read(columns=_LIGHT).to_pylist()
+        rows = file.read(columns=_SCALAR_COLUMNS).to_pylist()
         decided = [selector(row) for row in rows]
         kept = Counter(split for split, _ in decided if split)
         for split, count in kept.items():
@@ -244,9 +248,9 @@ def _decide(parts: Sequence[Path], options: SelectionOptions) -> tuple[list[tupl
     return decisions, dict(sizes)
 
 
-def _write(parts: Sequence[Path], folder: Path, options: PrepareOptions, name: str) -> Counts:
-    decisions, sizes = _decide(parts, options.selection)
-    counts = Counts.of(decisions)
+def _write(parts: Sequence[Path], folder: Path, options: PrepareOptions, name: str) -> SelectionCounts:
+    decisions, sizes = _select_rows(parts, options.selection)
+    counts = SelectionCounts.from_decisions(decisions)
     sheet = ContactSheet(decisions, options.selection.seed)
     remove_leftovers(folder)
     with ExitStack() as files:
@@ -256,14 +260,14 @@ def _write(parts: Sequence[Path], folder: Path, options: PrepareOptions, name: s
             for row in pq.read_table(path).to_pylist():
                 split, _ = decisions[number]
                 if row["image"] is not None:
-                    row["grayscale"] = is_gray(row, options.selection)
+                    row["grayscale"] = is_grayscale(row, options.selection)
                 if split:
                     writers[split].add(row)
-                sheet.look(number, row)
+                sheet.add(number, row)
                 number += 1
         for writer in writers.values():
             writer.close()
-        (folder / "README.md").unlink(missing_ok=True)  # the card comes last: a folder with a card is complete
+        (folder / "README.md").unlink(missing_ok=True)  # the card is written last: a folder with a card is complete
         for split in SPLITS:
             for old in folder.glob(f"{split}-*-of-*.parquet"):
                 old.unlink()
@@ -275,14 +279,14 @@ def _write(parts: Sequence[Path], folder: Path, options: PrepareOptions, name: s
 def _check_settings(folder: Path, settings: dict[str, Any], reselect: bool) -> None:
     path = folder / SETTINGS
     if path.exists():
-        before = {"tight": False} | json.loads(path.read_text())  # folders of before there were tight crops do not say
+        before = {"tight": False} | json.loads(path.read_text())  # settings of older versions have no such entry
         changed = [f"{name} was {before.get(name)!r} and is {value!r} now" for name, value in settings.items() if before.get(name) != value]
         only_selection = all(before.get(name) == value for name, value in settings.items() if name not in ("selection", "license"))
         if changed and not (reselect and only_selection):
-            advice = "Say that the same faces are to be selected anew (--reselect)" if only_selection else "Take another folder"
+            advice = "Use --reselect to select anew from the same faces" if only_selection else "Use another folder"
             raise ValueError(f"{folder} was prepared with other settings: {'; '.join(changed)}. {advice}.")
     elif any(folder.iterdir()):
-        raise ValueError(f"{folder} is not empty and holds no {SETTINGS} of an earlier run. Take an empty folder.")
+        raise ValueError(f"{folder} is not empty and holds no {SETTINGS} of an earlier run. Use an empty folder.")
     write_atomically(path, json.dumps(settings, indent=1, sort_keys=True) + "\n")
 
 
@@ -293,17 +297,17 @@ def prepare_dataset(
     *,
     detector: Callable[[], FaceDetector] = default_detector,
     matte: Callable[[], PersonMatte] = default_matte,
-) -> Counts:
-    """Prepare training faces in a folder: shards, ``README.md`` (the data set's card), ``contact_sheet.png``.
+) -> SelectionCounts:
+    """Prepare training faces in a folder: shards, ``README.md`` (the dataset card) and ``contact_sheet.png``.
 
     Args:
         dataset: from :func:`open_source`.
-        folder: new, empty, or that of an earlier run with the same settings, which is continued.
+        folder: new, empty, or of an earlier run with the same settings, which is continued.
         options: sizes and thresholds.
-        detector, matte: make a worker's detector and matte; functions of a module, since they travel to other processes.
+        detector, matte: create the detector and the matte of a worker. They must be picklable, e.g. functions of a module.
 
     Returns:
-        what was kept and dropped.
+        numbers of kept and dropped pictures.
 
     Raises:
         ValueError: the folder holds something else or was made with other settings, or no picture was kept.

@@ -1,7 +1,7 @@
-"""Closed-form fit of how shapes differ (``ganon_hf.core.geometry.ShapeModel``): directions, and what of them is the person.
+"""Closed-form fit of the shape space (``ganon_hf.core.geometry.ShapeModel``): principal axes, and the identity basis in them.
 
-Two-covariance model (Ioffe 2006) on pose-normalized landmarks of people with two pictures or more: B between people, W within. The
-directions are principal components; a synthetic person's shape is drawn from the strongest directions of B.
+Two-covariance model (Ioffe 2006) on pose-normalized landmarks of people with at least two pictures: covariance B between people, W within.
+The axes are principal components. Shapes of synthetic people are sampled along the strongest directions of B.
 """
 
 from __future__ import annotations
@@ -16,19 +16,20 @@ from ..core.modeling_ganon import ShapeStatistics
 from .shards import FaceShards
 from .textures import mirror_shapes
 
-# Heads turned further have unsure shapes.
+# Degrees. The shapes of heads turned further are unreliable.
 MAX_YAW = 35.0
-_FEW = 20
+# With fewer neutral pictures the mean of all pictures is the origin.
+_MIN_NEUTRAL = 20
 
 
 @dataclass(frozen=True, eq=False)
 class ShapePopulation:
-    """Training shapes in the coordinates of the model, and how they vary there.
+    """Training shapes in the coordinates of the shape space, and their covariances.
 
     Attributes:
-        rows: (m,) which of the given pictures they are: those that are not turned too far.
-        coordinates: (m, d) float64, about 1 in size.
-        persons: (m,) labels, -1 unknown.
+        rows: (m,) indices of the pictures that are used, those with the head turned less than :data:`MAX_YAW`.
+        coordinates: (m, d) float64 with a standard deviation of about 1.
+        persons: (m,) labels, -1 for unknown.
         between, within: (d, d) covariances between and within people.
     """
 
@@ -39,12 +40,19 @@ class ShapePopulation:
     within: np.ndarray
 
     def identity_coefficients(self, basis: np.ndarray) -> np.ndarray:
-        """(m, k) posterior mean of each picture's person in an identity basis (d, k), whose coefficients are standard normal."""
+        """(d, k) identity basis with standard normal coefficients -> (m, k) posterior mean of the person in each picture."""
         return self.coordinates @ np.linalg.solve(self.between + self.within, basis)
 
 
-def between_and_within(codes: np.ndarray, persons: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Covariances between and within people of (n, d) codes; people with a single picture or the label -1 do not count.
+def between_within_covariance(codes: np.ndarray, persons: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Covariances between and within people.
+
+    Args:
+        codes: (n, d), one row per picture.
+        persons: (n,) labels. People with a single picture and the label -1 (unknown) are ignored.
+
+    Returns:
+        (d, d) covariance between people and (d, d) covariance within people.
 
     Raises:
         ValueError: fewer than two people have two pictures.
@@ -53,13 +61,13 @@ def between_and_within(codes: np.ndarray, persons: np.ndarray) -> tuple[np.ndarr
     usable = (sizes[inverse] >= 2) & (persons >= 0)
     kept, inverse, sizes = np.unique(persons[usable], return_inverse=True, return_counts=True)
     if len(kept) < 2:
-        raise ValueError(f"covariances between people need at least two people with two pictures, but got {len(kept)}.")
+        raise ValueError(f"the covariance between people needs at least two people with two pictures, but got {len(kept)}.")
     means = np.zeros((len(kept), codes.shape[1]))
     np.add.at(means, inverse, codes[usable])
     means /= sizes[:, None]
     deviations = codes[usable] - means[inverse]
     within = deviations.T @ deviations / (len(deviations) - len(kept))
-    # the spread of the means holds 1 / n of the variation within
+    # the covariance of the means of n pictures includes 1 / n of the covariance within
     between = np.cov(means.T) - within * (1 / sizes).mean()
     values, vectors = np.linalg.eigh(between)
     return (vectors * np.maximum(values, 1e-9 * values[-1])) @ vectors.T, within
@@ -72,20 +80,23 @@ def fit_shape_space(
 
     Args:
         shapes: (n, 478, 3) pose-normalized landmarks.
-        persons: (n,) labels, -1 unknown.
+        persons: (n,) labels, -1 for unknown.
         angles: (n, 2) yaw and pitch in degrees.
-        neutral: (n,) bool, pictures labeled as showing no emotion. Their mean is the origin.
-        statistics: of the sizes wanted; what is not fitted here stays.
+        neutral: (n,) bool, pictures labeled as neutral. Their mean is the origin.
+        statistics: sets the sizes; its other values are left as they are.
+
+    Returns:
+        the shapes in the fitted space.
 
     Raises:
-        ValueError: fewer pictures than axes, or too few people with two.
+        ValueError: there are fewer pictures than axes, or too few people with two pictures.
     """
     rows = np.flatnonzero(np.abs(angles[:, 0]) < MAX_YAW)
     if len(rows) < statistics.axes.shape[1]:
         raise ValueError(
-            f"{statistics.axes.shape[1]} axes need as many faces turned by less than {MAX_YAW:g} degrees, but got {len(rows)}."
+            f"{statistics.axes.shape[1]} axes need at least as many faces turned less than {MAX_YAW:g} degrees, but got {len(rows)}."
         )
-    rest = neutral[rows] if neutral[rows].sum() >= _FEW else np.ones(len(rows), bool)
+    rest = neutral[rows] if neutral[rows].sum() >= _MIN_NEUTRAL else np.ones(len(rows), bool)
     origin = shapes[rows][rest]
     mean = np.concatenate([origin, mirror_shapes(origin)]).reshape(2 * len(origin), -1).astype(np.float64).mean(axis=0)
     flat = shapes[rows].reshape(len(rows), -1).astype(np.float64) - mean
@@ -94,8 +105,8 @@ def fit_shape_space(
     coordinates = flat @ axes
     deviations = np.sqrt((coordinates**2).mean(axis=0) / 2 + ((mirrored @ axes) ** 2).mean(axis=0) / 2)
     coordinates /= deviations
-    between, within = between_and_within(coordinates, persons[rows])
-    # the strongest directions between people as seen in the face, not in coordinates in which every direction is as long
+    between, within = between_within_covariance(coordinates, persons[rows])
+    # the directions that move the landmarks most, so in landmark units and not in normalized coordinates
     values, vectors = np.linalg.eigh(deviations[:, None] * between * deviations)
     count = statistics.identity_basis.shape[1]
     values, vectors = np.maximum(values[::-1][:count], 0), _signed(vectors[:, ::-1][:, :count])
@@ -106,8 +117,8 @@ def fit_shape_space(
     return ShapePopulation(rows, coordinates, persons[rows], between, within)
 
 
-def measure_population(shapes: np.ndarray, persons: np.ndarray, angles: np.ndarray, statistics: ShapeStatistics) -> ShapePopulation:
-    """Shapes in the coordinates of ``statistics`` as they are; arguments as for :func:`fit_shape_space`, nothing is fitted.
+def project_shapes(shapes: np.ndarray, persons: np.ndarray, angles: np.ndarray, statistics: ShapeStatistics) -> ShapePopulation:
+    """Shapes in the coordinates of a shape space that is fitted already; arguments as for :func:`fit_shape_space`.
 
     Raises:
         ValueError: fewer than two people have two pictures.
@@ -115,11 +126,11 @@ def measure_population(shapes: np.ndarray, persons: np.ndarray, angles: np.ndarr
     rows = np.flatnonzero(np.abs(angles[:, 0]) < MAX_YAW)
     mean, axes, deviations = (array.double().cpu().numpy() for array in (statistics.mean, statistics.axes, statistics.deviations))
     coordinates = (shapes[rows].reshape(len(rows), -1) - mean) @ axes / deviations
-    return ShapePopulation(rows, coordinates, persons[rows], *between_and_within(coordinates, persons[rows]))
+    return ShapePopulation(rows, coordinates, persons[rows], *between_within_covariance(coordinates, persons[rows]))
 
 
-def shards_population(shards: FaceShards, statistics: ShapeStatistics) -> ShapePopulation:
-    """:func:`fit_shape_space` on prepared faces."""
+def fit_shape_space_to_shards(shards: FaceShards, statistics: ShapeStatistics) -> ShapePopulation:
+    """Fit the shape space to prepared faces, see :func:`fit_shape_space`."""
     posed = [normalize_pose(points) for points in shards.landmarks]
     shapes = np.stack([shape for shape, _ in posed]).astype(np.float32)
     angles = np.array([pose.angles[:2] for _, pose in posed])
@@ -128,6 +139,6 @@ def shards_population(shards: FaceShards, statistics: ShapeStatistics) -> ShapeP
 
 
 def _signed(vectors: np.ndarray) -> np.ndarray:
-    """Columns with their largest entry positive, so that a fit comes out the same everywhere."""
+    """Flip columns so that the largest entry of each is positive: the sign of an eigenvector depends on the platform."""
     largest = np.abs(vectors).argmax(axis=0)
     return vectors * np.sign(vectors[largest, np.arange(vectors.shape[1])])

@@ -19,7 +19,7 @@ from ..core.face_mesh import FACE_OVAL
 from .textures import FaceSample
 
 _PICTURE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-# What `datasets` needs to know to show the columns as pictures.
+# Features for `datasets`, so that it decodes the columns as pictures.
 _FEATURES = {
     "image": {"_type": "Image"},
     "matte": {"_type": "Image"},
@@ -49,16 +49,17 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True, eq=False)
 class FaceShards:
-    """Aligned faces of one split, pictures still encoded.
+    """Aligned faces of one split. The pictures stay encoded until they are used.
 
     Attributes:
-        images: encoded RGB crops (S, S, 3); mattes: encoded person masks (S, S).
+        images: encoded RGB crops (S, S, 3).
+        mattes: encoded person masks (S, S).
         landmarks: (n, 478, 3) float32 crop pixels.
-        persons: (n,) int64, same number same person, -1 unknown.
-        emotions: labels, None unknown.
+        persons: (n,) int64, the same number for the same person, -1 for unknown.
+        emotions: labels, None for unknown.
         grayscale: (n,) bool, the picture has no color.
         resolution: (n,) float32 photo pixels per crop pixel before resampling; below 1 the crop was enlarged and is soft.
-        image_size: S.
+        image_size: side S of the crops.
     """
 
     images: tuple[bytes, ...]
@@ -71,11 +72,15 @@ class FaceShards:
     image_size: int
 
     @classmethod
-    def of(cls, table: pa.Table) -> FaceShards:
-        """The rows of a table of :data:`SCHEMA`, at least one; ValueError where landmarks are not finite."""
+    def from_table(cls, table: pa.Table) -> FaceShards:
+        """The rows of a table of :data:`SCHEMA` with at least one row.
+
+        Raises:
+            ValueError: landmarks are not finite.
+        """
         landmarks = np.stack(table["landmarks"].to_numpy(zero_copy_only=False)).reshape(-1, 478, 3).astype(np.float32)
         if not np.isfinite(landmarks).all():
-            raise ValueError("landmarks must be finite.")
+            raise ValueError("the landmarks of prepared faces must be finite: the file is damaged, prepare the faces again.")
         images = tuple(row["bytes"] for row in table["image"].to_pylist())
         with Image.open(io.BytesIO(images[0])) as first:
             size = first.size[0]
@@ -102,7 +107,7 @@ class FaceShards:
         return self._decode(self.mattes[number], "L", number)
 
     def sample(self, number: int) -> FaceSample:
-        """What the unwrapping of textures needs of a face."""
+        """A face as the unwrapping of textures takes it."""
         return FaceSample(
             self.image(number),
             self.landmarks[number].astype(np.float64),
@@ -115,11 +120,13 @@ class FaceShards:
     def _decode(self, data: bytes, mode: str, number: int) -> np.ndarray:
         picture = np.array(Image.open(io.BytesIO(data)).convert(mode))
         if picture.shape[:2] != (self.image_size, self.image_size):
-            raise ValueError(f"face {number} is {picture.shape[1]}x{picture.shape[0]} px among faces of {self.image_size} px.")
+            raise ValueError(
+                f"face {number} is {picture.shape[1]}x{picture.shape[0]} px, but all faces must be {self.image_size} px, as the first is."
+            )
         return picture
 
     def take(self, numbers: Sequence[int] | np.ndarray) -> FaceShards:
-        """The faces with these numbers, in this order."""
+        """The faces with these indices, in this order."""
         rows = np.asarray(numbers, dtype=np.int64)
         return FaceShards(
             tuple(self.images[i] for i in rows),
@@ -134,13 +141,13 @@ class FaceShards:
 
     @property
     def tight(self) -> bool:
-        """Whether the face ovals fill the crops (``--tight``), as the landmarks tell; with a margin they reach over four fifths."""
+        """Whether the face ovals fill the crops (``--tight``), judged by the landmarks; with a margin they span about four fifths."""
         oval = self.landmarks[:, FACE_OVAL, :2]
         return bool(np.median(np.ptp(oval, axis=1).max(axis=1)) > 0.97 * self.image_size)
 
     @property
     def digest(self) -> str:
-        """Eight hexadecimal digits that change with the faces, their labels or their order: names caches of what was computed from them."""
+        """Checksum of faces, labels and order, eight hexadecimal digits; part of the names of cached results."""
         value = zlib.crc32(repr(self.emotions).encode())
         for array in (self.landmarks, self.persons, self.grayscale, self.resolution):
             value = zlib.crc32(array.tobytes(), value)
@@ -150,34 +157,35 @@ class FaceShards:
 
 
 def find_shards(folder: str | Path, split: str) -> list[Path]:
-    """The files of one split of a prepared folder.
+    """The files of one split in a prepared folder.
 
     Raises:
-        FileNotFoundError: there is none.
+        FileNotFoundError: there are none.
     """
     found = sorted(Path(folder).glob(f"{split}-*-of-*.parquet"))
     if not found:
-        raise FileNotFoundError(f"{folder} holds no {split}-*-of-*.parquet: make it with scripts/prepare_dataset.py.")
+        raise FileNotFoundError(f"{folder} holds no {split}-*-of-*.parquet: prepare the faces with scripts/prepare_dataset.py.")
     return found
 
 
 def check_columns(path: str | Path, names: Sequence[str]) -> None:
-    """Raise ValueError unless a file with these columns is a prepared shard."""
+    """Raise ValueError unless these are the columns of a prepared shard."""
     missing = [name for name in SCHEMA.names if name not in names]
     if missing:
         raise ValueError(
-            f"{os.fspath(path)} has no column {', '.join(missing)}: it is no prepared dataset (scripts/prepare_dataset.py makes one)."
+            f"{os.fspath(path)} has no column {', '.join(missing)}: it is no shard of prepared faces. "
+            "Prepare the pictures with scripts/prepare_dataset.py."
         )
 
 
 def read_shards(paths: Sequence[str | Path]) -> FaceShards:
-    """Read prepared faces, all of them into memory (about 15 kB each at 256 px).
+    """Read all prepared faces into memory, about 15 kB each at 256 px.
 
     Args:
         paths: parquet files of :data:`SCHEMA`.
 
     Raises:
-        ValueError: no file, no row, other columns, or landmarks that are not finite.
+        ValueError: there is no file or no row, or the files are no prepared shards.
     """
     if not paths:
         raise ValueError("no parquet file was given.")
@@ -188,4 +196,4 @@ def read_shards(paths: Sequence[str | Path]) -> FaceShards:
     table = pa.concat_tables(tables).combine_chunks()
     if not len(table):
         raise ValueError(f"{len(paths)} file(s) hold no face.")
-    return FaceShards.of(table)
+    return FaceShards.from_table(table)

@@ -1,4 +1,4 @@
-"""Prepared faces (parquet shards) -> unwrapped textures, in parallel and resumable."""
+"""Unwrapping of all faces of prepared shards to textures, in parallel and resumable."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from .textures import TextureSet, unwrap_samples
 
 
 @dataclass(frozen=True)
-class Part:
+class RowGroup:
     """One row group of one shard."""
 
     path: str
-    group: int
+    index: int
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class _Target:
     texture_size: int
 
 
-def _unwrap_part(target: _Target, part: Part) -> str:
-    faces = FaceShards.of(pq.ParquetFile(part.path).read_row_group(part.group, columns=SCHEMA.names))
+def _unwrap_part(target: _Target, row_group: RowGroup) -> str:
+    faces = FaceShards.from_table(pq.ParquetFile(row_group.path).read_row_group(row_group.index, columns=SCHEMA.names))
     # the name changes with the faces, their labels, the texture's size and the UV map
     name = f"textures-{target.texture_size}-{len(faces)}-{zlib.crc32(UV_MAP.tobytes()):08x}-{faces.digest}.npz"
     path = os.path.join(target.folder, name)
@@ -48,21 +48,21 @@ def _unwrap_part(target: _Target, part: Part) -> str:
 
 
 def _join(paths: Sequence[str]) -> TextureSet:
-    """All parts in one set. Each is read twice, so that memory holds the whole and one part, not two wholes."""
+    """Join all files to one set. Each is read twice, so that memory holds the result and one file instead of everything twice."""
     lengths, colored, first = [], [], TextureSet.load(paths[0])
     for path in paths:
         with np.load(path, allow_pickle=False) as arrays:
             lengths.append(len(arrays["weights"]))
             colored.append(len(arrays["color_rows"]))
     starts, color_starts = np.cumsum([0, *lengths]), np.cumsum([0, *colored])
-    of_color = ("chroma", "color_rows")
+    per_color_picture = ("chroma", "color_rows")
     joined = {
-        name: np.empty(((color_starts if name in of_color else starts)[-1], *value.shape[1:]), value.dtype)
+        name: np.empty(((color_starts if name in per_color_picture else starts)[-1], *value.shape[1:]), value.dtype)
         for name, value in first.__dict__.items()
     }
     for number, path in enumerate(paths):
         for name, value in TextureSet.load(path).__dict__.items():
-            begin = (color_starts if name in of_color else starts)[number]
+            begin = (color_starts if name in per_color_picture else starts)[number]
             joined[name][begin : begin + len(value)] = value + starts[number] if name == "color_rows" else value
     return TextureSet(**joined)
 
@@ -74,19 +74,19 @@ def unwrap_shards(
 
     Args:
         paths: parquet files of ``shards.SCHEMA``.
-        texture_size: side of the textures in pixels.
-        work_dir: where the parts are kept (about 75 kB a face at 192 px); parts that are there already, of the same faces at the same
-            size, are not made again. None keeps nothing.
-        processes: workers, spawned; None takes one per core, 1 works in this process.
+        texture_size: side of the textures in texels.
+        work_dir: folder that keeps the textures (about 75 kB per face at 192 texels). Textures of the same faces at the same size that are
+            already there are used again. None keeps nothing.
+        processes: number of worker processes; None starts one per core, 1 works in this process.
 
     Raises:
         ValueError: there is no file or no face in them, or a file is no prepared shard.
     """
-    parts: list[Part] = []
+    parts: list[RowGroup] = []
     for path in sorted(os.fspath(path) for path in paths):
         file = pq.ParquetFile(path)
         check_columns(path, file.schema_arrow.names)
-        parts += [Part(path, group) for group in range(file.num_row_groups) if file.metadata.row_group(group).num_rows]
+        parts += [RowGroup(path, index) for index in range(file.num_row_groups) if file.metadata.row_group(index).num_rows]
     if not parts:
         raise ValueError("no face to unwrap: no parquet file was given, or none holds a row.")
     processes = min(processes or usable_cores(), len(parts))

@@ -1,4 +1,4 @@
-"""Training pictures carried to the canonical UV map: what the appearance prior is fitted on."""
+"""Training pictures unwrapped to the canonical UV map; the appearance prior is fitted to them."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class FaceSample:
     Attributes:
         image: (S, S, 3) uint8 RGB crop.
         landmarks: (478, 3) crop pixels.
-        person: same number, same person; -1 unknown.
+        person: the same number for the same person, -1 for unknown.
         grayscale: the picture has no color.
-        neutral: it is labeled as showing no emotion.
+        neutral: the picture is labeled as neutral.
         resolution: photo pixels per crop pixel before resampling; below 1 the crop was enlarged and is soft.
     """
 
@@ -40,10 +40,15 @@ class TextureSet:
     """Unwrapped pictures.
 
     Attributes:
-        luma, trust: (n, T, T) uint8; trust 255 is a texel that was clearly seen.
-        chroma: (m, T / 2, T / 2, 2) uint8 Cb, Cr about 128 of the m color pictures; color_rows their places among the n.
-        shapes: (n, 478, 3) float32 pose-normalized; angles: (n, 2) yaw and pitch in degrees.
-        persons: (n,) int; neutral: (n,) bool; weights: (n,) how much a picture counts (soft and turned ones less).
+        luma: (n, T, T) uint8.
+        trust: (n, T, T) uint8, 255 where the texel was clearly visible, 0 where it was hidden.
+        chroma: (m, T / 2, T / 2, 2) uint8 Cb and Cr, centered on 128, of the m color pictures.
+        color_rows: (m,) indices of the color pictures among the n.
+        shapes: (n, 478, 3) float32 pose-normalized landmarks.
+        angles: (n, 2) yaw and pitch in degrees.
+        persons: (n,) as :attr:`FaceSample.person`.
+        neutral: (n,) bool, labeled as neutral.
+        weights: (n,) weight of each picture, lower for soft ones and turned heads.
     """
 
     luma: np.ndarray
@@ -66,18 +71,18 @@ class TextureSet:
 
     @classmethod
     def load(cls, path: str) -> TextureSet:
-        """Read what :meth:`save` wrote; never unpickles."""
+        """Read a file that :meth:`save` wrote; pickled data is refused."""
         with np.load(path, allow_pickle=False) as arrays:
             return cls(**{name: arrays[name] for name in cls.__dataclass_fields__})
 
 
 def mirror_shapes(shapes: np.ndarray) -> np.ndarray:
-    """(n, 478, 3) shapes as a mirror shows them."""
+    """(n, 478, 3) shapes -> their mirror images."""
     return shapes[:, MIRROR] * np.array([-1, 1, 1], shapes.dtype)
 
 
 def unwrap_samples(samples: Iterable[FaceSample], texture_size: int) -> TextureSet:
-    """Unwrap aligned pictures; without any the set is empty."""
+    """Unwrap aligned pictures one after another; no picture gives an empty set."""
     luma: list[np.ndarray] = []
     trust: list[np.ndarray] = []
     chroma: list[np.ndarray] = []

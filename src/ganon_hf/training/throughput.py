@@ -1,4 +1,4 @@
-"""How fast a step is, and how fast it could be."""
+"""Floating point operations: how many a training step needs, and how many per second the device reaches."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 
 def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
-    """Floating point operations per second of a large matrix product: what this device reaches at this precision."""
+    """Floating point operations per second that this device reaches in a large matrix product at this precision."""
     size, repeats = (8192, 20) if device.type == "cuda" else (1024, 10)
     a = torch.randn(size, size, device=device, dtype=dtype)
 
@@ -26,8 +26,8 @@ def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
     return 2 * size**3 * repeats / run(repeats)
 
 
-def count_operations(work: Callable[[], object]) -> int:
-    """Floating point operations of the matrix products and convolutions in ``work``, backward passes included."""
+def count_flops(work: Callable[[], object]) -> int:
+    """Number of floating point operations of the matrix products and convolutions in ``work``, backward passes included."""
     with FlopCounterMode(display=False) as counter:
         work()
     return counter.get_total_flops()

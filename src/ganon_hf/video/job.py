@@ -21,7 +21,8 @@ from .._atomic import TEMPORARY_PREFIX, rename_into_place
 from ..bulk.engine import weights_digest
 from ..bulk.folder import lock
 from ..core.anonymizer import Anonymizer
-from ..core.faces import AnonymizeOptions, NoFaceError
+from ..core.faces import NoFaceError
+from ..core.options import AnonymizeOptions
 from ..image_files import printable
 from .mux import concatenate_segments
 from .reader import UnusableVideoError, VideoFrame, VideoReader

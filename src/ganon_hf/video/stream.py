@@ -19,8 +19,9 @@ from threadpoolctl import threadpool_limits
 from ..bulk.process_pool import usable_cores
 from ..core.anonymizer import Anonymizer
 from ..core.detection_tiles import LEVEL_STEP
-from ..core.faces import AnonymizeOptions, FaceReport, area_of
+from ..core.faces import FaceReport, area_of
 from ..core.opencv import cv2
+from ..core.options import AnonymizeOptions
 from ..core.threads import single_threaded_pool
 from .gap_filling import GapFiller, ShownFace
 from .reader import VideoFrame

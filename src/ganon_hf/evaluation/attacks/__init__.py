@@ -1,1 +1,1 @@
-"""Who tries to recognize people, and how."""
+"""Attacks on the anonymization: by landmarks, parrot, reconstruction."""

@@ -1,7 +1,6 @@
-"""The attackers' schooling: what they learn from pictures of other people before they are tried on those under test.
+"""Training of the attackers on pictures of people who are not under test: which pictures, on all cores, cached from run to run.
 
-Everything here is about organization: which pictures, on all cores, kept from run to run. The attacks themselves are in
-``geometry_attack``, ``parrot``, ``reconstruction`` and ``emotion``.
+The models themselves are in ``landmark_attack``, ``parrot``, ``reconstruction`` and ``metrics.emotion``.
 """
 
 from __future__ import annotations
@@ -16,21 +15,30 @@ import numpy as np
 
 from ..._atomic import atomic_file
 from ...core.detection_tiled import FaceDetector
-from ...core.faces import AnonymizeOptions, Box, Face, UnusableImageError, box_of_points
+from ...core.faces import Box, Face, UnusableImageError, box_of_points
+from ...core.options import AnonymizeOptions
 from ..data.samples import Sample, fingerprint
-from ..methods import Method
+from ..harness.methods import Method
+from ..harness.pool import Pool, Tools
 from ..metrics.emotion import MAX_PER_EMOTION, EmotionOptions, choose_labeled_rows, emotion_crop, train_classifier
-from ..metrics.recognition import EmbeddingCache, Recognizer
-from ..pool import Pool, Tools
-from .known_people import FACE_IN_CROP, MAX_PER_PERSON, MIN_IOU, Exposures, box_change, engine_change, expose, program_digest
+from ..metrics.recognition import MIN_IOU, EmbeddingCache, Recognizer
+from .anonymized_pairs import (
+    FACE_IN_CROP,
+    MAX_PER_PERSON,
+    AnonymizedPairs,
+    box_anonymizer,
+    collect_pairs,
+    engine_anonymizer,
+    program_digest,
+)
 from .landmark_attack import Discriminants, choose_training_rows, landmark_features
 
-# Pictures that the geometry attack and the parrots learn from, unless told otherwise.
-GEOMETRY_PICTURES, EXPOSED_PICTURES = 3000, 1500
+# A frequent emotion is learned from pictures whose landmarks the landmark attack needs anyway: as many as that trains on by default.
+GEOMETRY_PICTURES = 3000
 
 
 def find_landmarks(tools: Tools, sample: Sample) -> np.ndarray | None:
-    """(478, 3) of the largest face, or None; faces under 64 px are not searched for: they teach nothing."""
+    """(478, 3) of the largest face, or None; faces below 64 px are not searched for: their landmarks are too coarse to train on."""
     try:
         faces = tools.instruments.detector(sample.photo, min_face_size=64)
     except UnusableImageError:
@@ -38,13 +46,13 @@ def find_landmarks(tools: Tools, sample: Sample) -> np.ndarray | None:
     return next((face.landmarks for face in faces if face.landmarks is not None), None)
 
 
-class Schooling:
-    """Pictures of people who are not under test, with the landmarks that were found in them.
+class TrainingPictures:
+    """Pictures of people who are not under test, and their landmarks, which are cached in a file.
 
     Args:
-        samples: two pictures or more of each person.
-        pool: finds the landmarks.
-        cache: folder in which they are kept.
+        samples: two or more pictures of each person.
+        pool: detects the landmarks.
+        cache: folder of the cache file.
     """
 
     def __init__(self, samples: Sequence[Sample], pool: Pool, cache: Path) -> None:
@@ -75,56 +83,56 @@ class Schooling:
             np.savez(file, rows=np.array(rows), landmarks=np.array([self._found[row] for row in rows], np.float32))
 
     def rows(self, limit: int | None) -> np.ndarray:
-        """Places of pictures to learn from, few of many people; a larger limit holds all those of a smaller one."""
+        """Indices of pictures to train on, few of many people; a larger limit contains all those of a smaller one."""
         return np.sort(choose_training_rows(self.persons, limit, per_person=MAX_PER_PERSON))
 
 
-def learn_geometry(schooling: Schooling, *, limit: int | None = GEOMETRY_PICTURES) -> Discriminants:
-    """Discriminants of the landmarks of people who are not under test.
+def train_geometry_attack(pictures: TrainingPictures, *, limit: int | None = None) -> Discriminants:
+    """Fit discriminants to the landmarks of people who are not under test.
 
     Raises:
         ValueError: fewer than two people have two pictures with a face.
     """
-    rows = schooling.rows(limit)
-    features = landmark_features(schooling.landmarks(rows))
+    rows = pictures.rows(limit)
+    features = landmark_features(pictures.landmarks(rows))
     usable = np.isfinite(features).all(axis=1)
-    return Discriminants.fit(features[usable], schooling.persons[rows][usable])
+    return Discriminants.fit(features[usable], pictures.persons[rows][usable])
 
 
 @dataclass(frozen=True, eq=False)
-class _Cut:
+class _CropItem:
     sample: Sample
     landmarks: np.ndarray
 
 
-def _cut(tools: Tools, job: _Cut) -> np.ndarray | None:
+def _crop_in_worker(tools: Tools, job: _CropItem) -> np.ndarray | None:
     return emotion_crop(job.sample.photo, job.landmarks)
 
 
-def _emotions_at_hand(schooling: Schooling) -> list[str]:
-    """Label of each picture; of an emotion with plenty of pictures only those whose landmarks other attacks need anyway keep theirs."""
-    labels = np.array([sample.emotion for sample in schooling.samples])
-    known = np.isin(np.arange(len(labels)), schooling.rows(GEOMETRY_PICTURES))
+def _affordable_labels(pictures: TrainingPictures) -> list[str]:
+    """Label of each picture; of a frequent emotion only pictures whose landmarks other attacks need anyway keep it, to save time."""
+    labels = np.array([sample.emotion for sample in pictures.samples])
+    known = np.isin(np.arange(len(labels)), pictures.rows(GEOMETRY_PICTURES))
     for emotion in np.unique(labels):
         if (known & (labels == emotion)).sum() >= MAX_PER_EMOTION // 2:
             labels[~known & (labels == emotion)] = ""
     return labels.tolist()
 
 
-def learn_emotions(schooling: Schooling, options: EmotionOptions | None = None) -> Path:
-    """File of the classifier that learned the labels of other people's pictures; ``options`` None takes the defaults.
+def train_emotion_classifier(pictures: TrainingPictures, options: EmotionOptions | None = None) -> Path:
+    """Train the emotion classifier on the labels of other people's pictures and return its file; ``options`` None takes the defaults.
 
     Raises:
         ValueError: an emotion has no picture.
     """
-    rows, labels = choose_labeled_rows(_emotions_at_hand(schooling))
-    digest = hashlib.sha256(f"{fingerprint([schooling.samples[row] for row in rows])} {options}".encode()).hexdigest()[:16]
-    path = schooling.cache / f"emotion-{digest}.safetensors"
+    rows, labels = choose_labeled_rows(_affordable_labels(pictures))
+    digest = hashlib.sha256(f"{fingerprint([pictures.samples[row] for row in rows])} {options}".encode()).hexdigest()[:16]
+    path = pictures.cache / f"emotion-{digest}.safetensors"
     if not path.is_file():
-        points = schooling.landmarks(rows)
+        points = pictures.landmarks(rows)
         known = [place for place, some in enumerate(points) if some is not None]
-        jobs = [_Cut(schooling.samples[rows[place]], some) for place in known if (some := points[place]) is not None]
-        crops = schooling.pool.map(_cut, jobs, desc="other people: emotions")
+        jobs = [_CropItem(pictures.samples[rows[place]], some) for place in known if (some := points[place]) is not None]
+        crops = pictures.pool.map(_crop_in_worker, jobs, desc="other people: emotions")
         usable = [place for place, crop in enumerate(crops) if crop is not None]
         kept = [crop for crop in crops if crop is not None]
         empty = np.zeros((0, 64, 64), np.uint8)
@@ -133,7 +141,7 @@ def learn_emotions(schooling: Schooling, options: EmotionOptions | None = None) 
 
 
 @dataclass(frozen=True, eq=False)
-class _Exposure:
+class _PairItem:
     sample: Sample
     options: AnonymizeOptions | None
     change: Callable[[np.ndarray, Box], np.ndarray] | None
@@ -142,8 +150,8 @@ class _Exposure:
 
 
 @dataclass(frozen=True, eq=False)
-class _Knowing:
-    """A detector that need not look for the face of one photo, because it was found before."""
+class _KnownFaceDetector:
+    """A detector that returns the already known face of one photo, and detects in all others."""
 
     detector: FaceDetector
     photo: np.ndarray
@@ -155,53 +163,58 @@ class _Knowing:
         return self.detector(image, min_face_size=min_face_size, min_score=min_score)
 
 
-def _expose(tools: Tools, job: _Exposure) -> Exposures | None:
+def _collect_in_worker(tools: Tools, job: _PairItem) -> AnonymizedPairs | None:
     """One picture before and after; None where it cannot be read or shows no face."""
     if job.landmarks is None:
         return None
-    change = box_change(job.change) if job.change is not None else engine_change(tools.engine, job.options or AnonymizeOptions(), job.seed)
+    if job.change is not None:
+        anonymize = box_anonymizer(job.change)
+    else:
+        anonymize = engine_anonymizer(tools.engine, job.options or AnonymizeOptions(), job.seed)
     try:
         photo = job.sample.photo
     except UnusableImageError:
         return None
-    height = float(np.ptp(job.landmarks[:, 1]))  # a face found anew overlaps the known one by 0.3
+    height = float(np.ptp(job.landmarks[:, 1]))  # a face detected again must reach the IoU
     size = max(24, min(4096, int(MIN_IOU * height)))
-    return expose([photo], [job.sample.person], change, _Knowing(tools.instruments.detector, photo, job.landmarks), min_face_size=size)
+    return collect_pairs(
+        [photo], [job.sample.person], anonymize, _KnownFaceDetector(tools.instruments.detector, photo, job.landmarks), min_face_size=size
+    )
 
 
 def _program(tools: Tools, options: AnonymizeOptions) -> str:
     return program_digest(tools.engine, options)
 
 
-def expose_all(samples: Sequence[Sample], landmarks: Sequence[np.ndarray | None], method: Method, pool: Pool, *, seed: int) -> Exposures:
-    """Every picture with a known face anonymized by a method, each with a seed of its own."""
+def anonymize_samples(
+    samples: Sequence[Sample], landmarks: Sequence[np.ndarray | None], method: Method, pool: Pool, *, seed: int
+) -> AnonymizedPairs:
+    """Anonymize every picture with a known face by a method, each with its own seed."""
     seeds = np.random.default_rng([seed, 2]).integers(2**62, size=len(samples)).tolist()
     known = zip(samples, seeds, landmarks, strict=True)
-    jobs = [_Exposure(sample, method.options, method.change, one, points) for sample, one, points in known]
-    found = pool.map(_expose, jobs, desc=f"exposing: {method.name}")
+    jobs = [_PairItem(sample, method.options, method.change, one, points) for sample, one, points in known]
+    found = pool.map(_collect_in_worker, jobs, desc=f"anonymizing: {method.name}")
     parts = [(row, part) for row, part in enumerate(found) if part is not None and len(part)]
-    empty = expose([], [], lambda photo, face: None, _nothing)
-    columns = {f.name: np.concatenate([getattr(empty, f.name), *(getattr(part, f.name) for _, part in parts)]) for f in fields(Exposures)}
+    empty = AnonymizedPairs.empty()
+    columns = {
+        f.name: np.concatenate([getattr(empty, f.name), *(getattr(part, f.name) for _, part in parts)]) for f in fields(AnonymizedPairs)
+    }
     columns["persons"], columns["rows"] = columns["persons"].astype(int), np.array([row for row, _ in parts], int)
-    return Exposures(**columns)
+    return AnonymizedPairs(**columns)
 
 
-def _nothing(image: np.ndarray, *, min_face_size: int = 24, min_score: float = 0.5) -> list:  # type: ignore[type-arg]
-    return []
-
-
-def training_exposures(schooling: Schooling, method: Method, *, limit: int | None = EXPOSED_PICTURES, seed: int = 0) -> Exposures:
-    """What an attacker collects about a method, kept under a digest of the program, the options and the pictures."""
-    rows = schooling.rows(limit)
-    samples = [schooling.samples[row] for row in rows]
-    program = method.name if method.options is None else schooling.pool.map(_program, [method.options], desc="digest")[0]
+def training_pairs(pictures: TrainingPictures, method: Method, *, limit: int | None = None, seed: int = 0) -> AnonymizedPairs:
+    """An attacker's training pairs of a method, cached under a digest of the program, the options and the pictures."""
+    rows = pictures.rows(limit)
+    samples = [pictures.samples[row] for row in rows]
+    program = method.name if method.options is None else pictures.pool.map(_program, [method.options], desc="digest")[0]
     digest = hashlib.sha256(f"{fingerprint(samples)} {program} {seed}".encode()).hexdigest()[:16]
-    path = schooling.cache / f"exposures-{digest}.npz"
+    path = pictures.cache / f"anonymized-pairs-{digest}.npz"
     if path.is_file():
-        return Exposures.load(path)
-    exposures = expose_all(samples, schooling.landmarks(rows), method, schooling.pool, seed=seed)
-    exposures.save(path)
-    return exposures
+        return AnonymizedPairs.load(path)
+    pairs = anonymize_samples(samples, pictures.landmarks(rows), method, pictures.pool, seed=seed)
+    pairs.save(path)
+    return pairs
 
 
 def _embed(tools: Tools, job: tuple[str, np.ndarray]) -> tuple[str, np.ndarray | None]:
@@ -213,18 +226,18 @@ def _embed(tools: Tools, job: tuple[str, np.ndarray]) -> tuple[str, np.ndarray |
 
 
 def crop_as_photo(crop: np.ndarray) -> tuple[np.ndarray, Box]:
-    """A gray (S, S) crop as ``exposures.embed_crops`` hands it to a recognizer: RGB photo and box."""
+    """A gray (S, S) crop as :func:`embed_crops` hands it to a recognizer: RGB photo and box."""
     x_min, y_min, x_max, y_max = (share * crop.shape[0] for share in FACE_IN_CROP)
     return np.repeat(crop[..., None], 3, axis=2), (x_min, y_min, x_max, y_max)
 
 
-class Remembering:
-    """A recognizer that was asked about many crops before, in all processes.
+class PrecomputedRecognizer:
+    """A recognizer whose embeddings of many crops were computed before, in all processes.
 
     Args:
-        recognizer: asked about what is new.
-        cache: its stored vectors, also those of this run.
-        pool: asks it about ``crops``.
+        recognizer: computes what is not in the cache.
+        cache: its stored embeddings, including those of this run.
+        pool: embeds ``crops``.
         crops: (n, S, S) uint8 gray each.
     """
 
@@ -237,5 +250,5 @@ class Remembering:
                 cache.add(key, vector)
 
     def __call__(self, photo: np.ndarray, box: Box) -> np.ndarray | None:
-        """Stored or new vector."""
+        """Stored or new embedding."""
         return self._cache.get(self._recognizer, photo, box)[1]

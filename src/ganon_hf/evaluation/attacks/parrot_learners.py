@@ -1,7 +1,7 @@
-"""What a parrot attacker can learn from pictures before and after: several ways to compare an anonymized picture with another one.
+"""Learners of the parrot attack: several ways to train a comparison of an anonymized picture with another one.
 
-Conventions: features are (n, d) float64; *probes* come from the anonymized world, the *gallery* from the original one or, for linkage,
-from the anonymized one too; similarities are (probes, gallery), larger for more alike.
+Conventions: features are (n, d) float64; *probes* are anonymized pictures, the *gallery* holds originals or, for linkage, anonymized
+pictures too; similarities are (probes, gallery), larger for more alike.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ NUM_DISCRIMINANTS = 60
 RIDGE = 0.1
 
 
-class Attacker(Protocol):
-    """Compares a picture of the anonymized world with one of the gallery's."""
+class Matcher(Protocol):
+    """Compares anonymized pictures with those of a gallery."""
 
     def __call__(self, probes: np.ndarray, gallery: np.ndarray) -> np.ndarray:
-        """(p, d) and (g, d) -> (p, g)."""
+        """(p, d) and (g, d) -> (p, g) similarities."""
         ...
 
 
 @dataclass(frozen=True, eq=False)
-class Lessons:
-    """What an attacker learns from.
+class TrainingData:
+    """What a learner trains on.
 
     Attributes:
         probes: (n, d) of anonymized pictures.
-        gallery: (n, d) of the same pictures in the gallery's world.
+        gallery: (n, d) of the same pictures as the gallery has them.
         persons: (n,) who they show.
-        clear: (m, d) of untouched pictures, these or more.
+        clear: (m, d) of untouched pictures, the same or more.
         clear_persons: (m,).
 
     Raises:
@@ -57,14 +57,14 @@ class Lessons:
         if not all(np.isfinite(features).all() for features in (self.probes, self.gallery, self.clear)):
             raise ValueError("features must be finite: leave out pictures that could not be read.")
         if (np.unique(self.persons, return_counts=True)[1] >= 2).sum() < 2:
-            raise ValueError("a parrot needs at least two people with two pictures.")
+            raise ValueError("the parrot attack needs at least two people with two pictures.")
 
-    def without(self, persons: np.ndarray) -> Lessons:
-        """The lessons that show none of these people."""
+    def without(self, persons: np.ndarray) -> TrainingData:
+        """The pictures that show none of these people."""
         keep, clear = ~np.isin(self.persons, persons), ~np.isin(self.clear_persons, persons)
-        return Lessons(self.probes[keep], self.gallery[keep], self.persons[keep], self.clear[clear], self.clear_persons[clear])
+        return TrainingData(self.probes[keep], self.gallery[keep], self.persons[keep], self.clear[clear], self.clear_persons[clear])
 
-    # several learners ask for the same decompositions, which are what takes the time
+    # several learners use the same decompositions, which take most of the time
     @cached_property
     def clear_discriminants(self) -> Discriminants:
         """Of untouched pictures."""
@@ -72,51 +72,51 @@ class Lessons:
 
     @cached_property
     def gallery_discriminants(self) -> Discriminants:
-        """Of the gallery's world."""
+        """Of the gallery's pictures."""
         return _discriminants(self.gallery, self.persons)
 
     @cached_property
     def means(self) -> tuple[np.ndarray, np.ndarray]:
-        """(d,) of the anonymized pictures and of the gallery's world."""
+        """(d,) of the anonymized pictures and of the gallery's."""
         return self.probes.mean(axis=0), self.gallery.mean(axis=0)
 
     def mixed_discriminants(self, num_components: int, num_discriminants: int) -> Discriminants:
-        """Of all pictures together, after each world lost its own mean."""
-        worlds = [self.probes - self.means[0], self.gallery - self.means[1], self.clear - self.clear.mean(axis=0)]
+        """Of all pictures together, each domain centered on its own mean."""
+        domains = [self.probes - self.means[0], self.gallery - self.means[1], self.clear - self.clear.mean(axis=0)]
         labels = np.concatenate([self.persons, self.persons, self.clear_persons])
-        return Discriminants.fit(np.concatenate(worlds), labels, num_components=num_components, num_discriminants=num_discriminants)
+        return Discriminants.fit(np.concatenate(domains), labels, num_components=num_components, num_discriminants=num_discriminants)
 
 
-Learner = Callable[[Lessons], Attacker]
+Learner = Callable[[TrainingData], Matcher]
 
 
-def learn_nothing(lessons: Lessons) -> Attacker:
+def learn_nothing(training: TrainingData) -> Matcher:
     """Distance of the features as they are."""
     return lambda probes, gallery: negative_distance(probes, gallery)
 
 
-def learn_clear(lessons: Lessons) -> Attacker:
-    """Discriminants of untouched pictures, for both worlds."""
-    found = lessons.clear_discriminants
+def learn_clear(training: TrainingData) -> Matcher:
+    """Discriminants of untouched pictures, for probes and gallery."""
+    found = training.clear_discriminants
     return lambda probes, gallery: cosine_similarity(found(probes), found(gallery))
 
 
-def learn_mixed(lessons: Lessons) -> Attacker:
-    """Discriminants of all worlds' pictures together, after each world lost its own mean; cosine."""
-    means, found = lessons.means, lessons.mixed_discriminants(NUM_COMPONENTS, NUM_DISCRIMINANTS)
+def learn_mixed(training: TrainingData) -> Matcher:
+    """Discriminants of all pictures together, each domain centered on its own mean; cosine."""
+    means, found = training.means, training.mixed_discriminants(NUM_COMPONENTS, NUM_DISCRIMINANTS)
     return lambda probes, gallery: cosine_similarity(found(probes - means[0]), found(gallery - means[1]))
 
 
 def learn_two_covariances(num_components: int) -> Learner:
-    """The same discriminants, each weighted by how well an anonymized picture foretells it in another picture of the same person: log
+    """The same discriminants, each weighted by how well it is predicted from an anonymized picture of the same person: log
     likelihood ratio of a Gaussian with independent coordinates (two-covariance model, as in speaker recognition)."""
 
-    def learn(lessons: Lessons) -> Attacker:
-        means, found = lessons.means, lessons.mixed_discriminants(num_components, num_components)
-        seen, known = found(lessons.probes - means[0]), found(lessons.gallery - means[1])
-        first, second = _other_pictures(lessons.persons)
+    def learn(training: TrainingData) -> Matcher:
+        means, found = training.means, training.mixed_discriminants(num_components, num_components)
+        seen, known = found(training.probes - means[0]), found(training.gallery - means[1])
+        first, second = _other_pictures(training.persons)
         spread, own = np.maximum(seen.var(axis=0), 1e-12), np.maximum(known.var(axis=0), 1e-12)
-        # what is not foretold at all, or in the wrong sense by chance, says nothing
+        # clipped: a negative covariance is chance, and one near the limit overfits
         shared = np.clip((seen[first] * known[second]).mean(axis=0), 0, 0.98 * np.sqrt(spread * own))
         slope, unexplained = shared / spread, own - shared**2 / spread
 
@@ -140,11 +140,11 @@ def learn_regression(ridge: float, *, likelihood: bool, linkage: bool = False) -
             more, are taken.
     """
 
-    def learn(lessons: Lessons) -> Attacker:
-        codes = lessons.gallery_discriminants if linkage else lessons.clear_discriminants
-        first, second = _other_pictures(lessons.persons)
-        mean, axes = principal_axes(lessons.probes, NUM_COMPONENTS)
-        inputs, targets = (lessons.probes - mean) @ axes, codes(lessons.gallery)
+    def learn(training: TrainingData) -> Matcher:
+        codes = training.gallery_discriminants if linkage else training.clear_discriminants
+        first, second = _other_pictures(training.persons)
+        mean, axes = principal_axes(training.probes, NUM_COMPONENTS)
+        inputs, targets = (training.probes - mean) @ axes, codes(training.gallery)
         middle = targets.mean(axis=0)
         x, y = inputs[first], (targets - middle)[second]
         scatter = x.T @ x
@@ -196,7 +196,7 @@ def _precision(rows: np.ndarray) -> np.ndarray:
 
 
 def learners(*, linkage: bool) -> dict[str, Learner]:
-    """All that compete, by name."""
+    """All learners that compete, by name."""
     return {
         "nothing": learn_nothing,
         "clear discriminants": learn_clear,

@@ -1,8 +1,8 @@
-"""Can the face be brought back? A network learns to turn anonymized crops into what was there before.
+"""Reconstruction attack: a network learns to turn anonymized crops back into the originals.
 
-The attacker owns the program: he anonymizes pictures of people he knows, learns the way back, applies it to people he does not know, and
-asks a recognizer who that is. The same attack on a blur says how strong it is; an anonymization from which nothing comes back gives the
-figures of the picture before the attack, or less. Source of the network: Isola et al., "Image-to-Image Translation with Conditional
+The attacker has the program: it anonymizes pictures of known people, trains the network on the pairs, reconstructs the pictures of unknown
+people, and runs a recognizer on the results. The same attack on a blur shows how strong it is; where nothing can be reconstructed, the
+figures are those of the anonymized picture, or lower. Source of the network: Isola et al., "Image-to-Image Translation with Conditional
 Adversarial Networks" (CVPR 2017), without the adversary.
 
 Conventions: crops are gray uint8 (n, S, S); inside the network float (B, 1, S, S) in [-1, 1].
@@ -19,12 +19,12 @@ from torch.nn import functional
 
 from ..metrics.estimates import Estimate
 from ..metrics.recognition import Recognizer, impostor_threshold, recognition_measures, similarity
-from .known_people import Exposures, Progress, embed_crops
+from .anonymized_pairs import AnonymizedPairs, embed_crops
 
 
 @dataclass(frozen=True)
 class ReconstructionOptions:
-    """How the way back is learned.
+    """How the reconstruction network is trained.
 
     Attributes:
         size: side of the network's pictures in pixels, a multiple of 16.
@@ -56,7 +56,7 @@ def _block(channels_in: int, channels_out: int, stride: int) -> nn.Sequential:
 
 
 class _UNet(nn.Module):
-    """Four scales down and up with skips; what it makes is added to what it sees."""
+    """Residual U-Net: four scales down and up with skips."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -93,7 +93,7 @@ def _tensor(crops: np.ndarray) -> torch.Tensor:
 
 
 class Reconstructor:
-    """The learned way back.
+    """The trained network.
 
     Args:
         network: (B, 1, S, S) in [-1, 1] -> the same.
@@ -105,7 +105,7 @@ class Reconstructor:
 
     @torch.inference_mode()
     def __call__(self, crops: np.ndarray) -> np.ndarray:
-        """(n, any, any) uint8 gray crops -> (n, S, S) uint8, what was there before."""
+        """(n, any, any) uint8 gray crops -> (n, S, S) uint8, the reconstructed originals."""
         small = resized(crops, self._size)
         found = [self._network(_tensor(small[start : start + 64])) for start in range(0, len(small), 64)]
         if not found:
@@ -113,10 +113,8 @@ class Reconstructor:
         return ((torch.cat(found)[:, 0] + 1) * 127.5).round().clamp(0, 255).byte().numpy()
 
 
-def learn_reconstruction(
-    train: Exposures, options: ReconstructionOptions | None = None, *, progress: Progress = lambda items, **_: items
-) -> Reconstructor:
-    """Learn to turn ``train.anonymized`` into ``train.targets``; pictures are mirrored at random.
+def train_reconstructor(train: AnonymizedPairs, options: ReconstructionOptions | None = None) -> Reconstructor:
+    """Train a network that turns ``train.anonymized`` into ``train.targets``; crops are mirrored at random.
 
     Raises:
         ValueError: there is no picture to learn from.
@@ -132,7 +130,7 @@ def learn_reconstruction(
     optimizer = torch.optim.AdamW(network.parameters(), lr=options.learning_rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=options.learning_rate, total_steps=options.steps)
     network.train()
-    for _ in progress(range(options.steps), desc="reconstruction"):
+    for _ in range(options.steps):
         rows = order.integers(len(before), size=options.batch)
         mirrored = torch.from_numpy(order.random(options.batch) < 0.5)[:, None, None, None]
         seen, wanted = (torch.where(mirrored, some[rows].flip(3), some[rows]) for some in (after, before))
@@ -145,7 +143,7 @@ def learn_reconstruction(
 
 @dataclass(frozen=True, eq=False)
 class ReconstructionResult:
-    """What the reconstruction achieved.
+    """Result of the reconstruction attack.
 
     Attributes:
         measures: the figures.
@@ -157,48 +155,46 @@ class ReconstructionResult:
 
 
 def reconstruction_measures(
-    train: Exposures,
-    known: Exposures,
-    unknown: Exposures,
+    train: AnonymizedPairs,
+    gallery: AnonymizedPairs,
+    probe: AnonymizedPairs,
     recognizer: Recognizer,
     options: ReconstructionOptions | None = None,
     *,
     repeats: int = 1000,
-    progress: Progress = lambda items, **_: items,
 ) -> ReconstructionResult:
-    """Learn, reconstruct, recognize. All probes are gray crops of one size, with and without the attack.
+    """Train, reconstruct, recognize. All probes are gray crops of one size, with and without the attack.
 
     Args:
-        train: pictures of other people.
-        known, unknown: of the people under test, row by row the same person: the originals of ``known`` are the gallery, the anonymized
-            pictures of ``unknown`` the probes.
-        recognizer: says who it is.
+        train: pairs of other people.
+        gallery, probe: pairs of the people under test, row by row the same person: the originals of ``gallery`` are the gallery, the
+            anonymized pictures of ``probe`` the probes.
+        recognizer: identifies the reconstructions.
         options: None takes the defaults.
         repeats: bootstrap resamples.
-        progress: wraps an iterable, as ``tqdm`` does.
 
     Returns:
         ``reconstruction_rank1``, ``_rank5``, ``_tar`` of the reconstructions; ``unattacked_...`` of the anonymized crops as they are;
-        ``original_...`` of the untouched crops, the best that could come back. ``tar`` is the true accept rate at a threshold that 1 %
+        ``original_...`` of the untouched crops, an upper bound. ``tar`` is the true accept rate at a threshold that 1 %
         of the same probes' impostor pairs exceed.
 
     Raises:
-        ValueError: there is no picture to learn from, or ``known`` and ``unknown`` show different people.
+        ValueError: there is no picture to learn from, or ``gallery`` and ``probe`` show different people.
     """
     options = options or ReconstructionOptions()
-    if not np.array_equal(known.persons, unknown.persons):
-        raise ValueError("known and unknown must show the same people row by row.")
-    reconstruct = learn_reconstruction(train, options, progress=progress)
+    if not np.array_equal(gallery.persons, probe.persons):
+        raise ValueError("gallery and probe must show the same people row by row.")
+    reconstruct = train_reconstructor(train, options)
     probes = {
-        "reconstruction": reconstruct(unknown.anonymized),
-        "unattacked": resized(unknown.anonymized, options.size),
-        "original": resized(unknown.targets, options.size),
+        "reconstruction": reconstruct(probe.anonymized),
+        "unattacked": resized(probe.anonymized, options.size),
+        "original": resized(probe.targets, options.size),
     }
-    gallery = embed_crops(recognizer, known.originals, progress=progress, desc="reconstruction: gallery")
+    known = embed_crops(recognizer, gallery.originals)
     measures: dict[str, Estimate] = {}
     for name, crops in probes.items():
-        between = similarity(embed_crops(recognizer, crops, progress=progress, desc=f"reconstruction: {name}"), gallery, recognizer.metric)
-        found = recognition_measures(between, unknown.persons, threshold=impostor_threshold(between), repeats=repeats)
+        between = similarity(embed_crops(recognizer, crops), known, recognizer.metric)
+        found = recognition_measures(between, probe.persons, threshold=impostor_threshold(between), repeats=repeats)
         measures |= {f"{name}_{key}": estimate for key, estimate in found.items()}
     columns = [probes["unattacked"], probes["reconstruction"], probes["original"]]
     rows = [np.hstack(some) for some in zip(*(column[:12] for column in columns), strict=True)]

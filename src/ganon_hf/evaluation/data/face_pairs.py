@@ -1,4 +1,4 @@
-"""Real and generated faces of the same photos as pairs of masked crops, and what can be counted in them.
+"""Real and generated faces of the same photos as pairs of masked crops, and statistics of them.
 
 Conventions: pictures are (n, S, S, 3) uint8 RGB, masks (n, S, S) bool, black outside; an octave is counted from the finest.
 """
@@ -20,7 +20,7 @@ NUM_OCTAVES = 5
 EROSION = FEATHER + 0.01
 # Cells of the statistics along each side, and bins of the gradients' directions in each.
 _CELLS, _BINS = 4, 8
-# Squared levels: an energy below is the rounding to 8 bits.
+# Squared pixel values (0 to 255): energies below are rounding to 8 bits.
 ENERGY_FLOOR = 0.1
 
 
@@ -55,21 +55,21 @@ class FacePairs:
         if np.shape(self.persons) != shape[:1]:
             raise ValueError(f"persons must have shape {shape[:1]}, but got {np.shape(self.persons)}.")
         if not self.masks.any(axis=(1, 2)).all():
-            raise ValueError("every mask must show something, but at least one is empty.")
+            raise ValueError("every mask must have pixels, but at least one is empty.")
 
     def __len__(self) -> int:
         return len(self.real)
 
 
 def face_interior(
-    before: np.ndarray, after: np.ndarray, landmarks: np.ndarray, asked: np.ndarray, size: int
+    before: np.ndarray, after: np.ndarray, landmarks: np.ndarray, target: np.ndarray, size: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
     """One pair: the inside of a face, before and after.
 
     Args:
         before, after: RGB uint8 (height, width, 3), the photo and the anonymized photo.
         landmarks: (478, 3) photo pixels in the original; they place the square.
-        asked: (478, 3) photo pixels of the face that was put in.
+        target: (478, 3) photo pixels of the face in the anonymized photo.
         size: side of the crops in pixels.
 
     Returns:
@@ -80,7 +80,7 @@ def face_interior(
         ValueError: the landmarks have no head pose.
     """
     crop = align_face(np.asarray(landmarks, np.float64), size)
-    mask = (triangle_map(crop.to_crop(landmarks), size) >= 0) & (triangle_map(crop.to_crop(asked), size) >= 0)
+    mask = (triangle_map(crop.to_crop(landmarks), size) >= 0) & (triangle_map(crop.to_crop(target), size) >= 0)
     mask &= crop_image(np.pad(np.ones((before.shape[0] - 2, before.shape[1] - 2), np.float32), 1), crop) > 0.5  # not the repeated border
     padded = np.pad(mask.astype(np.uint8), 1)
     mask = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1] > EROSION * size
@@ -116,7 +116,7 @@ def octaves(picture: np.ndarray, mask: np.ndarray) -> list[tuple[np.ndarray, np.
         picture: (S, S, 3) uint8; mask: (S, S) bool.
 
     Returns:
-        five of (band, mask), finest first, each half the size of the one before: float32 levels, bool.
+        five of (band, mask), finest first, each half the size of the one before: float32 pixel values, bool.
     """
     level, shown, bands = filled_luma(picture, mask), mask.astype(np.float32), []
     for _ in range(NUM_OCTAVES):
@@ -127,7 +127,7 @@ def octaves(picture: np.ndarray, mask: np.ndarray) -> list[tuple[np.ndarray, np.
 
 
 def octave_energies(pictures: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    """(n, S, S, 3), (n, S, S) -> (n, 5) mean squared octave inside the mask, in squared levels, finest first."""
+    """(n, S, S, 3), (n, S, S) -> (n, 5) mean squared octave inside the mask, in squared pixel values, finest first."""
     bands = [octaves(picture, mask) for picture, mask in zip(pictures, masks, strict=True)]
     return np.array([[float((band[shown] ** 2).mean()) if shown.any() else 0.0 for band, shown in row] for row in bands])
 
@@ -141,7 +141,7 @@ def cell_means(values: np.ndarray, mask: np.ndarray, cells: int = _CELLS) -> np.
 
 
 def picture_statistics(pictures: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    """What the simple judge knows of a picture.
+    """Features of the statistics classifier.
 
     Args:
         pictures: (n, S, S, 3) uint8; masks: (n, S, S) bool.

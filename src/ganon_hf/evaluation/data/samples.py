@@ -110,6 +110,11 @@ def read_pictures(path: str | Path, *, people: int | None = None) -> list[Sample
     return samples
 
 
+def to_grayscale(photo: np.ndarray) -> np.ndarray:
+    """RGB uint8 (height, width, 3) -> gray uint8 (height, width), ITU-R 601 luma as Pillow rounds it."""
+    return np.asarray(Image.fromarray(photo).convert("L"))
+
+
 def fingerprint(samples: Sequence[Sample]) -> str:
     """16 hexadecimal digits that change with the pictures (files: with name, size and date), their people, labels and border."""
     digest = hashlib.sha256()

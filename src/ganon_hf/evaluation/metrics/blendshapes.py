@@ -13,8 +13,8 @@ import numpy as np
 
 from ...core.alignment import crop_image
 from ...core.faces import Box, Crop
+from ...training.blendshape_network import NUM_BLENDSHAPES
 
-NUM_BLENDSHAPES = 52
 SIDE = 384
 PADDING = 2.0
 

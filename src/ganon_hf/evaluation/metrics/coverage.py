@@ -1,41 +1,21 @@
-"""Which known faces a detector finds, by face height; and what it takes for faces where there are none.
+"""Coverage of a detector: which known faces it finds, by face height, and its false detections.
 
-Boxes are (x_min, y_min, x_max, y_max) in photo pixels, photos RGB uint8 (height, width, 3). What the frame shows of a known face counts
-as found when a box takes in its center and at least half of its area, and is not so large that it means something else (IoU 0.2 or more).
+Boxes are (x_min, y_min, x_max, y_max) in photo pixels, photos RGB uint8 (height, width, 3). The visible part of a known face counts as
+found when a box contains its center and at least half of its area, with an IoU of 0.2 or more.
 """
 
 from __future__ import annotations
 
-import json
 import math
-import subprocess
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from ...core.faces import Box, Face, box_overlap
 
 MIN_COVERED = 0.5
 MIN_IOU = 0.2
-
-# Runs inside the other program's own environment, which need not have this package. deface's own default threshold is 0.2.
-_DEFACE_SCRIPT = """
-import json, sys, time
-import imageio.v2 as imageio
-from deface.centerface import CenterFace
-center_face = CenterFace(in_shape=None, backend="auto")
-result = []
-for path in json.load(sys.stdin):
-    image = imageio.imread(path)[..., :3]
-    start = time.perf_counter()
-    boxes, _ = center_face(image, threshold=0.2)
-    result.append({"boxes": [[float(v) for v in box[:4]] for box in boxes], "seconds": time.perf_counter() - start})
-json.dump(result, sys.stdout)
-"""
 
 
 @dataclass(frozen=True)
@@ -95,22 +75,3 @@ def coverage_table(scenes: Iterable[tuple[Sequence[tuple[Box, int]], Sequence[Fa
             kind = 2 if match is None else 0 if faces[match].landmarks is not None else 1
             counts.setdefault(height, [0, 0, 0])[kind] += 1
     return [CoverageRow(height, *counts[height]) for height in sorted(counts)]
-
-
-def deface_boxes(python: str | Path, images: Sequence[np.ndarray], *, timeout: float = 3600) -> list[tuple[list[Box], float]]:
-    """Boxes and seconds per photo of ``deface``'s CenterFace, run by the Python of an environment that has it.
-
-    Raises:
-        RuntimeError: that Python cannot run deface; the message ends with its last line of error.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        paths = []
-        for number, image in enumerate(images):
-            paths.append(str(Path(folder) / f"{number}.png"))
-            Image.fromarray(image).save(paths[-1], compress_level=1)
-        command = [str(python), "-c", _DEFACE_SCRIPT]
-        done = subprocess.run(command, input=json.dumps(paths), capture_output=True, text=True, timeout=timeout, check=False)
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise RuntimeError(f"deface did not run under {python}: {last}")
-    return [([tuple(box) for box in item["boxes"]], item["seconds"]) for item in json.loads(done.stdout.splitlines()[-1])]

@@ -1,11 +1,11 @@
-"""Which emotion a face shows, read from its pixels by a small network that looks at no landmark.
+"""Which emotion a face shows: a small classifier on pixels that uses no landmarks.
 
-Blendshapes come from the same family of models as the landmarks that the generator is given, so a face that is merely drawn after its
-landmarks agrees well there. This classifier learns from crowd labels; those of ``train-expressions`` are noisy, and nearly all neutral or
-smiling. It is modest and must say so: its figures on untouched pictures of new people come first. Landmarks of the *original* say where
-to cut, before and after alike, so that nothing but the face differs.
+Blendshapes come from the same family of models as the landmarks that condition the generator, so they overrate a face that merely follows
+its landmarks. This classifier is trained on crowd labels; those of ``train-expressions`` are noisy, and nearly all neutral or smiling. It
+is weak, so its accuracy on untouched pictures of new people is reported first. Crops before and after are cut at the landmarks of the
+*original*, so that nothing but the face differs.
 
-Conventions: crops are gray uint8 (S, S); probabilities are (n, 5) in the order of :data:`EMOTIONS`, NaN where there was nothing to look at.
+Conventions: crops are gray uint8 (S, S); probabilities are (n, 5) in the order of :data:`EMOTIONS`, NaN where there is no face.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ from torch.nn import functional
 
 from ..._atomic import atomic_file
 from ...core.alignment import align_face, crop_image
-from ..attacks.known_people import Progress, luma
-from ..data.samples import NEUTRAL, SMILING
+from ..data.samples import NEUTRAL, SMILING, to_grayscale
 from .estimates import Estimate, bootstrap, bootstrap_mean
 from .expression import smile_auc
 
@@ -147,21 +146,18 @@ def emotion_crop(photo: np.ndarray, landmarks: np.ndarray | None) -> np.ndarray 
     if landmarks is None or not np.isfinite(landmarks).all():
         return None
     try:
-        return crop_image(luma(photo), align_face(landmarks, CROP_SIZE))
+        return crop_image(to_grayscale(photo), align_face(landmarks, CROP_SIZE))
     except ValueError:
         return None
 
 
-def train_classifier(
-    crops: np.ndarray, labels: np.ndarray, options: EmotionOptions | None = None, *, progress: Progress = lambda items, **_: items
-) -> EmotionClassifier:
-    """Learn from labeled crops; every emotion is shown as often as the others.
+def train_classifier(crops: np.ndarray, labels: np.ndarray, options: EmotionOptions | None = None) -> EmotionClassifier:
+    """Train on labeled crops; every emotion is drawn equally often.
 
     Args:
         crops: (n, S, S) uint8, S a multiple of 16.
         labels: (n,) numbers in :data:`EMOTIONS`.
         options: None takes the defaults.
-        progress: wraps an iterable, as ``tqdm`` does.
 
     Raises:
         ValueError: an emotion has no picture, or the shapes do not fit.
@@ -180,12 +176,12 @@ def train_classifier(
     optimizer = torch.optim.AdamW(network.parameters(), lr=options.learning_rate, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=options.learning_rate, total_steps=options.steps)
     network.train()
-    for _ in progress(range(options.steps), desc="emotion classifier"):
+    for _ in range(options.steps):
         emotions = order.integers(len(EMOTIONS), size=options.batch)
         rows = np.array([order.choice(members[emotion]) for emotion in emotions])
         pictures = _jittered(_standardized(crops[rows]), generator)
         optimizer.zero_grad()
-        # the labels are a crowd's: certainty is not asked for
+        # crowd labels are noisy, hence label smoothing
         functional.cross_entropy(network(pictures), torch.from_numpy(emotions), label_smoothing=0.1).backward()
         optimizer.step()
         schedule.step()
@@ -214,7 +210,7 @@ def accuracy_measures(probabilities: np.ndarray, labels: Sequence[str], persons:
 
     Returns:
         ``emotion_accuracy``, ``emotion_balanced_accuracy`` (mean over the labels that occur; chance is 0.2) and ``emotion_smile_auc``,
-        how well the probability of a smile tells pictures labeled smiling from those labeled neutral.
+        the AUC of the smile probability, labeled smiling against labeled neutral.
     """
     names = np.asarray(labels)
     valid = np.isfinite(probabilities).all(axis=1) & np.isin(names, EMOTIONS)
@@ -238,7 +234,8 @@ def agreement_measures(before: np.ndarray, after: np.ndarray, persons: np.ndarra
 
     Returns:
         ``emotion_agreement``, the share of equal answers, and ``emotion_kappa`` (Cohen 1960), the same beyond what the answers' frequencies
-        alone would give: 0 for a constant answer, 1 for perfect agreement; NaN where every answer is the same.
+        alone would give: 0 for a constant answer, 1 for perfect agreement; NaN where every answer is the same. The same number as
+        scikit-learn's ``cohen_kappa_score``, which is too slow for a bootstrap.
     """
     valid = np.isfinite(before).all(axis=1) & np.isfinite(after).all(axis=1)
     first, second = (np.argmax(np.nan_to_num(values), axis=1) for values in (before, after))

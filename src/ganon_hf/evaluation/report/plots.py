@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..methods import DEFAULT
+from ..harness.methods import DEFAULT
 from .report import Report, SetReport
 
 COLORS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")

@@ -307,6 +307,23 @@ def read_report(path: Path) -> Report:
     return Report(sets, content["settings"], tuple(content["left_out"]), content.get("coverage", {}))
 
 
+def read_coverage(path: Path | None) -> dict[str, Any] | None:
+    """What ``scripts/benchmarks/coverage.py --json`` wrote.
+
+    Raises:
+        ValueError: it is no JSON object.
+    """
+    if path is None:
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(f"{path} is not JSON ({error}).") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} must hold the tables of scripts/benchmarks/coverage.py, but holds a {type(content).__name__}.")
+    return content
+
+
 def write_report(folder: Path, report: Report, *, pictures: Sequence[Path] = ()) -> None:
     """report.json and report.md in a folder; ``pictures`` lie in it and are shown."""
     folder.mkdir(parents=True, exist_ok=True)

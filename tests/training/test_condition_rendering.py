@@ -9,9 +9,8 @@ from tiny import face_at
 
 from ganon_hf.core.face_mesh import IRIS_PATCHES, LEFT_EYE_LOWER, LEFT_EYE_UPPER, MEAN_LANDMARKS, RIGHT_EYE_LOWER, RIGHT_EYE_UPPER
 from ganon_hf.core.geometry import Pose
-from ganon_hf.core.landmarks import draw_dots as draw_dots_one
-from ganon_hf.core.landmarks import render_uv_map, triangle_map
-from ganon_hf.training.conditions import draw_dots, render_uv_maps
+from ganon_hf.core.landmarks import draw_dots, eyes_shut, render_uv_map, triangle_map
+from ganon_hf.training.condition_rendering import draw_dot_maps, render_uv_maps
 
 SIZE = 96
 
@@ -28,7 +27,7 @@ def faces() -> np.ndarray:
     return np.stack([*some, blink, flat, random])
 
 
-def test_layouts_are_those_of_one_face() -> None:
+def test_uv_maps_are_those_of_one_face() -> None:
     points = faces()
     maps = torch.from_numpy(np.stack([triangle_map(face, SIZE) for face in points]))
     uv_maps, masks = render_uv_maps(torch.from_numpy(points).float(), maps, torch.zeros(len(points), 2))
@@ -42,6 +41,19 @@ def test_layouts_are_those_of_one_face() -> None:
     assert eyes.any(axis=(0, 1)).all(), "both irises are on the picture, so that the test sees their patches"
 
 
+def test_shut_eyes_are_measured_alike_in_arrays_and_tensors() -> None:
+    """One function serves both: for one face and for batches, in single and in double precision."""
+    points = faces()
+    one_by_one = np.stack([eyes_shut(face) for face in points])
+    assert one_by_one.shape == (len(points), 2) and one_by_one.dtype == np.float64
+    assert one_by_one[0].tolist() == [0, 0] and one_by_one[3, 0] == 1 and 0 < one_by_one[3, 1] < 1, "open; one shut, the other half"
+    assert np.array_equal(eyes_shut(points), one_by_one)
+    for tensor in (torch.from_numpy(points), torch.from_numpy(points).float()):
+        shut = eyes_shut(tensor)
+        assert shut.dtype == torch.float64
+        np.testing.assert_allclose(shut.numpy(), one_by_one, atol=1e-4 if tensor.dtype == torch.float32 else 1e-12)
+
+
 def test_a_patch_is_a_part_of_the_whole() -> None:
     points = torch.from_numpy(faces()[:3]).float()
     maps = torch.from_numpy(np.stack([triangle_map(face.numpy(), SIZE) for face in points]))
@@ -52,16 +64,16 @@ def test_a_patch_is_a_part_of_the_whole() -> None:
 
 def test_dots_are_those_of_one_face() -> None:
     points = faces()
-    drawn = draw_dots(torch.from_numpy(points), SIZE) * 255
+    drawn = draw_dot_maps(torch.from_numpy(points), SIZE) * 255
     for number, face in enumerate(points):
-        assert np.array_equal(drawn[number].numpy(), draw_dots_one(face, SIZE)), number
+        assert np.array_equal(drawn[number].numpy(), draw_dots(face, SIZE)), number
 
 
 @pytest.mark.parametrize(("x", "y"), [(0.0, 0.0), (95.99, 95.99), (96.0, 96.0), (-0.01, 5.0), (96.01, 5.0)])
 def test_dots_at_the_border(x: float, y: float) -> None:
     points = np.full((1, 478, 2), 50.0)
     points[0, 477] = x, y  # the last stroke
-    assert np.array_equal(draw_dots(torch.from_numpy(points), SIZE)[0].numpy() * 255, draw_dots_one(points[0], SIZE))
+    assert np.array_equal(draw_dot_maps(torch.from_numpy(points), SIZE)[0].numpy() * 255, draw_dots(points[0], SIZE))
 
 
 def test_a_mirrored_uv_map_is_the_uv_map_of_the_mirrored_face() -> None:

@@ -1,4 +1,4 @@
-"""What people use today, on the same faces: blur, mosaic, a solid patch. And the original once more, which shows the measures' own noise.
+"""Common obfuscations of faces: blur, mosaic, solid cover. And the original encoded again, which shows the noise of the measures.
 
 Photos are RGB uint8 (height, width, 3), boxes (x_min, y_min, x_max, y_max) in photo pixels; nothing is changed in place.
 """
@@ -10,9 +10,9 @@ import io
 import numpy as np
 from PIL import Image, ImageFilter
 
-from ..core.faces import Box, clip_box, scale_box
+from ...core.faces import Box, clip_box, scale_box
 
-# The mesh's box ends at the hair line and at the ears; what people blur is a little larger.
+# The mesh's box ends at the hair line and at the ears; face blurring usually covers a little more.
 REACH = 1.2
 BLUR_SIGMA = 1 / 8
 MOSAIC_CELLS = 8
@@ -58,8 +58,8 @@ def solid(photo: np.ndarray, box: Box) -> np.ndarray:
     return result
 
 
-def encode_again(photo: np.ndarray, box: Box) -> np.ndarray:
-    """The untouched photo scaled to 96 % and back and stored as JPEG: whatever a measure says about it is the measure's noise."""
+def reencode(photo: np.ndarray, box: Box) -> np.ndarray:
+    """The photo scaled to 96 % and back and stored as JPEG: whatever a measure shows here is its noise."""
     picture = Image.fromarray(photo)
     small = picture.resize((max(1, round(picture.width * 0.96)), max(1, round(picture.height * 0.96))), Image.Resampling.BICUBIC)
     buffer = io.BytesIO()

@@ -1,7 +1,8 @@
-"""The generator's condition in batches on any device: what ``landmarks.py`` draws one face at a time, from triangle maps made beforehand.
+"""The generator's condition for whole batches, in torch on any device: canonical-coordinate maps and dots.
 
-Which triangle is foremost at each pixel (the painter's part) is found once per picture on the CPU; the rest is a gather and a few
-products, so that a GPU draws its own batches. Conventions are those of ``landmarks.py``.
+``core/landmarks.py`` renders the same for one face at a time, in numpy and OpenCV, which is faster for one face on a CPU. Here only the
+triangle maps come from there, once per picture: rasterizing needs OpenCV. The rest is indexing and products, so a GPU renders its own
+batches. Conventions are those of ``core/landmarks.py``; tests check that both render the same.
 """
 
 from __future__ import annotations
@@ -9,22 +10,20 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from ..core.face_mesh import IRIS_PATCH_RADIUS, IRIS_PATCHES, LEFT_EYE_OUTER, LEFT_IRIS, RIGHT_EYE_OUTER, RIGHT_IRIS, TRIANGLES
-from ..core.landmarks import DOT, EYE_SPANS, LID_POINTS, LIDS_APART, LIDS_TOGETHER, SHUT_CORNERS, UV_CORNERS, lids_over_eyes
-
-
-def _eyes_shut(points: torch.Tensor) -> torch.Tensor:
-    """(B, 478, 3) -> (B, 2) float64, as ``landmarks.eyes_shut`` gives it."""
-    places = points[..., :2].double()
-    unit = (places[:, RIGHT_EYE_OUTER] - places[:, LEFT_EYE_OUTER]).norm(dim=-1).clamp_min(1e-6)
-    upper, lower, first, last = places[:, torch.as_tensor(LID_POINTS.T, device=points.device)].unbind(dim=1)  # (B, 2, 2) each
-    along, gap = last - first, lower - upper
-    across = (along[..., 0] * gap[..., 1] - along[..., 1] * gap[..., 0]) / along.norm(dim=-1).clamp_min(1e-6)
-    return ((LIDS_APART - across / unit[:, None]) / (LIDS_APART - LIDS_TOGETHER)).clamp(0, 1)
+from ..core.face_mesh import IRIS_PATCH_RADIUS, IRIS_PATCHES, LEFT_IRIS, RIGHT_IRIS, TRIANGLES
+from ..core.landmarks import DOT, EYE_SPANS, SHUT_CORNERS, UV_CORNERS, eyes_shut, lids_over_eyes
 
 
 def _triangle_tables(points: torch.Tensor, covered: torch.Tensor) -> torch.Tensor:
-    """(B, 478, 3), (B, 2) -> (B, T, 12): the six numbers from a pixel to its weights, a corner and two edges of the UV map."""
+    """What a pixel needs to know about its triangle.
+
+    Args:
+        points: (B, 478, 3) crop pixels.
+        covered: (B, 2) share of the right and the left eye that is covered by its lids.
+
+    Returns:
+        (B, T, 12): a 2 x 3 matrix from pixel coordinates to barycentric weights, and a corner and two edges of the triangle in the UV map.
+    """
     triangles = torch.as_tensor(TRIANGLES.astype("int64"), device=points.device)
     corners = points[:, triangles, :2].double()  # (B, T, 3, 2)
     first, second = corners[:, :, 1] - corners[:, :, 0], corners[:, :, 2] - corners[:, :, 0]
@@ -50,7 +49,7 @@ def render_uv_maps(points: torch.Tensor, triangles: torch.Tensor, corner: torch.
     """
     batch, height, width = triangles.shape
     owner = triangles.long().flatten(1)  # (B, HW)
-    covered, reach = lids_over_eyes(_eyes_shut(points))
+    covered, reach = lids_over_eyes(eyes_shut(points))
     table = _triangle_tables(points.float(), covered).gather(1, owner.clamp_min(0)[..., None].expand(-1, -1, 12))  # (B, HW, 12)
     x = (torch.arange(width, device=points.device) + 0.5).repeat(height) + corner[:, :1]  # (B, HW)
     y = (torch.arange(height, device=points.device) + 0.5).repeat_interleave(width) + corner[:, 1:]
@@ -71,8 +70,8 @@ def render_uv_maps(points: torch.Tensor, triangles: torch.Tensor, corner: torch.
     return torch.stack(uv, dim=1).view(batch, 2, height, width) * mask, mask
 
 
-def draw_dots(points: torch.Tensor, size: int) -> torch.Tensor:
-    """The paper's dots: (B, 478, 2 or 3) crop pixels -> (B, size, size) float32 in [0, 1], as ``landmarks.draw_dots`` draws them / 255."""
+def draw_dot_maps(points: torch.Tensor, size: int) -> torch.Tensor:
+    """The paper's condition: (B, 478, 2 or 3) crop pixels -> (B, size, size) float32 in [0, 1], ``landmarks.draw_dots`` / 255."""
     batch, count = points.shape[:2]
     place = points[..., :2]
     inside = (place >= 0).all(dim=-1) & (place <= size).all(dim=-1)
@@ -80,9 +79,10 @@ def draw_dots(points: torch.Tensor, size: int) -> torch.Tensor:
     stroke = torch.as_tensor(DOT[:, :2], device=points.device)
     spots = pixels[:, :, None] + 1 + stroke  # (B, n, 5, 2) with one pixel of margin
     where = (spots[..., 1] * (size + 2) + spots[..., 0]) * inside[..., None]  # a point outside goes to the margin's corner
-    # Later strokes cover earlier ones, and a point's center its ring: the latest stroke at a pixel is the greatest of these numbers.
+    # Later strokes cover earlier ones, and a point's center its ring. Numpy keeps the last of several values written to one pixel; torch
+    # promises nothing, so the strokes are numbered in drawing order and the highest number at a pixel wins.
     rank = torch.arange(count, device=points.device)[:, None] * 2 + 1 + torch.tensor([0, 0, 0, 0, 1], device=points.device)
     canvas = torch.zeros(batch, (size + 2) ** 2, dtype=torch.long, device=points.device)
     canvas.scatter_reduce_(1, where.flatten(1), rank.expand(batch, -1, -1).flatten(1), reduce="amax")
-    level = torch.where(canvas == 0, 0.0, torch.where(canvas % 2 == 0, 255.0, 224.0)) / 255
-    return level.view(batch, size + 2, size + 2)[:, 1:-1, 1:-1]
+    brightness = torch.where(canvas == 0, 0.0, torch.where(canvas % 2 == 0, 255.0, 224.0)) / 255
+    return brightness.view(batch, size + 2, size + 2)[:, 1:-1, 1:-1]

@@ -1,15 +1,19 @@
-"""Measures of anonymized videos, on pictures whose answer is known."""
+"""scripts/benchmarks/video.py: measures of anonymized videos, on pictures whose answer is known."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 import pytest
+from script_loading import load_script
 
 from ganon_hf.core.detection import MediaPipeDetector
 from ganon_hf.core.faces import Box
-from ganon_hf.evaluation.metrics.video import SHOWN, correlation, exposures, identity_spread, tremor
 
+pytest.importorskip("av")
+_SCRIPT = load_script("benchmarks/video")
+VISIBLE_CORRELATION, correlation, identity_spread = _SCRIPT.VISIBLE_CORRELATION, _SCRIPT.correlation, _SCRIPT.identity_spread
+landmark_jitter, visible_faces = _SCRIPT.landmark_jitter, _SCRIPT.visible_faces
 BOX: Box = (170.0, 60.0, 280.0, 190.0)
 
 
@@ -36,15 +40,15 @@ def blurred(photo: np.ndarray) -> np.ndarray:
     ],
 )
 def test_a_face_shows_where_its_structure_does(photo: np.ndarray, change, shows: bool, reason: str) -> None:  # type: ignore[no-untyped-def]
-    assert (correlation(photo, change(photo), BOX) >= SHOWN) == shows, reason
+    assert (correlation(photo, change(photo), BOX) >= VISIBLE_CORRELATION) == shows, reason
 
 
-def test_exposures_are_named(photo: np.ndarray) -> None:
+def test_visible_faces_are_named(photo: np.ndarray) -> None:
     frames, covered = [photo] * 3, np.full_like(photo, 127)
-    shown, count = exposures(frames, [covered, photo, covered], lambda number: {"eileen": BOX} if number else {})
+    shown, count = visible_faces(frames, [covered, photo, covered], lambda number: {"eileen": BOX} if number else {})
     assert [(one.frame, one.name) for one in shown] == [(1, "eileen")] and count == 2
     with pytest.raises(ValueError, match="shorter|longer"):
-        exposures(frames, [covered], lambda number: {})
+        visible_faces(frames, [covered], lambda number: {})
 
 
 def test_spread_within_and_between() -> None:
@@ -55,7 +59,7 @@ def test_spread_within_and_between() -> None:
 
 
 @pytest.mark.mediapipe
-def test_tremor_is_that_of_the_picture(photo: np.ndarray) -> None:
+def test_jitter_is_that_of_the_picture(photo: np.ndarray) -> None:
     def film(size: float) -> list[np.ndarray]:
         steps = np.random.default_rng(0).normal(0, size, (6, 2))
         shifts = [np.array([[1, 0, x], [0, 1, y]], np.float32) for x, y in steps]
@@ -63,8 +67,8 @@ def test_tremor_is_that_of_the_picture(photo: np.ndarray) -> None:
 
     detector = MediaPipeDetector(threads=1)
     try:
-        still, trembling = (tremor(film(size), [BOX] * 6, detector) for size in (0.0, 2.0))
+        still, trembling = (landmark_jitter(film(size), [BOX] * 6, detector) for size in (0.0, 2.0))
         assert still < trembling / 2 and trembling > 0.02
-        assert np.isnan(tremor(film(0.0), [None] * 6, detector))
+        assert np.isnan(landmark_jitter(film(0.0), [None] * 6, detector))
     finally:
         detector.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import json
 from pathlib import Path
@@ -12,23 +11,19 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from script_loading import load_script
 from tiny import KnownFaces, face_at, noise_photo, tiny_engine, tiny_model, tiny_processor
 
 from ganon_hf.core.geometry import normalize_pose
-from ganon_hf.evaluation import comparison
 from ganon_hf.evaluation.report import people_sheet as people
 
 WIDE, TIGHT = (160, 120), (80, 70)
 BORDERED = (116, 106)  # a quarter of 70 on every side
 
 
-def script(name: str) -> ModuleType:
-    path = Path(__file__).resolve().parents[2] / "scripts" / "benchmarks" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture(scope="module")
+def comparison() -> ModuleType:
+    return load_script("benchmarks/compare_checkpoints")
 
 
 @pytest.fixture(scope="module")
@@ -70,15 +65,16 @@ def write_pictures(path: Path) -> Path:
     return path
 
 
-def test_compare_checkpoints(tmp_path: Path, checkpoint: Path, faces: KnownFaces, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = script("compare_checkpoints")
-    monkeypatch.setattr(module, "default_detector", lambda: faces)
-    monkeypatch.setattr(comparison, "JUDGED", 64)
+def test_compare_checkpoints(
+    tmp_path: Path, checkpoint: Path, faces: KnownFaces, comparison: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(comparison, "default_detector", lambda: faces)
+    monkeypatch.setattr(comparison, "REALISM_SIZE", 64)
     pictures, out = write_pictures(tmp_path / "held-out.parquet"), tmp_path / "out"
     fast = ["--epochs", "1", "--repeats", "5", "--shown", "4", "--blendshape-model", str(tmp_path / "none.task")]
     threads = torch.get_num_threads()
     try:
-        module.main([str(checkpoint), "--pictures", str(pictures), "--output-dir", str(out), *fast])
+        comparison.main([str(checkpoint), "--pictures", str(pictures), "--output-dir", str(out), *fast])
     finally:
         torch.set_num_threads(threads)
     report = json.loads((out / "report.json").read_text())
@@ -99,7 +95,7 @@ def test_compare_checkpoints(tmp_path: Path, checkpoint: Path, faces: KnownFaces
         assert sheet.size == (3 * 256, 24 + 4 * 256), "original | prior | checkpoint"
 
 
-def test_a_checkpoint_without_refinement_is_the_prior(tmp_path: Path, faces: KnownFaces) -> None:
+def test_a_checkpoint_without_refinement_is_the_prior(tmp_path: Path, faces: KnownFaces, comparison: ModuleType) -> None:
     tiny_model().save_pretrained(tmp_path)
     tiny_processor().save_pretrained(tmp_path)
     plain, prior = comparison.load_engine(tmp_path, faces), comparison.load_engine(tmp_path, faces, refined=False)
@@ -107,7 +103,7 @@ def test_a_checkpoint_without_refinement_is_the_prior(tmp_path: Path, faces: Kno
     assert (plain.generate(inputs)[0] == prior.generate(inputs)[0]).all()
 
 
-def test_the_prior_row_is_what_the_checkpoint_calls_coarse(checkpoint: Path, faces: KnownFaces) -> None:
+def test_the_prior_row_is_what_the_checkpoint_calls_coarse(checkpoint: Path, faces: KnownFaces, comparison: ModuleType) -> None:
     refined, prior = comparison.load_engine(checkpoint, faces), comparison.load_engine(checkpoint, faces, refined=False)
     inputs = refined.plan(noise_photo()).inputs
     with torch.inference_mode():
@@ -117,8 +113,8 @@ def test_the_prior_row_is_what_the_checkpoint_calls_coarse(checkpoint: Path, fac
 
 
 def test_people_sheet(tmp_path: Path, checkpoint: Path) -> None:
-    module, path = script("people_sheet"), tmp_path / "new" / "people.png"
-    module.main(["--output", str(path), "--checkpoint", str(checkpoint), "--seeds", "1", "2", "--side", "40"])
+    module, path = load_script("maintain/people_sheet"), tmp_path / "new" / "people.png"
+    module.main(["--out", str(path), "--checkpoint", str(checkpoint), "--seeds", "1", "2", "--side", "40"])
     with Image.open(path) as sheet:
         pixels = np.asarray(sheet.convert("RGB")).astype(int)
     assert pixels.shape == (2 * 40, len(people.EXPRESSIONS) * 40, 3)
@@ -131,7 +127,7 @@ def test_expressions_do_what_they_say() -> None:
     from ganon_hf import Anonymizer
 
     space = people.ExpressionSpace(Anonymizer.from_pretrained().shape_model)
-    shapes = {name: space.shape(expression) for name, expression in people.EXPRESSIONS.items()}
+    shapes = {name: space.canonical_landmarks(expression) for name, expression in people.EXPRESSIONS.items()}
     neutral = shapes["neutral"]
 
     def moved(name: str, point: int, axis: int) -> float:

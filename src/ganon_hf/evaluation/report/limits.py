@@ -1,7 +1,7 @@
-"""What no anonymization that keeps pose and expression can get around, measured on the originals alone.
+"""Limits of every anonymization that keeps pose and expression, measured on the originals alone.
 
-Two rows of the report: how far the head pose by itself names people (whoever carries the pose carries that), and how well expressions
-would agree if every resting face were taken off exactly (a resting face is a feature of the person, yet the scores count it).
+Two rows of the report: how well the head pose alone identifies people, and how well expressions would agree if every neutral face were
+removed exactly (the neutral face is a feature of the person, yet blendshapes count it as expression).
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import numpy as np
 
 from ...core.geometry import normalize_pose
 from ..data.samples import NEUTRAL, SMILING
-from ..figures import Figures, average, blendshape_names
-from ..methods import ORIGINAL
+from ..harness.methods import ORIGINAL
+from ..harness.suite import Suite
 from ..metrics.estimates import negative_distance
 from ..metrics.expression import blendshape_measures, smile_auc, smile_score
 from ..metrics.recognition import recognition_values
-from ..suite import Suite
+from .figures import Figures, average, blendshape_names
 
 POSE_ALONE = "limit: nothing but the head pose"
 RESTING_FACE_OFF = "limit: every resting face taken off exactly"
@@ -31,7 +31,7 @@ def pose_alone(suite: Suite, *, repeats: int) -> Figures:
 
 
 def resting_face_off(suite: Suite, *, repeats: int) -> Figures:
-    """Blendshapes of the originals, each person's neutral scores exchanged for everybody's mean neutral ones; {} without such pairs."""
+    """Blendshapes of the originals, each person's neutral scores replaced by the mean neutral scores; {} without such pairs."""
     pairing, names = suite.pairing, blendshape_names(suite)
     if not names or not pairing.by_emotion:
         return {}

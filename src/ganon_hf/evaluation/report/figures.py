@@ -1,4 +1,4 @@
-"""What the instruments read -> estimates: one dictionary per method, every figure with its interval over people."""
+"""Readings of the instruments -> estimates: one dictionary per method, every figure with its interval over people."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from .attacks.landmark_attack import Discriminants, landmark_features
-from .data.samples import NEUTRAL, SMILING, pair_rows
-from .methods import ORIGINAL
-from .metrics.emotion import EMOTIONS, accuracy_measures, agreement_measures
-from .metrics.estimates import Estimate, bootstrap, bootstrap_mean, cosine_similarity, threshold_at_far
-from .metrics.expression import blendshape_measures, landmark_measures, smile_auc, smile_score
-from .metrics.recognition import METRICS, impostor_scores, recognition_curves, recognition_values, similarity
-from .readings import Reading
-from .suite import Run, Suite
+from ..attacks.landmark_attack import Discriminants, landmark_features
+from ..data.samples import NEUTRAL, SMILING, pair_rows
+from ..harness.methods import ORIGINAL
+from ..harness.readings import Reading
+from ..harness.suite import Run, Suite
+from ..metrics.emotion import EMOTIONS, accuracy_measures, agreement_measures
+from ..metrics.estimates import Estimate, bootstrap, bootstrap_mean, cosine_similarity, threshold_at_far
+from ..metrics.expression import blendshape_measures, landmark_measures, smile_auc, smile_score
+from ..metrics.recognition import METRICS, impostor_scores, recognition_curves, recognition_values, similarity
 
 Figures = dict[str, Estimate]
 
 
 def coverage_measures(suite: Suite, run: Run, *, repeats: int) -> Figures:
-    """Shares of pictures whose face was replaced, covered, missed, and found anew by either detector; and the seam."""
+    """Shares of pictures whose face was replaced, covered, missed, and found again by either detector; and the seam."""
     persons = np.tile(suite.persons, len(suite.draws(run)))
     values = {}
     if any(output.status for output in run.outputs):
@@ -54,7 +54,7 @@ def expression_measures(suite: Suite, run: Run, names: Sequence[str], *, repeats
     touched = np.array([output.status != "missed" for output in run.outputs])
     figures = landmark_measures(
         [subject.landmarks for subject in suite.subjects] * draws,
-        [output.asked for output in run.outputs],
+        [output.target_landmarks for output in run.outputs],
         [reading.landmarks if use else None for reading, use in zip(run.readings, touched, strict=True)],
         persons,
         repeats=repeats,
@@ -75,7 +75,7 @@ def expression_measures(suite: Suite, run: Run, names: Sequence[str], *, repeats
 
 
 def emotion_measures(suite: Suite, run: Run, *, repeats: int) -> Figures:
-    """Does a classifier that looks at no landmark still see the same emotion, and the one that the picture is labeled with?"""
+    """Emotion classifier: agreement between original and output, and accuracy against the labels."""
     draws = len(suite.draws(run))
     persons = np.tile(suite.persons, draws)
     before = [reading.emotions for reading in suite.runs[ORIGINAL].readings * draws]
@@ -97,7 +97,7 @@ def average(parts: Sequence[Mapping[str, np.ndarray]], persons: np.ndarray, *, r
 
 
 def recognizer_names(suite: Suite) -> list[str]:
-    """The recognizers that were asked."""
+    """The recognizers that ran."""
     return list(suite.runs[ORIGINAL].readings[0].embeddings)
 
 
@@ -108,8 +108,8 @@ def _embeddings(readings: Sequence[Reading], rows: np.ndarray, name: str) -> lis
 def recognizer_measures(suite: Suite, run: Run, name: str, metric: str, *, repeats: int) -> tuple[Figures, dict[str, Any]]:
     """One recognizer: figures, and curves for the plots.
 
-    Re-identification: gallery original, probe this method's; the threshold is that of the originals' pairs of different people. Linkage:
-    both this method's, and a threshold from this method's own pairs of different people.
+    Re-identification: gallery original, probe this method's; threshold from the originals' impostor pairs. Linkage: both this method's;
+    threshold from this method's own impostor pairs.
 
     Raises:
         ValueError: the metric is not known, or there are no pairs.
@@ -133,29 +133,29 @@ def recognizer_measures(suite: Suite, run: Run, name: str, metric: str, *, repea
 
 
 def _own_threshold(between: np.ndarray, target: np.ndarray) -> float:
-    """Threshold of the pairs of different people; a recognizer that cannot read any pair takes nobody for anybody."""
+    """Threshold at FAR 1 % of the impostor pairs; infinite (nothing is accepted) where no pair could be read."""
     impostors = impostor_scores(between, target)
     return threshold_at_far(impostors) if len(impostors) else np.inf
 
 
 def _linkage(own: np.ndarray, target: np.ndarray, threshold: float) -> dict[str, np.ndarray]:
-    """Recognition within one method's pictures, and how many other people each probe is taken for at the originals' threshold."""
+    """Recognition within one method's pictures, and the share of impostors accepted at the originals' threshold."""
     values = recognition_values(own, target, _own_threshold(own, target))
     others = np.arange(own.shape[1])[None] != target[:, None]
-    with np.errstate(invalid="ignore"):  # an unread probe is taken for nobody
+    with np.errstate(invalid="ignore"):  # an unread probe is never accepted
         values["taken_for_one"] = ((own > threshold) & others).sum(axis=1) / np.maximum(others.sum(axis=1), 1)
     return values
 
 
 def geometry_measures(suite: Suite, run: Run, attack: Discriminants, *, repeats: int) -> Figures:
-    """The landmarks found anew, recognized by discriminants; gallery and probes as for a recognizer."""
+    """Landmark attack: the landmarks detected in the output, recognized by discriminants; gallery and probes as for a recognizer."""
     pairing = suite.pairing
     persons, target = suite.persons[pairing.probes], pairing.target
 
     def describe(readings: Sequence[Reading], rows: np.ndarray) -> np.ndarray:
         return attack(landmark_features([readings[row].landmarks for row in rows]))
 
-    # a gallery entry that could not be read lies at 0, unlike everybody, and does not spoil the others
+    # an unread gallery entry lies at 0: similar to nobody
     gallery = np.nan_to_num(describe(suite.runs[ORIGINAL].readings, pairing.gallery))
     found, linked = [], []
     for draw in suite.draws(run):

@@ -1,4 +1,4 @@
-"""Ways of exchanging identities, attacked by the landmarks that they ask for, on invented people whose every law is known."""
+"""scripts/benchmarks/compare_geometry.py: ways of exchanging identities, attacked by their target landmarks, on toy people."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from itertools import count
 
 import numpy as np
 import pytest
+from script_loading import load_script
 
 from ganon_hf.core.face_mesh import MEAN_LANDMARKS, MOUTH_CORNERS, UV_MAP
 from ganon_hf.core.geometry import Identity, ShapeModel
-from ganon_hf.evaluation.attacks.target_landmarks import KSame, asked_measures
+
+_SCRIPT = load_script("benchmarks/compare_geometry")
+KSame, target_measures = _SCRIPT.KSame, _SCRIPT.target_measures
 
 U, V = (UV_MAP.T - 0.5) * 2
 PEOPLE = 60
@@ -77,7 +80,7 @@ def bank() -> tuple[np.ndarray, np.ndarray]:
 def test_who_passes_landmarks_through_is_found_and_k_same_hides(training: tuple, bank: tuple) -> None:
     neutral, smiling = (photo(shapes(20, smile, 3)) for smile in (0.0, 1.0))
     open_, hidden = (
-        asked_measures(training, neutral, smiling, way, drawing(), read, repeats=0)
+        target_measures(training, neutral, smiling, way, drawing(), read, repeats=0)
         for way in (lambda points, identity: points, KSame(*model(), *bank, read(bank[0]), read, 10))
     )
     assert open_["geometry_rank1"].value > 0.9 and open_["parrot_geometry_rank1"].value > 0.9

@@ -1,4 +1,4 @@
-"""What is measured with, put together from names and paths: engine, detectors, blendshapes, recognizers. What is missing is said."""
+"""Engine and instruments, made from names and paths: detectors, blendshapes, recognizers. What is not installed is named."""
 
 from __future__ import annotations
 
@@ -7,25 +7,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..bulk.engine import quiet
-from ..core.anonymizer import Anonymizer
-from ..core.detection import default_detector
-from .metrics.blendshapes import BlendshapeReader
-from .metrics.recognition import DlibRecognizer, EmbeddingCache, FaceFinder, HogDetector, Recognizer, check_recognizer, load_recognizer
+from ...bulk.engine import quiet
+from ...core.anonymizer import Anonymizer
+from ...core.detection import default_detector
+from ..metrics.blendshapes import BlendshapeReader
+from ..metrics.recognition import DlibRecognizer, EmbeddingCache, FaceFinder, HogDetector, Recognizer, check_recognizer, load_recognizer
+from .options import EvaluationOptions
 from .pool import Tools
 from .readings import Instruments
 
 
 @dataclass(frozen=True)
 class Toolkit:
-    """Makes :class:`workers.Tools`, the same in every process.
+    """Makes :class:`pool.Tools`, the same in every process.
 
     Attributes:
         model: folder or Hub name of the weights; None takes the bundled ones.
         blendshape_model: the Face Landmarker bundle; None leaves blendshapes out.
-        recognizers: as for :func:`identity.load_recognizer`, or the things themselves (picklable, where there are several processes).
-        second: ask dlib's HOG whether it sees the face.
-        cache: folder of stored vectors; None stores none.
+        recognizers: as for :func:`load_recognizer`, or recognizers themselves (picklable for several processes).
+        second: also run dlib's HOG as a second detector.
+        cache: folder of stored embeddings; None stores none.
         device: where the generator runs.
     """
 
@@ -36,16 +37,21 @@ class Toolkit:
     cache: Path | None = None
     device: str | None = None
 
+    @classmethod
+    def from_options(cls, options: EvaluationOptions) -> Toolkit:
+        """With the instruments that the options name, and a second detector."""
+        return cls(options.model, options.blendshape_model, options.recognizers, second=True, device=options.device)
+
     def load_recognizers(self) -> list[Recognizer]:
-        """The recognizers, made or checked.
+        """The recognizers, loaded or checked.
 
         Raises:
-            ImportError, ValueError: one of them cannot be had, see :func:`identity.load_recognizer`.
+            ImportError, ValueError: one of them cannot be loaded, see :func:`load_recognizer`.
         """
         return [load_recognizer(r) if isinstance(r, str) else check_recognizer(r) for r in self.recognizers]
 
     def caches(self, recognizers: Sequence[Recognizer]) -> dict[str, EmbeddingCache]:
-        """Name of a recognizer -> its stored vectors; empty without a folder."""
+        """Name of a recognizer -> its stored embeddings; empty without a folder."""
         if self.cache is None:
             return {}
         return {r.name: EmbeddingCache(self.cache / f"embeddings-{re.sub(r'[^A-Za-z0-9_.-]+', '-', r.name)}.npz") for r in recognizers}
@@ -63,12 +69,12 @@ class Toolkit:
 
 
 def available(kit: Toolkit) -> tuple[Toolkit, tuple[str, ...]]:
-    """The toolkit without what is not installed, and what that is.
+    """The toolkit without instruments that are not installed, and notes on those.
 
-    Only dlib and the blendshapes may be missing; a recognizer that was asked for by another name must be there.
+    Only dlib and the blendshapes may be missing; any other recognizer must be there.
 
     Raises:
-        ImportError, ValueError: such a recognizer cannot be had.
+        ImportError, ValueError: such a recognizer cannot be loaded.
     """
     notes, recognizers, reader, second = [], list(kit.recognizers), kit.blendshape_model, kit.second
     if second:

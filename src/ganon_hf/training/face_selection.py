@@ -1,4 +1,4 @@
-"""Which measured faces are trained on, and in which split."""
+"""Which measured faces are kept for training, and in which split."""
 
 from __future__ import annotations
 
@@ -7,26 +7,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-# Without a face there is nothing to keep, whatever the thresholds.
+# Reasons that hold whatever the thresholds are: there is no face.
 NO_FACE_REASONS = ("unreadable", "no_face", "no_landmarks", "no_pose")
 SPLITS = ("train", "validation")
 
 
 @dataclass(frozen=True)
 class SelectionOptions:
-    """Where the lines are drawn. Changing them needs no new detection.
+    """Thresholds of the selection. Changing them needs no new detection.
 
     Attributes:
-        validation_share: share of the people (pictures of unknown people: of the pictures) that go to validation, 0 to 1.
+        validation_share: share of the people in the validation split, or of the pictures where the person is unknown; 0 to 1.
         seed: of the split and of the contact sheet, 0 to 2**63 - 1.
-        keep_all: only what has no face is dropped; the thresholds below and duplicates do not count.
+        keep_all: drop only pictures without a face; the thresholds below and duplicates are ignored.
         min_resolution: photo pixels per crop pixel; below, the crop is mostly interpolation.
         min_sharpness: variance of the Laplacian over the variance of the luma, on the face at 128 px (no unit).
         max_yaw, max_pitch: degrees away from frontal.
-        max_misfit: RMS distance of the mesh from the mean face after the pose is taken off, in units of the face's radius.
-        min_visible: share of the face oval that lies inside the picture.
-        gray_chroma: a picture whose face's colors spread less than this (90th percentile of the distance to their median in Cb, Cr,
-            levels) has no color, whatever the source says of it; called a color picture it would teach gray skin.
+        max_misfit: RMS distance of the pose-normalized mesh from the mean face, in units of the face's radius.
+        min_visible: share of the face oval inside the picture.
+        gray_chroma: a picture counts as grayscale, whatever its source says, if the colors of the face spread less than this (90th
+            percentile of the distance to their median in Cb and Cr, pixel values 0-255). As a color picture it would teach gray skin.
+
+    Raises:
+        ValueError: a value is out of range.
     """
 
     validation_share: float = 0.05
@@ -51,12 +54,12 @@ class SelectionOptions:
             raise ValueError(f"seed must lie between 0 and 2**63 - 1, but got {self.seed!r}.")
 
     def as_dict(self) -> dict[str, Any]:
-        """Name -> value, for the settings file."""
+        """Name -> value."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
-def reason_to_drop(row: Mapping[str, Any], options: SelectionOptions) -> str | None:
-    """Why a measured row (``measure.MEASURED``) is not trained on; None when it is."""
+def drop_reason(row: Mapping[str, Any], options: SelectionOptions) -> str | None:
+    """Why a row of ``face_measurement.MEASURED_SCHEMA`` is dropped; None if it is kept."""
     if row["reason"] is not None or options.keep_all:
         return row["reason"]
     if row["misfit"] > options.max_misfit:
@@ -72,23 +75,23 @@ def reason_to_drop(row: Mapping[str, Any], options: SelectionOptions) -> str | N
     return None
 
 
-def is_gray(row: Mapping[str, Any], options: SelectionOptions) -> bool:
-    """Whether a measured row with a face has no color: its source says so, or its pixels do."""
+def is_grayscale(row: Mapping[str, Any], options: SelectionOptions) -> bool:
+    """Whether a measured row with a face has no color, by the label of its source or by its pixels."""
     return bool(row["grayscale"]) or row["chroma"] < options.gray_chroma
 
 
 class Selector:
-    """Rows in, in order -> ("train" or "validation", None) or (None, reason). The first of several equal pictures stays."""
+    """Decides on measured rows, one after another; of several equal pictures the first one is kept."""
 
     def __init__(self, options: SelectionOptions) -> None:
         self.options = options
         self._seen: set[bytes] = set()
 
     def __call__(self, row: Mapping[str, Any]) -> tuple[str | None, str | None]:
-        """Decide on one row; call it once per row."""
-        reason = reason_to_drop(row, self.options)
+        """Decide on the next row: its split ("train" or "validation") and None, or None and the reason why it is dropped."""
+        reason = drop_reason(row, self.options)
         if reason is None and not self.options.keep_all:
-            # counted among the kept only: a picture dropped for its quality is not a duplicate's original
+            # compared with kept pictures only: one that was dropped for its quality makes no other a duplicate
             if row["digest"] in self._seen:
                 reason = "duplicate"
             self._seen.add(row["digest"])
@@ -96,7 +99,7 @@ class Selector:
 
 
 def split_of(person: int, digest: bytes, options: SelectionOptions) -> str:
-    """The split of a person, or of a picture where the person (-1) is unknown: a hash of it and the seed, so it depends on nothing else."""
+    """The split of a person, or of a picture if the person is unknown (-1). It depends only on a hash of person or picture and the seed."""
     name = str(person).encode() if person >= 0 else digest
     value = int.from_bytes(hashlib.sha256(f"{options.seed}:".encode() + name).digest()[:8], "big") / 2**64
     return "validation" if value < options.validation_share else "train"

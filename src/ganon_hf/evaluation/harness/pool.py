@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from ..bulk.process_pool import ProcessPool
-from ..core.anonymizer import Anonymizer
+from ...bulk.process_pool import ProcessPool
+from ...core.anonymizer import Anonymizer
 from .readings import Instruments
 
 Progress = Callable[..., Iterable[Any]]

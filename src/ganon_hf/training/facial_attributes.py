@@ -1,16 +1,16 @@
-"""What can be measured in people who carry no labels: signs of sex, age and facial hair in their shape and in the texture that a prior
-draws for them, at rest and seen from the front.
+"""Attributes of unlabeled people: signs of sex, age and facial hair in their shape and in the neutral, frontal texture that a prior
+generates for them.
 
-Each look is a sum of measures, each in standard deviations over the people measured first:
+Each attribute is a weighted sum of measures, each in standard deviations over a reference group of people:
 
-* hair: upper lip, chin and jaw darker and less red than the cheeks;
-* femininity: lips darker and redder against the skin (contrast of the features is greater in women: Russell, Perception 2009), no shadow of
-  a beard, higher brows, larger eyes, narrower nose and jaw, fewer furrows;
-* age: furrows from nose and mouth downwards and beside the eyes, thin lips, narrow eyes, light brows;
-* spectacles: dark lines over the bridge of the nose and below the eyes;
-* fringe, shaded nose: forehead and nose darker than the cheeks, which is hair over a forehead and a lamp rather than the face.
+* facial hair: upper lip, chin and jaw are darker and less red than the cheeks;
+* femininity: lips darker and redder than the skin (women have more contrast between features and skin: Russell, Perception 2009), no beard
+  shadow, higher brows, larger eyes, narrower nose and jaw, fewer wrinkles;
+* age: wrinkles below nose and mouth and beside the eyes, thin lips, narrow eyes, light brows;
+* eyeglasses: dark lines over the bridge of the nose and below the eyes;
+* bangs, shaded nose: forehead or nose darker than the cheeks, which comes from hair on the forehead or from lighting.
 
-They are signs, not facts about anybody: they are right often enough for an average over a hundred people to look like what it is called.
+They are signs and not facts about a person, but reliable enough that averages over a hundred people look as their attributes say.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import torch
 from ..core.face_mesh import LEFT_LID_LOWER, LEFT_LID_UPPER, MIRROR, RIGHT_LID_LOWER, RIGHT_LID_UPPER, UV_MAP
 from ..core.modeling_ganon import NUM_POINTS, AppearancePrior, ShapeStatistics, shape_features
 from ..core.opencv import cv2
-from .texture_encoding import texture_maps
+from .texture_encoding import resize_maps
 
 # Hulls of landmarks of the right half of the face, each with its mirror image.
 _REGIONS = {
@@ -37,7 +37,7 @@ _REGIONS = {
     "red of the upper lip": (61, 185, 40, 39, 37, 0, 11, 72, 73, 74, 184, 76),
     "red of the lower lip": (61, 146, 91, 181, 84, 17, 16, 85, 180, 90, 77),
 }
-# Furrows and rims as lines between landmarks, likewise.
+# Wrinkles and rims of eyeglasses: lines between landmarks of the right half of the face, each with its mirror image.
 _LINES = {
     "nose to mouth": ((129, 203), (203, 206), (206, 216)),
     "mouth to chin": ((57, 202), (202, 204)),
@@ -46,8 +46,8 @@ _LINES = {
     "bridge of the nose": ((193, 168), (168, 417), (122, 6), (6, 351), (245, 122)),
     "rim": ((230, 119), (119, 118), (118, 117), (117, 111)),
 }
-# Of which measures a look is the sum, and with what weight. Regions count by how much lighter they are than the cheeks, lines by how dark.
-_LOOKS: Mapping[str, Mapping[str, float]] = {
+# The measures of each attribute and their weights. A region is measured by how much lighter than the cheeks it is, a line by how dark.
+_ATTRIBUTES: Mapping[str, Mapping[str, float]] = {
     "femininity": {
         "upper lip": 1.0,
         "chin": 0.7,
@@ -74,24 +74,25 @@ _LOOKS: Mapping[str, Mapping[str, float]] = {
         "opening of the eyes": -0.5,
         "brow": 0.7,
     },
-    "hair": {"upper lip": -1.0, "chin": -1.0, "jaw": -1.0, "redness of the beard": -1.0},
-    "spectacles": {"bridge of the nose": 1.0, "rim": 1.0},
-    "fringe": {"forehead": -1.0},
+    "facial hair": {"upper lip": -1.0, "chin": -1.0, "jaw": -1.0, "redness of the beard": -1.0},
+    "eyeglasses": {"bridge of the nose": 1.0, "rim": 1.0},
+    "bangs": {"forehead": -1.0},
     "shaded nose": {"nose": -1.0},
 }
-LOOKS = tuple(_LOOKS)
-_SIZE = 64  # texels a side, enough for all of these
+ATTRIBUTES = tuple(_ATTRIBUTES)
+_SIZE = 64  # side of the textures in texels
 _CHUNK = 500
-# Lines are what is darker than its surroundings between these two blurs (texels).
-_FINE, _COARSE = 0.6, 2.5
+# Lines are measured in the difference of two Gaussian blurs with these standard deviations in texels.
+_FINE_SIGMA, _COARSE_SIGMA = 0.6, 2.5
 _OVERSAMPLING = 8
-_LIMIT = 3.0
-# A measure that varies less (relative to the luma of the cheeks, or the width of the face) is rounding.
-_LEAST = 1e-4
+_LINE_WIDTH = 14  # in oversampled texels
+_MAX_DEVIATION = 3.0  # measures are clipped to this many standard deviations
+# Smallest standard deviation of a measure (relative to the luma of the cheeks, or to the width of the face): below is rounding noise.
+_MIN_DEVIATION = 1e-4
 
 
 def _mask(size: int, polygons: list[np.ndarray], width: int = 0) -> np.ndarray:
-    """(size, size) share of each texel that lies in hulls, or on lines of ``width`` eighths of a texel, of UV map points; sums to one."""
+    """(size, size) weights of the texels that lie in the convex hulls of UV map points, or with ``width`` on lines; they sum to one."""
     side = size * _OVERSAMPLING
     canvas = np.zeros((side, side), np.uint8)
     for polygon in polygons:
@@ -108,74 +109,76 @@ def _with_mirrored(points: tuple[int, ...]) -> list[np.ndarray]:
     return [np.array(points), MIRROR[list(points)]]
 
 
-class Looks:
-    """Measures people under given weights.
+class AttributeScorer:
+    """Measures the attributes of people from their coefficients.
 
     Args:
-        statistics: what shapes the coefficients stand for.
-        prior: draws the textures.
-        people: (p, k + a) coefficients of those whose mean and spread are the scale.
+        statistics: decodes the shapes.
+        prior: generates the textures.
+        people: (p, k + a) coefficients of the reference group, k of shape and a of appearance.
     """
 
     def __init__(self, statistics: ShapeStatistics, prior: AppearancePrior, people: np.ndarray):
         arrays = (statistics.mean, statistics.axes, statistics.deviations, statistics.identity_basis)
         self._mean, self._axes, self._deviations, self._basis = (array.double().cpu().numpy() for array in arrays)
         self._statistics = (prior.shape_mean.detach().cpu().float(), prior.shape_basis.detach().cpu().float(), prior.num_quadratic)
-        self._luma = [texture_maps(maps, _SIZE).reshape(len(maps), -1) for maps in (prior.luma, prior.luma_appearance)]
-        self._chroma = [texture_maps(maps, _SIZE).reshape(len(maps), -1) for maps in (prior.chroma[:, 1], prior.chroma_appearance[:, 1])]
+        self._luma = [resize_maps(maps, _SIZE).reshape(len(maps), -1) for maps in (prior.luma, prior.luma_appearance)]
+        self._chroma = [resize_maps(maps, _SIZE).reshape(len(maps), -1) for maps in (prior.chroma[:, 1], prior.chroma_appearance[:, 1])]
         self._regions = {name: _mask(_SIZE, _with_mirrored(points)) for name, points in _REGIONS.items()}
         self._lines = {
-            name: _mask(_SIZE, [pair for points in pairs for pair in _with_mirrored(points)], 14) for name, pairs in _LINES.items()
+            name: _mask(_SIZE, [pair for points in pairs for pair in _with_mirrored(points)], _LINE_WIDTH) for name, pairs in _LINES.items()
         }
         raw = self._measures(people)
-        self._scale = {name: (float(values.mean()), max(float(values.std()), _LEAST)) for name, values in raw.items()}
+        self._scale = {name: (float(values.mean()), max(float(values.std()), _MIN_DEVIATION)) for name, values in raw.items()}
         sums = self._sums(raw)
         self._spread = np.maximum(sums.std(axis=0), 0.1)
 
     def __call__(self, people: np.ndarray) -> np.ndarray:
-        """(n, k + a) coefficients -> (n, len(LOOKS)) looks in standard deviations from the mean of the people of the scale."""
+        """(n, k + a) coefficients -> (n, len(ATTRIBUTES)) attributes in standard deviations from the mean of the reference group."""
         return self._sums(self._measures(people)) / self._spread
 
-    def brows(self, people: np.ndarray) -> np.ndarray:
-        """(n, k + a) coefficients -> (n,) how light the brows are against the cheeks."""
+    def brow_lightness(self, people: np.ndarray) -> np.ndarray:
+        """(n, k + a) coefficients -> (n,) luma of the brows minus that of the cheeks, relative to the cheeks."""
         return self._measures(people)["brow"]
 
     def _sums(self, raw: Mapping[str, np.ndarray]) -> np.ndarray:
-        standard = {name: np.clip((raw[name] - mean) / spread, -_LIMIT, _LIMIT) for name, (mean, spread) in self._scale.items()}
-        return np.stack([sum(weight * standard[name] for name, weight in look.items()) for look in _LOOKS.values()], axis=1)
+        standard = {
+            name: np.clip((raw[name] - mean) / spread, -_MAX_DEVIATION, _MAX_DEVIATION) for name, (mean, spread) in self._scale.items()
+        }
+        return np.stack([sum(weight * standard[name] for name, weight in weights.items()) for weights in _ATTRIBUTES.values()], axis=1)
 
     def _measures(self, people: np.ndarray) -> dict[str, np.ndarray]:
-        parts = list(self._parts(people))
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        chunks = list(self._chunks(people))
+        return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
 
-    def _parts(self, people: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
+    def _chunks(self, people: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
         count = self._basis.shape[1]
         for start in range(0, len(people), _CHUNK):
-            some = people[start : start + _CHUNK]
-            shapes = (self._mean + (some[:, :count] @ self._basis.T * self._deviations) @ self._axes.T).reshape(-1, NUM_POINTS, 3)
+            chunk = people[start : start + _CHUNK]
+            shapes = (self._mean + (chunk[:, :count] @ self._basis.T * self._deviations) @ self._axes.T).reshape(-1, NUM_POINTS, 3)
             mean, basis, num_quadratic = self._statistics
-            pose = torch.zeros(len(some), 2)
+            pose = torch.zeros(len(chunk), 2)
             features = shape_features(torch.from_numpy(shapes.astype(np.float32)), pose, mean, basis, num_quadratic).numpy()
-            appearance = some[:, count:].astype(np.float32)
+            appearance = chunk[:, count:].astype(np.float32)
             luma, red = (features @ first + appearance @ second for first, second in (self._luma, self._chroma))
             yield {**self._texture(luma.reshape(-1, _SIZE, _SIZE), red), **_proportions(shapes)}
 
     def _texture(self, luma: np.ndarray, red: np.ndarray) -> dict[str, np.ndarray]:
         flat = luma.reshape(len(luma), -1)
-        levels = {name: flat @ mask.ravel() for name, mask in self._regions.items()}
+        lumas = {name: flat @ mask.ravel() for name, mask in self._regions.items()}
         redness = {name: red @ mask.ravel() for name, mask in self._regions.items()}
-        cheek = np.maximum(levels["cheek"], 1.0)
-        found = {name: (level - cheek) / cheek for name, level in levels.items() if name != "cheek"}
+        cheek = np.maximum(lumas["cheek"], 1.0)
+        measures = {name: (value - cheek) / cheek for name, value in lumas.items() if name != "cheek"}
         lips = (redness["red of the upper lip"] + redness["red of the lower lip"]) / 2
-        found["redness of the lips"] = lips - redness["cheek"]
-        found["redness of the beard"] = redness["upper lip"] + redness["chin"] + redness["jaw"] - 3 * redness["cheek"]
-        fine = np.stack([cv2.GaussianBlur(one, (0, 0), _FINE) - cv2.GaussianBlur(one, (0, 0), _COARSE) for one in luma])
+        measures["redness of the lips"] = lips - redness["cheek"]
+        measures["redness of the beard"] = redness["upper lip"] + redness["chin"] + redness["jaw"] - 3 * redness["cheek"]
+        fine = np.stack([cv2.GaussianBlur(one, (0, 0), _FINE_SIGMA) - cv2.GaussianBlur(one, (0, 0), _COARSE_SIGMA) for one in luma])
         fine = fine.reshape(len(luma), -1)
-        return {**found, **{name: -(fine @ mask.ravel()) / cheek for name, mask in self._lines.items()}}
+        return {**measures, **{name: -(fine @ mask.ravel()) / cheek for name, mask in self._lines.items()}}
 
 
 def _proportions(shapes: np.ndarray) -> dict[str, np.ndarray]:
-    """(n, 478, 3) shapes -> distances over the width of the face."""
+    """(n, 478, 3) shapes -> distances relative to the width of the face."""
 
     def distance(first: int, second: int) -> np.ndarray:
         return np.linalg.norm(shapes[:, first, :2] - shapes[:, second, :2], axis=1)

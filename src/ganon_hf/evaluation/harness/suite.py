@@ -1,4 +1,4 @@
-"""Every method over the same pictures: from samples to what the instruments read. The figures come from ``figures``."""
+"""Every method over the same pictures: from samples to outputs and readings. The figures come from ``report.figures``."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from pathlib import Path
 
 import numpy as np
 
-from ..core.alignment import align_face
-from ..core.faces import UnusableImageError
-from .data.picture_sets import PictureSet, without
-from .data.samples import Pairing, Sample, pair_up
+from ...core.alignment import align_face
+from ...core.faces import UnusableImageError
+from ..data.picture_sets import PictureSet, without
+from ..data.samples import Pairing, Sample, pair_up
+from ..metrics.emotion import EmotionClassifier
+from ..metrics.recognition import EmbeddingCache
+from ..metrics.seam import seam_energy
 from .methods import Method, apply, outlines
-from .metrics.emotion import EmotionClassifier
-from .metrics.recognition import EmbeddingCache
-from .metrics.seam import seam_energy
 from .pool import Pool, Tools
 from .readings import Output, Reading, Subject
 
-# Side of the aligned crop in which seams are looked at.
+# Side of the aligned crop in which seams are measured, in pixels.
 SEAM_CROP = 256
 
 
@@ -28,8 +28,8 @@ class Run:
     """One method over all samples, several times where it draws: the samples in order, then again for the next draw.
 
     Attributes:
-        outputs: what became of each picture.
-        readings: what the instruments say about it.
+        outputs: of each picture.
+        readings: likewise.
     """
 
     outputs: list[Output] = field(default_factory=list)
@@ -54,18 +54,18 @@ class Suite:
 
     @property
     def pairing(self) -> Pairing:
-        """Who is compared with whom; pictures in whose original no face is found take no part."""
+        """Gallery and probes; pictures in whose original no face is found are left out."""
         return pair_up(self.samples, [subject.landmarks is not None for subject in self.subjects])
 
     def draws(self, run: Run) -> list[np.ndarray]:
-        """Per draw of a run the (n,) places of its outputs and readings, in the order of the samples."""
+        """Per draw of a run the (n,) indices of its outputs and readings, in the order of the samples."""
         count = len(self.samples)
         return [np.arange(first, first + count) for first in range(0, len(run.readings), count)]
 
 
 @dataclass(frozen=True, eq=False)
-class Job:
-    """One picture through one method; see :func:`perform`."""
+class _SuiteItem:
+    """One picture and one method; see :func:`_measure`."""
 
     sample: Sample
     subject: Subject
@@ -78,15 +78,15 @@ class Job:
 
 
 def locate(tools: Tools, sample: Sample) -> Subject | str:
-    """The face of one original, or why the picture cannot be read."""
+    """Detect the face of one original; a string says why the picture cannot be read."""
     try:
         return tools.instruments.locate(sample.photo)
     except UnusableImageError as error:
         return str(error)
 
 
-def perform(tools: Tools, job: Job) -> tuple[Output, Reading]:
-    """What became of one picture, and what the instruments say about it."""
+def _measure(tools: Tools, job: _SuiteItem) -> tuple[Output, Reading]:
+    """Apply a method to one picture and read the result."""
     if job.emotions is not None and tools.instruments.emotions is None:
         tools.instruments.emotions = EmotionClassifier.load(job.emotions)
     photo = job.sample.photo
@@ -101,7 +101,7 @@ def perform(tools: Tools, job: Job) -> tuple[Output, Reading]:
 
 
 def locate_all(pictures: PictureSet, pool: Pool) -> tuple[PictureSet, list[Subject]]:
-    """The faces of all originals; unreadable pictures are left out and named in the set's notes.
+    """Detect the faces of all originals; unreadable pictures are left out and named in the set's notes.
 
     Raises:
         NoPeopleError: nobody has two readable pictures.
@@ -155,13 +155,13 @@ def run_suite(
         samples: pictures with one known person each; the largest face counts.
         subjects: their faces, see :func:`locate_all`.
         pool: works in as many processes as it has.
-        methods: with different names; the untouched original should be one of them.
-        identity: ask the recognizers.
+        methods: with different names; figures need the untouched original among them.
+        identity: run the recognizers.
         draws: how often each method that draws goes over all samples, with fresh seeds.
         seed: from which the photos' seeds are drawn.
-        caches: name of a recognizer -> where new vectors are noted.
-        keep_rows: places of the samples whose pictures are kept (for sheets); the others are let go.
-        emotions: file of a classifier that reads them.
+        caches: name of a recognizer -> cache for new embeddings.
+        keep_rows: indices of the samples whose output photos are kept (for sheets); the others are dropped to save memory.
+        emotions: file of an emotion classifier; None leaves it out.
     """
     shown, caches = set(keep_rows), caches or {}
     runs: dict[str, Run] = {}
@@ -169,10 +169,10 @@ def run_suite(
         jobs = []
         for draw in range(draws if method.options is not None else 1):
             seeds = _seeds(method, samples, draw, seed)
-            donors = _donors(samples, subjects, draw, seed) if method.others_landmarks else [None] * len(samples)
+            donors = _donors(samples, subjects, draw, seed) if method.swap_landmarks else [None] * len(samples)
             for row, (sample, subject, one_seed, donor) in enumerate(zip(samples, subjects, seeds, donors, strict=True)):
-                jobs.append(Job(sample, subject, method, one_seed, donor, identity, draw == 0 and row in shown, emotions))
-        done = pool.map(perform, jobs, desc=method.name)
+                jobs.append(_SuiteItem(sample, subject, method, one_seed, donor, identity, draw == 0 and row in shown, emotions))
+        done = pool.map(_measure, jobs, desc=method.name)
         run = runs[method.name] = Run([output for output, _ in done], [reading for _, reading in done])
         for reading in run.readings:
             for name, key in reading.keys.items():

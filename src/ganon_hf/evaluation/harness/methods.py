@@ -1,4 +1,4 @@
-"""What is compared: a method is the engine with some options, or a change of pixels.
+"""Methods under comparison: the engine with some options, or a change of pixels.
 
 Photos are RGB uint8 (height, width, 3), landmarks (478, 3) photo pixels; nothing is changed in place.
 """
@@ -7,23 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
 
 import numpy as np
 
-from ..core.anonymizer import Anonymizer
-from ..core.face_mesh import FACE_OVAL, UV_MAP
-from ..core.faces import AnonymizeOptions, Box, Crop, Face, scale_box
-from ..core.geometry import normalize_pose
-from ..core.landmarks import triangle_map
-from ..core.opencv import cv2
-from .baselines import BASELINES, REACH, encode_again
+from ...core.anonymizer import Anonymizer
+from ...core.face_mesh import FACE_OVAL, UV_MAP
+from ...core.faces import Box, Crop, Face, scale_box
+from ...core.geometry import normalize_pose
+from ...core.landmarks import triangle_map
+from ...core.opencv import cv2
+from ...core.options import AnonymizeOptions
+from .baselines import BASELINES, REACH, reencode
+from .options import EvaluationOptions
 from .readings import Output, Subject, run_engine
 
 ORIGINAL = "original"
-NOISE = "original, encoded again"
+REENCODED = "original, encoded again"
 DEFAULT = "ganon-hf"
-SHUFFLED = "ganon-hf, somebody else's landmarks"
+SWAPPED_LANDMARKS = "ganon-hf, somebody else's landmarks"
 SEEDS = ("fresh", "person", "one")
 
 
@@ -34,9 +35,9 @@ class Method:
     Attributes:
         name: of the row.
         options: of the engine (their seed does not count); None for a change of pixels.
-        change: photo and face's box -> photo, a function of a module; None for the engine.
+        change: photo and the face's box -> photo, a function of a module; None for the engine.
         covers: the change hides the face.
-        others_landmarks: the engine is given the inner landmarks of another person of the set, in this face's pose and outline.
+        swap_landmarks: the engine gets the inner landmarks of another person of the set, in this face's pose and outline.
         seeds: ``"fresh"`` for every photo, the same for all photos of one ``"person"``, or ``"one"`` for all.
 
     Raises:
@@ -47,7 +48,7 @@ class Method:
     options: AnonymizeOptions | None = None
     change: Callable[[np.ndarray, Box], np.ndarray] | None = None
     covers: bool = False
-    others_landmarks: bool = False
+    swap_landmarks: bool = False
     seeds: str = "fresh"
 
     def __post_init__(self) -> None:
@@ -60,12 +61,12 @@ class Method:
 
 
 def untouched(photo: np.ndarray, box: Box) -> np.ndarray:
-    """The photo itself: the best that every attack and measure can reach."""
+    """The photo itself: the upper bound of every attack and measure."""
     return photo
 
 
-REFERENCES = (Method(ORIGINAL, change=untouched), Method(NOISE, change=encode_again))
-HIDING = tuple(Method(name, change=change, covers=True) for name, change in BASELINES.items())
+REFERENCES = (Method(ORIGINAL, change=untouched), Method(REENCODED, change=reencode))
+OBFUSCATIONS = tuple(Method(name, change=change, covers=True) for name, change in BASELINES.items())
 
 
 def engine_method(options: AnonymizeOptions) -> Method:
@@ -76,30 +77,23 @@ def engine_method(options: AnonymizeOptions) -> Method:
     return Method(", ".join([DEFAULT, *differing]), replace(options, seed=None))
 
 
-def shuffled_method() -> Method:
-    """The engine with somebody else's landmarks: what is still recognized is what the photo around the face gives away."""
-    return Method(SHUFFLED, AnonymizeOptions(geometry="original"), others_landmarks=True)
+def swapped_landmarks_method() -> Method:
+    """The engine with somebody else's landmarks: what is still recognized comes from the photo around the face."""
+    return Method(SWAPPED_LANDMARKS, AnonymizeOptions(geometry="original"), swap_landmarks=True)
 
 
-def parse_options(text: str) -> AnonymizeOptions:
-    """``"geometry=original,min_score=0.4"`` -> options.
-
-    Raises:
-        ValueError: an unknown name, or a value that does not fit.
-    """
-    known: dict[str, Any] = {
-        field.name: field.default for field in fields(AnonymizeOptions) if field.name not in ("seed", "output", "on_no_face")
-    }
-    values: dict[str, Any] = {}
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        name, equals, value = (piece.strip() for piece in part.partition("="))
-        if not equals or name not in known:
-            raise ValueError(f"expected NAME=VALUE with a name of {', '.join(known)}, but got {part!r}.")
-        try:
-            values[name] = value if isinstance(known[name], str) else type(known[name])(value)
-        except ValueError as error:
-            raise ValueError(f"{name} must be a number, but got {value!r}.") from error
-    return AnonymizeOptions(**values)
+def report_methods(options: EvaluationOptions, *, identity: bool) -> list[Method]:
+    """The rows of a report, in order; without ``identity`` nobody is recognized, and rows that only matter there are left out."""
+    engines = [engine_method(one) for one in options.engine_options]
+    methods = [*REFERENCES, *engines]
+    if identity and "seeds" in options.attacks:
+        methods += [
+            replace(engines[0], name=f"{engines[0].name}, one seed a person", seeds="person"),
+            replace(engines[0], name=f"{engines[0].name}, one seed for all", seeds="one"),
+        ]
+    if options.baselines and identity:
+        methods += [swapped_landmarks_method(), *OBFUSCATIONS]
+    return methods
 
 
 def _outline_freedom() -> np.ndarray:
@@ -128,21 +122,21 @@ def apply(method: Method, engine: Anonymizer, photo: np.ndarray, subject: Subjec
     """One photo through one method.
 
     Args:
-        method: what is done.
-        engine: does it, where the method has options.
+        method: to apply.
+        engine: applies methods with options.
         photo: the original.
-        subject: its faces, as found with the default options; other search options search anew.
+        subject: its faces, as detected with the default options; other detection options detect again.
         seed: of this photo.
-        donor: landmarks of another person, for ``others_landmarks``; without any the picture is left out as missed.
+        donor: (478, 3) landmarks of another person, for ``swap_landmarks``; without any the picture counts as missed.
     """
     if method.options is None:
         change = method.change or untouched
-        return Output(change(photo, subject.box), "covered" if method.covers else "", asked=subject.landmarks)
+        return Output(change(photo, subject.box), "covered" if method.covers else "", target_landmarks=subject.landmarks)
     options = replace(method.options, seed=seed)
     default = AnonymizeOptions()
     searched = (options.min_face_size, options.min_score) == (default.min_face_size, default.min_score)
     faces: Sequence[Face] | None = subject.faces if searched else None
-    if method.others_landmarks:
+    if method.swap_landmarks:
         if donor is None or subject.landmarks is None:
             return Output(photo, "missed", "no landmarks of somebody else")
         first = Face(subject.faces[0].box, subject.faces[0].score, in_pose_of(subject.landmarks, donor))
@@ -151,11 +145,11 @@ def apply(method: Method, engine: Anonymizer, photo: np.ndarray, subject: Subjec
 
 
 def outlines(method: Method, subject: Subject, output: Output, crop: Crop) -> tuple[np.ndarray, np.ndarray] | None:
-    """(S, S) bool each, in the aligned crop: the face in the original, and what a method put there; None where it put nothing."""
+    """(S, S) bool each, in the aligned crop: the face in the original, and the region that was replaced; None where nothing was."""
     if method.options is not None:
-        if output.asked is None or output.status != "replaced" or subject.landmarks is None:
+        if output.target_landmarks is None or output.status != "replaced" or subject.landmarks is None:
             return None
-        first, second = (triangle_map(crop.to_crop(points), crop.size) >= 0 for points in (subject.landmarks, output.asked))
+        first, second = (triangle_map(crop.to_crop(points), crop.size) >= 0 for points in (subject.landmarks, output.target_landmarks))
         return first, second
     if not method.covers:
         return None

@@ -1,52 +1,51 @@
-"""Pictures through the engine, and what instruments read from them: the raw material of every figure."""
+"""Pictures through the engine, and what the instruments read from them: detectors, blendshapes, recognizers, emotion classifier."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ..core.anonymizer import Anonymizer
-from ..core.detection_tiled import FaceDetector
-from ..core.faces import AnonymizeOptions, Box, Face, box_overlap
-from .metrics.blendshapes import NUM_BLENDSHAPES, BlendshapeReader
-from .metrics.recognition import EmbeddingCache, FaceFinder, Recognizer
-
-MIN_IOU = 0.3
+from ...core.anonymizer import Anonymizer
+from ...core.detection_tiled import FaceDetector
+from ...core.faces import Box, Face, box_overlap
+from ...core.options import AnonymizeOptions
+from ..metrics.blendshapes import NUM_BLENDSHAPES, BlendshapeReader
+from ..metrics.recognition import MIN_IOU, EmbeddingCache, FaceFinder, Recognizer
 
 
 @dataclass(frozen=True, eq=False)
 class Output:
-    """What became of one picture.
+    """One picture after a method.
 
     Attributes:
         photo: RGB uint8.
-        status: ``replaced``, ``covered``, ``missed``; empty where nobody tried.
+        status: ``replaced``, ``covered``, ``missed``; empty for methods that do not hide the face.
         reason: why not replaced.
-        asked: (478, 3) landmarks that the output should show, None where there are none.
-        seconds: that the generator took for all faces of the picture.
+        target_landmarks: (478, 3) landmarks that the output should show, photo pixels; None where there are none.
+        seconds: of the generator for all faces of the picture.
         seam: energy across the outline, see :mod:`seam`; NaN where not measured.
     """
 
     photo: np.ndarray
     status: str
     reason: str = ""
-    asked: np.ndarray | None = None
+    target_landmarks: np.ndarray | None = None
     seconds: float = 0.0
     seam: float = float("nan")
 
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """What is known about an original.
+    """The face of an original.
 
     Attributes:
-        box: of its largest face; without one, the middle of the picture.
-        landmarks: (478, 3) of that face, or None.
-        faces: all faces that were found with the default options, largest first.
-        own_boxes: name of a recognizer that has a detector -> where that one sees the face, None where it does not.
+        box: of the largest face in photo pixels; without one, the middle of the picture.
+        landmarks: (478, 3) of that face in photo pixels, or None.
+        faces: all faces detected with the default options, largest first.
+        own_boxes: name of a recognizer that has its own detector -> box of the face by that detector, None where it detects none.
     """
 
     box: Box
@@ -57,16 +56,16 @@ class Subject:
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """What the instruments say about the known face in one picture.
+    """What the instruments read from one picture, at the place of the original's face.
 
     Attributes:
-        landmarks: (478, 3) found anew, None where the detector sees no face at the place.
-        second: whether the second detector sees one; None without it.
-        blendshapes: (52,), NaN where not read.
+        landmarks: (478, 3) detected again in photo pixels, None where the detector finds no face there.
+        second: whether the second detector finds a face there; None without a second detector.
+        blendshapes: (52,) 0 to 1, NaN where not read.
         blendshape_names: their names; empty until any were read.
-        embeddings: name of a recognizer -> its vector, None where it could not read the face; empty where none was asked.
-        keys: likewise, under which the vector is stored.
-        emotions: (k,) probabilities of a classifier that does not look at landmarks; None without it.
+        embeddings: name of a recognizer -> embedding, None where it could not read the face; empty where no recognizer ran.
+        keys: name of a recognizer -> key of the embedding in its cache.
+        emotions: (k,) probabilities of a classifier that uses no landmarks; None without one.
     """
 
     landmarks: np.ndarray | None
@@ -79,10 +78,15 @@ class Reading:
 
 
 def run_engine(engine: Anonymizer, photo: np.ndarray, options: AnonymizeOptions, *, faces: Sequence[Face] | None = None) -> Output:
-    """The engine's own three steps, so that the landmarks in between can be kept; the largest face is the one that counts.
+    """Plan, generate, compose: the engine's own steps, keeping the target landmarks and the time. The largest face counts.
 
-    ``faces`` known from before need not be searched again.
+    Args:
+        engine: the model under test.
+        photo: RGB uint8 (height, width, 3).
+        options: of the engine.
+        faces: already detected faces; None detects them.
     """
+    options = replace(options, on_no_face="keep")  # a missed face is a reading
     plan = engine.plan(photo, options) if faces is None else engine.plan(photo, options, faces=faces)
     start = time.perf_counter()
     images = engine.generate(plan.inputs)
@@ -92,12 +96,12 @@ def run_engine(engine: Anonymizer, photo: np.ndarray, options: AnonymizeOptions,
     if not result.faces:
         return Output(pixels, "missed", "no face was found")
     first = plan.faces[0]
-    asked = None if first.crop is None or first.points is None else first.crop.to_photo(first.points)
-    return Output(pixels, result.faces[0].status, result.faces[0].reason, asked, seconds)
+    target = None if first.crop is None or first.points is None else first.crop.to_photo(first.points)
+    return Output(pixels, result.faces[0].status, result.faces[0].reason, target, seconds)
 
 
-def _at(faces: Sequence[Face], box: Box) -> Face | None:
-    """The face that overlaps the box best, if by an IoU of 0.3 or more."""
+def overlapping_face(faces: Sequence[Face], box: Box) -> Face | None:
+    """The face that overlaps the box best, None below an IoU of 0.3."""
     if not faces:
         return None
     union, _ = box_overlap(box, np.array([face.box for face in faces]))
@@ -105,14 +109,14 @@ def _at(faces: Sequence[Face], box: Box) -> Face | None:
 
 
 class Instruments:
-    """Detectors, blendshape reader, recognizers and classifier, applied alike to originals and outputs.
+    """Detectors, blendshape reader, recognizers and classifier, applied in the same way to originals and outputs.
 
     Args:
         detector: the first detector.
         blendshapes: None leaves the scores out.
         recognizers: with different names.
-        second: an independent detector, only asked whether it sees the face; None leaves it out.
-        caches: name of a recognizer -> its stored vectors.
+        second: an independent detector, used only for whether it finds the face; None leaves it out.
+        caches: name of a recognizer -> its stored embeddings.
         emotions: photo and the original's landmarks -> probabilities of emotions.
 
     Raises:
@@ -135,7 +139,7 @@ class Instruments:
         self.caches, self.emotions = dict(caches or {}), emotions
 
     def _own_boxes(self, photo: np.ndarray, near: Box) -> tuple[dict[str, Box | None], Box | None]:
-        """Where the recognizers' own detectors and the second one see the face; each detector is asked once."""
+        """Boxes of the face by the recognizers' own detectors and by the second one; each detector runs once."""
         seen: dict[int, Box | None] = {}
 
         def find(finder: FaceFinder) -> Box | None:
@@ -147,7 +151,7 @@ class Instruments:
         return own, None if self.second is None else find(self.second)
 
     def locate(self, photo: np.ndarray) -> Subject:
-        """The largest face of an original; without one, the middle of the picture stands for it."""
+        """Detect the largest face of an original; without one, the middle of the picture stands for it."""
         faces = tuple(self.detector(photo))
         height, width = photo.shape[:2]
         box = faces[0].box if faces else (width * 0.2, height * 0.2, width * 0.8, height * 0.8)
@@ -157,13 +161,13 @@ class Instruments:
         """Read one picture.
 
         Args:
-            photo: original or output; the face is where it was in the original.
-            subject: the original's face. A recognizer looks where its detector sees a face, else where it was in the original.
-            identity: whether the recognizers are asked.
+            photo: original or output, RGB uint8 (height, width, 3).
+            subject: the original's face. A recognizer gets its own detector's box, else the box in the original.
+            identity: whether the recognizers run.
         """
         height = subject.box[3] - subject.box[1]
-        # what is much smaller cannot overlap the box by 0.3, and need not be searched for
-        face = _at(self.detector(photo, min_face_size=max(24, min(4096, int(MIN_IOU * height)))), subject.box)
+        # much smaller faces cannot reach the IoU
+        face = overlapping_face(self.detector(photo, min_face_size=max(24, min(4096, int(MIN_IOU * height)))), subject.box)
         scores = np.full(NUM_BLENDSHAPES, np.nan) if self.blendshapes is None else self.blendshapes(photo, subject.box)
         own, second = self._own_boxes(photo, subject.box)
         embeddings: dict[str, np.ndarray | None] = {}

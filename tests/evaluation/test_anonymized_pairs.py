@@ -11,9 +11,10 @@ import torch
 from tiny import KnownFaces, face_at, noise_photo, tiny_engine
 
 from ganon_hf.core.alignment import align_face, crop_image
-from ganon_hf.core.faces import AnonymizeOptions
-from ganon_hf.evaluation import baselines
-from ganon_hf.evaluation.attacks import known_people as exposures
+from ganon_hf.core.options import AnonymizeOptions
+from ganon_hf.evaluation.attacks import anonymized_pairs as pairs
+from ganon_hf.evaluation.data.samples import to_grayscale
+from ganon_hf.evaluation.harness import baselines
 
 FACE = face_at(60, 60)
 
@@ -24,16 +25,18 @@ def photo(seed: int = 0) -> np.ndarray:
 
 def test_the_engine_s_pictures_before_and_after() -> None:
     engine = tiny_engine()
-    change = exposures.engine_change(engine, AnonymizeOptions(seed=3), 1)
+    anonymize = pairs.engine_anonymizer(engine, AnonymizeOptions(seed=3), 1)
     empty = noise_photo(50, 50)  # nobody is there
-    found = exposures.expose([photo(0), empty, photo(0)], [4, 5, 4], change, engine.detector, size=32)
+    found = pairs.collect_pairs([photo(0), empty, photo(0)], [4, 5, 4], anonymize, engine.detector, size=32)
     assert found.rows.tolist() == [0, 2] and found.persons.tolist() == [4, 4]
     assert found.places([2, 1, 0]).tolist() == [1, -1, 0]
-    wanted = crop_image(exposures.luma(photo(0)), align_face(FACE.landmarks, 32))
+    wanted = crop_image(to_grayscale(photo(0)), align_face(FACE.landmarks, 32))
     assert (found.originals == wanted).all() and (found.targets == wanted).all()
     assert (found.anonymized != found.originals).mean() > 0.3
     assert (found.anonymized[0] != found.anonymized[1]).any(), "every photo gets a seed of its own, whatever the options say"
-    again = exposures.expose([photo(0), photo(0)], [4, 4], exposures.engine_change(engine, AnonymizeOptions(), 1), engine.detector, size=32)
+    again = pairs.collect_pairs(
+        [photo(0), photo(0)], [4, 4], pairs.engine_anonymizer(engine, AnonymizeOptions(), 1), engine.detector, size=32
+    )
     assert (again.anonymized == found.anonymized).all(), "the same seed, the same pictures"
 
 
@@ -49,7 +52,7 @@ class GoneAfterwards(KnownFaces):
 
 
 def test_who_finds_no_face_is_told_where_it_was() -> None:
-    found = exposures.expose([photo(1)], [0], exposures.box_change(baselines.solid), GoneAfterwards(), size=32)
+    found = pairs.collect_pairs([photo(1)], [0], pairs.box_anonymizer(baselines.solid), GoneAfterwards(), size=32)
     assert np.isnan(found.found).all()
     assert found.anonymized[0, 10:22, 10:22].max() == 0 and (found.targets == found.originals).all()
 
@@ -57,27 +60,27 @@ def test_who_finds_no_face_is_told_where_it_was() -> None:
 def test_the_face_is_looked_for_where_it_was() -> None:
     other = face_at(120, 60, 40.0)
     detector = KnownFaces({(160, 120): [FACE, other]})
-    assert exposures.find_again(detector, photo(), other.box) is other.landmarks
-    assert exposures.find_again(detector, photo(), (0.0, 100.0, 20.0, 119.0)) is None
+    assert pairs.redetect(detector, photo(), other.box) is other.landmarks
+    assert pairs.redetect(detector, photo(), (0.0, 100.0, 20.0, 119.0)) is None
 
 
 def test_what_comes_to_nothing_is_left_out() -> None:
-    found = exposures.expose([photo(), photo()], [0, 1], lambda picture, face: None, KnownFaces())
+    found = pairs.collect_pairs([photo(), photo()], [0, 1], lambda picture, face: None, KnownFaces())
     assert len(found) == 0 and found.landmarks.shape == (0, 478, 3) and found.originals.shape == (0, 128, 128)
     with pytest.raises(ValueError, match="1 persons were given for 2 photos"):
-        exposures.expose([photo(), photo()], [0], exposures.box_change(baselines.solid), KnownFaces())
+        pairs.collect_pairs([photo(), photo()], [0], pairs.box_anonymizer(baselines.solid), KnownFaces())
 
 
 def test_files(tmp_path: Path) -> None:
-    found = exposures.expose([photo(), photo(1)], [0, 1], exposures.box_change(baselines.blur), KnownFaces(), size=16)
+    found = pairs.collect_pairs([photo(), photo(1)], [0, 1], pairs.box_anonymizer(baselines.blur), KnownFaces(), size=16)
     path = tmp_path / "new" / "e.npz"
     found.save(path)
-    loaded = exposures.Exposures.load(path)
+    loaded = pairs.AnonymizedPairs.load(path)
     assert all(np.array_equal(getattr(found, f.name), getattr(loaded, f.name), equal_nan=True) for f in fields(found))
     assert [p.name for p in path.parent.iterdir()] == ["e.npz"], "nothing half-written stays"
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(ValueError, match="delete it"):
-        exposures.Exposures.load(path)
+        pairs.AnonymizedPairs.load(path)
 
 
 @pytest.mark.parametrize(
@@ -89,22 +92,22 @@ def test_files(tmp_path: Path) -> None:
         ("targets", np.zeros((2, 8, 8)), "targets must be"),  # no bytes
     ],
 )
-def test_exposures_check_themselves(field: str, value: np.ndarray, message: str) -> None:
+def test_pairs_check_themselves(field: str, value: np.ndarray, message: str) -> None:
     points, crops = np.zeros((2, 478, 3)), np.zeros((2, 8, 8), np.uint8)
     fine = dict(persons=np.arange(2), rows=np.arange(2), landmarks=points, found=points, originals=crops, anonymized=crops, targets=crops)
-    exposures.Exposures(**fine)
+    pairs.AnonymizedPairs(**fine)
     with pytest.raises(ValueError, match=message):
-        exposures.Exposures(**{**fine, field: value})
+        pairs.AnonymizedPairs(**{**fine, field: value})
 
 
 def test_the_digest_tells_programs_apart() -> None:
     engine, options = tiny_engine(), AnonymizeOptions()
-    digest = exposures.program_digest(engine, options)
-    assert digest == exposures.program_digest(tiny_engine(), AnonymizeOptions(seed=9)), "a seed is no other program"
-    assert digest != exposures.program_digest(engine, AnonymizeOptions(geometry="original"))
+    digest = pairs.program_digest(engine, options)
+    assert digest == pairs.program_digest(tiny_engine(), AnonymizeOptions(seed=9)), "a seed is no other program"
+    assert digest != pairs.program_digest(engine, AnonymizeOptions(geometry="original"))
     with torch.no_grad():
         engine.model.geometry.mean[0] += 1
-    assert digest != exposures.program_digest(engine, options)
+    assert digest != pairs.program_digest(engine, options)
 
 
 def test_crops_are_embedded_at_the_face() -> None:
@@ -115,6 +118,6 @@ def test_crops_are_embedded_at_the_face() -> None:
             assert picture.shape == (20, 20, 3) and picture.dtype == np.uint8
             return None if picture.max() == 0 else np.array([*box, picture.mean()])
 
-    vectors = exposures.embed_crops(Eye(), np.stack([np.zeros((20, 20)), np.full((20, 20), 7)]).astype(np.uint8))  # type: ignore[arg-type]
+    vectors = pairs.embed_crops(Eye(), np.stack([np.zeros((20, 20)), np.full((20, 20), 7)]).astype(np.uint8))  # type: ignore[arg-type]
     assert vectors[0] is None
-    assert vectors[1] == pytest.approx([*(20 * share for share in exposures.FACE_IN_CROP), 7])
+    assert vectors[1] == pytest.approx([*(20 * share for share in pairs.FACE_IN_CROP), 7])

@@ -1,0 +1,132 @@
+"""What a user can choose, told once: command line, Space and docs are made from the fields of :class:`AnonymizeOptions`.
+
+Annotations are evaluated here (no ``from __future__``), because the types of the fields are read at run time. Only the standard library
+is imported: ``ganon-hf --help`` reads this file.
+"""
+# ruff: noqa: I002
+
+import functools
+import inspect
+from collections.abc import Callable, Iterable
+from dataclasses import Field, dataclass, field, fields
+from numbers import Integral, Real
+from typing import Any, Literal, ParamSpec, TypeVar, get_args, get_origin
+
+Geometry = Literal["anonymous", "original"]
+PrivacyLevel = Literal["low", "medium", "high"]
+SkinTone = Literal["match", "random"]
+OutputKind = Literal["photo", "crop"]
+OnNoFace = Literal["raise", "keep"]
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+
+def require_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    """Raise ValueError unless the value is one of the choices."""
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, but got {value!r}.")
+
+
+def require_number(name: str, value: object, low: float, high: float, *, integer: bool = False, optional: bool = False) -> None:
+    """Raise ValueError unless the value is a number from ``low`` to ``high``, or None where it is optional."""
+    if optional and value is None:
+        return
+    is_number = isinstance(value, Integral if integer else Real) and not isinstance(value, bool)
+    if not is_number or not low <= value <= high:  # type: ignore[operator]  # numbers compare, whatever their class
+        kind = f"{'None or ' if optional else ''}{'an integer' if integer else 'a number'}"
+        raise ValueError(f"{name} must be {kind} from {low} to {high}, but got {value!r}.")
+
+
+@dataclass(frozen=True)
+class AnonymizeOptions:
+    """What a user can choose. The same names in Python, on the command line and in the demo.
+
+    Each field says in its ``metadata`` what it does (``"help"``) and, where it is a number, its inclusive ``"range"``.
+
+    Raises:
+        ValueError: a value that is no choice or out of range.
+    """
+
+    seed: int | None = field(
+        default=None,
+        metadata={
+            "help": "Which synthetic people are drawn: the same seed, the same people. Default: new ones for every photo or video.",
+            "range": (0, 2**63 - 1),
+        },
+    )
+    geometry: Geometry = field(
+        default="anonymous",
+        metadata={
+            "help": "`anonymous` exchanges the identity in the shape of the face; `original` keeps the shape, as in the paper: truer "
+            "expression, but the shape can identify."
+        },
+    )
+    privacy: PrivacyLevel = field(
+        default="medium",
+        metadata={
+            "help": "How little of the shape of the face passes with geometry `anonymous`: `low` keeps expressions best, `high` hides most."
+        },
+    )
+    skin_tone: SkinTone = field(
+        default="match",
+        metadata={"help": "`match` takes the tone from the skin around the face, `random` from the synthetic person."},
+    )
+    output: OutputKind = field(
+        default="photo",
+        metadata={"help": "`photo` puts the synthetic faces back into the photo; `crop` returns them alone on black, side by side."},
+    )
+    min_face_size: int = field(
+        default=24,
+        metadata={
+            "help": "Height in pixels of the smallest face to search for. Smaller finds more and takes longer.",
+            "range": (8, 4096),
+        },
+    )
+    min_score: float = field(
+        default=0.5,
+        metadata={
+            "help": "Detector confidence below which a face is ignored. Lower misses fewer faces and covers more by mistake.",
+            "range": (0, 1),
+        },
+    )
+    on_no_face: OnNoFace = field(
+        default="raise",
+        metadata={
+            "help": "Where no face is found, one may have been missed: `raise` refuses the photo or video, `keep` returns it unchanged."
+        },
+    )
+
+    def __post_init__(self) -> None:
+        for option in fields(self):
+            value = getattr(self, option.name)
+            if choices := choices_of(option):
+                require_choice(option.name, value, choices)
+            else:
+                types = get_args(option.type) or (option.type,)
+                require_number(option.name, value, *option.metadata["range"], integer=int in types, optional=type(None) in types)
+
+
+def choices_of(option: Field[Any]) -> tuple[str, ...]:
+    """The values that a field of :class:`AnonymizeOptions` can take; empty for a number."""
+    return get_args(option.type) if get_origin(option.type) is Literal else ()
+
+
+def require_options(names: Iterable[str]) -> None:
+    """Raise TypeError where a name is no field of :class:`AnonymizeOptions`."""
+    known = [option.name for option in fields(AnonymizeOptions)]
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise TypeError(f"there is no option {', '.join(map(repr, unknown))}; the options are {', '.join(known)}.")
+
+
+def reject_unknown_options(call: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+    """Decorator for a function that names the options as keywords: the TypeError about an unknown keyword lists the options."""
+    known = inspect.signature(call).parameters
+
+    @functools.wraps(call)
+    def checked(*args: Parameters.args, **keywords: Parameters.kwargs) -> Result:
+        require_options(name for name in keywords if name not in known)
+        return call(*args, **keywords)
+
+    return checked

@@ -1,0 +1,1 @@
+"""What puts pictures through methods and reads the results: methods, instruments, worker processes."""
