@@ -103,7 +103,7 @@ def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_happened(
         kills += 1
         child = subprocess.Popen(
             [sys.executable, str(Path(__file__).parents[1] / "support" / "video_child.py"), str(source), str(target)],
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1] / "support")},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1] / "support"), *sys.path[1:]])},
         )
         already = len(segments)
         while child.poll() is None and len(segments) <= already:

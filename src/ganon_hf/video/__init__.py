@@ -1,6 +1,6 @@
-"""Video: frames in, frames out, and files. Whoever is in the picture gets one synthetic person and keeps it.
+"""Video: files and streams of frames. Everybody in the picture gets one synthetic person and keeps it.
 
-``anonymize_video`` takes a file to a file, ``anonymize_frames`` arrays to arrays. See ``docs/video.md``.
+``anonymize_video`` reads a file and writes one; ``anonymize_frames`` takes arrays and yields arrays. See ``docs/video.md``.
 """
 
 from __future__ import annotations

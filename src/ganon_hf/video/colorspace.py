@@ -21,7 +21,7 @@ _MATRIX_NAMES = {1: "bt709", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte240m", 9
 _TRANSFER_PQ, _TRANSFER_HLG = 16, 18
 _PRIMARIES_2020 = 9
 _LIMITED, _FULL = 1, 2  # ranges
-# Rounded exactly and with interpolated color: the faster paths are 1 to 2 levels too dark on the average.
+# Rounded exactly and with interpolated color: on average the faster paths are 1 to 2 of 255 too dark.
 _FLAGS = "flags=bilinear+accurate_rnd+full_chroma_int"
 # From 16-bit RGB: together with the flags above, swscale 9 turns 4:2:0 of 10 bits purple.
 _TO_709 = (("format", "gbrap16le|gbrp16le"), ("scale", "flags=bilinear:out_transfer=bt709:out_primaries=bt709:intent=perceptual"))
@@ -100,7 +100,7 @@ class FrameConverter:
         self.resized = 0
 
     def convert(self, frame: Any) -> Iterator[tuple[int, np.ndarray]]:
-        """(pts, RGB picture) for every frame that is finished; deinterlacing looks one frame ahead.
+        """Yield (pts, RGB picture) of every frame that is finished; deinterlacing needs one frame of look-ahead.
 
         ``frame.pts`` must be set. Raises the errors of libav where a format cannot be converted.
         """
@@ -123,7 +123,7 @@ class FrameConverter:
         yield from self._finished()
 
     def flush(self) -> Iterator[tuple[int, np.ndarray]]:
-        """What is still inside, at the end of the stream."""
+        """Yield what is still inside, at the end of the stream."""
         if self._graph is not None:
             self._graph.push(None)
             yield from self._finished()

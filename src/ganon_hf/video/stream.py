@@ -161,8 +161,9 @@ class FrameStream:
                         chunk.append(checked)
                     waiting.append(checked)
                     if not self._ahead:  # live: nothing waits
-                        self._analyze(chunk, waiting)
-                        chunk = []
+                        if chunk:
+                            self._analyze(chunk, waiting)
+                            chunk = []
                         yield from self._decide(self._tracker.seen, waiting, rendering, pool)
                 if chunk:
                     self._analyze(chunk, waiting, last=True)

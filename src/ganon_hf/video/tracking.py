@@ -1,7 +1,7 @@
-"""Which face of one frame is which of the next: tracks.
+"""Tracks: which face of one frame is which of the next.
 
-The last frame of each chunk of frames is searched; in between, meshes are followed, and a face that is new there is followed
-backwards to where it appeared. Frames are RGB uint8 (height, width, 3); frame numbers count from 0.
+The last frame of each chunk of frames is searched. In between, meshes are followed, and a new face is followed backwards to where it
+appeared. Frames are RGB uint8 (height, width, 3); frame numbers count from 0.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from ..core.detection_tiled import FaceDetector
 from ..core.detection_tiles import LEVEL_STEP
 from ..core.faces import Box, Face, area_of, box_of_points, box_overlap
 
-# A face found by a search is a track's if their boxes overlap so much (intersection over union), or, after it was lost for a moment, if
-# its middle lies within so many face sizes of where it was expected, and this much further with every second.
+# A detected face belongs to a track if their boxes overlap this much (intersection over union) or, after it was lost for a moment, if its
+# center is within so many face sizes of where it is expected, and so many more per second.
 MIN_OVERLAP = 0.25
 REACH, REACH_PER_SECOND = 0.5, 1.5
 # Two meshes overlapping more than this are one face.
 SAME_FACE = 0.5
-# A track that is not seen for so many seconds has ended; one that so many searches in a row do not confirm has wandered off to something
-# that is no face.
+# A track that is not seen for so many seconds has ended; one that so many searches in a row do not confirm has drifted to something that
+# is no face.
 PATIENCE, MAX_UNCONFIRMED = 1.0, 4
-# After so many frames without a mesh following is left to the next search.
+# After so many frames without a mesh a face is not followed until the next search.
 MAX_MISSES = 3
 
 
@@ -38,8 +38,8 @@ class Track:
         number: of the track, in the order of appearance.
         faces: by frame number, the face as it was seen there; frames where it was lost are missing.
         missed: searches in a row that should have found it where it was followed, but did not.
-        ended: a frame from which on it is not looked for any more; None while it is followed.
-        scene: first frame of its scene and first frame of the next one, None while the scene goes on.
+        ended: first frame in which it is not searched for any more; None while it is followed.
+        scene: first frame of its scene, and of the next one (None while the scene goes on).
     """
 
     number: int
@@ -93,10 +93,10 @@ def size_of(box: Box) -> float:
 
 
 class FaceTracker:
-    """Finds faces in the frames of a video and says which are the same.
+    """Finds faces in the frames of a video and joins them to tracks.
 
     Args:
-        detector: searches; one that has ``follow`` (see ``detection_tiled.TiledDetector``) is spared most of the work.
+        detector: searches frames; one that has ``follow`` (see ``detection_tiled.TiledDetector``) has to search fewer of them.
         frame_rate: frames per second.
         min_face_size, min_score: of the search, as in ``AnonymizeOptions``.
     """
@@ -114,11 +114,11 @@ class FaceTracker:
 
     @property
     def can_follow(self) -> bool:
-        """Whether frames between two searches can be served."""
+        """Whether faces can be followed between two searches."""
         return self._follow is not None
 
     def cut(self) -> None:
-        """A new scene begins with the next frame: nobody is where they were."""
+        """A new scene begins with the next frame: no track goes on."""
         for track in self.tracks:
             track.ended = self.seen if track.ended is None else track.ended
             track.scene = (track.scene[0], self.seen if track.scene[1] is None else track.scene[1])
@@ -130,7 +130,7 @@ class FaceTracker:
         Args:
             images: the frames.
             before: frames in a row that end where ``images`` begin; a new face is followed back into them.
-            thorough: look for the smallest faces as well; else for those of one level of tiles further up, for a fraction of the time.
+            thorough: also search for the smallest faces; else from the next size of tiles on, in a fraction of the time.
         """
         first, last = self.seen, self.seen + len(images) - 1
         for frame in range(first, last + 1):
@@ -151,7 +151,7 @@ class FaceTracker:
         self.seen = last + 1
 
     def forget_before(self, frame: int) -> None:
-        """Drop tracks that ended long before a frame, and what the others showed before it."""
+        """Drop tracks that ended long before a frame, and what was seen of the others before it."""
         self.tracks = [track for track in self.tracks if track.ended is None or track.last >= frame]
         for track in self.tracks:
             track.forget_before(frame)
