@@ -342,11 +342,11 @@ def test_model_and_processor_must_fit() -> None:
 
 def test_no_face() -> None:
     engine, before = tiny_engine({}), noise_photo()
-    after, result = run(engine, before)
-    assert result.faces == () and same(before, after)
     with pytest.raises(NoFaceError):
-        run(engine, before, on_no_face="raise")
-    crop, _ = run(engine, before, output="crop")
+        run(engine, before)
+    after, result = run(engine, before, on_no_face="keep")
+    assert result.faces == () and same(before, after)
+    crop, _ = run(engine, before, output="crop", on_no_face="keep")
     assert crop.shape == (64, 64, 3) and not crop.any()
 
 
@@ -361,7 +361,7 @@ def test_faces_given_by_hand_are_not_searched_for() -> None:
     engine = tiny_engine()
     _, result = run(engine, noise_photo(), faces=[face_at(100, 50)])
     assert result.faces[0].box == pytest.approx(face_at(100, 50).box) and result.num_replaced == 1
-    assert run(engine, noise_photo(), faces=[])[1].faces == ()
+    assert run(engine, noise_photo(), faces=[], on_no_face="keep")[1].faces == ()
     assert engine.detector.calls == 0  # type: ignore[attr-defined]
 
 

@@ -180,12 +180,12 @@ def test_the_source_is_never_overwritten(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
-def test_a_video_without_faces_is_refused_where_that_was_asked_for(source: Path, tmp_path: Path) -> None:
+def test_a_video_without_faces_is_refused_or_kept_on_request(source: Path, tmp_path: Path) -> None:
     nobody = scripted_engine(Script({}))
     with pytest.raises(NoFaceError, match=r"film\.mkv: no face"):
-        run(source, tmp_path / "out.mp4", AnonymizeOptions(seed=3, on_no_face="raise"), anonymizer=nobody)
+        run(source, tmp_path / "out.mp4", anonymizer=nobody)
     assert list(tmp_path.iterdir()) == []
-    report = run(source, tmp_path / "out.mp4", anonymizer=nobody)
+    report = run(source, tmp_path / "out.mp4", AnonymizeOptions(seed=3, on_no_face="keep"), anonymizer=nobody)
     assert report.tracks == () and (tmp_path / "out.mp4").exists()
 
 
