@@ -10,9 +10,10 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+if TYPE_CHECKING:  # the time that imports take is measured, too
+    import numpy as np
 
 # The composers of photos and films lie with the tests, which need them without the scripts.
 SUPPORT = Path(__file__).resolve().parents[2] / "tests" / "support"

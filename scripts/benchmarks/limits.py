@@ -143,7 +143,7 @@ def cold_start(rounds: int, folder: Path) -> dict[str, Any]:
     path = folder / "cold.jpg"
     Image.fromarray(scene_with_faces(SIZES["640x480"], (220,))).save(path, quality=92)
     ours = f"from ganon_hf import Anonymizer, AnonymizeOptions; Anonymizer.from_pretrained()({str(path)!r}, AnonymizeOptions(seed=1)).image"
-    # transformers loads its parts when they are asked for: these two are what a model package cannot do without
+    # transformers loads its parts lazily: these two are what a model package needs
     theirs = (
         "import torch; from transformers import AutoModel, PreTrainedModel; "
         "from transformers.image_processing_utils import BaseImageProcessor"

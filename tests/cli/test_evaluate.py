@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 from PIL import Image
+from script_loading import load_script
 from tiny import KnownFaces, face_at, noise_photo, tiny_engine
 from typer.testing import CliRunner
 
 from ganon_hf.cli import main as cli
+from ganon_hf.cli.evaluate import SCRIPT_ONLY, parse_attacks
 from ganon_hf.core.faces import Box
 from ganon_hf.core.options import AnonymizeOptions
 from ganon_hf.evaluation.data.picture_sets import open_pictures
 from ganon_hf.evaluation.harness.methods import report_methods
-from ganon_hf.evaluation.harness.options import ATTACKS, TRAINED_ATTACKS, EvaluationOptions
+from ganon_hf.evaluation.harness.options import ATTACKS, TRAINED_ATTACKS, EvaluationOptions, command_line_fields
 from ganon_hf.evaluation.harness.pool import Pool, Tools
 from ganon_hf.evaluation.harness.readings import Instruments
 from ganon_hf.evaluation.harness.toolkit import Toolkit
@@ -157,6 +161,35 @@ def test_pool_keeps_the_order(processes: int) -> None:
 def test_options_check_themselves(change: dict[str, object], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         EvaluationOptions(**change)  # type: ignore[arg-type]
+
+
+def test_both_command_lines_have_every_option_with_its_default() -> None:
+    """One place says what there is to choose; a new field is a new option of both."""
+    script, defaults = load_script("evaluate"), EvaluationOptions()
+    names = [one.name for one, _ in command_line_fields()]
+    assert names == [one.name for one in fields(EvaluationOptions)], "every field has a help text"
+    command = typer.main.get_command(cli.app).commands["evaluate"]  # type: ignore[attr-defined]
+    parameters = {parameter.name: parameter for parameter in command.params}
+    assert set(names) - set(parameters) == set(SCRIPT_ONLY)
+    _, chosen = script.parse_arguments([])
+    given = {name: parameter.default for name, parameter in parameters.items() if name in names}
+    ours = EvaluationOptions.from_command_line({**given, "attacks": parse_attacks(given["attacks"])})
+    for name in names:
+        if name != "blendshape_model":  # the script knows where the project keeps it
+            assert getattr(chosen, name) == getattr(defaults, name) == getattr(ours, name), name
+
+
+def test_what_the_script_is_told_arrives(capsys: pytest.CaptureFixture[str]) -> None:
+    parse = load_script("evaluate").parse_arguments
+    words = "--with privacy=low --with geometry=original --recognizer a:b --attacks seeds parrot --no-baselines --attack-pictures 60"
+    arguments, options = parse([*words.split(), "--repeats", "7", "--processes", "2", "--people", "5", "--sets", "eval-pairs"])
+    assert options.engine_options == (AnonymizeOptions(privacy="low"), AnonymizeOptions(geometry="original"))
+    assert (options.recognizers, options.attacks, options.baselines) == (("a:b",), ("seeds", "parrot"), False)
+    assert (options.attack_pictures, options.repeats, options.processes, arguments.people) == (60, 7, 2, 5)
+    for wrong, message in ((["--with", "geometry=round"], "geometry must be one of"), (["--draws", "0"], "draws must be a whole number")):
+        with pytest.raises(SystemExit):
+            parse(wrong)
+        assert message in capsys.readouterr().err
 
 
 def test_rows_of_a_report() -> None:

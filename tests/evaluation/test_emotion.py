@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors import SafetensorError
+from sklearn.metrics import cohen_kappa_score
 from tiny import face_at, noise_photo
 
 from ganon_hf.evaluation.metrics.emotion import (
@@ -117,3 +118,12 @@ def test_agreement(after: list[str | None], agreement: float, kappa: float) -> N
     found = agreement_measures(certain(["neutral", "happiness"] * 4), certain(after), np.arange(8), repeats=10)
     assert found["emotion_agreement"].value == agreement
     assert found["emotion_kappa"].value == pytest.approx(kappa, nan_ok=True)
+
+
+def test_kappa_is_that_of_scikit_learn() -> None:
+    generator = np.random.default_rng(0)
+    before, after = (generator.dirichlet(np.ones(5), 80) for _ in range(2))
+    after = np.where(generator.random((80, 1)) < 0.5, before, after)
+    found = agreement_measures(before, after, np.arange(80), repeats=0)["emotion_kappa"].value
+    wanted = cohen_kappa_score(before.argmax(axis=1), after.argmax(axis=1))
+    assert 0.2 < found < 0.9 and found == pytest.approx(wanted, abs=1e-12)

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from ganon_hf.core.face_mesh import LEFT_IRIS, MEAN_LANDMARKS, RIGHT_IRIS
 from ganon_hf.core.geometry import Pose
@@ -30,6 +31,15 @@ NAMES = ("browDownLeft", "mouthSmileLeft", "mouthSmileRight")
 )
 def test_auc(positive: list[float], negative: list[float], wanted: float) -> None:
     assert measures.auc(np.array(positive), np.array(negative)) == pytest.approx(wanted, nan_ok=True)
+
+
+def test_auc_is_that_of_scikit_learn() -> None:
+    generator = np.random.default_rng(0)
+    for _ in range(20):
+        positive, negative = (generator.integers(0, 9, generator.integers(1, 40)) / 3 for _ in range(2))  # with ties
+        labels = np.repeat([1, 0], [len(positive), len(negative)])
+        wanted = roc_auc_score(labels, np.concatenate([positive, negative]))
+        assert measures.auc(positive, negative) == pytest.approx(wanted, abs=1e-12)
 
 
 @pytest.mark.parametrize(

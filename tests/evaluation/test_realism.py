@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import cv2
 import numpy as np
 import pytest
@@ -87,6 +89,12 @@ def test_the_same_seed_gives_the_same_scores_and_leaves_global_randomness_alone(
     first, again, other = (realism.network_classifier(blurred, *few, seed, epochs=2) for seed in (1, 1, 2))
     assert (first == again).all() and (first != other).any()
     assert (torch.get_rng_state() == before).all()
+
+
+def test_without_scikit_learn_it_says_what_to_install(alike: FacePairs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn.linear_model", None)
+    with pytest.raises(ImportError, match=r"scikit-learn: pip install 'ganon-hf\[eval\]'"):
+        realism.StatisticsClassifier(alike)
 
 
 def test_people_stay_in_one_fold() -> None:

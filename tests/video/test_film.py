@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import films
 import pytest
+from script_loading import load_script
 
 from ganon_hf.core.detection import MediaPipeDetector
 from ganon_hf.core.options import AnonymizeOptions
 from ganon_hf.video import anonymize_video
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts" / "benchmarks"))
-import video as benchmark_video  # noqa: E402  (which measures the same film for docs/video.md)
+benchmark_video = load_script("benchmarks/video")  # measures the same film for docs/video.md
 
 
 @pytest.mark.slow
@@ -26,9 +25,9 @@ def test_nobody_shows_and_everybody_stays_the_same(tmp_path: Path) -> None:
     assert {track.person for track in report.tracks if track.replaced} == {0, 1}, "who returns is known again"
     pytest.importorskip("dlib")
     found = benchmark_video.measure(film, tmp_path / "film.mp4", tmp_path / "out.mp4", MediaPipeDetector())
-    assert found["shown"] == 0 and found["faces"] > 450
+    assert found["visible"] == 0 and found["faces"] > 450
     assert found["within"] < found["between"] / 3
-    for name, (before, after) in found["tremor"].items():
+    for name, (before, after) in found["jitter"].items():
         assert after <= 1.05 * before, name  # the second difference holds the motion, too, which is not smoothed away
 
 
@@ -38,5 +37,5 @@ def test_a_short_small_film(tmp_path: Path) -> None:
     benchmark_video.write(film, tmp_path / "film.mp4", film.num_frames)
     report = anonymize_video(tmp_path / "film.mp4", tmp_path / "out.mp4", AnonymizeOptions(seed=5))
     frames = (benchmark_video.frames(tmp_path / name) for name in ("film.mp4", "out.mp4"))
-    shown, faces = benchmark_video.exposures(*frames, film.truth)
-    assert (report.frames, shown) == (20, []) and faces > 25
+    visible, faces = benchmark_video.visible_faces(*frames, film.truth)
+    assert (report.frames, visible) == (20, []) and faces > 25

@@ -26,14 +26,14 @@ def _option_parameters() -> Iterator[inspect.Parameter]:
         metavar = one.metadata.get("metavar")
         text = one.metadata["help"]
         if "parse" in one.metadata:
-            kind, default = list[kind], None  # type: ignore[valid-type]
+            kind, default = list[str], None
         elif one.name == "attacks":
             default, metavar, text = ",".join(default), "LIST", f"{text} Separated by commas; or `none`."
         low, high = one.metadata.get("range", (None, None))
         flags = [one.metadata["flag"]] if "flag" in one.metadata else []
-        option = typer.Option(*flags, min=low, max=high, metavar=metavar, help=text)
-        annotation: Any = Annotated[kind | None if default is None else kind, option]  # type: ignore[valid-type]
-        yield inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+        option = typer.Option(default, *flags, min=low, max=high, metavar=metavar, help=text)
+        annotation: Any = kind | None if default is None else kind
+        yield inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=option, annotation=annotation)
 
 
 def _with_evaluation_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -27,7 +27,7 @@ class PictureFile:
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """One picture of a known person. It is decoded when it is looked at, so thousands are light and travel to other processes.
+    """One picture of a known person, decoded on access, so that thousands take little memory and can be sent to other processes.
 
     Attributes:
         content: RGB uint8 (height, width, 3), an encoded picture, or a file.

@@ -57,7 +57,7 @@ class BlendshapeReader:
     def __call__(self, photo: np.ndarray, box: Box) -> np.ndarray:
         """Scores of the face around a box.
 
-        The same patch is looked at before and after, so that input and output differ in nothing but the face.
+        The same patch is read before and after, so that input and output differ in nothing but the face.
 
         Args:
             photo: RGB uint8 (height, width, 3).

@@ -1,8 +1,8 @@
 """Synthetic people in synthetic expressions: no picture and no landmark of a real person goes in, only a checkpoint's statistics.
 
-An expression is asked for in words of the face (corners of the mouth up, brows down, lips apart): displacements of a few points of the
-mean neutral shape. The expression code that comes nearest to them, given how codes vary in the training pictures, moves the whole face;
-blink, lips and gaze are then set exactly and carried over as from a photo. The mean shape under it is an average of thousands of people.
+An expression is described by displacements of a few points of the mean neutral shape (corners of the mouth up, brows down, lips apart).
+The most likely expression code that meets them moves the whole face; blink, lips and gaze are then set exactly and carried over as from a
+photo. The mean shape under it is an average of thousands of people.
 
 Conventions: shapes and poses as in ``geometry``; "right" and "left" are the person's.
 """

@@ -1,4 +1,4 @@
-"""A report as pictures: recognition curves, privacy against expression, coverage by face height.
+"""Plots of a report: recognition curves, privacy against expression, coverage by face height.
 
 matplotlib (extra ``eval``) is imported when something is drawn; it draws into files and touches none of its global state. Colors are
 those of Okabe & Ito (2008), which color-blind people tell apart; lines differ in style and points in shape as well.
@@ -30,7 +30,7 @@ def draw_plots(report: Report, folder: Path) -> list[Path]:
         folder: where the PNG files go; made when it is not there.
 
     Returns:
-        the files, in the order in which they are best looked at.
+        the files, in reading order.
 
     Raises:
         ImportError: matplotlib is not installed.
@@ -88,15 +88,15 @@ def _cmc(part: SetReport, recognizer: str, folder: Path) -> Path | None:
     if not curves:
         return None
     figure, axes = _axes(f"Who is it? {recognizer}, {_set_name(part)}", "rank", "share of probes found up to this rank")
-    looks = _lines(axes, list(curves))
+    styles = _lines(axes, list(curves))
     longest = 1
     banded = next((name for name in curves if name.startswith(DEFAULT)), None)  # ten bands over each other would show nothing
     for name, curve in curves.items():
         ranks = np.arange(1, len(curve["cmc"]) + 1)
         longest = max(longest, len(ranks))
         if name == banded:
-            axes.fill_between(ranks, curve["cmc_low"], curve["cmc_high"], color=looks[name]["color"], alpha=0.15, linewidth=0)
-        axes.plot(ranks, curve["cmc"], label=name, **looks[name])
+            axes.fill_between(ranks, curve["cmc_low"], curve["cmc_high"], color=styles[name]["color"], alpha=0.15, linewidth=0)
+        axes.plot(ranks, curve["cmc"], label=name, **styles[name])
     people = max((row[f"{recognizer}/rank1"].people for row in part.figures.values() if f"{recognizer}/rank1" in row), default=longest)
     axes.plot(np.arange(1, longest + 1), np.arange(1, longest + 1) / people, color="#999999", linewidth=1, label="chance")
     axes.set(xlim=(1, longest), ylim=(0, 1.02))
@@ -114,9 +114,9 @@ def _roc(part: SetReport, recognizer: str, folder: Path) -> Path | None:
         "pairs of different people accepted (FAR)",
         "pairs of one person accepted (TAR)",
     )
-    looks = _lines(axes, list(curves))
+    styles = _lines(axes, list(curves))
     for name, curve in curves.items():
-        axes.plot(np.maximum(curve["far"], 1e-3), curve["tar"], label=name, **looks[name])
+        axes.plot(np.maximum(curve["far"], 1e-3), curve["tar"], label=name, **styles[name])
     chance = np.geomspace(1e-3, 1, 50)
     axes.plot(chance, chance, color="#999999", linewidth=1, label="chance")
     axes.set(xscale="log", xlim=(1e-3, 1), ylim=(0, 1.02))
@@ -174,13 +174,13 @@ def _coverage(coverage: Mapping[str, Any], folder: Path) -> Path | None:
     if not lines:
         return None
     figure, axes = _axes("Faces found by height, 1080p scenes", "face height in pixels", "share found")
-    looks = _lines(axes, list(lines))
+    styles = _lines(axes, list(lines))
     for number, (name, rows) in enumerate(lines.items()):
         beside = 1.02 ** (number - (len(lines) - 1) / 2)  # so that equal shares do not hide each other
         heights, shares = [beside * row["height"] for row in rows], [row["found_share"] for row in rows]
         errors = [np.array([row["found_share"] - row["low"] for row in rows]), np.array([row["high"] - row["found_share"] for row in rows])]
         axes.errorbar(
-            heights, shares, yerr=np.maximum(errors, 0), marker=MARKERS[number % len(MARKERS)], label=name, elinewidth=0.8, **looks[name]
+            heights, shares, yerr=np.maximum(errors, 0), marker=MARKERS[number % len(MARKERS)], label=name, elinewidth=0.8, **styles[name]
         )
     ticks = sorted({row["height"] for rows in lines.values() for row in rows})
     axes.set_xscale("log")
