@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from tiny import KnownFaces, face_at, noise_photo, same, tiny_engine, tiny_model
 
 from ganon_hf.core.anonymizer import Anonymizer
 from ganon_hf.core.faces import AnonymizationResult, Face, NoFaceError, UnusableImageError, clip_box
+from ganon_hf.core.modeling_ganon import GanonModel
 from ganon_hf.core.options import AnonymizeOptions
 from ganon_hf.core.skin_tone import SkinPainter
 
@@ -309,6 +311,18 @@ def test_a_model_cast_to_half_precision_still_replaces(dtype: torch.dtype) -> No
     engine = Anonymizer(tiny_model().to(dtype), tiny_processor(), KnownFaces())
     after, result = run(engine, noise_photo(), skin_tone="random")
     assert result.num_replaced == 1 and after.dtype == np.uint8
+    exact, _ = run(tiny_engine(), noise_photo(), skin_tone="random")
+    assert np.abs(after.astype(int) - exact).mean() < 1
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+@pytest.mark.parametrize("part", ["prior.luma", "refinement.out.bias"])
+def test_weights_that_are_not_finite_cover_the_face(part: str, value: float) -> None:
+    engine, before = tiny_engine(refinement_channels=8), noise_photo()
+    engine.model.get_parameter(part).data.fill_(value)
+    after, result = run(engine, before)
+    assert result.faces[0].status == "covered" and "not finite" in result.faces[0].reason
+    assert_erased(before, after, face_at(60, 60))
 
 
 def test_a_generator_that_returns_the_photo_itself_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -325,11 +339,55 @@ def test_steps_refuse_what_does_not_belong_together(engine: Anonymizer) -> None:
         engine.compose(plan, [])
 
 
-def test_only_filters_are_reordered_for_speed() -> None:
-    """The prior's maps have four dimensions, too; reordered they would be copied back for every face (a tenth of the generator's time)."""
-    model = Anonymizer(tiny_model(refinement_channels=8), tiny_processor()).model
-    assert model.prior is not None and all(parameter.is_contiguous() for parameter in model.prior.parameters())
-    assert model.refinement is not None and model.refinement.stem.weight.is_contiguous(memory_format=torch.channels_last)
+def properties(model: GanonModel) -> dict[str, tuple[object, ...]]:
+    """What an engine could change about a model without changing its values, and the values."""
+    found: dict[str, tuple[object, ...]] = {name: (module.training,) for name, module in model.named_modules()}
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        found[name] = (id(tensor), tensor.stride(), tensor.dtype, tensor.device, tensor.requires_grad, tensor.sum().item())
+    return found
+
+
+@pytest.mark.parametrize(
+    "changes", [{"refinement_channels": 8}, {"conditioning": "landmarks", "image_size": 256}], ids=["mesh", "landmarks"]
+)
+def test_the_model_is_used_and_not_changed(changes: dict[str, Any]) -> None:
+    model = tiny_model(**changes)
+    next(model.parameters()).requires_grad_(True)
+    before = properties(model)
+    assert any(values[4] for values in before.values() if len(values) > 1)
+    sizes = {name: changes[name] for name in ("conditioning", "image_size") if name in changes}
+    engine = Anonymizer(model, tiny_processor(**sizes), KnownFaces())
+    assert run(engine, noise_photo(), skin_tone="random")[1].num_replaced == 1
+    assert engine.model is model and properties(model) == before
+
+
+def test_a_model_in_training_mode_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"training mode.*call model\.eval\(\)"):
+        Anonymizer(tiny_model().train(), tiny_processor())
+    engine = tiny_engine(refinement_channels=8)
+    assert engine.model.refinement is not None
+    engine.model.refinement.train()  # a part of it, later
+    with pytest.raises(ValueError, match="training mode"):
+        run(engine, noise_photo())
+    assert not engine.model.training and engine.model.refinement.training, "refused, not changed"
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_without_managing_threads_torchs_count_is_left_alone(count: int) -> None:
+    """And the faces are the same but for rounding."""
+    managed, left = tiny_engine(TWO), Anonymizer(tiny_model(), tiny_processor(), KnownFaces(TWO), manage_threads=False)
+    seen: dict[Anonymizer, list[int]] = {managed: [], left: []}
+    for engine, counts in seen.items():
+        engine.model.register_forward_pre_hook(lambda *_, counts=counts: counts.append(torch.get_num_threads()))
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        pictures = [run(engine, noise_photo())[0] for engine in seen]
+        after = torch.get_num_threads()
+    finally:
+        torch.set_num_threads(before)
+    assert seen == {managed: [1, 1], left: [count, count]} and after == count
+    assert np.abs(pictures[0].astype(int) - pictures[1]).max() <= 1
 
 
 def test_model_and_processor_must_fit() -> None:

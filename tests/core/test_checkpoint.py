@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
 
 from ganon_hf.core.anonymizer import Anonymizer
+from ganon_hf.core.modeling_ganon import GanonModel
 from ganon_hf.core.task import CHECKPOINT
 from ganon_hf.evaluation.report.people_sheet import EXPRESSIONS, ExpressionSpace, portrait
 
@@ -41,6 +44,19 @@ def test_refinement_adds_detail_and_no_checkerboard(engine: Anonymizer) -> None:
     half = spectrum.shape[0] // 2
     near = np.median(spectrum[half - 6 : half + 7, half - 6 : half + 7])
     assert spectrum[half, half] < 6 * near and spectrum[half, 0] < 6 * np.median(spectrum[half - 6 : half + 7, :3])
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_shows_the_same_people(engine: Anonymizer, dtype: torch.dtype) -> None:
+    """Loaded in half precision, where geometry and prior stay exact, and cast whole."""
+    space, side = ExpressionSpace(engine.shape_model), engine.model.config.image_size
+    face = space.face(EXPRESSIONS["smile"], side)
+    expected = portrait(engine, face, side, 7).astype(float)
+    loaded = GanonModel.from_pretrained(CHECKPOINT, dtype=dtype)
+    for model, limit in ((loaded, 1.0), (copy.deepcopy(engine.model).to(dtype), 3.0)):
+        made = portrait(Anonymizer(model, engine.image_processor), face, side, 7)
+        drawn = (made.max(axis=2) > 0) | (expected.max(axis=2) > 0)
+        assert drawn.mean() > 0.3 and np.abs(made - expected)[drawn].mean() < limit  # pixel values
 
 
 def test_seeds_are_people_and_an_expression_is_not_another_person(engine: Anonymizer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from pathlib import Path
 
@@ -95,6 +96,48 @@ def test_half_precision_halves_the_networks_and_nothing_else(tmp_path: Path, dty
     assert kinds == {"geometry": torch.float32, "prior": torch.float32, "refinement": dtype}
     with torch.inference_mode():
         torch.testing.assert_close(model(**inputs(2)).images, tiny_model()(**inputs(2)).images, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("how", ["loaded", "cast"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_draws_the_same_face(tmp_path: Path, dtype: torch.dtype, how: str) -> None:
+    """With textures of more than 32767 texels, of which torch's grid_sample on a CPU loses count in half precision."""
+    exact = tiny_model(refinement_channels=8, texture_size=192)
+    assert exact.refinement is not None
+    torch.nn.init.normal_(exact.refinement.out.weight, std=0.05, generator=torch.Generator().manual_seed(0))
+    if how == "loaded":
+        exact.save_pretrained(tmp_path)
+    half = GanonModel.from_pretrained(tmp_path, dtype=dtype) if how == "loaded" else copy.deepcopy(exact).to(dtype)
+    appearance = torch.tensor([[1.0, -1.0, 0.5, 2.0]]).repeat(2, 1)
+    with torch.inference_mode():
+        expected, made = (model(**inputs(2), appearance=appearance) for model in (exact, half))
+    assert made.images.dtype == torch.float32 and torch.isfinite(made.images).all()
+    assert (expected.images - expected.coarse).abs().mean() * 127.5 > 1, "the network is part of it"
+    difference = (made.images - expected.images).abs() * 127.5  # pixel values
+    assert difference.mean() < 0.5 and difference.max() < 25
+
+
+def test_half_precision_of_the_published_generator(paper_model: GanonModel) -> None:
+    """The network alone is half, as ``from_pretrained`` leaves it."""
+    half = copy.deepcopy(paper_model)
+    assert half.generator is not None
+    half.generator.to(torch.bfloat16)
+    dots = torch.rand(1, 3, 256, 256, generator=torch.Generator().manual_seed(5)) * 2 - 1
+    with torch.inference_mode():
+        expected, made = (model(dots).images for model in (paper_model, half))
+    assert made.dtype == torch.float32 and ((made - expected).abs().mean() * 127.5) < 8  # noise through random weights
+
+
+@pytest.mark.parametrize("part", ["prior.luma", "refinement.out.bias", "refinement.canonical"])
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_what_is_not_finite_stays_visible(part: str, value: float) -> None:
+    """Limited to [-1, 1] infinity would be white."""
+    model = tiny_model(refinement_channels=8)
+    assert model.refinement is not None
+    torch.nn.init.normal_(model.refinement.out.weight, std=0.05)
+    model.get_parameter(part).data.fill_(value)
+    with torch.inference_mode():
+        assert torch.isnan(model(**inputs()).images).any()
 
 
 def test_mixed_precision_leaves_the_prior_exact() -> None:

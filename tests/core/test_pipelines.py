@@ -75,6 +75,16 @@ def test_batch_size_changes_no_pixel(pipe: FaceAnonymizationPipeline, expected: 
     assert agree(pipe(ALL * 2, seed=7, batch_size=batch_size), expected * 2)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_gives_nearly_the_same_pixels(tmp_path: Path, expected: list[dict[str, Any]], dtype: torch.dtype) -> None:
+    tiny_model().save_pretrained(tmp_path)
+    tiny_processor().save_pretrained(tmp_path)
+    half = pipeline(TASK, model=str(tmp_path), dtype=dtype, device="cpu", detector=KnownFaces(FACES))
+    for result, exact in zip([half(photo, seed=7) for photo in ALL], expected, strict=True):
+        assert [face["status"] for face in result["faces"]] == [face["status"] for face in exact["faces"]]
+        assert np.abs(np.asarray(result["image"]).astype(int) - np.asarray(exact["image"])).mean() < 1
+
+
 def test_faces_of_many_photos_share_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     pipe, sizes = tiny_pipeline(), []
     generate = pipe.engine.generate

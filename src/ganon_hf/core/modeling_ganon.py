@@ -370,8 +370,8 @@ class RefinementNetwork(nn.Module):
         level1 = self.decode1(level1 + functional.interpolate(self.up2(level2), scale_factor=2.0, mode="nearest"))
         level0 = self.decode0(level0 + functional.interpolate(self.up1(level1), scale_factor=2.0, mode="nearest"))
         detail = functional.pixel_shuffle(functional.leaky_relu(self.unfold(functional.leaky_relu(level0, 0.2)), 0.2), 2)  # (B, 8, S, S)
-        change = _widen(self.out(torch.cat([detail, face, person], dim=1).to(self.out.weight.dtype, memory_format=torch.channels_last)))
-        luma, chroma = without_checkerboard(change).split([1, 2], dim=1)
+        last = torch.cat([detail, face, person], dim=1).to(self.out.weight.dtype, memory_format=torch.channels_last)
+        luma, chroma = without_checkerboard(_widen(self.out(last))).split([1, 2], dim=1)
         return (ycbcr_to_rgb(luma * 127.5, chroma * (127.5 * (1 - grayscale.view(-1, 1, 1, 1)))) + 1) * mask
 
 
@@ -439,6 +439,7 @@ class GanonModel(PreTrainedModel):
     (B, 4, S, S) of (u, v, mask, dots), each in [0, 1], for ``"mesh"``.
     """
 
+    config: GanonConfig
     config_class = GanonConfig
     config: GanonConfig
     base_model_prefix = "ganon"
@@ -504,12 +505,12 @@ class GanonModel(PreTrainedModel):
         Raises:
             ValueError: an input is missing or has the wrong number of channels.
         """
-        channels, of = (3, "dots in [-1, 1]") if self.generator is not None else (4, "u, v, mask and dots in [0, 1]")
+        channels, of = (3, "dots in [-1, 1]") if self.generator is not None else (4, "of u, v, mask, dots in [0, 1]")
         if pixel_values.ndim != 4 or pixel_values.shape[1] != channels:
-            raise ValueError(f"pixel_values must be (batch, {channels}, side, side) of {of}, but got shape {tuple(pixel_values.shape)}.")
+            raise ValueError(f"pixel_values must be (batch, {channels}, side, side) {of}, but got shape {tuple(pixel_values.shape)}.")
         if self.generator is not None:
-            dots = pixel_values.to(self.generator.down1.model[0].weight.dtype, memory_format=torch.channels_last)  # type: ignore[arg-type]
-            images, coarse = _widen(self.generator(dots)), None
+            dtype: torch.dtype = self.generator.final[2].weight.dtype  # type: ignore[assignment]
+            images, coarse = _widen(self.generator(pixel_values.to(dtype, memory_format=torch.channels_last))), None
         else:
             if canonical_landmarks is None or angles is None:
                 raise ValueError("conditioning='mesh' needs canonical_landmarks (batch, 478, 3) and angles (batch, 2) beside pixel_values.")
