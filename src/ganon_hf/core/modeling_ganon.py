@@ -266,10 +266,9 @@ class AppearancePrior(nn.Module):
 
 
 def _widen(values: torch.Tensor) -> torch.Tensor:
-    """Float16 and bfloat16 as float32, the rest unchanged.
+    """Float16 and bfloat16 as float32, the rest unchanged: coordinates, textures and sums over 1434 numbers need it.
 
-    Coordinates, textures and sums over 1434 numbers need it. Besides, torch's ``grid_sample`` on a CPU counts the texels of a half
-    precision texture in 16 bits, and beyond 32767 of them (181 x 181) it reads other memory.
+    Besides, torch's ``grid_sample`` on a CPU counts the texels of a half precision texture in 16 bits: beyond 32767 it reads other memory.
     """
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
