@@ -212,7 +212,7 @@ def test_names_with_control_characters_stay_on_one_line(tmp_path: Path) -> None:
 def test_memory_stays_bounded_by_the_header_not_by_the_claim(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(png_of_size(20_000, 20_000))
     code = (
-        "import resource, sys\nfrom ganon_hf import photos\nfrom ganon_hf.image_files import read_image\n"
+        "import resource, sys\nfrom ganon_hf.core import image_loading as photos\nfrom ganon_hf.image_files import read_image\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "try:\n    read_image(sys.argv[1])\nexcept ValueError:\n    pass\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"

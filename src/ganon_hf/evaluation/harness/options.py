@@ -135,7 +135,7 @@ class EvaluationOptions:
             value, parse = values.get(one.name), one.metadata.get("parse")
             if value is None or (parse is not None and not value):
                 continue
-            given[one.name] = tuple(map(parse, value)) if parse is not None else value
+            given[one.name] = tuple(map(parse, value)) if parse is not None else tuple(value) if isinstance(value, list) else value
         return cls(**given)
 
 
