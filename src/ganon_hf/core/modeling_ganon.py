@@ -509,7 +509,7 @@ class GanonModel(PreTrainedModel):
             raise ValueError(f"pixel_values must be (batch, {channels}, side, side) {of}, but got shape {tuple(pixel_values.shape)}.")
         if self.generator is not None:
             dtype: torch.dtype = self.generator.final[2].weight.dtype  # type: ignore[assignment]
-            images, coarse = _widen(self.generator(pixel_values.to(dtype, memory_format=torch.channels_last))), None
+            images, coarse = _widen(self.generator(pixel_values.to(dtype))), None
         else:
             if canonical_landmarks is None or angles is None:
                 raise ValueError("conditioning='mesh' needs canonical_landmarks (batch, 478, 3) and angles (batch, 2) beside pixel_values.")

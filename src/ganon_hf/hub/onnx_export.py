@@ -7,6 +7,7 @@ import io
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -144,9 +145,10 @@ def compare(path: Path, engine: Anonymizer) -> float:
 def real_inputs(engine: Anonymizer) -> list[dict[str, torch.Tensor]]:
     """The generator's inputs for the sample photo: several people at once, then upright, tilted and with its own geometry one by one."""
     photo, names = read_portrait(), _inputs_of(engine.model.config)
-    people = [engine.plan(photo, AnonymizeOptions(seed=seed)).inputs for seed in SEEDS]
-    tilted = engine.plan(photo.rotate(20), AnonymizeOptions(seed=SEEDS[0])).inputs
-    own = engine.plan(photo, AnonymizeOptions(seed=SEEDS[0], geometry="original")).inputs
+    upright = AnonymizeOptions(seed=SEEDS[0], on_no_face="keep")
+    people = [engine.plan(photo, replace(upright, seed=seed)).inputs for seed in SEEDS]
+    tilted = engine.plan(photo.rotate(20), upright).inputs
+    own = engine.plan(photo, replace(upright, geometry="original")).inputs
     singles = [faces[0] for faces in (*people, tilted, own) if faces]
     if len(singles) < 2:
         raise OnnxError("the generator has nothing to draw: no face of the sample photo can be replaced with these weights.")
