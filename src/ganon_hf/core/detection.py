@@ -1,7 +1,8 @@
-"""Faces in a photo by MediaPipe: two backends of the search in ``detection_tiled.py``, and which of them is the default.
+"""The detectors there are, and which of them is the default: :class:`YuNetDetector` (``detection_search.py``), and MediaPipe's.
 
-Sources: BlazeFace, Bazarevsky et al. 2019, arXiv 1907.05047; attention mesh, Grishchenko et al. 2020, arXiv 2006.10962; the models are
-Google's MediaPipe solutions (Apache-2.0), carried by the ``mediapipe`` wheel up to 0.10.21 or by the ``face_landmarker.task`` bundle.
+MediaPipe's are backends of the search in ``detection_tiled.py``. Sources: BlazeFace, Bazarevsky et al. 2019, arXiv 1907.05047; attention
+mesh, Grishchenko et al. 2020, arXiv 2006.10962; the models are Google's MediaPipe solutions (Apache-2.0), carried by the ``mediapipe``
+wheel up to 0.10.21 or by the ``face_landmarker.task`` bundle.
 """
 
 from __future__ import annotations
@@ -15,7 +16,19 @@ import numpy as np
 
 from .detection_blazeface import FULL_RANGE, SHORT_RANGE, BlazeFace, read_network
 from .detection_model_file import locate_landmarker
+from .detection_search import CREDIBLE_SCORE, MIN_SCORE, YuNetDetector
 from .detection_tiled import FaceDetector, TiledDetector
+
+__all__ = [
+    "CREDIBLE_SCORE",
+    "MIN_SCORE",
+    "FaceDetector",
+    "LiteRTDetector",
+    "MediaPipeDetector",
+    "MediaPipeTasksDetector",
+    "YuNetDetector",
+    "default_detector",
+]
 
 
 class MediaPipeDetector(TiledDetector):
@@ -193,22 +206,15 @@ def _rebuild(kind: Callable[..., TiledDetector], arguments: dict[str, Any]) -> T
     return kind(**arguments)
 
 
-def default_detector(*, threads: int | None = None) -> FaceDetector:
-    """The detector that what is installed allows: mediapipe's ``solutions`` with LiteRT, without it, or mediapipe's Tasks interface.
+def default_detector(folder: str | Path | None = None, *, threads: int | None = None) -> FaceDetector:
+    """:class:`YuNetDetector`.
 
     Args:
+        folder: where its two networks lie; None is the package's own folder.
         threads: worker threads; None takes one per core.
 
     Raises:
-        ImportError: no mediapipe.
-        OSError: only Tasks are there, and their bundle cannot be had.
+        FileNotFoundError: the networks are not there.
+        ImportError: ONNX Runtime or LiteRT is missing.
     """
-    for kind in (LiteRTDetector, MediaPipeDetector):
-        try:
-            return kind(threads=threads)
-        except ImportError:
-            pass  # no LiteRT beside an exported folder; mediapipe 1.x has no solutions
-    try:
-        return MediaPipeTasksDetector(threads=threads)
-    except ImportError as error:
-        raise ImportError("Face detection needs mediapipe: pip install mediapipe==0.10.21 (its wheel carries the models).") from error
+    return YuNetDetector(folder, threads=threads)

@@ -21,7 +21,7 @@ _graphs_of_process: int | None = None
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet_stderr() -> Iterator[None]:
     """MediaPipe's C++ code greets on file descriptor 2 and heeds no log level; it is silenced while a graph is born, one at a time."""
     with _quiet_lock:
         try:
@@ -87,7 +87,7 @@ class Graphs:
         graph, settled = getattr(self._local, name, None) or (None, False)
         if settled:
             return self._process(graph, image)
-        with _quiet():
+        with quiet_stderr():
             graph = graph or self._builders[name]()
             result = self._process(graph, image)
         # Each stage of a graph speaks when it first runs, and the mesh's second stage runs when there is a face.

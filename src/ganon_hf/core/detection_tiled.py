@@ -55,7 +55,8 @@ class Candidate(NamedTuple):
     graph: str
 
 
-def _check_photo(image: np.ndarray) -> np.ndarray:
+def check_photo(image: np.ndarray) -> np.ndarray:
+    """The photo, or ValueError where it is no RGB uint8 array with pixels."""
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
         got = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
         raise ValueError(
@@ -127,7 +128,7 @@ class TiledDetector:
             ValueError: not such an array.
             RuntimeError: called in a process forked after MediaPipe had run.
         """
-        levels = Levels(without_noise(_check_photo(image)))
+        levels = Levels(without_noise(check_photo(image)))
         # 1. every view with its detectors -> candidates
         height, width = image.shape[:2]
         jobs = [
@@ -144,7 +145,7 @@ class TiledDetector:
             kept = merge(np.array([c.box for c in some]), np.array([c.score for c in some]), np.array([c.truncated for c in some]))
             candidates += [some[index] for index in kept]
         # 3. a second look at each, and a mesh for those that stand it
-        seen, fresh = _already_known(candidates, known)
+        seen, fresh = already_known(candidates, known)
         looked = self._graphs.map(lambda candidate: self._finish(levels, candidate, min_score), fresh)
         faces = [*seen, *(face for face in looked if face is not None)]
         # 4. two looks may have ended in one face: the one with a mesh stays
@@ -166,7 +167,7 @@ class TiledDetector:
         Raises:
             ValueError: no such photo, or a box without extent.
         """
-        levels, box = Levels(without_noise(_check_photo(image))), Face(box, 1.0).box
+        levels, box = Levels(without_noise(check_photo(image))), Face(box, 1.0).box
         return self._graphs.map(lambda _: self._fit_mesh(levels, box, roll), [None])[0]
 
     def follow(self, image: np.ndarray, faces: Sequence[Face]) -> list[Face | None]:
@@ -182,7 +183,7 @@ class TiledDetector:
         Raises:
             ValueError: no such photo.
         """
-        levels = Levels(without_noise(_check_photo(image)))
+        levels = Levels(without_noise(check_photo(image)))
         return self._graphs.map(lambda face: self._meet(levels, face), faces)
 
     def _meet(self, levels: Levels, face: Face) -> Face | None:
@@ -267,12 +268,12 @@ class TiledDetector:
             points = normalized * self.MESH_SIDE
             scale = side * padding / self.MESH_SIDE
             points = np.hstack([points[:, :2] @ matrix[:, :2].T + matrix[:, 2], points[:, 2:] * scale])
-            if _mesh_fits(points, box):
+            if mesh_fits(points, box):
                 return points.astype(np.float32)
         return None
 
 
-def _already_known(candidates: Sequence[Candidate], known: Sequence[Face]) -> tuple[list[Face], list[Candidate]]:
+def already_known(candidates: Sequence[Any], known: Sequence[Face]) -> tuple[list[Face], list[Any]]:
     """The known faces that candidates have been found for, and the other candidates."""
     if not known:
         return [], list(candidates)
@@ -287,7 +288,7 @@ def _already_known(candidates: Sequence[Candidate], known: Sequence[Face]) -> tu
     return [known[index] for index in sorted(seen)], fresh
 
 
-def _mesh_fits(points: np.ndarray, box: Box) -> bool:
+def mesh_fits(points: np.ndarray, box: Box) -> bool:
     """Whether a mesh is the face in the box: they overlap, and neither is much larger than the other."""
     if points.shape != (NUM_LANDMARKS, 3) or not np.isfinite(points).all():
         return False

@@ -1,0 +1,341 @@
+"""Every face in a photo: YuNet at several sizes and turns, a second look at what it is not sure of, a mesh for each face.
+
+What comes out for a face: with a mesh that agrees with the detector it can be replaced; without one it is covered. A face's score is the
+evidence that there is one, between 0 and 1: YuNet's own score in the photo where that is high, otherwise the mean of it and of YuNet's
+scores for the face alone, upright and at three sizes. A texture that resembles a face at one size does not at another.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .detection_files import LANDMARKS_FILE, YUNET_FILE, read_network
+from .detection_mesh import LandmarkNetwork, Square, agreement, roll_of
+from .detection_tiled import KNOWN_OVERLAP, already_known, check_photo, mesh_fits
+from .detection_tiles import Levels, face_patch, merge, order_of, without_noise
+from .detection_yunet import BORDER, LARGEST_SEEN, Detections, Tile, YuNet, plan_passes, plan_tiles, suppress
+from .faces import Box, Face, area_of, box_of_points, box_overlap, scale_box
+from .opencv import cv2
+
+# Scores. From MIN_SCORE on a candidate counts; below CREDIBLE_SCORE it is only possible, and a face without a mesh is doubtful: it is
+# covered, and somebody should look. Nothing below CREDIBLE_SCORE gets a mesh, so that nothing is painted on what may be no face.
+MIN_SCORE, CREDIBLE_SCORE = 0.5, 0.6
+# What the search proposes, from where on that is more than weak, and what needs no second look.
+CANDIDATE_SCORE, WEAK, CERTAIN = 0.2, 0.3, 0.8
+# Second looks: (height of the face, side of the patch around it), in pixels. In each the face must lie in the middle and have its size. A
+# weak candidate must be so good in the first one (tilted faces of 24 px are).
+SECOND_LOOKS = ((48, 128), (24, 96), (96, 192))
+MAX_OFFSET, MAX_RATIO = 0.3, 1.8
+LEAST_OF_WEAK = 0.5
+# Where there is one face there are more: added to the score of a candidate beside a certain face, and to one beside none. Nothing is added
+# to weak ones; and what the mirror at the photo's edge completes counts as alone, as it makes faces of many things.
+COMPANY, ALONE = 0.08, -0.12
+# Shares of a box that lie in the photo: below the first it shows too little of a face, below the second the mirror had a part in it.
+MIN_INSIDE, WHOLE = 0.4, 0.9
+# A mesh is the detector's face: logit of presence, distance of eyes, nose and mouth in sides of the box, overlap of the boxes. Where the
+# detector is not certain the mesh must be.
+MIN_PRESENCE, MAX_DISTANCE, MIN_OVERLAP = 0.0, 0.15, 0.55
+SURE_PRESENCE, SURE_DISTANCE = 3.0, 0.12
+# Quarter turns in which a photo is looked at besides the upright one, and how much coarser.
+TURNS, TURNED_SCALE = (1, 2, 3), 0.375
+# Where more credible faces have a score so much higher in a turn than upright the photo lies on its side, and is looked at in that turn
+# finely, too.
+TURNED_BETTER = 0.05
+# Sides of the squares that are tried around a box drawn by hand, in sides of the box.
+PADDINGS = (1.5, 1.2, 2.0)
+# YuNet's box reaches from the hair line to the chin; this much larger it does so for heads that are turned, too.
+COVER = 1.1
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """What YuNet proposes: box and five points (5, 2) in photo pixels; a face seen turned has the box of the face upright."""
+
+    box: Box
+    score: float
+    points: np.ndarray
+
+    @property
+    def roll(self) -> float:
+        """How far the face is turned, in radians, clockwise on the screen."""
+        right, left, _, mouth_right, mouth_left = self.points
+        return roll_of(left - right, (mouth_right + mouth_left - right - left) / 2)
+
+
+class YuNetDetector:
+    """Faces by YuNet (ONNX Runtime), meshes by MediaPipe's landmark network (LiteRT). The networks come with the package.
+
+    Worker threads share the work; results do not depend on how many there are. The detector may be used from several threads, travels by
+    pickle, and works in a forked process.
+
+    Args:
+        folder: where the two networks lie; None is the package's own folder. See ``detection_files.py``.
+        threads: worker threads; None takes one per core.
+
+    Raises:
+        FileNotFoundError: the networks are not there.
+        ImportError: ONNX Runtime or LiteRT is missing.
+    """
+
+    def __init__(self, folder: str | Path | None = None, *, threads: int | None = None) -> None:
+        if threads is not None and threads < 1:
+            raise ValueError(f"threads must be None (all cores) or at least 1, but got {threads!r}.")
+        self._folder, self._threads = folder, threads
+        self._yunet = YuNet(read_network(YUNET_FILE, folder))
+        self._workers = _Workers(read_network(LANDMARKS_FILE, folder), threads or os.cpu_count() or 2)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self._folder, self._threads)  # networks and threads do not travel
+
+    def close(self) -> None:
+        """End the worker threads; the detector cannot be used afterwards."""
+        self._workers.close()
+
+    def __call__(
+        self, image: np.ndarray, *, min_face_size: int = 24, min_score: float = MIN_SCORE, known: Sequence[Face] = ()
+    ) -> list[Face]:
+        """Find the faces of a photo.
+
+        Args:
+            image: RGB uint8 (height, width, 3).
+            min_face_size: height of the smallest faces, in pixels. The larger, the coarser and faster the search.
+            min_score: evidence below which a candidate is no face, 0 to 1.
+            known: faces whose meshes have been fitted to this very image, see :meth:`follow`; where they are found they are taken over.
+
+        Returns:
+            larger ones first. ``landmarks=None`` where no mesh agrees with the detector; below :data:`CREDIBLE_SCORE` that is doubtful.
+
+        Raises:
+            ValueError: not such an array.
+        """
+        levels = Levels(without_noise(check_photo(image)))
+        candidates = self._search(levels, min_face_size)
+        seen, fresh = already_known(candidates, known)
+        alone = not any(candidate.score >= CERTAIN for candidate in candidates)
+        looked = self._workers.map(lambda network, candidate: self._finish(network, levels, candidate, min_score, alone), fresh)
+        faces = [*seen, *(face for face in looked if face is not None)]
+        # two candidates may have ended in one face: the one with a mesh stays
+        bare = np.array([face.landmarks is None for face in faces])
+        faces = [faces[i] for i in merge(np.array([face.box for face in faces]), np.array([face.score for face in faces]), bare)]
+        faces = [face for face in faces if not _lies_on_another(face, faces)]
+        return [faces[i] for i in order_of([face.box for face in faces])]
+
+    def landmarks(self, image: np.ndarray, box: Box, roll: float = 0.0) -> np.ndarray | None:
+        """Mesh for a face that is known already, for instance from a box drawn by hand.
+
+        Args:
+            image: RGB uint8 (height, width, 3).
+            box: around the face, forehead to chin, in photo pixels.
+            roll: tilt of the eye line in radians, clockwise on the screen.
+
+        Returns:
+            (478, 3) float32 in photo pixels, or None where no mesh fits the box.
+
+        Raises:
+            ValueError: no such photo, or a box without extent.
+        """
+        levels, box = Levels(without_noise(check_photo(image))), Face(box, 1.0).box
+
+        def fit(network: LandmarkNetwork, _: None) -> np.ndarray | None:
+            for padding in PADDINGS:
+                mesh = network.fit(levels, Square.around(box, roll, padding))
+                if mesh.presence >= MIN_PRESENCE and mesh_fits(mesh.points, box):
+                    return mesh.points
+            return None
+
+        return self._workers.map(fit, [None])[0]
+
+    def follow(self, image: np.ndarray, faces: Sequence[Face]) -> list[Face | None]:
+        """Meet known faces again in the next frame of a video, where a mesh is fitted near each: far cheaper than a search.
+
+        Args:
+            image: RGB uint8 (height, width, 3).
+            faces: where they are expected; those without landmarks cannot be followed.
+
+        Returns:
+            per face, in order: the face with its mesh in this frame and the score it came with, or None where no mesh fits.
+
+        Raises:
+            ValueError: no such photo.
+        """
+        levels = Levels(without_noise(check_photo(image)))
+
+        def meet(network: LandmarkNetwork, face: Face) -> Face | None:
+            if face.landmarks is None:
+                return None
+            mesh = network.fit(levels, Square.of_mesh(face.landmarks))
+            if mesh.presence < MIN_PRESENCE or not mesh_fits(mesh.points, box_of_points(face.landmarks)):
+                return None
+            return Face(box_of_points(mesh.points), face.score, mesh.points)
+
+        return self._workers.map(meet, faces)
+
+    def _search(self, levels: Levels, min_face_size: int) -> list[Candidate]:
+        """One candidate per face, best first."""
+        height, width = levels.photo.shape[:2]
+        scales = plan_passes(height=height, width=width, min_face_size=min_face_size)
+        found = self._passes(levels, [(scale, 0) for scale in scales])
+        coarse = [scale * TURNED_SCALE for scale in scales[::2]]
+        turned = [self._passes(levels, [(scale, quarters) for scale in coarse]) for quarters in TURNS]
+        for quarters, some in zip(TURNS, turned, strict=True):
+            if _lies_so(some, found):  # the photo itself lies on its side: worth the finest look
+                found = Detections.concatenate([found, self._passes(levels, [(scales[0], quarters)])])
+        found = suppress(Detections.concatenate([found, *turned]))
+        sizes = (found.boxes[:, 2:] - found.boxes[:, :2]).max(axis=1)
+        # the network's box is up to a quarter smaller than the face that was meant
+        found = found[(sizes >= 0.75 * min_face_size) & (_inside(found.boxes, levels.photo) >= MIN_INSIDE)]
+        kept = merge(found.boxes, found.scores, np.zeros(len(found), bool))
+        boxes = [tuple(float(value) for value in found.boxes[index]) for index in kept]
+        return [Candidate(box, float(found.scores[i]), found.points[i]) for box, i in zip(boxes, kept, strict=True)]  # type: ignore[arg-type]
+
+    def _passes(self, levels: Levels, passes: Sequence[tuple[float, int]]) -> Detections:
+        """What passes of (scale, quarter turns) find, finest first, in photo pixels."""
+        pictures = [_picture(levels, scale, quarters) for scale, quarters in passes]
+        jobs = [
+            (number, tile)
+            for number, picture in enumerate(pictures)
+            for tile in plan_tiles(height=picture.shape[0], width=picture.shape[1])
+        ]
+        parts = self._workers.map(lambda _, job: suppress(self._yunet(pictures[job[0]], job[1], min_score=CANDIDATE_SCORE)), jobs)
+        found = []
+        for number, (picture, (_, quarters)) in enumerate(zip(pictures, passes, strict=True)):
+            one = Detections.concatenate([part for (other, _), part in zip(jobs, parts, strict=True) if other == number])
+            if number + 1 < len(pictures):  # larger ones are the next pass's
+                one = one[(one.boxes[:, 2:] - one.boxes[:, :2]).max(axis=1) < LARGEST_SEEN]
+            height, width = picture.shape[:2] if quarters % 2 == 0 else picture.shape[1::-1]
+            one = one.turned_back(quarters, height=height, width=width)
+            found.append(one.scaled(levels.photo.shape[1] / width, levels.photo.shape[0] / height))
+        return Detections.concatenate(found)
+
+    def _finish(self, network: LandmarkNetwork, levels: Levels, candidate: Candidate, min_score: float, alone: bool) -> Face | None:
+        score, seen = candidate.score, candidate
+        if score < CERTAIN:
+            mirrored = _inside(np.array([candidate.box]), levels.photo)[0] < WHOLE
+            company = ALONE if alone or mirrored else COMPANY if score >= WEAK else 0.0
+            evidence, seen = self._evidence(levels, candidate, min_score - company)
+            score = evidence + company
+        score = min(1.0, max(0.0, score))
+        if score < min_score:
+            return None
+        if score >= CREDIBLE_SCORE:
+            mesh = network.fit(levels, Square.of_detection(seen.box, seen.roll))
+            distance, overlap = agreement(mesh.points, seen.box, seen.points)
+            sure = (MIN_PRESENCE, MAX_DISTANCE) if candidate.score >= CERTAIN else (SURE_PRESENCE, SURE_DISTANCE)
+            if mesh.presence >= sure[0] and distance <= sure[1] and overlap >= MIN_OVERLAP:
+                return Face(box_of_points(mesh.points), score, mesh.points)
+        return Face(scale_box(candidate.box, COVER), score)
+
+    def _evidence(self, levels: Levels, candidate: Candidate, least: float) -> tuple[float, Candidate]:
+        """How much speaks for a face, 0 to 1, and the candidate as it was seen best; less than ``least`` is not looked at to the end."""
+        best, total = candidate, 0.0
+        for number, (face, side) in enumerate(SECOND_LOOKS, 1):
+            seen = self._second_look(levels, best, face, side)
+            total += seen.score
+            most = (candidate.score + (total + len(SECOND_LOOKS) - number) / len(SECOND_LOOKS)) / 2
+            if most < least or (number == 1 and candidate.score < WEAK and seen.score < LEAST_OF_WEAK):
+                return 0.0, best
+            if seen.score > best.score:
+                best = seen
+        return most, best
+
+    def _second_look(self, levels: Levels, candidate: Candidate, face: int, side: int) -> Candidate:
+        """The candidate alone, upright and ``face`` pixels high in the middle of a patch, with the score 0 where YuNet sees none."""
+        box = candidate.box
+        center, size = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2), max(box[2] - box[0], box[3] - box[1])
+        patch, matrix = face_patch(levels, center, size * side / face, candidate.roll, side, mirror=True)
+        whole = (BORDER, BORDER, BORDER + side, BORDER + side)
+        found = self._yunet(patch, Tile(whole, whole), min_score=0.05)
+        middles, sides = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2, found.boxes[:, 2:] - found.boxes[:, :2]
+        offsets, ratios = np.abs(middles - side / 2).max(axis=1) / face, sides.max(axis=1) / face
+        same = np.flatnonzero((offsets < MAX_OFFSET) & (ratios < MAX_RATIO) & (ratios > 1 / MAX_RATIO))
+        if not len(same):
+            return Candidate(box, 0.0, candidate.points)
+        best = same[np.argmax(found.scores[same])]
+        points = np.vstack([found.points[best], middles[best]]) @ matrix[:, :2].T + matrix[:, 2]
+        x, y = (float(value) for value in points[5])
+        across, down = (float(value) / 2 * size / face for value in sides[best])
+        return Candidate((x - across, y - down, x + across, y + down), float(found.scores[best]), points[:5])
+
+
+class _Workers:
+    """Threads, each with a landmark network of its own; made when first needed, and anew in a process that was forked."""
+
+    def __init__(self, network: bytes, threads: int) -> None:
+        LandmarkNetwork(network)  # an error belongs to whoever builds the detector
+        self._network, self._threads = network, threads
+        self._lock = threading.Lock()
+        self._start()
+
+    def _start(self) -> None:
+        self._process = os.getpid()
+        self._local = threading.local()
+        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="ganon-detection")
+
+    def map(self, function: Callable[[LandmarkNetwork, Any], Any], items: Iterable[Any]) -> list[Any]:
+        """``function`` of a landmark network and every item, in the order of the items."""
+        if self._process != os.getpid():
+            with self._lock:
+                if self._process != os.getpid():
+                    self._start()
+        local = self._local
+
+        def run(item: Any) -> Any:
+            if not hasattr(local, "network"):
+                local.network = LandmarkNetwork(self._network)
+            return function(local.network, item)
+
+        return list(self._pool.map(run, items))
+
+    def close(self) -> None:
+        """Calls under way finish, later ones fail."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _rebuild(kind: type[YuNetDetector], folder: str | Path | None, threads: int | None) -> YuNetDetector:
+    return kind(folder, threads=threads)
+
+
+def _picture(levels: Levels, scale: float, quarters: int) -> np.ndarray:
+    """The photo at a scale, turned counter-clockwise; a view where it can be one."""
+    photo, step = levels.at(scale)
+    height, width = levels.photo.shape[:2]
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    if size != photo.shape[1::-1]:
+        photo = cv2.resize(photo, size, interpolation=cv2.INTER_AREA if scale * step < 1 else cv2.INTER_LINEAR)
+    return np.rot90(photo, quarters)
+
+
+def _inside(boxes: np.ndarray, photo: np.ndarray) -> np.ndarray:
+    """(n,) how much of each of (n, 4) boxes lies in the photo, 0 to 1."""
+    low, high = np.maximum(boxes[:, :2], 0), np.minimum(boxes[:, 2:], photo.shape[1::-1])
+    return np.clip(high - low, 0, None).prod(axis=1) / (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+
+
+def _lies_on_another(face: Face, faces: Sequence[Face]) -> bool:
+    """Whether a doubtful face without a mesh lies on one with a mesh: a mouth, say, that looks like a small face."""
+    if face.landmarks is not None or face.score >= CREDIBLE_SCORE:
+        return False
+    boxes = np.array([other.box for other in faces if other.landmarks is not None and area_of(other.box) > area_of(face.box)])
+    return len(boxes) > 0 and bool((box_overlap(face.box, boxes)[1] > 0.8).any())
+
+
+def _lies_so(turned: Detections, upright: Detections) -> bool:
+    """Whether more credible faces are seen better in turned passes than in the upright ones."""
+    return _count_better(suppress(turned), upright, TURNED_BETTER) > _count_better(suppress(upright), turned, -TURNED_BETTER)
+
+
+def _count_better(ours: Detections, others: Detections, margin: float) -> int:
+    """Credible faces of one that beat the other's score for them by a margin."""
+    count = 0
+    for box, score in zip(ours.boxes, ours.scores, strict=True):
+        same = others.scores[box_overlap(tuple(box), others.boxes)[0] > KNOWN_OVERLAP]
+        count += bool(score >= CREDIBLE_SCORE and score > same.max(initial=0.0) + margin)
+    return count
