@@ -14,7 +14,7 @@ from ._version import __version__
 
 if TYPE_CHECKING:  # the same names as in _PUBLIC, for editors and type checkers; a test compares the two
     from .core.anonymizer import Anonymizer
-    from .core.detection import MediaPipeDetector, MediaPipeTasksDetector
+    from .core.detection import MediaPipeDetector, MediaPipeTasksDetector, YuNetDetector
     from .core.diffusion_pipeline_ganon import GanonPipeline
     from .core.faces import AnonymizationResult, Face, FaceReport, NoFaceError, UnusableImageError
     from .core.image_processing_ganon import GanonImageProcessor
@@ -37,6 +37,7 @@ _PUBLIC = {
     "MediaPipeTasksDetector": "core.detection",
     "NoFaceError": "core.faces",
     "UnusableImageError": "core.faces",
+    "YuNetDetector": "core.detection",
 }
 
 __all__ = [  # written out, so that editors and type checkers see it
@@ -54,6 +55,7 @@ __all__ = [  # written out, so that editors and type checkers see it
     "MediaPipeTasksDetector",
     "NoFaceError",
     "UnusableImageError",
+    "YuNetDetector",
     "__version__",
 ]
 

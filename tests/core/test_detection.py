@@ -20,9 +20,9 @@ import scenes
 from PIL import Image
 from skimage import data as skimage_data
 
-from ganon_hf.core import detection_graphs
+from ganon_hf.core import detection, detection_graphs
 from ganon_hf.core import detection_model_file as landmarker_file
-from ganon_hf.core.detection import LiteRTDetector, MediaPipeDetector, MediaPipeTasksDetector, YuNetDetector, default_detector
+from ganon_hf.core.detection import LiteRTDetector, MediaPipeDetector, MediaPipeTasksDetector, default_detector
 from ganon_hf.core.faces import Face
 from ganon_hf.evaluation.metrics.coverage import CoverageRow, coverage_table, match_faces
 
@@ -269,8 +269,22 @@ def test_tasks_backend_names_what_is_wrong_with_its_file(tmp_path: Path) -> None
         MediaPipeTasksDetector(tmp_path / "other.task")
 
 
-def test_default_detector_is_yunet() -> None:
-    assert type(default_detector()) is YuNetDetector
+def test_default_detector_takes_what_there_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert type(default_detector()) is LiteRTDetector
+
+    def missing(*_: object, **__: object) -> None:
+        raise ImportError("no such interface")
+
+    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)  # as beside an exported folder
+    assert type(default_detector()) is MediaPipeDetector
+    monkeypatch.setattr(detection, "LiteRTDetector", missing)
+    monkeypatch.setattr(detection, "MediaPipeDetector", missing)
+    monkeypatch.setenv(landmarker_file.ENVIRONMENT, str(tmp_path / "nowhere.task"))
+    with pytest.raises(FileNotFoundError, match=landmarker_file.ENVIRONMENT):  # Tasks are there and look for their bundle
+        default_detector()
+    monkeypatch.setattr(detection, "MediaPipeTasksDetector", missing)
+    with pytest.raises(ImportError, match="pip install mediapipe"):
+        default_detector()
 
 
 @pytest.fixture

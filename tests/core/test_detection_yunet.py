@@ -20,7 +20,7 @@ import scenes
 from skimage import data as skimage_data
 
 from ganon_hf.core import detection_search, detection_yunet
-from ganon_hf.core.detection import CREDIBLE_SCORE, MIN_SCORE, YuNetDetector, default_detector
+from ganon_hf.core.detection import CREDIBLE_SCORE, MIN_SCORE, YuNetDetector
 from ganon_hf.core.detection_files import DETECTORS, LANDMARKS_FILE, LANDMARKS_SHA256, YUNET_FILE, YUNET_SHA256, read_network
 from ganon_hf.core.detection_yunet import (
     BORDER,
@@ -129,7 +129,7 @@ def test_networks_of_another_folder(tmp_path: Path, astronaut: np.ndarray, detec
         YuNetDetector(tmp_path)
     for name in (YUNET_FILE, LANDMARKS_FILE):
         (tmp_path / name).write_bytes(read_network(name))
-    assert_same(default_detector(tmp_path, threads=1)(astronaut), detector(astronaut))  # type: ignore[arg-type]
+    assert_same(YuNetDetector(tmp_path, threads=1)(astronaut), detector(astronaut))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_networks_of_another_folder(tmp_path: Path, astronaut: np.ndarray, detec
 def test_missing_library_is_named_with_its_remedy(module: str, remedy: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ImportError, match=remedy):
-        default_detector()
+        YuNetDetector()
 
 
 # -- tiles and passes
@@ -382,8 +382,8 @@ print(json.dumps([len(before), os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]
 
 def test_nothing_is_said_on_stderr_and_mediapipe_is_not_loaded() -> None:
     script = (
-        "import sys, numpy as np, skimage.data as s; from ganon_hf.core.detection import default_detector; "
-        "print(len(default_detector()(np.ascontiguousarray(s.astronaut()))), 'mediapipe' in sys.modules)"
+        "import sys, numpy as np, skimage.data as s; from ganon_hf.core.detection import YuNetDetector; "
+        "print(len(YuNetDetector()(np.ascontiguousarray(s.astronaut()))), 'mediapipe' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, timeout=120, check=True)
     assert (done.stdout.split(), done.stderr) == (["1", "False"], "")

@@ -1,4 +1,4 @@
-"""The detectors there are, and which of them is the default: :class:`YuNetDetector` (``detection_search.py``), and MediaPipe's.
+"""The detectors there are, and which of them is the default: MediaPipe's, and :class:`YuNetDetector` (``detection_search.py``) to try.
 
 MediaPipe's are backends of the search in ``detection_tiled.py``. Sources: BlazeFace, Bazarevsky et al. 2019, arXiv 1907.05047; attention
 mesh, Grishchenko et al. 2020, arXiv 2006.10962; the models are Google's MediaPipe solutions (Apache-2.0), carried by the ``mediapipe``
@@ -206,15 +206,22 @@ def _rebuild(kind: Callable[..., TiledDetector], arguments: dict[str, Any]) -> T
     return kind(**arguments)
 
 
-def default_detector(folder: str | Path | None = None, *, threads: int | None = None) -> FaceDetector:
-    """:class:`YuNetDetector`.
+def default_detector(*, threads: int | None = None) -> FaceDetector:
+    """The detector that what is installed allows: mediapipe's ``solutions`` with LiteRT, without it, or mediapipe's Tasks interface.
 
     Args:
-        folder: where its two networks lie; None is the package's own folder.
         threads: worker threads; None takes one per core.
 
     Raises:
-        FileNotFoundError: the networks are not there.
-        ImportError: ONNX Runtime or LiteRT is missing.
+        ImportError: no mediapipe.
+        OSError: only Tasks are there, and their bundle cannot be had.
     """
-    return YuNetDetector(folder, threads=threads)
+    for kind in (LiteRTDetector, MediaPipeDetector):
+        try:
+            return kind(threads=threads)
+        except ImportError:
+            pass  # no LiteRT beside an exported folder; mediapipe 1.x has no solutions
+    try:
+        return MediaPipeTasksDetector(threads=threads)
+    except ImportError as error:
+        raise ImportError("Face detection needs mediapipe: pip install mediapipe==0.10.21 (its wheel carries the models).") from error

@@ -440,7 +440,6 @@ class GanonModel(PreTrainedModel):
 
     config: GanonConfig
     config_class = GanonConfig
-    config: GanonConfig
     base_model_prefix = "ganon"
     main_input_name = "pixel_values"
     input_modalities = ("image",)  # type: ignore[assignment]
