@@ -79,7 +79,7 @@ def test_batch_size_changes_no_pixel(pipe: FaceAnonymizationPipeline, expected: 
 def test_half_precision_gives_nearly_the_same_pixels(tmp_path: Path, expected: list[dict[str, Any]], dtype: torch.dtype) -> None:
     tiny_model().save_pretrained(tmp_path)
     tiny_processor().save_pretrained(tmp_path)
-    half = pipeline(TASK, model=str(tmp_path), dtype=dtype, device="cpu", detector=KnownFaces(FACES))
+    half = pipeline(TASK, model=str(tmp_path), dtype=dtype, device="cpu", detector=KnownFaces(FACES), on_no_face="keep")
     for result, exact in zip([half(photo, seed=7) for photo in ALL], expected, strict=True):
         assert [face["status"] for face in result["faces"]] == [face["status"] for face in exact["faces"]]
         assert np.abs(np.asarray(result["image"]).astype(int) - np.asarray(exact["image"])).mean() < 1
@@ -383,6 +383,24 @@ def test_diffusers_faces_by_hand(diffusion: Any) -> None:
 def test_diffusers_refuses(diffusion: Any, arguments: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         diffusion(**{"image": ALL[1], **arguments})
+
+
+# -- transformers: an exchanged model
+
+
+def test_an_exchanged_model_takes_effect() -> None:
+    other = tiny_model()
+    with torch.no_grad():
+        other.prior.luma[0] -= 60.0
+    pipe = tiny_pipeline()
+    wanted, detector = (
+        ganon_hf.Anonymizer(other, tiny_processor(), KnownFaces(FACES))(ALL[1], AnonymizeOptions(seed=7)).image,
+        pipe.engine.detector,
+    )
+    assert not same(pipe(ALL[1], seed=7)["image"], wanted)
+    pipe.model = other
+    assert same(pipe(ALL[1], seed=7)["image"], wanted)
+    assert pipe.engine.model is other and pipe.engine.detector is detector
 
 
 # -- diffusers: exchanged components

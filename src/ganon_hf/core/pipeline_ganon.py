@@ -68,7 +68,22 @@ class FaceAnonymizationPipeline(ChunkPipeline):
 
     def __init__(self, *args: Any, detector: FaceDetector | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.engine = Anonymizer(self.model, self.image_processor, detector)
+        self._detector = detector
+        self._engine: Anonymizer | None = Anonymizer(self.model, self.image_processor, detector)
+
+    @property
+    def engine(self) -> Anonymizer:
+        """The engine around the model and image processor of this pipeline; made anew when one of them was exchanged."""
+        if self._engine is None:
+            self._engine = Anonymizer(self.model, self.image_processor, self._detector)
+        return self._engine
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """An exchanged part takes effect: the engine around the old one goes, the detector that it has built stays."""
+        engine = self.__dict__.get("_engine")
+        if name in ("model", "image_processor") and engine is not None:
+            self._detector, self._engine = engine._detector, None
+        super().__setattr__(name, value)
 
     @_with_construction_defaults
     @reject_unknown_options
