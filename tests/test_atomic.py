@@ -133,10 +133,6 @@ def test_leftovers_are_removed_and_nothing_else(tmp_path: Path) -> None:
     remove_leftovers(tmp_path / "absent")
 
 
-# The one file that is exported to the Hub, where this package may not be, and so needs a copy of its own.
-OWN_COPY = {"src/ganon_hf/core/detection_model_file.py"}
-
-
 def test_nobody_else_renames_into_place() -> None:
     paths = [path for folder in ("src", "scripts", "spaces") for path in sorted((ROOT / folder).rglob("*.py"))]
     found = set()
@@ -149,4 +145,4 @@ def test_nobody_else_renames_into_place() -> None:
                 "tempfile.NamedTemporaryFile",
             ):
                 found.add(path.relative_to(ROOT).as_posix())
-    assert found == OWN_COPY | {"src/ganon_hf/_atomic.py"}
+    assert found == {"src/ganon_hf/_atomic.py"}

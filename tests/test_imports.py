@@ -14,7 +14,7 @@ from standins import cpu_seconds
 import ganon_hf
 from ganon_hf import _register
 
-HEAVY = ("torch", "transformers", "mediapipe", "diffusers", "cv2", "numpy", "PIL", "huggingface_hub", "typer")
+HEAVY = ("torch", "transformers", "onnxruntime", "ai_edge_litert", "diffusers", "cv2", "numpy", "PIL", "huggingface_hub", "typer")
 
 
 def python(code: str, *, timeout: float = 240) -> str:
@@ -194,7 +194,7 @@ for kind in ({first}, AutoConfig, AutoModel, AutoImageProcessor):
     made = kind.from_pretrained(str(CHECKPOINT))
     assert type(made).__module__.startswith("ganon_hf.core."), type(made)
 assert type(AutoConfig.for_model("ganon")).__name__ == "GanonConfig"
-assert "transformers.pipelines" not in sys.modules and "ganon_hf.core.detection" not in sys.modules, "loaded and not used"
+assert "transformers.pipelines" not in sys.modules and "ganon_hf.core.detection_search" not in sys.modules, "loaded and not used"
 print("good")
 """
     assert python(code) == "good"

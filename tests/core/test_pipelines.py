@@ -421,7 +421,7 @@ def exchanged(monkeypatch: pytest.MonkeyPatch) -> Any:
     """A pipeline that builds its detector itself, another model and what it makes of a photo."""
     pytest.importorskip("diffusers")
     monkeypatch.setattr(CountedFaces, "built", 0)
-    monkeypatch.setattr("ganon_hf.core.anonymizer.default_detector", CountedFaces)
+    monkeypatch.setattr("ganon_hf.core.anonymizer.YuNetDetector", lambda **arguments: CountedFaces())
     other = tiny_model()
     with torch.no_grad():
         other.prior.luma[0] -= 60.0

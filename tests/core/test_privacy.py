@@ -10,7 +10,7 @@ from tiny import KnownFaces, face_at, noise_photo, same, tiny_engine, tiny_model
 from ganon_hf.core.alignment import align_face
 from ganon_hf.core.anonymizer import Anonymizer
 from ganon_hf.core.compositing import composite_face, face_matte, feature_mask
-from ganon_hf.core.detection import default_detector
+from ganon_hf.core.detection_search import YuNetDetector
 from ganon_hf.core.faces import AnonymizationResult, Box, Face, box_of_points, clip_box
 from ganon_hf.core.landmarks import triangle_map
 from ganon_hf.core.options import AnonymizeOptions
@@ -190,7 +190,7 @@ def test_a_hard_outline_is_not_sharpened_to_a_line() -> None:
 def test_faces_are_found_however_the_photo_is_turned(astronaut: Image.Image, angle: int) -> None:
     """Upside down, four of five portraits went through as photos without a face."""
     turned = np.asarray(astronaut.rotate(angle, expand=True, fillcolor=(128, 128, 128)))
-    detector = default_detector()
+    detector = YuNetDetector()
     try:
         (face,) = detector(turned)
     finally:

@@ -18,6 +18,7 @@ from transformers import AutoImageProcessor, AutoModel, pipeline
 from transformers.dynamic_module_utils import get_imports
 
 import ganon_hf
+from ganon_hf.core.detection_files import FOLDER, SUMS, read_network
 from ganon_hf.core.pipeline_ganon import FaceAnonymizationPipeline
 from ganon_hf.core.task import TASK
 
@@ -105,7 +106,9 @@ def needed_by(name: str) -> set[str]:
 
 
 def test_the_folder_holds_weights_configs_and_all_the_code(folder: Path) -> None:
-    assert {path.name for path in folder.iterdir()} == DATA | {f"{name}.py" for name in needed_by("pipeline_ganon")}
+    assert {path.name for path in folder.iterdir()} == DATA | {FOLDER} | {f"{name}.py" for name in needed_by("pipeline_ganon")}
+    for name in SUMS:
+        assert (folder / FOLDER / name).read_bytes() == read_network(name)
     for path in folder.glob("*.py"):
         assert path.read_text() == (PACKAGE / "core" / path.name).read_text()
 

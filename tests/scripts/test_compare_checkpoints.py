@@ -68,7 +68,7 @@ def write_pictures(path: Path) -> Path:
 def test_compare_checkpoints(
     tmp_path: Path, checkpoint: Path, faces: KnownFaces, comparison: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(comparison, "default_detector", lambda: faces)
+    monkeypatch.setattr(comparison, "YuNetDetector", lambda: faces)
     monkeypatch.setattr(comparison, "REALISM_SIZE", 64)
     pictures, out = write_pictures(tmp_path / "held-out.parquet"), tmp_path / "out"
     fast = ["--epochs", "1", "--repeats", "5", "--shown", "4", "--blendshape-model", str(tmp_path / "none.task")]

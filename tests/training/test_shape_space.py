@@ -275,11 +275,11 @@ def test_the_network_reads_what_the_landmarker_reads() -> None:
     """The order of the points is right: scores from landmarks agree with those that MediaPipe gives for the picture."""
     pytest.importorskip("ai_edge_litert")
     skimage = pytest.importorskip("skimage")
-    from ganon_hf.core.detection import default_detector
+    from ganon_hf.core.detection_search import YuNetDetector
     from ganon_hf.core.image_loading import load_photo
 
     photo = load_photo(os.path.join(os.path.dirname(skimage.__file__), "data", "astronaut.png"))
-    face = default_detector()(photo, min_face_size=64)[0]
+    face = YuNetDetector()(photo, min_face_size=64)[0]
     with BlendshapeReader(BUNDLE) as reader:
         expected = reader(photo, face.box)
     assert face.landmarks is not None

@@ -23,10 +23,10 @@ def read_engine(model: str | None, device: str | None, detection_threads: int | 
         ImportError, OSError, RuntimeError, ValueError: it cannot be loaded.
     """
     from ..core.anonymizer import Anonymizer
-    from ..core.detection import default_detector
+    from ..core.detection_search import YuNetDetector
 
     quiet()
-    return Anonymizer.from_pretrained(model, device=device, detector=default_detector(threads=detection_threads))
+    return Anonymizer.from_pretrained(model, device=device, detector=YuNetDetector(threads=detection_threads))
 
 
 def model_fingerprint(model: str | None) -> str:

@@ -1,7 +1,7 @@
 """One function over many items on all cores, in processes that each load their tools once.
 
 Results come in the order of the items and do not depend on the number of processes, because every process computes with one thread.
-Processes are spawned: MediaPipe does not survive a fork.
+Processes are spawned: torch's threads do not survive a fork.
 
 :mod:`ganon_hf.bulk.worker_pool` is the other kind of pool, for untrusted photos: there a process that dies costs one photo and not the
 run, and the pixels in memory are bounded. ``concurrent.futures`` can do neither.

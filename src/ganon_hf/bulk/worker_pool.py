@@ -2,7 +2,7 @@
 
 A photo that crashes its process (a bug in a decoder, no memory) costs that photo and not the run, and the pixels in memory at a time are
 bounded; :mod:`ganon_hf.bulk.process_pool` does neither. Every worker computes with one thread, so that results do not depend on how many
-there are. Workers are spawned, because MediaPipe does not survive a fork. A worker never gives a picture its final name, and it ends when
+there are. Workers are spawned: torch's threads do not survive a fork. A worker never gives a picture its final name, and it ends when
 the process that started it does, for whatever reason.
 """
 

@@ -23,10 +23,10 @@ from transformers import AutoImageProcessor
 
 from .alignment import align_face
 from .compositing import COMPOSITE_ERRORS, composite_face, cover_face, face_matte, feature_mask, is_gray
-from .detection import default_detector
-from .detection_tiled import FaceDetector
+from .detection_files import source_of
+from .detection_search import YuNetDetector
 from .face_checks import covers_features, rejection_reason
-from .faces import AnonymizationResult, Box, Crop, Face, FaceReport, NoFaceError, area_of
+from .faces import AnonymizationResult, Box, Crop, Face, FaceDetector, FaceReport, NoFaceError, area_of
 from .geometry import Identity, Population, ShapeModel, draw_identity
 from .head_warping import HeadWarp, warp_head
 from .image_loading import load_photo
@@ -94,7 +94,7 @@ class Anonymizer:
     Args:
         model: the generator with its shape statistics, in evaluation mode and of any float dtype. It is not changed.
         image_processor: prepares the model's inputs; its ``conditioning`` must be the model's.
-        detector: finds faces; None builds the default one when it is first needed.
+        detector: finds faces; None builds a :class:`~.detection_search.YuNetDetector` when it is first needed.
         manage_threads: on a CPU a photo's faces are generated in parallel with one torch thread each (``threads.py``); False generates
             them one after the other and leaves torch's thread count alone.
 
@@ -142,7 +142,7 @@ class Anonymizer:
         Args:
             pretrained_model_name_or_path: folder or Hub repository; None takes the weights that come with the package.
             device: where the generator runs; None is the CPU.
-            detector: finds faces; None is :func:`default_detector`.
+            detector: finds faces; None is a :class:`~.detection_search.YuNetDetector`.
 
         Raises:
             OSError: the folder or repository has no such files.
@@ -157,7 +157,8 @@ class Anonymizer:
     def detector(self) -> FaceDetector:
         """The face detector, built on first use."""
         if self._detector is None:
-            self._detector = default_detector()
+            source, revision = source_of(self.model.config)  # in a Hub repository its networks lie beside the weights
+            self._detector = YuNetDetector(source=source, revision=revision)
         return self._detector
 
     def __call__(

@@ -10,14 +10,18 @@ Sources: Kartynnik et al. 2019, arXiv 1907.06724; Grishchenko et al. 2020, arXiv
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
+import sys
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from .detection_graphs import quiet_stderr
-from .detection_tiles import Levels, brighten, face_patch
+from .detection_pyramid import Levels, brighten, face_patch
 from .face_mesh import CHIN, LEFT_EYE_CORNERS, LEFT_EYE_OUTER, LIP_CORNERS, RIGHT_EYE_CORNERS, RIGHT_EYE_OUTER
 from .faces import NUM_LANDMARKS, Box, box_of_points, box_overlap
 
@@ -100,7 +104,7 @@ class LandmarkNetwork:
             from ai_edge_litert.interpreter import Interpreter
         except ImportError as error:
             raise ImportError("Face landmarks need LiteRT: pip install ai-edge-litert") from error
-        with quiet_stderr():  # it announces its delegate on file descriptor 2
+        with quiet_stderr():  # it announces its delegate
             self._interpreter: Any = Interpreter(model_content=network, num_threads=1)
             self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]["index"]
@@ -135,6 +139,29 @@ class LandmarkNetwork:
         scale = square.side / SIDE
         photo = np.hstack([points[:, :2] @ matrix[:, :2].T + matrix[:, 2], points[:, 2:] * scale])
         return Mesh(photo.astype(np.float32), presence)
+
+
+_quiet_lock = threading.Lock()
+
+
+@contextlib.contextmanager
+def quiet_stderr() -> Iterator[None]:
+    """LiteRT's C++ code writes to file descriptor 2 when a network is loaded, and has no log level: one at a time is silenced."""
+    with _quiet_lock:
+        try:
+            sys.stderr.flush()
+            saved = os.dup(2)
+        except (AttributeError, OSError):  # no standard error to keep clean
+            yield
+            return
+        sink = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(sink, 2)
+            yield
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+            os.close(sink)
 
 
 def roll_of(across: np.ndarray, down: np.ndarray) -> float:

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 
 from .detection_files import LANDMARKS_FILE, YUNET_FILE, read_network
+from .detection_merging import KNOWN_OVERLAP, already_known, merge, mesh_fits, order_of
 from .detection_mesh import LandmarkNetwork, Square, agreement, roll_of
-from .detection_tiled import KNOWN_OVERLAP, already_known, check_photo, mesh_fits
-from .detection_tiles import Levels, face_patch, merge, order_of, without_noise
+from .detection_pyramid import Levels, check_photo, face_patch, without_noise
 from .detection_yunet import BORDER, LARGEST_SEEN, Detections, Tile, YuNet, plan_passes, plan_tiles, suppress
 from .faces import Box, Face, area_of, box_of_points, box_overlap, scale_box
 from .opencv import cv2
@@ -77,23 +77,25 @@ class YuNetDetector:
     pickle, and works in a forked process.
 
     Args:
-        folder: where the two networks lie; None is the package's own folder. See ``detection_files.py``.
         threads: worker threads; None takes one per core.
+        source: folder or Hub repository of a model, where the networks are when this package is not installed. See ``detection_files.py``.
+        revision: of the repository; None is its main branch.
 
     Raises:
-        FileNotFoundError: the networks are not there.
         ImportError: ONNX Runtime or LiteRT is missing.
+        OSError: the networks are not there.
+        ValueError: they are others, or ``threads`` is below 1.
     """
 
-    def __init__(self, folder: str | Path | None = None, *, threads: int | None = None) -> None:
+    def __init__(self, *, threads: int | None = None, source: str | Path | None = None, revision: str | None = None) -> None:
         if threads is not None and threads < 1:
             raise ValueError(f"threads must be None (all cores) or at least 1, but got {threads!r}.")
-        self._folder, self._threads = folder, threads
-        self._yunet = YuNet(read_network(YUNET_FILE, folder))
-        self._workers = _Workers(read_network(LANDMARKS_FILE, folder), threads or os.cpu_count() or 2)
+        self._arguments = {"threads": threads, "source": source, "revision": revision}
+        self._yunet = YuNet(read_network(YUNET_FILE, source, revision))
+        self._workers = _Workers(read_network(LANDMARKS_FILE, source, revision), threads or os.cpu_count() or 2)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self._folder, self._threads)  # networks and threads do not travel
+        return _rebuild, (type(self), self._arguments)  # networks and threads do not travel
 
     def close(self) -> None:
         """End the worker threads; the detector cannot be used afterwards."""
@@ -299,8 +301,8 @@ class _Workers:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _rebuild(kind: type[YuNetDetector], folder: str | Path | None, threads: int | None) -> YuNetDetector:
-    return kind(folder, threads=threads)
+def _rebuild(kind: type[YuNetDetector], arguments: dict[str, Any]) -> YuNetDetector:
+    return kind(**arguments)
 
 
 def _picture(levels: Levels, scale: float, quarters: int) -> np.ndarray:

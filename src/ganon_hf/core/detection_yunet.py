@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from .detection_tiles import brighten
+from .detection_pyramid import brighten
 from .opencv import cv2
 
 STRIDES = (8, 16, 32)

@@ -39,7 +39,7 @@ class GanonPipeline(DiffusionPipeline):
     Args:
         generator: the model.
         image_processor: draws the model's condition.
-        detector: finds faces; None builds MediaPipe's when it is first needed. It is not saved.
+        detector: finds faces; None builds a :class:`~.detection_search.YuNetDetector` when it is first needed. It is not saved.
 
     Raises:
         ValueError: a model and an image processor that do not fit.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image
@@ -63,6 +63,14 @@ class Face:
                 )
             points.flags.writeable = False
             object.__setattr__(self, "landmarks", points)
+
+
+class FaceDetector(Protocol):
+    """Anything that finds faces. Bring your own: the engine asks for no more than this call."""
+
+    def __call__(self, image: np.ndarray, *, min_face_size: int = 24, min_score: float = 0.5) -> list[Face]:
+        """RGB uint8 (height, width, 3) -> faces with 478 landmarks in photo pixels, or ``landmarks=None`` where the mesh fails."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ class _LazyOpenCV:
         try:
             import cv2 as module
         except ImportError as error:
-            raise ImportError("This needs OpenCV, which comes with mediapipe: pip install 'mediapipe==0.10.21'.") from error
+            raise ImportError("This needs OpenCV: pip install opencv-python-headless") from error
         value = getattr(module, name)
         setattr(self, name, value)  # looked up once
         return value

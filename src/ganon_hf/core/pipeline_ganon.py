@@ -7,14 +7,15 @@ import itertools
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from transformers import AutoModel
 from transformers.pipelines.base import ChunkPipeline
 
 from .anonymizer import Anonymizer
-from .detection_tiled import FaceDetector
-from .faces import Box, Face
+from .detection_files import FOLDER, SUMS, read_network, source_of
+from .faces import Box, Face, FaceDetector
 from .image_loading import ITEM_ERRORS, each_item, is_single, photo_of_item
 from .options import (
     AnonymizeOptions,
@@ -50,7 +51,7 @@ class FaceAnonymizationPipeline(ChunkPipeline):
     """``pipeline("face-anonymization")``: every face in a photo becomes a synthetic one, or is covered.
 
     Args:
-        detector: finds faces; None builds MediaPipe's when it is first needed.
+        detector: finds faces; None builds a :class:`~.detection_search.YuNetDetector` when it is first needed.
         kwargs: what every pipeline takes, and any field of :class:`~.options.AnonymizeOptions` as the default of all calls.
 
     Raises:
@@ -121,7 +122,7 @@ class FaceAnonymizationPipeline(ChunkPipeline):
             on_no_face: where no face is found, one may have been missed: `raise` refuses the photo or video, `keep` returns it unchanged.
             faces: faces of a single photo found elsewhere, as ``Face`` or boxes (x_min, y_min, x_max, y_max); None searches.
             batch_size: how many faces, of one photo or several, go through the generator together. On a CPU it changes no pixel.
-            num_workers: accepted and not used: MediaPipe does not survive a fork.
+            num_workers: accepted and not used: a photo's faces and tiles are computed side by side already.
 
         Returns:
             ``{"image": PIL picture, "faces": [{"box", "score", "status", "reason"}]}`` for one photo, a list of these for a list or tuple,
@@ -145,7 +146,7 @@ class FaceAnonymizationPipeline(ChunkPipeline):
         )
         parameters: dict[str, Any] = {"options": options}
         if num_workers or self._num_workers:
-            logger.warning("num_workers is not used: MediaPipe does not survive a fork.")
+            logger.warning("num_workers is not used: a photo's faces and tiles are computed side by side already.")
         single = is_single(inputs)
         if single:
             parameters["faces"] = faces
@@ -161,12 +162,19 @@ class FaceAnonymizationPipeline(ChunkPipeline):
         return list(results) if isinstance(inputs, list | tuple) else results
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> None:
-        """Write weights, configs and the code that loads them, so that ``trust_remote_code=True`` needs no installed package.
+        """Write weights, configs, the face detector and the code that loads them: ``trust_remote_code=True`` needs no installed package.
 
         Args:
             save_directory: folder, made where it is missing.
-            kwargs: passed on, for instance ``max_shard_size`` or ``push_to_hub``.
+            kwargs: passed on, for instance ``max_shard_size``.
+
+        Raises:
+            OSError: the detector's networks are not there.
+            ValueError: ``push_to_hub``, which would publish a folder before it is complete.
         """
+        if kwargs.get("push_to_hub"):
+            raise ValueError("push_to_hub is not supported here, because it uploads part by part. Save, then upload the folder: hf upload.")
+        networks = {name: read_network(name, *source_of(self.model.config)) for name in SUMS}
         config, processor = self.model.config, self.image_processor
         kinds: dict[Any, str] = {type(config): "AutoConfig", type(self.model): "AutoModel", type(processor): "AutoImageProcessor"}
         before = {kind: kind._auto_class for kind in kinds}
@@ -174,6 +182,9 @@ class FaceAnonymizationPipeline(ChunkPipeline):
             for kind, auto_class in kinds.items():
                 kind.register_for_auto_class(auto_class)
             super().save_pretrained(save_directory, **kwargs)
+            (Path(save_directory) / FOLDER).mkdir(exist_ok=True)
+            for name, content in networks.items():
+                (Path(save_directory) / FOLDER / name).write_bytes(content)
         finally:  # a part saved by itself later must not name code that does not lie beside it
             for kind, auto_class in before.items():
                 kind._auto_class = auto_class

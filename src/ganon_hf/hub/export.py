@@ -26,6 +26,7 @@ from .._atomic import atomic_folder
 from .._version import __version__
 from ..bulk.engine import weights_digest
 from ..core.anonymizer import Anonymizer
+from ..core.detection_files import DETECTORS, FOLDER, SUMS
 from ..core.options import AnonymizeOptions
 from ..core.pipeline_ganon import FaceAnonymizationPipeline
 from ..evaluation.report.report import Report
@@ -38,6 +39,7 @@ PACKAGE = Path(__file__).parent.parent
 REPORT = PACKAGE / "card" / "report.json"  # of the package's own weights; written by scripts/maintain/ship_report.py
 ENTRY = "pipeline_ganon"
 CONFIGS = ("config.json", "preprocessor_config.json", "model.safetensors", "model_index.json")
+DETECTOR_FILES = (*SUMS, "LICENSE-MEDIAPIPE", "LICENSE-YUNET", "README.md")
 LIBRARIES = {"numpy", "PIL", "torch", "transformers"}  # what exported code may import outside `try`
 SEED = 7
 # Weights beyond this would be split into several files; no generator of this package comes near.
@@ -129,7 +131,7 @@ def export(folder: Path, options: ExportOptions) -> list[Path]:
             onnx=onnx,
         )
         (made / "README.md").write_text(card, encoding="utf-8")
-        expected = {"README.md", "LICENSE", *CONFIGS, *(f"{name}.py" for name in exported_modules())}
+        expected = {"README.md", "LICENSE", *CONFIGS, *(f"{FOLDER}/{name}" for name in DETECTOR_FILES), *(f"{name}.py" for name in exported_modules())}
         expected |= {f"samples/{name}" for name in pictures}
         expected |= ({"report.json"} if report_path else set()) | ({ONNX} if onnx else set())
         check(made, engine, expected)
@@ -227,6 +229,8 @@ def _write_code_and_weights(folder: Path, engine: Anonymizer) -> None:
         raise ExportError(f"an export serves diffusers, too, and needs it: pip install 'ganon-hf[diffusers]' ({error}).") from error
     pipeline = FaceAnonymizationPipeline(model=engine.model, image_processor=engine.image_processor, device="cpu")
     pipeline.save_pretrained(folder, max_shard_size=_ONE_FILE)
+    for name in DETECTOR_FILES:
+        shutil.copyfile(DETECTORS / name, folder / FOLDER / name)
     GanonPipeline(engine.model, engine.image_processor).save_config(folder)  # type: ignore[attr-defined]
     index = folder / "model_index.json"
     content = {name: value for name, value in json.loads(index.read_text(encoding="utf-8")).items() if name != "_name_or_path"}

@@ -18,9 +18,8 @@ import pyarrow as pa
 from PIL import Image
 
 from ..core.alignment import align_face, crop_image
-from ..core.detection_tiled import FaceDetector
 from ..core.face_mesh import FACE_OVAL, MEAN_LANDMARKS
-from ..core.faces import Crop
+from ..core.faces import Crop, FaceDetector
 from ..core.geometry import normalize_pose
 from ..core.image_loading import load_photo
 from ..core.opencv import cv2

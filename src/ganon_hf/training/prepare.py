@@ -26,8 +26,8 @@ from tqdm import tqdm
 
 from .._atomic import atomic_file, remove_leftovers, write_atomically
 from ..bulk.process_pool import ProcessPool, usable_cores
-from ..core.detection import default_detector
-from ..core.detection_tiled import FaceDetector
+from ..core.detection_search import YuNetDetector
+from ..core.faces import FaceDetector
 from .contact_sheet import ContactSheet
 from .dataset_card import SelectionCounts, write_card
 from .face_measurement import MEASURED_SCHEMA, measure_row
@@ -54,8 +54,8 @@ class PrepareOptions:
         license: license of the pictures for the card, an identifier of the Hub such as cc-by-4.0, or "other".
         source: name of the source for pictures whose row has none.
         selection: which faces are kept, and in which split.
-        processes: number of worker processes; None starts one per core, 1 works in this process. They are spawned, because MediaPipe does
-            not survive a fork.
+        processes: number of worker processes; None starts one per core, 1 works in this process. They are spawned, because torch's
+            threads do not survive a fork.
         reselect: allow another selection than the earlier run in the same folder; without it that is an error.
         tight: the box of the face oval fills the crop, as the landmark generator of the paper needs it. Otherwise there is a margin, and
             one scale for all heads, as the mesh generator needs it.
@@ -295,7 +295,7 @@ def prepare_dataset(
     folder: str | Path,
     options: PrepareOptions,
     *,
-    detector: Callable[[], FaceDetector] = default_detector,
+    detector: Callable[[], FaceDetector] = YuNetDetector,
     matte: Callable[[], PersonMatte] = default_matte,
 ) -> SelectionCounts:
     """Prepare training faces in a folder: shards, ``README.md`` (the dataset card) and ``contact_sheet.png``.

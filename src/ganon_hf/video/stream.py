@@ -18,7 +18,6 @@ from threadpoolctl import threadpool_limits
 
 from ..bulk.process_pool import usable_cores
 from ..core.anonymizer import Anonymizer
-from ..core.detection_tiles import LEVEL_STEP
 from ..core.faces import FaceReport, area_of
 from ..core.opencv import cv2
 from ..core.options import AnonymizeOptions
@@ -26,7 +25,7 @@ from ..core.threads import single_threaded_pool
 from .gap_filling import GapFiller, ShownFace
 from .reader import VideoFrame
 from .reidentification import PersonGallery
-from .tracking import FaceTracker
+from .tracking import LEVEL_STEP, FaceTracker
 
 # Seconds between two searches; a face that comes and goes in between is not seen. The smallest faces, in the finest tiles, are searched for
 # once per look-ahead: whatever is found then is followed back through all the frames that are still waiting.

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from ..core.detection_tiled import FaceDetector
-from ..core.detection_tiles import LEVEL_STEP
-from ..core.faces import Box, Face, area_of, box_of_points, box_overlap
+from ..core.faces import Box, Face, FaceDetector, area_of, box_of_points, box_overlap
 
 # A detected face belongs to a track if their boxes overlap this much (intersection over union) or, after it was lost for a moment, if its
 # center is within so many face sizes of where it is expected, and so many more per second.
+# Between two thorough searches faces from this multiple of the smallest size on are searched for.
+LEVEL_STEP = 3.6
 MIN_OVERLAP = 0.25
 REACH, REACH_PER_SECOND = 0.5, 1.5
 # Two meshes overlapping more than this are one face.
@@ -96,7 +96,7 @@ class FaceTracker:
     """Finds faces in the frames of a video and joins them to tracks.
 
     Args:
-        detector: searches frames; one that has ``follow`` (see ``detection_tiled.TiledDetector``) has to search fewer of them.
+        detector: searches frames; one that has ``follow`` (see ``detection_search.YuNetDetector``) has to search fewer of them.
         frame_rate: frames per second.
         min_face_size, min_score: of the search, as in ``AnonymizeOptions``.
     """

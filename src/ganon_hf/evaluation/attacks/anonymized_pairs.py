@@ -19,8 +19,7 @@ import numpy as np
 from ..._atomic import atomic_file
 from ...core.alignment import align_face, crop_image
 from ...core.anonymizer import Anonymizer
-from ...core.detection_tiled import FaceDetector
-from ...core.faces import Box, Face
+from ...core.faces import Box, Face, FaceDetector
 from ...core.options import AnonymizeOptions
 from ..data.samples import to_grayscale
 from ..harness.readings import overlapping_face, run_engine

@@ -14,8 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ..._atomic import atomic_file
-from ...core.detection_tiled import FaceDetector
-from ...core.faces import Box, Face, UnusableImageError, box_of_points
+from ...core.faces import Box, Face, FaceDetector, UnusableImageError, box_of_points
 from ...core.options import AnonymizeOptions
 from ..data.samples import Sample, fingerprint
 from ..harness.methods import Method

@@ -9,8 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ...core.anonymizer import Anonymizer
-from ...core.detection_tiled import FaceDetector
-from ...core.faces import Box, Face, box_overlap
+from ...core.faces import Box, Face, FaceDetector, box_overlap
 from ...core.options import AnonymizeOptions
 from ..metrics.blendshapes import NUM_BLENDSHAPES, BlendshapeReader
 from ..metrics.recognition import MIN_IOU, EmbeddingCache, FaceFinder, Recognizer

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ...bulk.engine import quiet
 from ...core.anonymizer import Anonymizer
-from ...core.detection import default_detector
+from ...core.detection_search import YuNetDetector
 from ..metrics.blendshapes import BlendshapeReader
 from ..metrics.recognition import DlibRecognizer, EmbeddingCache, FaceFinder, HogDetector, Recognizer, check_recognizer, load_recognizer
 from .options import EvaluationOptions
@@ -58,7 +58,7 @@ class Toolkit:
 
     def __call__(self) -> Tools:
         quiet()  # every process anew
-        detector = default_detector()
+        detector = YuNetDetector()
         engine = Anonymizer.from_pretrained(self.model, device=self.device, detector=detector)
         reader = None if self.blendshape_model is None else BlendshapeReader(self.blendshape_model)
         recognizers = self.load_recognizers()
