@@ -191,8 +191,8 @@ def test_saving_twice_gives_the_same_files(folder: Path, tmp_path: Path) -> None
     pipe = pipeline(TASK, model=str(folder), device="cpu", detector=KnownFaces())
     for name in ("one", "two"):
         pipe.save_pretrained(tmp_path / name)
-        for path in folder.iterdir():
-            assert (tmp_path / name / path.name).read_bytes() == path.read_bytes(), path.name
+        for path in (path for path in folder.rglob("*") if path.is_file()):
+            assert (tmp_path / name / path.relative_to(folder)).read_bytes() == path.read_bytes(), path.name
 
 
 def test_diffusers_round_trip(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

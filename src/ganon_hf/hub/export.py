@@ -131,7 +131,13 @@ def export(folder: Path, options: ExportOptions) -> list[Path]:
             onnx=onnx,
         )
         (made / "README.md").write_text(card, encoding="utf-8")
-        expected = {"README.md", "LICENSE", *CONFIGS, *(f"{FOLDER}/{name}" for name in DETECTOR_FILES), *(f"{name}.py" for name in exported_modules())}
+        expected = {
+            "README.md",
+            "LICENSE",
+            *CONFIGS,
+            *(f"{FOLDER}/{name}" for name in DETECTOR_FILES),
+            *(f"{name}.py" for name in exported_modules()),
+        }
         expected |= {f"samples/{name}" for name in pictures}
         expected |= ({"report.json"} if report_path else set()) | ({ONNX} if onnx else set())
         check(made, engine, expected)
