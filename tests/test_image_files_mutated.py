@@ -104,7 +104,7 @@ def test_five_hundred_mutated_files(run: Run, engine: SquareEngine, tmp_path: Pa
             assert len(face_pixels(image)) == 0, f"{name}: a face survived"
 
 
-@pytest.mark.mediapipe
+@pytest.mark.detection
 def test_five_hundred_mutated_files_with_the_real_engine(astronaut: Image.Image, tmp_path: Path) -> None:
     """In a process of its own, as users run it: nothing may crash the interpreter either."""
     (tmp_path / "in").mkdir()

@@ -208,7 +208,7 @@ class Watch(threading.Thread):
 
 
 @pytest.mark.slow
-@pytest.mark.mediapipe
+@pytest.mark.detection
 def test_killed_runs_end_like_an_undisturbed_one(astronaut: Image.Image, tmp_path: Path) -> None:
     out = tmp_path / "out"
     for number in range(12):

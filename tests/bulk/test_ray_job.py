@@ -222,7 +222,7 @@ def actors_of_this_process() -> list[int]:
 
 @pytest.mark.slow
 @pytest.mark.scale
-@pytest.mark.mediapipe
+@pytest.mark.detection
 def test_a_killed_actor_loses_nothing_and_does_nothing_twice(astronaut: Image.Image, tmp_path: Path, ray_here: None) -> None:
     source, options = faces_folder(tmp_path / "in", astronaut, 64), AnonymizeOptions(seed=7, on_no_face="raise")
     calm = anonymize_dataset(str(source), str(tmp_path / "calm"), options, workers=2, rows_per_shard=4)
@@ -252,7 +252,7 @@ def test_a_killed_actor_loses_nothing_and_does_nothing_twice(astronaut: Image.Im
 
 @pytest.mark.slow
 @pytest.mark.scale
-@pytest.mark.mediapipe
+@pytest.mark.detection
 def test_without_a_seed_a_stopped_job_still_ends_like_an_undisturbed_one(astronaut: Image.Image, tmp_path: Path, ray_here: None) -> None:
     source, target = faces_folder(tmp_path / "in", astronaut, 8), tmp_path / "out"
     first = anonymize_dataset(str(source), str(target), workers=1, rows_per_shard=2)
@@ -291,7 +291,7 @@ if __name__ == "__main__":
 
 @pytest.mark.slow
 @pytest.mark.scale
-@pytest.mark.mediapipe
+@pytest.mark.detection
 def test_datasets_map_in_two_processes(astronaut: Image.Image, tmp_path: Path) -> None:
     folder = faces_folder(tmp_path / "in", astronaut, 10)
     script = tmp_path / "map.py"

@@ -235,7 +235,7 @@ def test_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "of 2 people" in part.title and not (out / "sheets").exists()
 
 
-@pytest.mark.mediapipe
+@pytest.mark.detection
 @pytest.mark.slow
 def test_real_people(tmp_path: Path) -> None:
     """Every part that needs no training, on three real people; ranges only."""

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 import ganon_hf
 from ganon_hf.cli import main as cli
 
-pytestmark = pytest.mark.mediapipe
+pytestmark = pytest.mark.detection
 
 
 def anonymize(*arguments: object) -> Result:

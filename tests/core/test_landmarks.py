@@ -73,7 +73,7 @@ def mediapipe_dots(points: np.ndarray, size: int) -> np.ndarray:
     return picture[..., 0]
 
 
-@pytest.mark.mediapipe
+@pytest.mark.detection
 @pytest.mark.parametrize("size", [64, 256])
 def test_dots_are_those_of_mediapipe(size: int) -> None:
     points = np.random.default_rng(size).uniform(-8, size + 8, (478, 3)).astype(np.float32)
@@ -88,7 +88,7 @@ def test_dots_are_those_of_mediapipe(size: int) -> None:
     assert np.array_equal(draw_dots(points, size), expected)
 
 
-@pytest.mark.mediapipe
+@pytest.mark.detection
 def test_dots_of_a_face_are_those_of_mediapipe() -> None:
     points = mean_face(25, size=512).astype(np.float32)
     assert np.array_equal(draw_dots(points, 512), mediapipe_dots(points, 512))

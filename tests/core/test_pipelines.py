@@ -101,7 +101,7 @@ def test_bundled_weights(astronaut: Image.Image) -> None:
     assert same(result["image"], engine(astronaut, AnonymizeOptions(seed=7)).image)
 
 
-@pytest.mark.mediapipe
+@pytest.mark.detection
 def test_the_real_detector_through_the_pipeline(astronaut_path: Path) -> None:
     result = tiny_pipeline(detector=None)(astronaut_path, seed=7)
     (face,) = result["faces"]

@@ -185,7 +185,7 @@ def test_a_hard_outline_is_not_sharpened_to_a_line() -> None:
 # -- photos that lie on their side or their head
 
 
-@pytest.mark.mediapipe
+@pytest.mark.detection
 @pytest.mark.parametrize("angle", [90, 135, 180, 225, 270])
 def test_faces_are_found_however_the_photo_is_turned(astronaut: Image.Image, angle: int) -> None:
     """Upside down, four of five portraits went through as photos without a face."""

@@ -343,7 +343,7 @@ def test_dlib_knows_a_face_again(astronaut: object) -> None:
     assert np.linalg.norm(first - again) < 0.3 < 0.6 < np.linalg.norm(first - hidden)
 
 
-@pytest.mark.mediapipe
+@pytest.mark.detection
 def test_blendshapes_of_a_face() -> None:
     from skimage import data
 

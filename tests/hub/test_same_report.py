@@ -16,7 +16,7 @@ from ganon_hf.evaluation.metrics.estimates import Estimate
 from ganon_hf.hub.card_pictures import read_portrait
 from ganon_hf.hub.export import ExportOptions, export
 
-pytestmark = [pytest.mark.hub, pytest.mark.mediapipe, pytest.mark.slow]
+pytestmark = [pytest.mark.hub, pytest.mark.detection, pytest.mark.slow]
 pytest.importorskip("diffusers")
 
 PEOPLE = 6

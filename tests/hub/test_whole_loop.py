@@ -25,7 +25,7 @@ from ganon_hf.evaluation.report.report import SCHEMA
 from ganon_hf.hub.card_pictures import HARD_SAMPLES, PORTRAIT
 from ganon_hf.hub.export import CONFIGS, ExportError, ExportOptions, check, export, exported_modules
 
-pytestmark = [pytest.mark.hub, pytest.mark.mediapipe, pytest.mark.slow]
+pytestmark = [pytest.mark.hub, pytest.mark.detection, pytest.mark.slow]
 pytest.importorskip("diffusers")
 
 REPO = "writer/ganon"

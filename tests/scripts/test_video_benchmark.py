@@ -58,7 +58,7 @@ def test_spread_within_and_between() -> None:
         identity_spread({"a": [np.zeros(2)]})
 
 
-@pytest.mark.mediapipe
+@pytest.mark.detection
 def test_jitter_is_that_of_the_picture(photo: np.ndarray) -> None:
     def film(size: float) -> list[np.ndarray]:
         steps = np.random.default_rng(0).normal(0, size, (6, 2))

@@ -453,7 +453,7 @@ def test_prepare_options_check_themselves(changes: dict[str, Any]) -> None:
 # ---- the real thing
 
 
-@pytest.mark.mediapipe
+@pytest.mark.detection
 def test_the_script_on_a_photo(tmp_path: Path, astronaut: Pictures.Image, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "photos").mkdir()
     astronaut.save(tmp_path / "photos" / "a.png")

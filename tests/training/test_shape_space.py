@@ -269,7 +269,7 @@ def test_a_missing_or_foreign_bundle_is_named(tmp_path: Path) -> None:
         BlendshapeNetwork(tmp_path / "other.task")
 
 
-@pytest.mark.mediapipe
+@pytest.mark.detection
 @pytest.mark.skipif(not BUNDLE.is_file(), reason="needs the Face Landmarker bundle")
 def test_the_network_reads_what_the_landmarker_reads() -> None:
     """The order of the points is right: scores from landmarks agree with those that MediaPipe gives for the picture."""

@@ -16,7 +16,7 @@ benchmark_video = load_script("benchmarks/video")  # measures the same film for 
 
 
 @pytest.mark.slow
-@pytest.mark.mediapipe
+@pytest.mark.detection
 def test_nobody_shows_and_everybody_stays_the_same(tmp_path: Path) -> None:
     film = films.leaving_and_returning()
     benchmark_video.write(film, tmp_path / "film.mp4", film.num_frames)
@@ -31,7 +31,7 @@ def test_nobody_shows_and_everybody_stays_the_same(tmp_path: Path) -> None:
         assert after <= 1.05 * before, name  # the second difference holds the motion, too, which is not smoothed away
 
 
-@pytest.mark.mediapipe
+@pytest.mark.detection
 def test_a_short_small_film(tmp_path: Path) -> None:
     film = films.leaving_and_returning(270, 480, seconds=2.0, frame_rate=10.0)
     benchmark_video.write(film, tmp_path / "film.mp4", film.num_frames)
