@@ -133,7 +133,7 @@ class App:
     def api(self, photo: str, seed: float | None = None, **choices: Any) -> tuple[str, list[dict[str, Any]]]:
         """Anonymize a photo.
 
-        Returns the anonymized picture and a list of faces: box, score, status ("replaced" or "covered"), reason, seed.
+        Returns the anonymized picture and a list of faces: box, score, status ("replaced", "covered" or "doubtful"), reason, seed.
         """
         try:
             if photo is None:

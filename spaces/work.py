@@ -176,7 +176,9 @@ def summary(done: AnonymizedPhoto) -> str:
     result = done.result
     parts = [f"{result.num_replaced} of {len(result.faces)} faces replaced" if len(result.faces) != 1 else "1 face found"]
     parts += ["replaced"] if len(result.faces) == 1 and result.num_replaced else []
-    parts += [f"{result.num_covered} covered, because they could not be replaced"] if result.num_covered else []
+    covered = result.num_covered - result.num_doubtful
+    parts += [f"{covered} covered, because they could not be replaced"] if covered else []
+    parts += [f"{result.num_doubtful} covered, although there may be no face"] if result.num_doubtful else []
     return f"{', '.join(parts)}. Seed {done.options.seed}. Look at the result before you use it: a face can be missed."
 
 

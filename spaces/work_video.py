@@ -145,9 +145,10 @@ def summary(video: AnonymizedVideo) -> str:
     """Two or three sentences."""
     report = video.report
     people = len({track.person for track in report.tracks})
-    replaced, covered = (sum(getattr(track, name) for track in report.tracks) for name in ("replaced", "covered"))
+    replaced, covered, doubtful = (sum(getattr(track, name) for track in report.tracks) for name in ("replaced", "covered", "doubtful"))
     parts = [f"{report.frames} frames", f"{people} {'person' if people == 1 else 'people'}", f"{replaced} faces replaced"]
-    parts += [f"{covered} covered, because they could not be replaced"] if covered else []
+    parts += [f"{covered - doubtful} covered, because they could not be replaced"] if covered > doubtful else []
+    parts += [f"{doubtful} covered, although there may be no face"] if doubtful else []
     sound = f" {NO_SOUND}" if video.has_sound else ""
     return f"{', '.join(parts)}. Seed {report.seed}.{sound} Look at the result before you use it: a face can be missed."
 

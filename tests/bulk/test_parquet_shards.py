@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import fsspec
@@ -81,6 +82,15 @@ def test_what_cannot_be_cut_is_refused_before_anything_runs(names: tuple[str, ..
         plan_shards(source, 2, column)
 
 
+def test_rows_with_doubtful_covers_are_counted(target: Storage) -> None:
+    face = row(1).faces[0] | {"status": "doubtful", "reason": "it may be no face"}
+    rows = [row(1), replace(row(2), faces=(face, face)), row(3, ok=False)]
+    counts = {"ok": 2, "refused": 1, "failed": 0, "doubtful": 1}
+    assert write_shard(target, "part.parquet", rows) == counts == read_counts(target, "part.parquet")
+    with target.open("part.parquet") as file:
+        assert parquet.read_table(file).to_pylist()[1]["faces"] == [face, face]
+
+
 # ---- reading ---------------------------------------------------------------------------------------------------------------------
 
 
@@ -137,8 +147,8 @@ def listing(target: Storage) -> list[str]:
 
 def test_a_shard_holds_every_row_and_the_same_rows_give_the_same_bytes(target: Storage) -> None:
     rows = [row(number, ok=number % 3 > 0) for number in range(70)]  # more than a row group
-    assert write_shard(target, "part.parquet", rows) == {"ok": 46, "refused": 24, "failed": 0}
-    assert read_counts(target, "part.parquet") == {"ok": 46, "refused": 24, "failed": 0}
+    assert write_shard(target, "part.parquet", rows) == {"ok": 46, "refused": 24, "failed": 0, "doubtful": 0}
+    assert read_counts(target, "part.parquet") == {"ok": 46, "refused": 24, "failed": 0, "doubtful": 0}
     with target.open("part.parquet") as file:
         content = file.read()
         read = parquet.read_table(file).to_pylist()

@@ -136,7 +136,7 @@ def test_an_actor_survives_what_its_worker_does_not(tmp_path: Path) -> None:
     actor = ShardWorker(ShardJob(source.url, target.url, "image", WORK, "aa" * 32, TroubledEngine, photos_per_call=3))
     try:
         done = actor({"shard": np.array([shard.to_json()])})
-        assert done == {"name": [shard.name], "ok": [3], "refused": [1], "failed": [2]}
+        assert done == {"name": [shard.name], "ok": [3], "refused": [1], "failed": [2], "doubtful": [0]}
         before = (tmp_path / "out" / shard.name).stat()
         assert actor({"shard": np.array([shard.to_json()])}) == done
         assert (tmp_path / "out" / shard.name).stat().st_mtime_ns == before.st_mtime_ns, "a finished shard is not done again"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from standins import Run, SquareEngine, cpu_seconds, is_anonymized, names, report_of, save, square_photo
+from standins import DoubtfulEngine, Run, SquareEngine, cpu_seconds, is_anonymized, names, report_of, save, square_photo
 from typer.testing import CliRunner
 
 from ganon_hf.bulk.folder import STATE_NAME
@@ -34,6 +34,30 @@ def test_folder_is_walked_and_names_are_kept(run: Run, tmp_path: Path) -> None:
     assert all(is_anonymized(tmp_path / "out" / name) for name in names(tmp_path / "out"))
     assert [Path(str(line["input"])).name for line in report_of(tmp_path / "r.jsonl")] == ["a.png", "b.png", "c.png", "d.png"]
     assert "4 anonymized (4 faces replaced, 0 covered), 1 other files left out" in result.stdout
+
+
+def test_the_closing_lines_say_where_to_look_for_doubtful_covers(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(cli, "_load_engine", lambda model, device, threads: DoubtfulEngine())
+    sure, one, two, many = (
+        save(tmp_path / "in" / f"{name}.png", square_photo((96, 64 + count))) for name, count in (("a", 0), ("b", 1), ("c", 2), ("d", 7))
+    )
+
+    def told(*arguments: object) -> list[str]:
+        result = run(*arguments, "-o", tmp_path / "out", "--overwrite")
+        assert result.exit_code == 0, result.output
+        return result.stdout.splitlines()
+
+    assert "(1 faces replaced, 0 covered)" in told(sure)[0] and len(told(sure)) == 1
+    counts, doubts = told(sure, two)
+    assert "(2 faces replaced, 2 covered)" in counts, "doubtful ones are covered, too"
+    places = "20 x 25 pixels at 0, 5; 20 x 25 pixels at 10, 5"
+    assert doubts == f"{two} has 2 doubtful covers, under which there may be no face ({places}): look at it."
+    assert f"{one} has 1 doubtful cover, under" in told(one)[1] and "at 42, 5; and 2 more, which --report lists): look" in told(many)[1]
+    assert told(sure, one, two)[1] == f"2 photos have 3 doubtful covers, under which there may be no face ({one}; {two}): look at them."
+    report = tmp_path / "r.jsonl"
+    assert told(one, two, "--report", report)[1].endswith(f"(listed in {report}): look at them.")
+    assert [face["status"] for face in report_of(report)[0]["faces"]] == ["replaced", "doubtful"]
+    assert told(one, two, "--quiet") == []
 
 
 def test_one_photo_to_one_file(run: Run, tmp_path: Path) -> None:

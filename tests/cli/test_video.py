@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
 from click.testing import Result
 from scripted import Script, film_script, frame, scripted_engine
+from tiny import face_at
 from typer.testing import CliRunner
 
 from ganon_hf.cli.main import app
@@ -50,6 +52,19 @@ def test_a_video_becomes_a_video_and_a_report(film: Path, faces: dict[str, Scrip
     told = json.loads(report.read_text())
     assert told["frames"] == 25 and told["seed"] == 7 and {track["person"] for track in told["tracks"]} == {0, 1}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["film.mkv", "out.mp4", "report.json"]
+
+
+def test_doubtful_covers_are_counted_and_where_they_are_is_said(film: Path, faces: dict[str, Script], tmp_path: Path) -> None:
+    doubtful = replace(face_at(60, 60, landmarks=False, score=0.5), doubtful=True)
+    faces["now"] = Script({"a": lambda n: doubtful})
+    report = tmp_path / "report.json"
+    result = command("video", film, "-o", tmp_path / "out.mp4", "--seed", 7, "--report", report)
+    assert result.exit_code == 0, result.stderr
+    done, doubts = result.stdout.splitlines()
+    assert "0 faces replaced, 25 covered" in done
+    assert doubts == "25 of the covers are doubtful: there may be no face under them (0.0 to 1.2 s). Look at them."
+    (track,) = json.loads(report.read_text())["tracks"]
+    assert (track["covered"], track["doubtful"]) == (25, 25) and track["reasons"]["it may be no face"] > 1
 
 
 def test_quiet_says_nothing(film: Path, faces: dict[str, Script], tmp_path: Path) -> None:

@@ -295,7 +295,14 @@ def test_draws_nothing_on_photos_without_people(detector: YuNetDetector) -> None
     found = {name: detector(image) for name, image in {**scenes.photo_backgrounds(), **scenes.made_backgrounds()}.items()}
     assert [name for name, faces in found.items() for face in faces if face.landmarks is not None] == []
     assert sum(map(bool, found.values())) <= len(found) // 20  # false covers, each of them reported as doubtful
-    assert all(face.score < CREDIBLE_SCORE for faces in found.values() for face in faces)
+    assert all(face.doubtful and face.score < CREDIBLE_SCORE for faces in found.values() for face in faces)
+
+
+def test_only_what_is_not_credible_is_doubtful(detector: YuNetDetector, small_scene: scenes.Scene) -> None:
+    faces = detector(small_scene.image, min_score=0.2)
+    assert {face.doubtful for face in faces} == {True, False}
+    assert [face.doubtful for face in faces] == [face.score < CREDIBLE_SCORE for face in faces]
+    assert all(face.landmarks is None for face in faces if face.doubtful)
 
 
 def test_evidence_grows_with_what_is_asked_for(detector: YuNetDetector, small_scene: scenes.Scene) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import pickle
 from typing import Any
 
 import numpy as np
@@ -96,16 +97,24 @@ def test_report_says_why_a_face_is_covered() -> None:
         "status": "covered",
         "reason": "no landmarks",
     }
-    for status, reason in (("covered", ""), ("replaced", "why"), ("skipped", "")):
+    for status, reason in (("covered", ""), ("doubtful", ""), ("replaced", "why"), ("skipped", "")):
         with pytest.raises(ValueError):
             FaceReport(BOX, 0.5, status, reason)
 
 
 def test_result_counts_faces() -> None:
-    reports = (FaceReport(BOX, 1, "replaced"), FaceReport(BOX, 1, "covered", "profile"), FaceReport(BOX, 1, "replaced"))
-    result = AnonymizationResult(Image.new("RGB", (4, 4)), reports)
-    assert (result.num_replaced, result.num_covered) == (2, 1)
-    assert [face["status"] for face in result.to_dict()["faces"]] == ["replaced", "covered", "replaced"]
+    reasons = {"replaced": "", "covered": "profile", "doubtful": "it may be no face"}
+    statuses = ["replaced", "covered", "doubtful", "replaced"]
+    result = AnonymizationResult(Image.new("RGB", (4, 4)), tuple(FaceReport(BOX, 1, one, reasons[one]) for one in statuses))
+    assert (result.num_replaced, result.num_covered, result.num_doubtful) == (2, 2, 1), "a doubtful one is covered, too"
+    assert [face["status"] for face in result.to_dict()["faces"]] == statuses
+
+
+def test_whether_a_face_is_doubtful_travels_with_it() -> None:
+    """Also in pickles that were made before faces could be doubtful."""
+    doubtful, old = Face(BOX, 0.5, doubtful=True), Face(BOX, 0.5)
+    del old.__dict__["doubtful"]
+    assert pickle.loads(pickle.dumps(doubtful)).doubtful and not pickle.loads(pickle.dumps(old)).doubtful
 
 
 def test_errors_are_value_errors() -> None:

@@ -225,6 +225,13 @@ def test_another_seed_or_place_is_another_person(other: tuple[int, int]) -> None
     assert first.grain_seed != second.grain_seed
 
 
+def test_another_attempt_is_another_person() -> None:
+    drawn = [draw_identity(5, 2, anybody(40, 30), attempt=attempt) for attempt in range(6)]
+    assert np.array_equal(drawn[0].shape, draw_identity(5, 2, anybody(40, 30)).shape), "the first one is the usual one"
+    others = [draw_identity(5, index, anybody(40, 30)) for index in range(12) if index != 2]
+    assert len({one.grain_seed for one in [*drawn, *others]}) == 17, "and nobody else's in the photo"
+
+
 def test_identities_are_normal_and_no_caricatures() -> None:
     drawn = np.concatenate([draw_identity(1, i, anybody(50, 50)).shape for i in range(200)])
     assert np.abs(drawn).max() <= 2.0 and np.abs(drawn).max() > 1.9

@@ -110,8 +110,87 @@ def test_a_replaced_face_does_not_uncover_another(covered: int) -> None:
     pair = [face_at(70, 60, 70), face_at(85, 60, 45)]
     pair[covered] = Face(pair[covered].box, 0.9)
     after, result = run(pair)
-    assert [report.status for report in result.faces] == (["covered", "replaced"] if covered == 0 else ["replaced", "covered"])
+    # a face that lies on a cover is covered, too; a cover that lies on a replaced face stays under it
+    assert [report.status for report in result.faces] == (["covered", "covered"] if covered == 0 else ["replaced", "covered"])
     assert survivors(after, pair[covered].box) < 0.01
+
+
+def bare(face: Face, *, doubtful: bool = False) -> Face:
+    return Face(face.box, 0.9, doubtful=doubtful)
+
+
+def colors(picture: np.ndarray, box: Box) -> int:
+    region = clip_box(box, height=picture.shape[0], width=picture.shape[1])
+    assert region is not None
+    return len(np.unique(picture[region[1] : region[3], region[0] : region[2]].reshape(-1, 3), axis=0))
+
+
+@pytest.mark.parametrize("doubtful", [False, True])
+@pytest.mark.parametrize("x", [94, 100, 110], ids=["a quarter of it", "a little", "beside it"])
+def test_nothing_is_painted_or_moved_onto_a_covered_face(x: float, doubtful: bool) -> None:
+    engine, other, hidden = tiny_engine(), face_at(55, 60, 70), bare(face_at(x, 60, 50), doubtful=doubtful)
+    plan = engine.plan(noise_photo(), AnonymizeOptions(seed=7), faces=[other, hidden])
+    warp = plan.faces[0].head_warp
+    assert warp is not None and np.abs(warp.shifts).max() > 1 and warp.box[2] > hidden.box[0] + 1, "the head beside it is warped"
+    picture, reports = engine.paint(plan, engine.generate(plan.inputs))
+    assert [report.status for report in reports] == ["replaced", "doubtful" if doubtful else "covered"]
+    assert colors(picture, hidden.box) == 1 and survivors(picture, other.box) < 0.1
+
+
+OVERLAPS = {
+    "beside each other": (face_at(55, 60, 70), face_at(96, 60, 50)),
+    "a small one in a large one": (face_at(70, 60, 80), face_at(75, 75, 25)),
+    "a large one around a small one": (face_at(75, 75, 40), face_at(70, 60, 80)),
+    "one on the other": (face_at(70, 60, 70), face_at(75, 62, 72)),
+    "two fifths of it": (face_at(60, 60, 60), face_at(88, 60, 60)),
+}
+
+
+@pytest.mark.parametrize("people", [None, [0, 1]], ids=["photo", "video"])
+@pytest.mark.parametrize("doubtful", [False, True])
+@pytest.mark.parametrize("pair", OVERLAPS)
+def test_the_picture_does_not_depend_on_a_covered_face(pair: str, doubtful: bool, people: list[int] | None) -> None:
+    """Whatever the cover hides: not one pixel of the result may tell."""
+    (other, hidden), engine = OVERLAPS[pair], tiny_engine()
+    faces, before = [other, bare(hidden, doubtful=doubtful)], noise_photo()
+    changed = before.copy()
+    x_min, y_min, x_max, y_max = (round(value) for value in hidden.box)
+    changed[y_min:y_max, x_min:x_max] = np.random.default_rng(1).integers(60, 220, (y_max - y_min, x_max - x_min, 3))
+    plans = [engine.plan(photo, AnonymizeOptions(seed=7), faces=faces, people=people) for photo in (before, changed)]
+    (first, reports), (second, _) = (engine.paint(plan, engine.generate(plan.inputs)) for plan in plans)
+    assert same(first, second)
+    assert survivors(first, hidden.box) < 0.01 and reports[[one.box for one in reports].index(hidden.box)].reason
+
+
+@pytest.mark.parametrize(
+    ("pair", "doubtful", "replaced"),
+    [
+        ("a small one in a large one", True, True),  # a mouth, say, that looks like a face
+        ("a small one in a large one", False, True),
+        ("a large one around a small one", False, False),
+        ("one on the other", False, True),
+        ("two fifths of it", True, True),  # what is doubtful does not cost half of a face
+        ("two fifths of it", False, False),
+    ],
+)
+def test_which_of_two_faces_gives_way(pair: str, doubtful: bool, replaced: bool) -> None:
+    (other, hidden) = OVERLAPS[pair]
+    after, result = run([other, bare(hidden, doubtful=doubtful)])
+    reports = {report.box: report for report in result.faces}
+    assert reports[hidden.box].status == ("doubtful" if doubtful else "covered")
+    assert reports[other.box].status == ("replaced" if replaced else "covered")
+    assert reports[other.box].reason == ("" if replaced else "it lies on a face that is covered")
+    assert (colors(after, hidden.box) > 2) == replaced, "the synthetic face is whole where it is painted; else there are two covers"
+
+
+def test_in_a_video_and_in_a_crop_covers_hide_no_other_face() -> None:
+    engine, (other, hidden) = tiny_engine(), OVERLAPS["two fifths of it"]
+    faces = [other, bare(hidden)]
+    frame = engine.plan(noise_photo(), AnonymizeOptions(seed=7), faces=faces, people=[0, 1])
+    crop = engine.plan(noise_photo(), AnonymizeOptions(seed=7, output="crop"), faces=faces)
+    for plan in (frame, crop):
+        reports = engine.paint(plan, engine.generate(plan.inputs))[1]
+        assert {report.box: report.status for report in reports} == {other.box: "replaced", hidden.box: "covered"}
 
 
 def test_nothing_of_a_covered_face_colors_the_rim_of_the_one_before_it(large: Anonymizer) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import io
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
+from tiny import face_at, noise_photo, tiny_engine
 
 from ganon_hf.core.face_mesh import MEAN_LANDMARKS
 from ganon_hf.core.faces import AnonymizationResult, Crop, Face, FaceReport
@@ -23,6 +25,8 @@ from ganon_hf.evaluation.metrics import estimates as measures
 from ganon_hf.evaluation.metrics import expression, seam
 from ganon_hf.evaluation.metrics import recognition as identity
 from ganon_hf.evaluation.report import figures
+from ganon_hf.hub.card_pictures import _outcome_of
+from ganon_hf.hub.model_card import HardSample
 
 
 def test_embedding_cache(tmp_path: Path) -> None:
@@ -57,6 +61,14 @@ def test_unreadable_faces_are_misses_and_spoil_nobody_else() -> None:
         assert hits.tolist() == [1, 0, 1] and np.isnan(values[1]).all() and np.isneginf(values[0, 1])
         found = identity.recognition_values(values, np.arange(3), threshold=identity.impostor_threshold(values, far=0.5))
         assert found["tar"].tolist() == [1, 0, 1]
+
+
+def test_a_doubtful_cover_counts_as_covered() -> None:
+    face = replace(face_at(80, 60, landmarks=False), doubtful=True)
+    output = readings.run_engine(tiny_engine(), noise_photo(), AnonymizeOptions(seed=1), faces=[face])
+    assert (output.status, output.reason) == ("covered", "it may be no face")
+    result = tiny_engine()(noise_photo(), AnonymizeOptions(seed=1), faces=[face])
+    assert _outcome_of("blurred", result) == HardSample("blurred", "covered", "it may be no face"), "on the card, too"
 
 
 class PluggedIn:

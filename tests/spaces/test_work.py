@@ -53,13 +53,19 @@ def test_every_choice_of_a_user_is_in_the_table(work: ModuleType) -> None:
         (["replaced", "replaced"], "2 of 2 faces replaced."),
         (["replaced", "covered"], "1 of 2 faces replaced, 1 covered, because they could not be replaced."),
         (["covered"], "1 face found, 1 covered, because they could not be replaced."),
+        (["doubtful"], "1 face found, 1 covered, although there may be no face."),
+        (
+            ["replaced", "covered", "doubtful"],
+            "1 of 3 faces replaced, 1 covered, because they could not be replaced, 1 covered, although there may be no face.",
+        ),
     ],
 )
 def test_one_sentence(work: ModuleType, statuses: list[str], words: str) -> None:
-    faces = tuple(FaceReport((0, 0, 9, 9), 1.0, status, "<small>" if status == "covered" else "") for status in statuses)
+    faces = tuple(FaceReport((0, 0, 9, 9), 1.0, status, "<small>" if status != "replaced" else "") for status in statuses)
     done = work.AnonymizedPhoto(PHOTO, AnonymizationResult(PHOTO, faces), AnonymizeOptions(seed=1))
     assert work.summary(done).startswith(words)
-    assert "<small>" not in work.face_table(done) and ("&lt;small&gt;" in work.face_table(done)) == ("covered" in statuses)
+    assert "<small>" not in work.face_table(done) and ("&lt;small&gt;" in work.face_table(done)) == (set(statuses) != {"replaced"})
+    assert ("doubtful: " in work.face_table(done)) == ("doubtful" in statuses)
 
 
 def test_a_photo_without_a_face_is_refused(work: ModuleType) -> None:

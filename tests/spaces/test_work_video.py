@@ -76,11 +76,13 @@ def test_a_video_and_its_account(work_video: ModuleType, ask: Any, film: Path, t
 def test_it_is_said_what_happened(work_video: ModuleType) -> None:
     tracks = (
         TrackReport(0, 0, 0.0, 1.0, replaced=20, covered=5, reasons={"<turned away>": 5}),
-        TrackReport(1, 1, 0.2, 0.9, replaced=9),
+        TrackReport(1, 1, 0.2, 0.9, replaced=9, covered=3, doubtful=3),
         TrackReport(2, 0, 2.0, 3.0, replaced=4),
     )
     film = work_video.AnonymizedVideo("x.mp4", VideoReport(40, 3.0, 8, tracks, ()), True)
-    assert work_video.summary(film).startswith("40 frames, 2 people, 33 faces replaced, 5 covered")
+    assert work_video.summary(film).startswith(
+        "40 frames, 2 people, 33 faces replaced, 5 covered, because they could not be replaced, 3 covered, although"
+    )
     assert work_video.NO_SOUND in work_video.summary(film)
     table = work_video.people_table(film.report)
     assert "&lt;turned away&gt; (5)" in table and "<td>2.0 to 3.0 s</td>" in table and "<turned" not in table

@@ -100,6 +100,15 @@ class TroubledEngine(SquareEngine):
         return super().plan(image, options)
 
 
+class DoubtfulEngine(SquareEngine):
+    """Reports a doubtful cover for every row of pixels that a photo is higher than 64."""
+
+    def compose(self, plan: SquarePlan, images: Sequence[tuple[int, int, int]]) -> AnonymizationResult:
+        result, count = super().compose(plan, images), plan.image.height - 64
+        doubtful = [FaceReport((10.4 * n, 5, 10.4 * n + 20, 30), 0.5, "doubtful", "it may be no face") for n in range(count)]
+        return AnonymizationResult(result.image, (*result.faces, *doubtful))
+
+
 class SlowEngine(SquareEngine):
     """Leaves time to interrupt it."""
 

@@ -12,9 +12,11 @@ from tiny import face_at, same
 
 from ganon_hf.core.faces import Face, box_overlap
 from ganon_hf.core.options import AnonymizeOptions
+from ganon_hf.video.gap_filling import GapFiller
 from ganon_hf.video.reader import VideoFrame
 from ganon_hf.video.snapshots import load_snapshot, save_snapshot
 from ganon_hf.video.stream import AnonymizedFrame, FrameStream, anonymize_frames
+from ganon_hf.video.tracking import Track
 
 RATE = 20.0  # a search in every fifth frame, a second ahead
 SEED = AnonymizeOptions(seed=3, min_face_size=10)  # 36 pixels and more are found by every search
@@ -159,6 +161,28 @@ def test_a_face_without_a_mesh_is_covered_in_every_frame_between_two_searches() 
     shown = play(Script({"a": lambda n: bare}), 40)
     assert all(face.report.status == "covered" for one in shown for face in one.faces)
     assert all(hidden(one, bare) for one in shown)
+
+
+def test_what_may_be_no_face_is_doubtful_in_every_frame_also_after_a_restart() -> None:
+    bare = Face(still(0).box, 0.5, doubtful=True)
+    script = Script({"a": lambda n: bare if n < 30 else None})
+    first = FrameStream(scripted_engine(script), AnonymizeOptions(seed=7), frame_rate=RATE, snapshot_every=20)
+    shown = list(first.run(frame(number) for number in range(50)))
+    statuses = [{face.report.status for face in one.faces} for one in shown]
+    assert all(one <= {"doubtful"} for one in statuses) and statuses[:30] == [{"doubtful"}] * 30
+    (number,) = [number for number in range(10, 30) if first.snapshot(number) is not None][:1]
+    again = FrameStream(scripted_engine(script), AnonymizeOptions(seed=7), frame_rate=RATE, snapshot_every=20)
+    again.restore(first.snapshot(number))  # type: ignore[arg-type]
+    rest = list(again.run(frame(number) for number in range(number, 50)))
+    assert [{face.report.status for face in one.faces} for one in rest] == statuses[number:]
+
+
+def test_a_gap_beside_a_credible_sighting_is_not_doubtful() -> None:
+    box = still(0).box
+    gap = [Face(box, 0.5, doubtful=True), Face(box, 0.9)]
+    for first, second, doubtful in ((gap[0], gap[0], True), (gap[0], gap[1], False), (gap[1], gap[1], False)):
+        (shown,) = GapFiller(RATE).faces_at([Track(0, {0: first, 4: second})], 2)
+        assert (shown.kind, shown.face.doubtful) == ("filled", doubtful)
 
 
 def test_nothing_is_held_across_a_cut() -> None:

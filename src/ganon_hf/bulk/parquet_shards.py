@@ -36,6 +36,8 @@ _READERS = 16  # requests at a time where only footers are read
 _COUNTS = b"ganon_hf"
 _BOX = pyarrow.struct([(name, pyarrow.float64()) for name in ("xmin", "ymin", "xmax", "ymax")])
 _FACE = pyarrow.struct([("box", _BOX), ("score", pyarrow.float64()), ("status", pyarrow.string()), ("reason", pyarrow.string())])
+# Counted in every shard: rows by status, and of those that are ok the ones with a doubtful cover.
+COUNTS = ("ok", "refused", "failed", "doubtful")
 SCHEMA = pyarrow.schema(
     [
         ("key", pyarrow.string()),
@@ -250,15 +252,16 @@ def write_shard(target: Storage, name: str, rows: Iterable[RowResult]) -> dict[s
     """Write rows as one Parquet file that appears complete or not at all.
 
     Returns:
-        how many rows have which status; this is also stored in the file, see :func:`read_counts`.
+        how many rows there are of each of :data:`COUNTS`; this is also stored in the file, see :func:`read_counts`.
     """
-    path, counts = target.temporary_file(), Counter({"ok": 0, "refused": 0, "failed": 0})
+    path, counts = target.temporary_file(), Counter(dict.fromkeys(COUNTS, 0))
     try:
         with path.open("wb") as file, parquet.ParquetWriter(file, SCHEMA) as writer:
             group: list[dict[str, Any]] = []
             held = 0
             for row in rows:
                 counts[row.status] += 1
+                counts["doubtful"] += any(face["status"] == "doubtful" for face in row.faces)
                 image = None if row.image is None else {"bytes": row.image, "path": None}
                 key = row.key.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
                 group.append(asdict(replace(row, image=None)) | {"image": image, "key": key})
@@ -276,9 +279,9 @@ def write_shard(target: Storage, name: str, rows: Iterable[RowResult]) -> dict[s
 
 
 def read_counts(target: Storage, name: str) -> dict[str, int]:
-    """How many rows of a finished shard have which status (ok, refused, failed)."""
+    """How many rows of a finished shard there are of each of :data:`COUNTS`."""
     with target.open(name) as file, parquet.ParquetFile(file) as table:
-        return json.loads(table.metadata.metadata[_COUNTS])
+        return dict.fromkeys(COUNTS, 0) | json.loads(table.metadata.metadata[_COUNTS])
 
 
 @dataclass(frozen=True)

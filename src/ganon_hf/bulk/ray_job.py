@@ -24,7 +24,7 @@ from ..core.faces import UnusableImageError
 from ..core.options import AnonymizeOptions
 from ..image_files import METADATA_GROUPS, picture_pixels
 from .engine import model_fingerprint, read_engine
-from .parquet_shards import JobError, Manifest, Shard, Storage, plan_shards, read_counts, read_rows, write_shard
+from .parquet_shards import COUNTS, JobError, Manifest, Shard, Storage, plan_shards, read_counts, read_rows, write_shard
 from .rows import RowResult, RowTask, RowTaskHandler
 from .worker_pool import PIXELS_PER_PROCESS, EngineError, LoadEngine, WorkerPool
 
@@ -123,6 +123,7 @@ class JobSummary:
         shards: number of shards, all finished.
         skipped: how many of them were finished before.
         ok, refused, failed: number of rows with this status, including those of the skipped shards.
+        doubtful: of the rows that are ok, those in which something was covered that may be no face.
     """
 
     shards: int
@@ -130,6 +131,7 @@ class JobSummary:
     ok: int
     refused: int
     failed: int
+    doubtful: int
 
 
 def anonymize_dataset(
@@ -199,7 +201,7 @@ def anonymize_dataset(
     counts += _run(job, left, workers, gpus_per_worker) if left else []
     if manifest.key:
         replace(manifest, key="").write(storage)
-    return JobSummary(len(shards), len(finished), *(sum(one[status] for one in counts) for status in ("ok", "refused", "failed")))
+    return JobSummary(len(shards), len(finished), *(sum(one[status] for one in counts) for status in COUNTS))
 
 
 def _run(job: ShardJob, shards: Sequence[Shard], workers: int | None, gpus: float) -> list[dict[str, int]]:
@@ -224,7 +226,7 @@ def _run(job: ShardJob, shards: Sequence[Shard], workers: int | None, gpus: floa
         num_gpus=gpus,
     )
     try:
-        return [{status: row[status] for status in ("ok", "refused", "failed")} for row in done.iter_rows()]
+        return [{status: row[status] for status in COUNTS} for row in done.iter_rows()]
     except RayError as error:
         cause = getattr(error, "cause", None) or error
         raise (EngineError if isinstance(cause, EngineError) else RuntimeError)(str(cause)) from error

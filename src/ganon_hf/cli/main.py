@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated
+from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 # takes some hundred megabytes of its memory.
 PHOTOS_PER_CALL = 8
 GPU_PROCESSES = 8
+# Doubtful covers, or photos with some, that the closing line names.
+MAX_LISTED = 5
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
 
@@ -96,11 +98,13 @@ def anonymize(
         load_engine = partial(_load_engine, model, device)
         outcomes = run(jobs, settings, load_engine, state, processes=count, photos_per_call=PHOTOS_PER_CALL if gpu else 1)
         try:
-            counts = _follow(stack.enter_context(closing(outcomes)), len(jobs), report_file, settings, quiet)
+            counts, doubtful = _follow(stack.enter_context(closing(outcomes)), len(jobs), report_file, settings, quiet)
         except EngineError as error:
             stop_unloadable(model, error)
     if not quiet:
         typer.echo(_summary(counts, ignored, out))
+        if doubtful:
+            typer.echo(_doubts(doubtful, report))
     if counts["refused"] or counts["failed"]:
         raise typer.Exit(INCOMPLETE)
 
@@ -125,18 +129,23 @@ def _open_report(report: Path) -> IO[bytes]:
         raise ValueError(f"--report {report} cannot be written: {error.strerror}.") from error
 
 
-def _follow(outcomes: Iterable[Outcome], total: int, report: IO[bytes] | None, settings: Settings, quiet: bool) -> dict[str, int]:
-    """Consume the outcomes: report line, message, progress. Returns the counts."""
+def _follow(
+    outcomes: Iterable[Outcome], total: int, report: IO[bytes] | None, settings: Settings, quiet: bool
+) -> tuple[dict[str, int], dict[Path, list[dict[str, Any]]]]:
+    """Consume the outcomes: report line, message, progress. Returns the counts, and photo by photo its doubtful faces."""
     from ..bulk.folder import append_line
     from ..image_files import printable
 
     counts = dict.fromkeys(("ok", "skipped", "refused", "failed", "replaced", "covered"), 0)
+    doubtful: dict[Path, list[dict[str, Any]]] = {}
     extra = {"model": settings.model, "seed": settings.options.seed, "geometry": settings.options.geometry}
     with _progress(total, enabled=not quiet) as (advance, say):
         for outcome in outcomes:
             counts[outcome.status] += 1
             for face in outcome.faces if outcome.status == "ok" else ():
-                counts[face["status"]] += 1
+                counts["replaced" if face["status"] == "replaced" else "covered"] += 1
+                if face["status"] == "doubtful":
+                    doubtful.setdefault(outcome.job.source, []).append(face)
             if outcome.error:
                 say(f"{outcome.status}: {printable(outcome.job.source)}: {outcome.error}")
             if report is not None:
@@ -146,7 +155,7 @@ def _follow(outcomes: Iterable[Outcome], total: int, report: IO[bytes] | None, s
                     say(f"failed: {printable(report.name)}: {error.strerror}")
                     raise typer.Exit(INCOMPLETE) from None
             advance()
-    return counts
+    return counts, doubtful
 
 
 @contextmanager
@@ -179,3 +188,27 @@ def _summary(counts: dict[str, int], ignored: int, out: str) -> str:
     ]
     parts += [f"{ignored} other files left out"] if ignored else []
     return f"{', '.join(parts)} -> {printable(out)}"
+
+
+def _doubts(doubtful: Mapping[Path, Sequence[Mapping[str, Any]]], report: Path | None) -> str:
+    """Where to look: photos in which something was covered that may be no face."""
+    from ..image_files import printable
+
+    count = sum(map(len, doubtful.values()))
+    covers = f"{count} doubtful {'cover' if count == 1 else 'covers'}, under which there may be no face"
+    if len(doubtful) == 1:
+        ((photo, faces),) = doubtful.items()
+        return f"{printable(photo)} has {covers} ({_listed([_place(face['box']) for face in faces])}): look at it."
+    where = f"listed in {printable(report)}" if report is not None else _listed([printable(photo) for photo in doubtful])
+    return f"{len(doubtful)} photos have {covers} ({where}): look at them."
+
+
+def _place(box: Mapping[str, float]) -> str:
+    x_min, y_min, x_max, y_max = (round(box[name]) for name in ("xmin", "ymin", "xmax", "ymax"))
+    return f"{x_max - x_min} x {y_max - y_min} pixels at {x_min}, {y_min}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    """The first few, and how many more there are."""
+    more = len(names) - MAX_LISTED
+    return "; ".join(names[:MAX_LISTED]) + (f"; and {more} more, which --report lists" if more > 0 else "")

@@ -50,7 +50,8 @@ def scale_command(
             )
         except (ImportError, OSError, RuntimeError, ValueError) as error:
             stop(str(error))
-    counts = f"{done.ok} anonymized, {done.refused} refused, {done.failed} failed"
+    doubtful = f" ({done.doubtful} with doubtful covers, see the column faces)" if done.doubtful else ""
+    counts = f"{done.ok} anonymized{doubtful}, {done.refused} refused, {done.failed} failed"
     typer.echo(f"{counts} in {done.shards} shards ({done.skipped} finished before) -> {printable(target)}")
     if done.refused or done.failed:
         raise typer.Exit(INCOMPLETE)

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     from ..video import VideoReport
 
+# Tracks with doubtful covers that the closing line names.
+MAX_LISTED = 5
+
 
 @anonymize_flags(without=["output"])  # a video is given back whole
 def video_command(
@@ -162,4 +165,11 @@ def _summary(report: VideoReport, out: Path) -> str:
     people = len({track.person for track in report.tracks})
     replaced, covered = (sum(getattr(track, name) for track in report.tracks) for name in ("replaced", "covered"))
     parts = [f"{report.frames} frames, {people} people in {len(report.tracks)} tracks", f"{replaced} faces replaced, {covered} covered"]
-    return "; ".join([*parts, *report.notes]) + f" -> {printable(out)}"
+    done = "; ".join([*parts, *report.notes]) + f" -> {printable(out)}"
+    doubtful = [track for track in report.tracks if track.doubtful]
+    if not doubtful:
+        return done
+    times = [f"{track.first:.1f} to {track.last:.1f} s" for track in doubtful[:MAX_LISTED]]
+    times += [f"and {len(doubtful) - MAX_LISTED} more, which --report lists"] if len(doubtful) > MAX_LISTED else []
+    count = sum(track.doubtful for track in doubtful)
+    return f"{done}\n{count} of the covers are doubtful: there may be no face under them ({'; '.join(times)}). Look at them."

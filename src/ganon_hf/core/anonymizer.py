@@ -11,7 +11,6 @@ import copy
 import logging
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -22,11 +21,12 @@ from PIL import Image
 from transformers import AutoImageProcessor
 
 from .alignment import align_face
-from .compositing import COMPOSITE_ERRORS, composite_face, cover_face, face_matte, feature_mask, is_gray
+from .compositing import COMPOSITE_ERRORS, composite_face, face_matte, feature_mask, is_gray
+from .covering import Covers
 from .detection_files import source_of
 from .detection_search import YuNetDetector
 from .face_checks import covers_features, rejection_reason
-from .faces import AnonymizationResult, Box, Crop, Face, FaceDetector, FaceReport, NoFaceError, area_of
+from .faces import AnonymizationResult, Box, Face, FaceDetector, FaceReport, NoFaceError, area_of
 from .geometry import Identity, Population, ShapeModel, draw_identity
 from .head_warping import HeadWarp, warp_head
 from .image_loading import load_photo
@@ -36,6 +36,7 @@ from .model_loading import load_model
 from .modeling_ganon import GanonModel
 from .opencv import cv2
 from .options import AnonymizeOptions
+from .plans import FacePlan, PhotoPlan
 from .skin_tone import SkinPainter
 from .task import CHECKPOINT
 from .threads import single_threaded_pool
@@ -44,48 +45,8 @@ logger = logging.getLogger(__name__)
 
 # Mean absolute change inside the matte, in pixel values (0..255), below which a face counts as not replaced.
 MIN_CHANGE = 0.5
-
-
-@dataclass(frozen=True, eq=False)
-class FacePlan:
-    """What will be done with one face. Where it will be covered, ``reason`` says why and the optional fields are None.
-
-    Attributes:
-        face: the detected face.
-        identity: the synthetic person.
-        crop: the aligned square.
-        points: (478, 3) landmarks of the synthetic face in crop pixels.
-        features: (S, S) bool, the original's eyes, brows, nose and mouth in the crop.
-        inputs: the model's inputs for this face, each with a leading dimension of 1.
-        head_warp: moves the head's outline to the synthetic one; None where the outline stays the photo's.
-        grayscale: the photo has no color there, and the synthetic face gets none.
-        reason: why the face will be covered; empty where it will be replaced.
-    """
-
-    face: Face
-    identity: Identity
-    crop: Crop | None = None
-    points: np.ndarray | None = None
-    features: np.ndarray | None = None
-    inputs: dict[str, torch.Tensor] | None = None
-    head_warp: HeadWarp | None = None
-    grayscale: bool = False
-    reason: str = ""
-
-
-@dataclass(frozen=True, eq=False)
-class PhotoPlan:
-    """A photo and what will be done with each of its faces, largest first."""
-
-    photo: np.ndarray
-    options: AnonymizeOptions
-    seed: int
-    faces: tuple[FacePlan, ...]
-
-    @property
-    def inputs(self) -> list[dict[str, torch.Tensor]]:
-        """Model inputs of the faces that will be replaced, in order."""
-        return [plan.inputs for plan in self.faces if plan.inputs is not None]
+# People who are tried for a face of a photo before it is covered because their faces do not fit its place.
+MAX_PEOPLE = 6
 
 
 class Anonymizer:
@@ -192,8 +153,8 @@ class Anonymizer:
 
         Args:
             image, options, faces: as in :meth:`__call__`, which also says what is raised.
-            people: for each of ``faces`` the number of the seed's synthetic person that it becomes, as in a video, where a person keeps
-                the number. None numbers the faces of the photo by size.
+            people: for a frame of a video: for each of ``faces`` the number of the seed's synthetic person that it becomes, which a
+                person keeps. None is for a photo: its faces are numbered by size, and where a person does not fit others are tried.
         """
         options = options or AnonymizeOptions()
         photo = load_photo(image)
@@ -211,8 +172,10 @@ class Anonymizer:
             raise ValueError(f"people must have a number for each of the {len(found)} faces, but has {len(people)}.")
         order = sorted(range(len(found)), key=lambda i: (-area_of(found[i].box), found[i].box))
         numbers = range(len(found)) if people is None else [people[i] for i in order]
-        plans = (self._plan_face(photo, options, seed, number, found[i]) for number, i in zip(numbers, order, strict=True))
-        return PhotoPlan(photo, options, seed, tuple(plans))
+        # in a video a face would be one person in some frames and another one in others
+        attempts = MAX_PEOPLE if people is None and options.geometry == "anonymous" else 1
+        plans = (self._plan_face(photo, options, seed, number, found[i], attempts) for number, i in zip(numbers, order, strict=True))
+        return PhotoPlan(photo, options, seed, tuple(plans), in_video=people is not None)
 
     def generate(self, inputs: Sequence[dict[str, torch.Tensor]]) -> list[np.ndarray | str]:
         """Second step: generate the synthetic faces.
@@ -281,12 +244,10 @@ class Anonymizer:
             image = face.reason if face.inputs is None else next(left)
             reasons.append(image if isinstance(image, str) else "")
             synthetic.append(None if isinstance(image, str) else self._apply_skin_tone(image, face, plan.options))
-        # covers first, so that none hides a synthetic face; then from back to front: smaller faces are mostly further away
-        for number in sorted(reversed(range(len(plan.faces))), key=lambda number: synthetic[number] is not None):
-            reasons[number] = self._composite_or_cover(plan, number, synthetic[number], canvas, reasons[number])
+        self._place(plan, synthetic, reasons, canvas)
         reports = [
-            FaceReport(face.face.box, face.face.score, "covered" if reason else "replaced", reason)
-            for face, reason in zip(plan.faces, reasons, strict=True)
+            FaceReport(one.face.box, one.face.score, "replaced" if not reason else "doubtful" if one.face.doubtful else "covered", reason)
+            for one, reason in zip(plan.faces, reasons, strict=True)
         ]
         if plan.options.output == "crop":
             squares = [
@@ -295,22 +256,49 @@ class Anonymizer:
             canvas = np.concatenate(squares, axis=1) if squares else np.zeros((self.model.config.image_size,) * 2 + (3,), np.uint8)
         return canvas, tuple(reports)
 
+    def _place(self, plan: PhotoPlan, synthetic: list[np.ndarray | None], reasons: list[str], canvas: np.ndarray) -> None:
+        """Cover and composite the faces in an order in which neither undoes the other; fills in the reasons of further covers."""
+        covers = Covers(canvas)
+        for face, image in zip(plan.faces, synthetic, strict=True):
+            if image is None:
+                covers.add(face.face)
+        # In a video covers stay as they are: many of them are guesses, and a face that was seen must not be covered now and then.
+        exclusive = plan.options.output == "photo" and not plan.in_video
+        for number, face in enumerate(plan.faces):
+            if exclusive and synthetic[number] is not None and covers.are_under(face.face):
+                synthetic[number], reasons[number] = None, "it lies on a face that is covered"
+                covers.add(face.face)
+        # from back to front: smaller faces are mostly further away
+        for number in reversed(range(len(plan.faces))):
+            if (image := synthetic[number]) is not None:
+                reasons[number] = self._composite(plan, number, image, canvas)
+                if reasons[number]:
+                    covers.add(plan.faces[number].face)
+        if exclusive:
+            covers.renew([face.face for face, reason in zip(plan.faces, reasons, strict=True) if not reason])
+
     def _to_face(self, photo: np.ndarray, face: Any) -> Face:
         if hasattr(face, "landmarks"):  # not isinstance: code loaded from a Hub folder has a class Face of its own
-            return Face(face.box, face.score, face.landmarks)  # validates
+            return Face(face.box, face.score, face.landmarks, getattr(face, "doubtful", False))  # validates
         box = Face(face, 1.0).box  # likewise
         if max(box) <= 2:
             raise ValueError(f"boxes are (x_min, y_min, x_max, y_max) in pixels of the upright photo, not shares of it, but got {face!r}.")
         fit = getattr(self.detector, "landmarks", None)
         return Face(box, 1.0, fit(photo, box) if fit is not None else None)
 
-    def _plan_face(self, photo: np.ndarray, options: AnonymizeOptions, seed: int, index: int, face: Face) -> FacePlan:
-        config = self.model.config
-        identity = draw_identity(seed, index, self.population, num_expression=config.num_expression)
-        reason = rejection_reason(face, height=photo.shape[0], width=photo.shape[1])
-        if reason:
-            return FacePlan(face, identity, reason=reason)
-        points = np.asarray(face.landmarks, dtype=np.float64)
+    def _plan_face(self, photo: np.ndarray, options: AnonymizeOptions, seed: int, index: int, face: Face, attempts: int) -> FacePlan:
+        """Person number ``index`` of the seed in the face's place, or the first of so many people who fits there."""
+        draw = partial(draw_identity, seed, index, self.population, num_expression=self.model.config.num_expression)
+        if reason := rejection_reason(face, height=photo.shape[0], width=photo.shape[1]):
+            return FacePlan(face, draw(), reason=reason)
+        first = self._plan_person(photo, options, face, draw())
+        if not first.reason:
+            return first
+        others = (self._plan_person(photo, options, face, draw(attempt=attempt)) for attempt in range(1, attempts))
+        return next((plan for plan in others if not plan.reason), first)
+
+    def _plan_person(self, photo: np.ndarray, options: AnonymizeOptions, face: Face, identity: Identity) -> FacePlan:
+        config, points = self.model.config, np.asarray(face.landmarks, dtype=np.float64)
         try:
             crop = align_face(points, config.image_size, tight=config.conditioning == "landmarks")
             head_warp, original = None, points
@@ -346,33 +334,29 @@ class Anonymizer:
             luma, chroma = prior(prior.shape_mean.view(1, -1, 3), torch.zeros(1, 2), torch.zeros(1, len(prior.luma_appearance)))
         return SkinPainter.of(luma[0, 0].numpy(), chroma[0].numpy())
 
-    def _composite_or_cover(self, plan: PhotoPlan, number: int, synthetic: np.ndarray | None, canvas: np.ndarray, reason: str) -> str:
-        """Returns the reason why the face was covered; empty where it was replaced."""
+    def _composite(self, plan: PhotoPlan, number: int, synthetic: np.ndarray, canvas: np.ndarray) -> str:
+        """Returns the reason why the face must be covered; empty where it was replaced."""
         face = plan.faces[number]
-        if synthetic is not None and face.crop is not None and face.points is not None:
-            generator = np.random.default_rng([face.identity.grain_seed, number])
-            try:
-                if face.head_warp is not None:
-                    warp_head(canvas, face.head_warp)
-                change = composite_face(
-                    canvas,
-                    synthetic,
-                    face.crop,
-                    face.points,
-                    match_tone=plan.options.skin_tone == "match",
-                    grayscale=face.grayscale,
-                    generator=generator,
-                    features=face.features,
-                )
-            except (*COMPOSITE_ERRORS, cv2.error) as error:  # the canvas still shows the original, which the cover hides
-                logger.error("A face could not be put back and is covered: %s", error)
-                change, reason = 0.0, f"the face could not be put back: {error}"
-            else:
-                reason = "the synthetic face did not change the picture"
-            if change >= MIN_CHANGE:
-                return ""
-        cover_face(canvas, face.face.box, face.face.landmarks)
-        return reason
+        if face.crop is None or face.points is None:
+            return face.reason
+        generator = np.random.default_rng([face.identity.grain_seed, number])
+        try:
+            if face.head_warp is not None:
+                warp_head(canvas, face.head_warp)
+            change = composite_face(
+                canvas,
+                synthetic,
+                face.crop,
+                face.points,
+                match_tone=plan.options.skin_tone == "match",
+                grayscale=face.grayscale,
+                generator=generator,
+                features=face.features,
+            )
+        except (*COMPOSITE_ERRORS, cv2.error) as error:  # the canvas still shows the original
+            logger.error("A face could not be put back and is covered: %s", error)
+            return f"the face could not be put back: {error}"
+        return "" if change >= MIN_CHANGE else "the synthetic face did not change the picture"
 
     def _synthetic_on_black(self, plan: FacePlan, synthetic: np.ndarray | None) -> np.ndarray:
         """The paper's output: the synthetic face on black; a gray square where the face was covered."""

@@ -113,7 +113,8 @@ class YuNetDetector:
             known: faces whose meshes have been fitted to this very image, see :meth:`follow`; where they are found they are taken over.
 
         Returns:
-            larger ones first. ``landmarks=None`` where no mesh agrees with the detector; below :data:`CREDIBLE_SCORE` that is doubtful.
+            larger ones first. ``landmarks=None`` where no mesh agrees with the detector; below :data:`CREDIBLE_SCORE` such a face is
+            marked as doubtful.
 
         Raises:
             ValueError: not such an array.
@@ -233,7 +234,7 @@ class YuNetDetector:
             sure = (MIN_PRESENCE, MAX_DISTANCE) if candidate.score >= CERTAIN else (SURE_PRESENCE, SURE_DISTANCE)
             if mesh.presence >= sure[0] and distance <= sure[1] and overlap >= MIN_OVERLAP:
                 return Face(box_of_points(mesh.points), score, mesh.points)
-        return Face(scale_box(candidate.box, COVER), score)
+        return Face(scale_box(candidate.box, COVER), score, doubtful=score < CREDIBLE_SCORE)
 
     def _evidence(self, levels: Levels, candidate: Candidate, least: float) -> tuple[float, Candidate]:
         """How much speaks for a face, 0 to 1, and the candidate as it was seen best; less than ``least`` is not looked at to the end."""
@@ -323,7 +324,7 @@ def _inside(boxes: np.ndarray, photo: np.ndarray) -> np.ndarray:
 
 def _lies_on_another(face: Face, faces: Sequence[Face]) -> bool:
     """Whether a doubtful face without a mesh lies on one with a mesh: a mouth, say, that looks like a small face."""
-    if face.landmarks is not None or face.score >= CREDIBLE_SCORE:
+    if not face.doubtful:
         return False
     boxes = np.array([other.box for other in faces if other.landmarks is not None and area_of(other.box) > area_of(face.box)])
     return len(boxes) > 0 and bool((box_overlap(face.box, boxes)[1] > 0.8).any())

@@ -26,6 +26,8 @@ MAX_SHOWING = 0.05
 
 def rejection_reason(face: Face, *, height: int, width: int) -> str:
     """Why a face cannot be replaced in a photo of that size; empty if it can."""
+    if face.doubtful:
+        return "it may be no face"
     if face.landmarks is None:
         return "no landmarks could be fitted"
     try:

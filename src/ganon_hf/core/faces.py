@@ -18,7 +18,8 @@ from .options import require_choice, require_number
 
 Box = tuple[float, float, float, float]
 
-STATUSES = ("replaced", "covered")
+# What can be done with a face. A doubtful one is covered, too: it may be no face, and somebody should look.
+STATUSES = ("replaced", "covered", "doubtful")
 NUM_LANDMARKS = 478
 MAX_PIXELS = 200_000_000  # of a photo, from a file or in memory
 
@@ -40,11 +41,14 @@ class Face:
         score: the detector's confidence, 0 to 1.
         landmarks: (478, 3) float array of MediaPipe FaceMesh points in photo pixels (z in the same unit, towards the
             viewer negative), or None where no mesh could be fitted. A face without landmarks is covered, never kept.
+        doubtful: it may be no face. It is covered whether it has landmarks or not, and reported as doubtful. Detectors decide this: the
+            same score means different things for different ones.
     """
 
     box: Box
     score: float
     landmarks: np.ndarray | None = None
+    doubtful: bool = False
 
     def __post_init__(self) -> None:
         box = tuple(float(v) for v in self.box)
@@ -121,7 +125,14 @@ class Crop:
 
 @dataclass(frozen=True)
 class FaceReport:
-    """What was done with one face: ``"replaced"`` by a synthetic one, or ``"covered"`` with ``reason`` saying why."""
+    """What was done with one face.
+
+    Attributes:
+        box, score: of the face that was detected.
+        status: ``"replaced"`` by a synthetic face; ``"covered"`` by a patch of one color, because it could not be replaced; or
+            ``"doubtful"``, covered likewise, although it may be no face: somebody should look.
+        reason: why it was covered; empty where it was replaced.
+    """
 
     box: Box
     score: float
@@ -130,7 +141,7 @@ class FaceReport:
 
     def __post_init__(self) -> None:
         require_choice("FaceReport.status", self.status, STATUSES)
-        if (self.status == "covered") != bool(self.reason):
+        if (self.status == "replaced") == bool(self.reason):
             raise ValueError(f"A covered face needs a reason and a replaced one has none, but got {self.status!r} with {self.reason!r}.")
 
     def to_dict(self) -> dict[str, Any]:
@@ -158,7 +169,13 @@ class AnonymizationResult:
 
     @property
     def num_covered(self) -> int:
-        return sum(face.status == "covered" for face in self.faces)
+        """Faces that were not replaced, the doubtful ones among them."""
+        return len(self.faces) - self.num_replaced
+
+    @property
+    def num_doubtful(self) -> int:
+        """Covers that may hide no face."""
+        return sum(face.status == "doubtful" for face in self.faces)
 
     def to_dict(self) -> dict[str, Any]:
         return {"image": self.image, "faces": [face.to_dict() for face in self.faces]}

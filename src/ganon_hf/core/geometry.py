@@ -134,7 +134,7 @@ class Population:
             raise ValueError(f"num_shape must be 0 to {self.centers.shape[1]}, but got {self.num_shape}.")
 
 
-def draw_identity(seed: int, index: int, population: Population, *, num_expression: int = 0) -> Identity:
+def draw_identity(seed: int, index: int, population: Population, *, num_expression: int = 0, attempt: int = 0) -> Identity:
     """Draw synthetic person number ``index`` of a seed; the same arguments give the same person everywhere.
 
     Args:
@@ -142,8 +142,9 @@ def draw_identity(seed: int, index: int, population: Population, *, num_expressi
         index: number of the face in the photo; every face of a photo becomes a different person.
         population: the distribution.
         num_expression: length of the expression code, for its noise.
+        attempt: 0, or the number of another person that stands in where the ones before it do not fit a face.
     """
-    generator = np.random.default_rng([seed, index])
+    generator = np.random.default_rng([seed, index, attempt] if attempt else [seed, index])
     noise = _truncated_normal(generator, len(population.spread))
     tone, grain_seed = _truncated_normal(generator, 3), int(generator.integers(2**31))
     center = population.centers[int(generator.integers(len(population.centers)))]

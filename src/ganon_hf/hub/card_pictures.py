@@ -87,7 +87,8 @@ def anonymize_hard_samples(engine: Anonymizer) -> tuple[list[HardSample], Image.
 def _outcome_of(name: str, result: AnonymizationResult) -> HardSample:
     if not result.faces:
         return HardSample(name, "missed")
-    return HardSample(name, result.faces[0].status, result.faces[0].reason)
+    first = result.faces[0]
+    return HardSample(name, "replaced" if first.status == "replaced" else "covered", first.reason)
 
 
 def sample_pictures(engine: Anonymizer) -> dict[str, Image.Image]:

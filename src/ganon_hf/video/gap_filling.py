@@ -94,23 +94,23 @@ class GapFiller:
         first, second = self.smoothed(track, before), self.smoothed(track, after)
         share = (frame - before) / (after - before)
         box = np.array(first.box) + share * (np.array(second.box) - first.box)
-        score = min(first.score, second.score)
+        score, doubtful = min(first.score, second.score), first.doubtful and second.doubtful
         if first.landmarks is not None and second.landmarks is not None:
             overlap = box_overlap(first.box, np.array([second.box]))[0][0]
             if after - before <= SHORT_GAP * self._rate or overlap >= STILL:
                 points = first.landmarks + np.float32(share) * (second.landmarks - first.landmarks)
-                face = Face(box_of_points(points), score, points)
+                face = Face(box_of_points(points), score, points, doubtful)
                 return ShownFace(track, face, "filled", face)
-            between = Face(tuple(box), score, first.landmarks)
+            between = Face(tuple(box), score, first.landmarks, doubtful)
             return ShownFace(track, self._guessed(between, min(frame - before, after - frame)), "filled", Face(tuple(box), score))
-        face = Face(tuple(box), score)
+        face = Face(tuple(box), score, doubtful=doubtful)
         return ShownFace(track, face, "filled", face)
 
     def _guessed(self, face: Face, frames: int) -> Face:
         """The box to cover for a face that was seen so many frames ago."""
         margin = GUESS_MARGIN + GUESS_GROWTH * frames / self._rate
         # the box of a face without a mesh has been grown by the detector
-        return Face(scale_box(face.box, margin / (COVER_FACTOR if face.landmarks is not None else 1.0)), face.score)
+        return Face(scale_box(face.box, margin / (COVER_FACTOR if face.landmarks is not None else 1.0)), face.score, doubtful=face.doubtful)
 
     def smoothed(self, track: Track, frame: int) -> Face:
         """The face without the jitter of the mesh, and without lag: frames after it count as much as those before.
@@ -139,7 +139,7 @@ class GapFiller:
         rigid = np.stack([read[number][1].apply(MEAN_LANDMARKS) for number in around])
         _, pose = normalize_pose(_local_fit(offsets, weights, rigid.reshape(len(around), -1)).reshape(MEAN_LANDMARKS.shape))
         points = pose.apply(shape)
-        return Face(box_of_points(points), face.score, points)
+        return Face(box_of_points(points), face.score, points, face.doubtful)
 
     def _shape(self, face: Face) -> tuple[np.ndarray, Pose]:
         if face not in self._shapes:

@@ -44,6 +44,7 @@ class TrackReport:
         replaced, covered: number of frames.
         filled, held: of these, frames in which it was not seen: in gaps, and before the first or after the last sighting.
         reasons: why it was covered -> number of frames.
+        doubtful: of the frames in which it was covered, those in which it may be no face.
     """
 
     track: int
@@ -55,6 +56,7 @@ class TrackReport:
     filled: int = 0
     held: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
+    doubtful: int = 0
 
 
 @dataclass(frozen=True)
@@ -201,7 +203,8 @@ class _ReportBuilder:
             track = self.tracks.setdefault(face.track, TrackReport(face.track, face.person, seconds, seconds))
             track.last = seconds
             track.replaced += face.report.status == "replaced"
-            track.covered += face.report.status == "covered"
+            track.covered += face.report.status != "replaced"
+            track.doubtful += face.report.status == "doubtful"
             track.filled += face.kind == "filled"
             track.held += face.kind == "held"
             if face.report.reason:

@@ -47,7 +47,7 @@ class FrameFace:
         track: number of the stretch of frames in which the face was followed.
         kind: ``"seen"`` in this frame, ``"filled"`` in a gap between two frames where it was seen, or ``"held"`` before the first or
             after the last of them.
-        report: box, score, ``"replaced"`` or ``"covered"``, and the reason.
+        report: box, score, ``"replaced"``, ``"covered"`` or ``"doubtful"``, and the reason.
     """
 
     person: int

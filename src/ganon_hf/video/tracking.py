@@ -84,7 +84,8 @@ def moved(face: Face, shift: np.ndarray) -> Face:
     """The face displaced by (2,) pixels."""
     x, y = float(shift[0]), float(shift[1])
     box = (face.box[0] + x, face.box[1] + y, face.box[2] + x, face.box[3] + y)
-    return Face(box, face.score, None if face.landmarks is None else face.landmarks + np.array([x, y, 0.0], np.float32))
+    landmarks = None if face.landmarks is None else face.landmarks + np.array([x, y, 0.0], np.float32)
+    return Face(box, face.score, landmarks, face.doubtful)
 
 
 def size_of(box: Box) -> float:
@@ -246,7 +247,7 @@ class FaceTracker:
                 "missed": track.missed,
                 "ended": track.ended,
                 "scene": track.scene,
-                "faces": [[frame, face.box, face.score, face.landmarks] for frame, face in sorted(track.faces.items())],
+                "faces": [[frame, face.box, face.score, face.landmarks, face.doubtful] for frame, face in sorted(track.faces.items())],
             }
             for track in self.tracks
         ]
@@ -257,7 +258,7 @@ class FaceTracker:
         self.tracks = [
             Track(
                 one["number"],
-                {frame: Face(tuple(box), score, points) for frame, box, score, points in one["faces"]},
+                {frame: Face(tuple(box), *rest) for frame, box, *rest in one["faces"]},
                 one["missed"],
                 one["ended"],
                 (one["scene"][0], one["scene"][1]),

@@ -96,7 +96,8 @@ def run_engine(engine: Anonymizer, photo: np.ndarray, options: AnonymizeOptions,
         return Output(pixels, "missed", "no face was found")
     first = plan.faces[0]
     target = None if first.crop is None or first.points is None else first.crop.to_photo(first.points)
-    return Output(pixels, result.faces[0].status, result.faces[0].reason, target, seconds)
+    status = "replaced" if result.faces[0].status == "replaced" else "covered"  # what is doubtful to the detector is a face here
+    return Output(pixels, status, result.faces[0].reason, target, seconds)
 
 
 def overlapping_face(faces: Sequence[Face], box: Box) -> Face | None:

@@ -155,10 +155,12 @@ def portrait(engine: Anonymizer, face: Face, side: int, seed: int) -> np.ndarray
         RuntimeError: the engine refused the face.
     """
     blank = np.full((side, side, 3), (150, 120, 105), np.uint8)  # not gray, or the face would get no color
-    result = engine(blank, AnonymizeOptions(seed=seed, skin_tone="random", output="crop"), faces=[face])
-    if result.faces[0].status != "replaced":
-        raise RuntimeError(f"seed {seed}: the engine did not make this face: {result.faces[0].reason}")
-    return np.asarray(result.image)
+    options = AnonymizeOptions(seed=seed, skin_tone="random", output="crop")
+    plan = engine.plan(blank, options, faces=[face], people=[0])  # this person, and no other one in its place
+    picture, (report,) = engine.paint(plan, engine.generate(plan.inputs))
+    if report.status != "replaced":
+        raise RuntimeError(f"seed {seed}: the engine did not make this face: {report.reason}")
+    return picture
 
 
 def people_sheet(engine: Anonymizer, seeds: Sequence[int], expressions: Mapping[str, Expression] = EXPRESSIONS) -> np.ndarray:
