@@ -19,7 +19,7 @@ def read_network(name: str, folder: str | Path | None = None) -> bytes:
     """A network's file.
 
     Args:
-        name: :data:`YUNET_FILE` or :data:`LANDMARKS_FILE`.
+        name: of the file, :data:`YUNET_FILE` for instance.
         folder: where it lies; None is the folder of this package.
 
     Raises:
@@ -30,6 +30,6 @@ def read_network(name: str, folder: str | Path | None = None) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise FileNotFoundError(
-            f"There is no face detector {str(path)!r}. Give the folder that holds {YUNET_FILE} and {LANDMARKS_FILE} as `folder`, "
+            f"There is no network {str(path)!r}. Give the folder that holds {YUNET_FILE} and {LANDMARKS_FILE} as `folder`, "
             "or install ganon-hf, which carries them."
         ) from error
