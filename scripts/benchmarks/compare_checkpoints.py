@@ -40,7 +40,7 @@ from ganon_hf.evaluation.harness.suite import Run, Suite
 from ganon_hf.evaluation.metrics.blendshapes import BlendshapeReader
 from ganon_hf.evaluation.metrics.estimates import Estimate, bootstrap
 from ganon_hf.evaluation.metrics.realism import realism_measures
-from ganon_hf.evaluation.report.figures import coverage_measures, expression_measures
+from ganon_hf.evaluation.report.figures import blendshape_names, coverage_measures, expression_measures
 from ganon_hf.evaluation.report.report import Report, SetReport, write_report, write_sheet
 
 # Side of the crops for realism, and of the faces on the sheets, in pixels.
@@ -230,7 +230,7 @@ def main(argv: list[str] | None = None) -> None:
         rows = data[title] = {}
         for name, row in tqdm(compared.items(), desc="measuring"):
             rows[name] = comparison_measures(
-                suite, row, BlendshapeReader.names, folds=options.folds, epochs=options.epochs, seed=options.seed, repeats=options.repeats
+                suite, row, blendshape_names(suite), folds=options.folds, epochs=options.epochs, seed=options.seed, repeats=options.repeats
             )
         places = choose_sheet_rows(suite, options.shown)
         for geometry in options.geometry:

@@ -1,7 +1,7 @@
 """The blendshape network of MediaPipe's Face Landmarker as a function of landmarks; it defines expressions for the training.
 
-Sources: Grishchenko et al. 2023, Blendshapes GHUM, arXiv 2309.05782; the file is Google's (Apache-2.0), see ``detectors/README.md``. None of
-its weights gets into a checkpoint.
+Sources: Grishchenko et al. 2023, Blendshapes GHUM, arXiv 2309.05782; the file is Google's (Apache-2.0), see ``detectors/README.md``.
+None of its weights gets into a checkpoint.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ BLENDSHAPES_SHA256 = "4f36dded049db18d76048567439b2a7f58f1daabc00d78bfe8f3ad396a
 # What the scores stand for, in MediaPipe's words and order (face_blendshapes_graph.cc); left and right are the person's.
 BLENDSHAPE_NAMES = tuple(
     """
-    _neutral browDownLeft browDownRight browInnerUp browOuterUpLeft browOuterUpRight cheekPuff cheekSquintLeft cheekSquintRight eyeBlinkLeft
-    eyeBlinkRight eyeLookDownLeft eyeLookDownRight eyeLookInLeft eyeLookInRight eyeLookOutLeft eyeLookOutRight eyeLookUpLeft eyeLookUpRight
-    eyeSquintLeft eyeSquintRight eyeWideLeft eyeWideRight jawForward jawLeft jawOpen jawRight mouthClose mouthDimpleLeft mouthDimpleRight
-    mouthFrownLeft mouthFrownRight mouthFunnel mouthLeft mouthLowerDownLeft mouthLowerDownRight mouthPressLeft mouthPressRight mouthPucker
-    mouthRight mouthRollLower mouthRollUpper mouthShrugLower mouthShrugUpper mouthSmileLeft mouthSmileRight mouthStretchLeft mouthStretchRight
-    mouthUpperUpLeft mouthUpperUpRight noseSneerLeft noseSneerRight
+    _neutral browDownLeft browDownRight browInnerUp browOuterUpLeft browOuterUpRight cheekPuff cheekSquintLeft cheekSquintRight
+    eyeBlinkLeft eyeBlinkRight eyeLookDownLeft eyeLookDownRight eyeLookInLeft eyeLookInRight eyeLookOutLeft eyeLookOutRight
+    eyeLookUpLeft eyeLookUpRight eyeSquintLeft eyeSquintRight eyeWideLeft eyeWideRight jawForward jawLeft jawOpen jawRight mouthClose
+    mouthDimpleLeft mouthDimpleRight mouthFrownLeft mouthFrownRight mouthFunnel mouthLeft mouthLowerDownLeft mouthLowerDownRight
+    mouthPressLeft mouthPressRight mouthPucker mouthRight mouthRollLower mouthRollUpper mouthShrugLower mouthShrugUpper mouthSmileLeft
+    mouthSmileRight mouthStretchLeft mouthStretchRight mouthUpperUpLeft mouthUpperUpRight noseSneerLeft noseSneerRight
     """.split()
 )
 NUM_BLENDSHAPES = len(BLENDSHAPE_NAMES)
