@@ -54,8 +54,7 @@ class PrepareOptions:
         license: license of the pictures for the card, an identifier of the Hub such as cc-by-4.0, or "other".
         source: name of the source for pictures whose row has none.
         selection: which faces are kept, and in which split.
-        processes: number of worker processes; None starts one per core, 1 works in this process. They are spawned, because MediaPipe does
-            not survive a fork.
+        processes: number of worker processes; None starts one per core, 1 works in this process.
         reselect: allow another selection than the earlier run in the same folder; without it that is an error.
         tight: the box of the face oval fills the crop, as the landmark generator of the paper needs it. Otherwise there is a margin, and
             one scale for all heads, as the mesh generator needs it.
