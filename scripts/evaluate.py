@@ -1,6 +1,6 @@
 """Measure the engine on people it has never seen: coverage, expression, identity, geometry; beside blur, mosaic and a solid cover.
 
-    python scripts/evaluate.py --faces ../shared/faces --blendshape-model ../shared/models/face_landmarker.task --output-dir runs/report
+    python scripts/evaluate.py --faces ../shared/faces --output-dir runs/report
 
 writes report.json, report.md, plots/*.png and sheets/*.png for the project's own sets; `ganon-hf evaluate` does it for anybody's pictures.
 What each figure means: docs/evaluation.md.
@@ -51,7 +51,6 @@ def parse_arguments(argv: list[str] | None = None) -> tuple[argparse.Namespace, 
     parser.add_argument("--output-dir", type=Path, default=Path("runs/report"), help="folder for the report")
     parser.add_argument("--coverage", type=Path, help="result of scripts/benchmarks/coverage.py --json, shown with the rest")
     add_evaluation_options(parser)
-    parser.set_defaults(blendshape_model=Path("../shared/models/face_landmarker.task"))
     arguments = parser.parse_args(argv)
     try:
         return arguments, EvaluationOptions.from_command_line(vars(arguments))

@@ -39,7 +39,7 @@ from ganon_hf.evaluation.harness.suite import Run, Suite
 from ganon_hf.evaluation.metrics.blendshapes import BlendshapeReader
 from ganon_hf.evaluation.metrics.estimates import Estimate, bootstrap
 from ganon_hf.evaluation.metrics.realism import realism_measures
-from ganon_hf.evaluation.report.figures import coverage_measures, expression_measures
+from ganon_hf.evaluation.report.figures import blendshape_names, coverage_measures, expression_measures
 from ganon_hf.evaluation.report.report import Report, SetReport, write_report, write_sheet
 
 # Side of the crops for realism, and of the faces on the sheets, in pixels.
@@ -196,7 +196,6 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--prior-of", type=Path, help="folder whose prior, without refinement, is the row 'prior' (default: the first)")
     parser.add_argument("--geometry", choices=get_args(Geometry), nargs="+", default=["original", "anonymous"])
     parser.add_argument("--people", type=int, help="only the first N people of each file")
-    parser.add_argument("--blendshape-model", type=Path, default=Path("../shared/models/face_landmarker.task"))
     parser.add_argument("--shown", type=int, default=12, help="pictures on a sheet")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folds", type=int, default=3)
@@ -211,11 +210,6 @@ def main(argv: list[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(options.threads)
     start, notes = time.perf_counter(), []
-    try:
-        reader = BlendshapeReader(options.blendshape_model)
-    except (FileNotFoundError, ImportError) as error:
-        reader = None
-        notes.append(f"blendshapes: {error}")
     detector = YuNetDetector()
     base = options.prior_of or (options.checkpoints[0] if options.checkpoints else None)
     engines = {"prior": load_engine(base, detector, refined=False)}
@@ -226,7 +220,7 @@ def main(argv: list[str] | None = None) -> None:
             continue
         name = folder.name if folder.name not in engines else str(folder)
         engines[name] = engine
-    instruments = Instruments(detector, reader)
+    instruments = Instruments(detector, BlendshapeReader())
     data: dict[str, dict[str, dict[str, Estimate]]] = {}
     for path in options.pictures:
         samples = read_pictures(path, people=options.people)
@@ -234,9 +228,8 @@ def main(argv: list[str] | None = None) -> None:
         title = f"{path.stem}: {len(samples)} pictures of {len({sample.person for sample in samples})} people"
         rows = data[title] = {}
         for name, row in tqdm(compared.items(), desc="measuring"):
-            scores = reader.names if reader is not None else ()
             rows[name] = comparison_measures(
-                suite, row, scores, folds=options.folds, epochs=options.epochs, seed=options.seed, repeats=options.repeats
+                suite, row, blendshape_names(suite), folds=options.folds, epochs=options.epochs, seed=options.seed, repeats=options.repeats
             )
         places = choose_sheet_rows(suite, options.shown)
         for geometry in options.geometry:

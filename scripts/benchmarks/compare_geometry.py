@@ -1,6 +1,6 @@
 """Compare ways of exchanging the identity in landmarks, attacked before anything is drawn; a Markdown table.
 
-    python scripts/benchmarks/compare_geometry.py runs/faces/train/train-*.parquet --blendshape-model ../shared/models/face_landmarker.task
+    python scripts/benchmarks/compare_geometry.py runs/faces/train/train-*.parquet
 
 The people of eval-pairs are attacked; half of the prepared faces train the attackers, k-same averages the other half. What the photo adds
 (outline, tone, hair, detection in a drawn face) is not in it, so every figure is better than in the finished picture; it tells one way from
@@ -137,14 +137,13 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("shards", nargs="+", help="parquet files of prepared faces")
     parser.add_argument("--faces", type=Path, default=Path("../shared/faces"), help="folder with eval-pairs-*.parquet")
-    parser.add_argument("--blendshape-model", type=Path, default=Path("../shared/models/face_landmarker.task"))
     parser.add_argument("--model", help="folder or Hub name of the weights; the bundled ones otherwise")
     parser.add_argument("--learned", type=int, default=LEARNED, help="prepared faces that attackers train on")
     parser.add_argument("--groups", type=int, nargs="*", default=list(GROUPS), help="k of k-same")
     parser.add_argument("--seed", type=int, default=0, help="of the synthetic people")
     options = parser.parse_args(argv)
     logging.basicConfig(level=logging.WARNING)
-    engine, read = Anonymizer.from_pretrained(options.model), BlendshapeNetwork(options.blendshape_model)
+    engine, read = Anonymizer.from_pretrained(options.model), BlendshapeNetwork()
     samples = read_samples(options.faces, "eval-pairs")
     found = [[face.landmarks for face in engine.detector(sample.photo) if face.landmarks is not None][:1] for sample in samples]
     both = [(a, b) for a, b in zip(*pair_rows(samples), strict=True) if found[a] and found[b]]

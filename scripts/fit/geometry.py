@@ -1,6 +1,6 @@
 """Fit the shape space, the expression code and the population of synthetic people, and write a checkpoint folder.
 
-    python scripts/fit/geometry.py PRIOR runs/faces/train/train-*.parquet --blendshape-model face_landmarker.task --output-dir OUT
+    python scripts/fit/geometry.py PRIOR runs/faces/train/train-*.parquet --output-dir OUT
 
 PRIOR is a checkpoint folder with an appearance prior, from scripts/fit/appearance_prior.py or trained further. Its generator is copied
 unchanged. This takes about ten minutes on one core for 14,000 faces.
@@ -27,14 +27,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", help="folder or Hub repository")
     parser.add_argument("shards", nargs="+", help="parquet files of prepared faces")
-    parser.add_argument("--blendshape-model", type=Path, required=True, help="face_landmarker.task of MediaPipe")
     parser.add_argument("--output-dir", type=Path, required=True, help="checkpoint folder")
     parser.add_argument("--codes", type=Path, help="file (.npz) that keeps the appearance codes of the pictures for later runs")
     parser.add_argument("--steps", type=int, default=ExpressionOptions.steps, help="training steps of the expression code")
     parser.add_argument("--seed", type=int, default=0, help="seed of the training of the expression code")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    predict_blendshapes = BlendshapeNetwork(arguments.blendshape_model)
+    predict_blendshapes = BlendshapeNetwork()
     model = load_model(arguments.checkpoint)
     if model.prior is None:
         parser.error(f"{arguments.checkpoint} has no appearance prior (conditioning={model.config.conditioning!r}).")

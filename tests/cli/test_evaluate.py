@@ -115,7 +115,6 @@ def test_files_of_a_report(toy: Path) -> None:
 def test_what_is_left_out_is_said(toy: Path) -> None:
     text = (toy / "report.md").read_text()
     for words in (
-        "blendshapes (correlation, smile): no Face Landmarker bundle",
         "geometry: no pictures of other people",
         "parrot: no pictures of other people",
         "smile AUC: the pictures are not labeled",
@@ -175,8 +174,7 @@ def test_both_command_lines_have_every_option_with_its_default() -> None:
     given = {name: parameter.default for name, parameter in parameters.items() if name in names}
     ours = EvaluationOptions.from_command_line({**given, "attacks": parse_attacks(given["attacks"])})
     for name in names:
-        if name != "blendshape_model":  # the script knows where the project keeps it
-            assert getattr(chosen, name) == getattr(defaults, name) == getattr(ours, name), name
+        assert getattr(chosen, name) == getattr(defaults, name) == getattr(ours, name), name
 
 
 def test_what_the_script_is_told_arrives(capsys: pytest.CaptureFixture[str]) -> None:
@@ -243,12 +241,13 @@ def test_real_people(tmp_path: Path) -> None:
     pytest.importorskip("pyarrow")
     if not (FACES / "faces").is_dir():
         pytest.skip("the pictures are not beside the project")
-    kit = Toolkit(blendshape_model=FACES / "models" / "face_landmarker.task", recognizers=("dlib",), second=True)
+    kit = Toolkit(recognizers=("dlib",), second=True)
     options = EvaluationOptions(attacks=("seeds",), repeats=20, sheets=1, processes=2)
     report = evaluate([EvaluationSet(open_pictures(FACES / "faces", set_name="eval-pairs", people=3))], kit, tmp_path, options)
     (part,) = report.sets
     assert not report.notes and part.figures["original"]["dlib-resnet/rank1"].value == 1
     ours = part.figures["ganon-hf"]
+    assert 0.3 < ours["blendshape_correlation"].value < 1 == pytest.approx(part.figures["original"]["blendshape_correlation"].value)
     assert ours["replaced"].value == 1 and 0.2 < ours["seam"].value < 3 and 0 <= ours["dlib-resnet/rank1"].value <= 1
     assert part.figures["solid cover"]["seam"].value > ours["seam"].value
     assert len(list((tmp_path / "plots").iterdir())) == 3 and set(ATTACKS) >= set(TRAINED_ATTACKS)

@@ -39,6 +39,8 @@ from ganon_hf.core.detection_yunet import (
 )
 from ganon_hf.core.faces import Face, box_overlap
 from ganon_hf.evaluation.metrics.coverage import match_faces
+from ganon_hf.training.blendshape_network import BLENDSHAPES_FILE, BLENDSHAPES_SHA256
+from ganon_hf.training.person_matte import SELFIE_FILE, SELFIE_SHA256
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "maintain" / "fetch_detectors.py"
 
@@ -90,7 +92,12 @@ def assert_same(one: list[Face], other: list[Face]) -> None:
 
 def test_networks_are_the_ones_that_code_and_readme_name() -> None:
     readme = (DETECTORS / "README.md").read_text()
-    for name, expected in ((YUNET_FILE, YUNET_SHA256), (LANDMARKS_FILE, LANDMARKS_SHA256)):
+    for name, expected in (
+        (YUNET_FILE, YUNET_SHA256),
+        (LANDMARKS_FILE, LANDMARKS_SHA256),
+        (BLENDSHAPES_FILE, BLENDSHAPES_SHA256),
+        (SELFIE_FILE, SELFIE_SHA256),
+    ):
         assert hashlib.sha256(read_network(name)).hexdigest() == expected
         (row,) = [line for line in readme.splitlines() if line.startswith(f"| `{name}`")]
         assert expected in row

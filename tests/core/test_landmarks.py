@@ -1,7 +1,8 @@
-"""Points as pictures: dots, coordinate maps and textures, against MediaPipe, a z-buffer and pictures with known colors."""
+"""Points as pictures: dots, coordinate maps and textures, against OpenCV's circles, a z-buffer and pictures with known colors."""
 
 from __future__ import annotations
 
+import math
 import tracemalloc
 
 import cv2
@@ -62,18 +63,20 @@ def sample(texture: np.ndarray, uv_map: np.ndarray) -> np.ndarray:
 
 
 def mediapipe_dots(points: np.ndarray, size: int) -> np.ndarray:
-    from mediapipe.framework.formats import landmark_pb2
-    from mediapipe.python.solutions import drawing_utils
+    """What MediaPipe's ``draw_landmarks`` does for white dots of radius 0 (mediapipe 0.10.21, python/solutions/drawing_utils.py).
 
-    picture = np.zeros((size, size, 3), np.uint8)
-    normalized = [landmark_pb2.NormalizedLandmark(x=float(x) / size, y=float(y) / size) for x, y in points[:, :2]]
-    spec = drawing_utils.DrawingSpec(color=(255, 255, 255), thickness=1, circle_radius=0)
-    drawing_utils.draw_landmarks(picture, landmark_pb2.NormalizedLandmarkList(landmark=normalized), landmark_drawing_spec=spec)
-    assert (picture == picture[..., :1]).all()
-    return picture[..., 0]
+    Points from 0 to the size, both included, are drawn in order, each at the pixel that it lies in: a circle one larger in MediaPipe's
+    white, then the dot. With that function itself the two tests below passed as well.
+    """
+    picture = np.zeros((size, size), np.uint8)
+    for x, y in points[:, :2].astype(float) / size:
+        if all((value > 0 or math.isclose(0, value)) and (value < 1 or math.isclose(1, value)) for value in (x, y)):
+            pixel = min(math.floor(x * size), size - 1), min(math.floor(y * size), size - 1)
+            cv2.circle(picture, pixel, 1, 224, 1)
+            cv2.circle(picture, pixel, 0, 255, 1)
+    return picture
 
 
-@pytest.mark.detection
 @pytest.mark.parametrize("size", [64, 256])
 def test_dots_are_those_of_mediapipe(size: int) -> None:
     points = np.random.default_rng(size).uniform(-8, size + 8, (478, 3)).astype(np.float32)
@@ -88,7 +91,6 @@ def test_dots_are_those_of_mediapipe(size: int) -> None:
     assert np.array_equal(draw_dots(points, size), expected)
 
 
-@pytest.mark.detection
 def test_dots_of_a_face_are_those_of_mediapipe() -> None:
     points = mean_face(25, size=512).astype(np.float32)
     assert np.array_equal(draw_dots(points, 512), mediapipe_dots(points, 512))

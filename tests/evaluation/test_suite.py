@@ -22,8 +22,8 @@ from ganon_hf.evaluation.harness import baselines, methods, readings, suite
 from ganon_hf.evaluation.harness import pool as workers
 from ganon_hf.evaluation.harness.options import parse_engine_options
 from ganon_hf.evaluation.metrics import estimates as measures
-from ganon_hf.evaluation.metrics import expression, seam
 from ganon_hf.evaluation.metrics import recognition as identity
+from ganon_hf.evaluation.metrics import seam
 from ganon_hf.evaluation.report import figures
 from ganon_hf.hub.card_pictures import _outcome_of
 from ganon_hf.hub.model_card import HardSample
@@ -332,13 +332,6 @@ def test_recognizer_without_dlib_says_what_to_install(monkeypatch: pytest.Monkey
         identity.DlibRecognizer()
 
 
-def test_blendshapes_without_the_model_say_so(tmp_path: Path) -> None:
-    from ganon_hf.evaluation.metrics.blendshapes import BlendshapeReader
-
-    with pytest.raises(FileNotFoundError, match="bundle"):
-        BlendshapeReader(tmp_path / "face_landmarker.task")
-
-
 def test_dlib_knows_a_face_again(astronaut: object) -> None:
     try:
         recognizer = identity.DlibRecognizer()
@@ -353,20 +346,3 @@ def test_dlib_knows_a_face_again(astronaut: object) -> None:
     hidden = recognizer(baselines.solid(photo, box), box)
     assert first.shape == (128,)
     assert np.linalg.norm(first - again) < 0.3 < 0.6 < np.linalg.norm(first - hidden)
-
-
-@pytest.mark.detection
-def test_blendshapes_of_a_face() -> None:
-    from skimage import data
-
-    from ganon_hf.evaluation.metrics.blendshapes import BlendshapeReader
-
-    model = Path(__file__).resolve().parents[3] / "shared" / "models" / "face_landmarker.task"
-    if not model.is_file():
-        pytest.skip("the Face Landmarker bundle is not beside the project")
-    photo = np.ascontiguousarray(data.astronaut())
-    with BlendshapeReader(model) as reader:
-        scores = reader(photo, (160.0, 50.0, 290.0, 220.0))
-        assert scores.shape == (52,) and 0 <= scores.min() <= scores.max() <= 1
-        assert expression.smile_score(scores[None], reader.names)[0] > 0.8, "she smiles"
-        assert np.isnan(reader(np.zeros_like(photo), (160.0, 50.0, 290.0, 220.0))).all()

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 
 from ganon_hf.core.face_mesh import MEAN_LANDMARKS, UV_MAP
 from ganon_hf.core.modeling_ganon import GanonConfig, ShapeStatistics
-from ganon_hf.evaluation.metrics.blendshapes import BlendshapeReader
-from ganon_hf.training.blendshape_network import BlendshapeNetwork
 from ganon_hf.training.expression_code import ExpressionOptions, fit_expression_code
 from ganon_hf.training.population import nearest_people
 from ganon_hf.training.shape_space import ShapePopulation, between_within_covariance, fit_shape_space, project_shapes
@@ -24,7 +19,6 @@ CONFIG = GanonConfig(
     image_size=64, texture_size=32, num_appearance=4, num_shape_axes=6, num_identity=3, num_expression=2, expression_width=16, num_people=2
 )
 U, V = (UV_MAP.T - 0.5) * 2
-BUNDLE = Path(__file__).parents[3] / "shared" / "models" / "face_landmarker.task"
 
 
 def field(x: np.ndarray | float = 0.0, y: np.ndarray | float = 0.0) -> np.ndarray:
@@ -255,32 +249,3 @@ def test_training_is_repeatable_and_leaves_the_code_fixed(trained: tuple) -> Non
 def test_options_check_themselves(name: str, value: object) -> None:
     with pytest.raises(ValueError, match=name):
         ExpressionOptions(**{name: value})
-
-
-# ---- MediaPipe's network
-
-
-def test_a_missing_or_foreign_bundle_is_named(tmp_path: Path) -> None:
-    pytest.importorskip("ai_edge_litert")
-    with pytest.raises(FileNotFoundError, match=r"nowhere\.task"):
-        BlendshapeNetwork(tmp_path / "nowhere.task")
-    (tmp_path / "other.task").write_bytes(b"not a zip")
-    with pytest.raises(ValueError, match=r"other\.task is no Face Landmarker bundle"):
-        BlendshapeNetwork(tmp_path / "other.task")
-
-
-@pytest.mark.detection
-@pytest.mark.skipif(not BUNDLE.is_file(), reason="needs the Face Landmarker bundle")
-def test_the_network_reads_what_the_landmarker_reads() -> None:
-    """The order of the points is right: scores from landmarks agree with those that MediaPipe gives for the picture."""
-    pytest.importorskip("ai_edge_litert")
-    skimage = pytest.importorskip("skimage")
-    from ganon_hf.core.detection_search import YuNetDetector
-    from ganon_hf.core.image_loading import load_photo
-
-    photo = load_photo(os.path.join(os.path.dirname(skimage.__file__), "data", "astronaut.png"))
-    face = YuNetDetector()(photo, min_face_size=64)[0]
-    with BlendshapeReader(BUNDLE) as reader:
-        expected = reader(photo, face.box)
-    assert face.landmarks is not None
-    assert np.abs(BlendshapeNetwork(BUNDLE)([face.landmarks])[0] - expected).max() < 0.2

@@ -89,6 +89,22 @@ class Mesh:
     presence: float
 
 
+def load_interpreter(network: bytes) -> Any:
+    """LiteRT's interpreter of a TFLite file, ready to run, on one thread, for one caller at a time.
+
+    Raises:
+        ImportError: no LiteRT.
+    """
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError as error:
+        raise ImportError("Landmarks, blendshapes and mattes need LiteRT: pip install ai-edge-litert") from error
+    with quiet_stderr():  # it announces its delegate on file descriptor 2
+        interpreter = Interpreter(model_content=network, num_threads=1)
+        interpreter.allocate_tensors()
+    return interpreter
+
+
 class LandmarkNetwork:
     """The network, for one thread at a time.
 
@@ -100,13 +116,7 @@ class LandmarkNetwork:
     """
 
     def __init__(self, network: bytes) -> None:
-        try:
-            from ai_edge_litert.interpreter import Interpreter
-        except ImportError as error:
-            raise ImportError("Face landmarks need LiteRT: pip install ai-edge-litert") from error
-        with quiet_stderr():  # it announces its delegate
-            self._interpreter: Any = Interpreter(model_content=network, num_threads=1)
-            self._interpreter.allocate_tensors()
+        self._interpreter = load_interpreter(network)
         self._input = self._interpreter.get_input_details()[0]["index"]
         outputs = {tuple(detail["shape"]): detail["index"] for detail in self._interpreter.get_output_details()}
         self._points, self._presence = outputs[1, 1, 1, NUM_LANDMARKS * 3], outputs[1, 1, 1, 1]

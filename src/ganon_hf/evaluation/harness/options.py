@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_type_hints
 
 if TYPE_CHECKING:
@@ -53,7 +52,6 @@ class EvaluationOptions:
         engine_options: the engine's rows of the report; their seeds are ignored.
         recognizers: as for :func:`load_recognizer`, or recognizers themselves (picklable for several processes).
         attacks: from :data:`ATTACKS`; :data:`TRAINED_ATTACKS` need pictures of other people.
-        blendshape_model: the Face Landmarker bundle; None leaves blendshapes out.
         draws: how often everything random is repeated with fresh seeds, 1 to 100.
         seed: from which the photos' seeds are drawn, 0 to 2**63 - 1.
         sheets: people to show side by side, 0 to 10,000.
@@ -88,10 +86,6 @@ class EvaluationOptions:
         },
     )
     attacks: tuple[Attack, ...] = field(default=ATTACKS, metadata={"help": f"The long parts: {', '.join(ATTACKS)}."})
-    blendshape_model: Path | None = field(
-        default=None,
-        metadata={"help": "MediaPipe's bundle. Without: no blendshapes, no smile.", "metavar": "face_landmarker.task"},
-    )
     draws: int = field(default=1, metadata={"help": "Repeat everything random so many times with fresh seeds.", "range": (1, 100)})
     seed: int = field(default=0, metadata={"help": "From which the photos' seeds are drawn.", "range": (0, 2**63 - 1)})
     sheets: int = field(default=8, metadata={"help": "People to show side by side.", "range": (0, 10_000)})

@@ -61,7 +61,7 @@ class Reading:
         landmarks: (478, 3) detected again in photo pixels, None where the detector finds no face there.
         second: whether the second detector finds a face there; None without a second detector.
         blendshapes: (52,) 0 to 1, NaN where not read.
-        blendshape_names: their names; empty until any were read.
+        blendshape_names: their names; empty where not read.
         embeddings: name of a recognizer -> embedding, None where it could not read the face; empty where no recognizer ran.
         keys: name of a recognizer -> key of the embedding in its cache.
         emotions: (k,) probabilities of a classifier that uses no landmarks; None without one.
@@ -183,7 +183,7 @@ class Instruments:
             None if face is None else face.landmarks,
             None if self.second is None else second is not None,
             scores,
-            () if self.blendshapes is None else self.blendshapes.names,
+            () if self.blendshapes is None or np.isnan(scores).any() else self.blendshapes.names,
             embeddings,
             keys,
             None if self.emotions is None else self.emotions(photo, subject.landmarks),

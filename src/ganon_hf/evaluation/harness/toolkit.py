@@ -23,7 +23,6 @@ class Toolkit:
 
     Attributes:
         model: folder or Hub name of the weights; None takes the bundled ones.
-        blendshape_model: the Face Landmarker bundle; None leaves blendshapes out.
         recognizers: as for :func:`load_recognizer`, or recognizers themselves (picklable for several processes).
         second: also run dlib's HOG as a second detector.
         cache: folder of stored embeddings; None stores none.
@@ -31,7 +30,6 @@ class Toolkit:
     """
 
     model: str | None = None
-    blendshape_model: Path | None = None
     recognizers: tuple[str | Recognizer, ...] = ()
     second: bool = False
     cache: Path | None = None
@@ -40,7 +38,7 @@ class Toolkit:
     @classmethod
     def from_options(cls, options: EvaluationOptions) -> Toolkit:
         """With the instruments that the options name, and a second detector."""
-        return cls(options.model, options.blendshape_model, options.recognizers, second=True, device=options.device)
+        return cls(options.model, options.recognizers, second=True, device=options.device)
 
     def load_recognizers(self) -> list[Recognizer]:
         """The recognizers, loaded or checked.
@@ -60,23 +58,22 @@ class Toolkit:
         quiet()  # every process anew
         detector = YuNetDetector()
         engine = Anonymizer.from_pretrained(self.model, device=self.device, detector=detector)
-        reader = None if self.blendshape_model is None else BlendshapeReader(self.blendshape_model)
         recognizers = self.load_recognizers()
         second: FaceFinder | None = None
         if self.second:
             second = next((r.detector for r in recognizers if isinstance(r, DlibRecognizer)), None) or HogDetector()
-        return Tools(engine, Instruments(detector, reader, recognizers, second, self.caches(recognizers)))
+        return Tools(engine, Instruments(detector, BlendshapeReader(), recognizers, second, self.caches(recognizers)))
 
 
 def available(kit: Toolkit) -> tuple[Toolkit, tuple[str, ...]]:
     """The toolkit without instruments that are not installed, and notes on those.
 
-    Only dlib and the blendshapes may be missing; any other recognizer must be there.
+    Only dlib may be missing; any other recognizer must be there.
 
     Raises:
         ImportError, ValueError: such a recognizer cannot be loaded.
     """
-    notes, recognizers, reader, second = [], list(kit.recognizers), kit.blendshape_model, kit.second
+    notes, recognizers, second = [], list(kit.recognizers), kit.second
     if second:
         try:
             HogDetector()
@@ -89,14 +86,6 @@ def available(kit: Toolkit) -> tuple[Toolkit, tuple[str, ...]]:
         except ImportError as error:
             recognizers.remove("dlib")
             notes.append(f"recognizer dlib: {error}")
-    if reader is None:
-        notes.append("blendshapes (correlation, smile): no Face Landmarker bundle was given")
-    else:
-        try:
-            BlendshapeReader(reader).close()
-        except (FileNotFoundError, ImportError) as error:
-            reader = None
-            notes.append(f"blendshapes (correlation, smile): {error}")
-    left = replace(kit, blendshape_model=reader, recognizers=tuple(recognizers), second=second)
+    left = replace(kit, recognizers=tuple(recognizers), second=second)
     left.load_recognizers()
     return left, tuple(notes)
