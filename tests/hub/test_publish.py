@@ -119,7 +119,7 @@ def test_space_and_model_name_each_other(hub: Hub, folder: Path) -> None:
 def test_a_space_has_the_code_and_no_weights(folder: Path, tmp_path: Path) -> None:
     space = stage_space(folder, tmp_path / "space", PublishOptions(REPO))
     names = {path.relative_to(space).as_posix() for path in space.rglob("*") if path.is_file()}
-    assert {"app.py", "README.md", "requirements.txt", "packages.txt", "ganon_hf/__init__.py", "ganon_hf/core/anonymizer.py"} <= names
+    assert {"app.py", "README.md", "requirements.txt", "ganon_hf/__init__.py", "ganon_hf/core/anonymizer.py"} <= names
     assert not [name for name in names if name.endswith((".safetensors", ".pyc")) or "training" in name]
 
 
