@@ -33,6 +33,7 @@ ROOMS = {
         "alignment",
         "head_warping",
         "skin_tone",
+        "light_matching",
         "compositing",
         "detection_tiles",
         "detection_model_file",
