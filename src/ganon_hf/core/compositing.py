@@ -81,8 +81,7 @@ def face_matte(mask: np.ndarray, features: np.ndarray | None = None) -> np.ndarr
     ramp = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1] - 1
     width: float | np.ndarray = FEATHER * mask.shape[0]
     if features is not None:
-        width = cv2.distanceTransform((~features).view(np.uint8), cv2.DIST_L2, 5)
-        np.clip(width, 1, FEATHER * mask.shape[0], out=width)
+        width = np.clip(cv2.distanceTransform((~features).view(np.uint8), cv2.DIST_L2, 5), 1, width)
     ramp /= width
     np.clip(ramp, 0, 1, out=ramp)
     return ramp * ramp * (3 - 2 * ramp)

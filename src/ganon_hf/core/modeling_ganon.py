@@ -373,7 +373,7 @@ class RefinementNetwork(nn.Module):
         level2 = self.middle(self.down2(functional.leaky_relu(level1, 0.2)))  # (B, 4w, S/8, S/8)
         level1 = self.decode1(functional.interpolate(self.up2(level2), scale_factor=2.0, mode="nearest").add_(level1))
         level0 = self.decode0(functional.interpolate(self.up1(level1), scale_factor=2.0, mode="nearest").add_(level0))
-        unfold = functional.leaky_relu_(level0, 0.2), _fold(self.unfold.weight, 8), _fold(self.unfold.bias, 8)
+        unfold = functional.leaky_relu_(level0, 0.2), _fold(self.unfold.weight, 8), _fold(self.unfold.bias, 8)  # type: ignore[arg-type]  # has a bias
         detail = functional.leaky_relu_(functional.conv2d(*unfold, padding=1), 0.2).permute(0, 2, 3, 1)
         detail = detail.unflatten(3, (2, -1)).transpose(2, 3).reshape(*fine.shape[:3], 8)
         change = _convolve(self.out.weight, self.out.bias, detail, fine[..., :3].to(detail.dtype), fine[..., -1:].to(detail.dtype))
@@ -535,7 +535,7 @@ class GanonModel(PreTrainedModel):
         """The coarse face with the refinement network's output added; outside training only the mesh's bounding box is computed."""
         network: RefinementNetwork = self.refinement  # type: ignore[assignment]
         ranges = (_occupied_range(condition[:, 2].sum(dim=(0, axis)), network.stride) for axis in (2, 1))
-        part = (...,) if self.training else (..., *ranges)
+        part: tuple[Any, ...] = (...,) if self.training else (..., *ranges)
         refined = coarse.clone()
         refined[part].add_(network(coarse[part], condition[part], appearance, grayscale))
         return refined
