@@ -33,6 +33,7 @@ ROOMS = {
         "alignment",
         "head_warping",
         "skin_tone",
+        "light_matching",
         "compositing",
         "covering",
         "detection_files",

@@ -328,6 +328,8 @@ def encode_image(picture: Picture, file: IO[bytes], name: str, *, quality: int =
     if name in ("JPEG", "PNG", "WEBP", "TIFF"):  # the others hold neither
         options |= {"icc_profile": picture.icc_profile} if picture.icc_profile else {}
         options |= {"exif": picture.exif} if picture.exif else {}
-    image = picture.image.convert("RGB")
-    image.info = {}  # Pillow writes comments and profiles it finds here
+    image = picture.image
+    if name != "JPEG" or image.mode != "RGB" or image.info:
+        image = image.convert("RGB")  # a copy
+        image.info = {}  # Pillow writes comments and profiles it finds here
     image.save(file, format=name, **options)

@@ -198,3 +198,22 @@ def test_regions_of_the_photo_agree_with_the_whole() -> None:
 def test_levels_are_the_nearest_ones(values: list[float]) -> None:
     picture = np.array(values, np.float32).reshape(2, 2, 3)
     assert (to_uint8(picture) == np.clip(np.round(picture), 0, 255)).all()
+
+
+@pytest.mark.parametrize("scale", [0.3, 0.9, 2.0])
+def test_a_part_of_a_crop_is_that_of_the_whole(scale: float) -> None:
+    photo = np.random.default_rng(1).random((256, 256, 3)).astype(np.float32)
+    crop = square(scale, 20, 64, (130, 120))
+    part = (8, 16, 48, 56)
+    # OpenCV interpolates in steps of 1/32 pixel
+    assert np.abs(crop_image(photo, crop, part) - crop_image(photo, crop)[16:56, 8:48]).max() < 0.08
+
+
+@pytest.mark.parametrize("scale", [0.9, 3.0, 6.0])
+def test_a_part_comes_back_as_in_the_whole(scale: float) -> None:
+    values = np.zeros((64, 64), np.float32)
+    values[16:56, 8:48] = np.random.default_rng(1).random((40, 40))
+    crop, region = square(scale, 20, 64, (50, 40)), (0, 0, 100, 80)
+    whole = warp_to_photo(values, crop, region)
+    assert whole.max() > 0.5
+    assert np.abs(warp_to_photo(values[16:56, 8:48], crop, region, (8, 16)) - whole).max() < 0.08

@@ -130,10 +130,10 @@ def test_black_and_white_originals_are_survived(level: int) -> None:
 
 def test_the_border_is_met_and_the_middle_left_alone() -> None:
     matte = face_matte(SKIN)
-    result = match_border(SYNTHETIC, SYNTHETIC + 12, matte)
+    result = match_border(SYNTHETIC, SYNTHETIC + 12, matte, SIZE)
     rim, middle = (matte > 0.1) & (matte < 0.6), X**2 + Y**2 < 0.15
     assert np.abs(result - SYNTHETIC - 12)[rim].mean() < 3 and np.abs(result - SYNTHETIC)[middle].max() < 0.5
-    assert np.array_equal(match_border(SYNTHETIC, LIT, np.zeros_like(matte)), SYNTHETIC)
+    assert np.array_equal(match_border(SYNTHETIC, LIT, np.zeros_like(matte), SIZE), SYNTHETIC)
 
 
 # ---- matte

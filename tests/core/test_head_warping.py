@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from tiny import face_at
@@ -77,3 +78,20 @@ def test_what_would_fold_is_refused() -> None:
         HeadWarp.between(POINTS, wider(2.5))
     with pytest.raises(ValueError, match="must span more than a pixel"):
         HeadWarp.between(POINTS, POINTS * 0)
+
+
+def test_all_pixels_that_move_are_warped_and_no_others() -> None:
+    warp = HeadWarp.between(POINTS, wider(1.1))
+    noise = np.random.default_rng(1).uniform(0, 255, (300, 400, 3)).astype(np.float32)
+    smooth = cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 3), None, 0, 255, cv2.NORM_MINMAX)  # steps of up to 30 from pixel to pixel
+    picture = smooth.astype(np.uint8)
+    y, x = np.mgrid[:300, :400]
+    shifts = warp.shift_at(np.column_stack([x.ravel(), y.ravel()]) + 0.5).reshape(300, 400, 2).astype(np.float32)
+    places = x.astype(np.float32) - shifts[..., 0], y.astype(np.float32) - shifts[..., 1]
+    everywhere = cv2.remap(picture.astype(np.float32), *places, interpolation=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
+    warped = picture.copy()
+    warp_head(warped, warp)
+    still = cv2.erode((shifts == 0).all(axis=2).astype(np.uint8), np.ones((15, 15), np.uint8)) > 0
+    assert 0.2 < still.mean() < 0.9 and np.array_equal(warped[still], picture[still])
+    # the displacement is interpolated between 48 nodes
+    assert np.abs(warped - np.clip(everywhere, 0, 255)).max() < 6 < np.abs(warped.astype(float) - picture).max()

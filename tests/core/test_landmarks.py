@@ -26,7 +26,7 @@ from ganon_hf.core.face_mesh import (
     TRIANGLES,
     UV_MAP,
 )
-from ganon_hf.core.landmarks import draw_dots, facing, iris_frames, render_uv_map, texel_table, triangle_map, unwrap
+from ganon_hf.core.landmarks import draw_dots, facing, iris_frames, mesh_mask, render_uv_map, texel_table, triangle_map, unwrap
 
 SIZE = 128
 TEXTURE = 192
@@ -345,3 +345,9 @@ def test_one_runaway_point_spoils_its_surroundings_only() -> None:
     lower = slice(SIZE // 2, None)
     changed = (np.abs(uv_map - expected).max(axis=-1) > 1e-3)[lower] & mask[lower]
     assert changed.mean() < 0.02
+
+
+@pytest.mark.parametrize("yaw", [-60, 0, 35])
+def test_the_mask_of_a_mesh_is_that_of_its_triangles(yaw: float) -> None:
+    points = mean_face(yaw)
+    assert np.array_equal(mesh_mask(points, SIZE), triangle_map(points, SIZE) >= 0)

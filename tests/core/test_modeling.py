@@ -296,3 +296,41 @@ def test_colors_follow_jfif() -> None:
     torch.testing.assert_close(rgb[0], torch.full((3,), 255.0))
     torch.testing.assert_close(rgb[1], torch.zeros(3))
     torch.testing.assert_close(rgb[2], torch.tensor([127.5 + 70.1, 127.5 - 35.7068, 127.5]))
+
+
+def test_the_refinement_is_the_network_as_it_is_described() -> None:
+    """Layer by layer with pixel_unshuffle and pixel_shuffle, which the model replaces by an order of channels that is copied faster."""
+    from torch.nn import functional
+
+    from ganon_hf.core.modeling_ganon import without_checkerboard
+
+    model = tiny_model(refinement_channels=8)
+    network = model.refinement
+    assert network is not None
+    torch.nn.init.normal_(network.out.weight, std=0.1, generator=torch.Generator().manual_seed(1))
+    condition, coarse = inputs()["pixel_values"], torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(2)) * 2 - 1
+    appearance, gray = torch.ones(1, len(network.person)), torch.zeros(1, 1)
+
+    def leaky(values: torch.Tensor) -> torch.Tensor:
+        return functional.leaky_relu(values, 0.2)
+
+    def block(layers: torch.nn.Module, hidden: torch.Tensor) -> torch.Tensor:
+        return hidden + layers.conv2(leaky(layers.conv1(leaky(hidden))))  # type: ignore[operator]
+
+    with torch.inference_mode():
+        mask, grid = condition[:, 2:3], (condition[:, :2] * 2 - 1).permute(0, 2, 3, 1)
+        person = torch.einsum("bk,khw->bhw", appearance, network.person)[:, None] / len(network.person) ** 0.5
+        person = functional.grid_sample(person, grid, padding_mode="border", align_corners=False) * mask
+        canonical = functional.grid_sample(network.canonical[None], grid[:, ::2, ::2], padding_mode="border", align_corners=False)
+        fine = torch.cat([coarse * mask, condition, gray.view(1, 1, 1, 1).expand_as(mask), person], dim=1)
+        level0 = network.stem(torch.cat([functional.pixel_unshuffle(fine, 2), canonical * mask[:, :, ::2, ::2]], dim=1))
+        level1 = block(network.encode1, network.down1(leaky(level0)))
+        level2 = block(network.middle, network.down2(leaky(level1)))
+        level1 = block(network.decode1, level1 + functional.interpolate(network.up2(level2), scale_factor=2.0))
+        level0 = block(network.decode0, level0 + functional.interpolate(network.up1(level1), scale_factor=2.0))
+        detail = functional.pixel_shuffle(leaky(network.unfold(leaky(level0))), 2)
+        luma, chroma = without_checkerboard(network.out(torch.cat([detail, coarse * mask, person], dim=1))).split([1, 2], dim=1)
+        expected = (ycbcr_to_rgb(luma * 127.5, chroma * 127.5) + 1) * mask
+        actual = network(coarse, condition, appearance, gray)
+    assert expected.abs().max() > 0.05
+    torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-4)

@@ -53,24 +53,40 @@ def _to_opencv(matrix: np.ndarray) -> np.ndarray:
     return shifted
 
 
-def crop_image(image: np.ndarray, crop: Crop) -> np.ndarray:
-    """Resample (h, w[, c]) to the crop's square; the border is replicated. Downscaling averages instead of skipping pixels."""
-    matrix = crop.matrix
+def crop_image(image: np.ndarray, crop: Crop, part: tuple[int, int, int, int] | None = None) -> np.ndarray:
+    """Resample (h, w[, c]) to the crop's square; the border is replicated. Downscaling averages instead of skipping pixels.
+
+    Args:
+        image: the photo.
+        crop: the square.
+        part: (x_min, y_min, x_max, y_max) in the crop's pixels, all that is wanted of it; None is the whole square.
+    """
+    x_min, y_min, x_max, y_max = part or (0, 0, crop.size, crop.size)
+    matrix = crop.matrix - np.array([[0, 0, x_min], [0, 0, y_min]])
     while min(image.shape[:2]) >= 2 and np.sqrt(abs(np.linalg.det(matrix[:, :2]))) < _MIN_SCALE:
         height, width = image.shape[:2]
         image = cv2.resize(image, (max(1, width // 2), max(1, height // 2)), interpolation=cv2.INTER_AREA)
         factors = np.array([width / image.shape[1], height / image.shape[0]])
         matrix = np.hstack([matrix[:, :2] * factors, matrix[:, 2:]])
-    return cv2.warpAffine(image, _to_opencv(matrix), (crop.size, crop.size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    size = (x_max - x_min, y_max - y_min)
+    return cv2.warpAffine(image, _to_opencv(matrix), size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
-def warp_to_photo(values: np.ndarray, crop: Crop, region: tuple[int, int, int, int]) -> np.ndarray:
-    """Resample a crop-sized (S, S[, c]) float32 array into a region (x_min, y_min, x_max, y_max) of the photo; zero outside the crop."""
+def warp_to_photo(values: np.ndarray, crop: Crop, region: tuple[int, int, int, int], origin: tuple[int, int] = (0, 0)) -> np.ndarray:
+    """Resample a float32 array (h, w[, c]) of the crop's pixels into a region (x_min, y_min, x_max, y_max) of the photo.
+
+    Args:
+        values: the whole square, or a part of it; beyond it everything is zero.
+        crop: the square.
+        region: in photo pixels.
+        origin: (x, y) of the values' first pixel in the square.
+    """
     matrix = crop.inverse
+    matrix = np.hstack([matrix[:, :2], matrix[:, 2:] + matrix[:, :2] @ np.array(origin, float)[:, None]])
     while np.sqrt(abs(np.linalg.det(matrix[:, :2]))) < _MIN_SCALE and min(values.shape[:2]) > 8:
-        side = values.shape[0]
-        values = cv2.resize(values, (side // 2, side // 2), interpolation=cv2.INTER_AREA)
-        matrix = np.hstack([matrix[:, :2] * (side / (side // 2)), matrix[:, 2:]])
+        height, width = values.shape[:2]
+        values = cv2.resize(values, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+        matrix = np.hstack([matrix[:, :2] * np.array([width / (width // 2), height / (height // 2)]), matrix[:, 2:]])
     matrix = matrix - np.array([[0, 0, region[0]], [0, 0, region[1]]])
     size = (region[2] - region[0], region[3] - region[1])
     return cv2.warpAffine(values, _to_opencv(matrix), size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT, borderValue=0)

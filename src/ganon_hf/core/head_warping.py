@@ -20,6 +20,10 @@ REACH = 0.55
 _SOFTNESS = 0.03
 # Nodes along each side of the grid on which a displacement is computed: it is smooth, and the pixels between are interpolated.
 _NODES = 48
+# Displacements below this many pixels are none: OpenCV counts 32 places between two pixels.
+_UNMOVED = 1 / 64
+# Rows that are warped at a time, from the first to the last column that moves in them.
+_STRIP = 32
 # A displacement may compress or stretch the picture by at most this factor; 1 would fold it.
 MAX_STRAIN = 0.75
 
@@ -67,14 +71,19 @@ class HeadWarp:
 
     def shift_at(self, points: np.ndarray) -> np.ndarray:
         """(n, 2) places in the warped picture -> (n, 2) displacements of the pixels seen there."""
-        squared = np.subtract.outer(points[:, 0], self.targets[:, 0]) ** 2
-        squared += np.subtract.outer(points[:, 1], self.targets[:, 1]) ** 2
-        weights = squared + (_SOFTNESS * self.size) ** 2
-        weights *= weights
-        np.reciprocal(weights, out=weights)
-        fade = np.clip(1 - np.sqrt(squared.min(axis=1)) / (REACH * self.size), 0, 1)
-        fade = fade * fade * (3 - 2 * fade)
-        return fade[:, None] * (weights @ self.shifts) / weights.sum(axis=1, keepdims=True)
+        origin = self.targets.mean(axis=0)  # numbers around zero, of which float32 holds enough digits
+        targets, places = (self.targets - origin).astype(np.float32), (points - origin).astype(np.float32).T.copy()
+        squared = np.square(places[0] - targets[:, :1])  # (outline, n), which numpy sums faster than (n, outline)
+        squared += np.square(places[1] - targets[:, 1:])
+        nearest = squared.min(axis=0)
+        squared += np.float32((_SOFTNESS * self.size) ** 2)
+        squared *= squared
+        weights = np.reciprocal(squared, out=squared)
+        fade = np.clip(1 - np.sqrt(nearest) / np.float32(REACH * self.size), 0, 1)
+        fade *= fade * (3 - 2 * fade)
+        *shifts, total = np.vstack([self.shifts.T, np.ones(len(targets))]).astype(np.float32) @ weights
+        fade /= total
+        return np.stack([fade * shift for shift in shifts], axis=1)
 
     def move(self, points: np.ndarray) -> np.ndarray:
         """Warp (n, 2 or more) points of the picture; further columns stay."""
@@ -84,7 +93,7 @@ class HeadWarp:
         return moved
 
     def _grid(self, region: Box) -> tuple[np.ndarray, int, int]:
-        """Shifts on a grid over a region: ((rows, columns, 2) float64, rows, columns); nodes at the cells' centers."""
+        """Shifts on a grid over a region: ((rows, columns, 2) float32, rows, columns); nodes at the cells' centers."""
         width, height = region[2] - region[0], region[3] - region[1]
         columns, rows = (int(np.clip(round(side), 2, _NODES)) for side in (width, height))
         x = region[0] + (np.arange(columns) + 0.5) * width / columns
@@ -98,7 +107,8 @@ class HeadWarp:
         box = self.box
         shifts, rows, columns = self._grid(box)
         steps = (box[3] - box[1]) / rows, (box[2] - box[0]) / columns
-        return float(max(np.linalg.norm(np.diff(shifts, axis=axis), axis=-1).max() / step for axis, step in enumerate(steps)))
+        changes = (np.diff(shifts, axis=axis) for axis in range(2))
+        return max(float(np.hypot(change[..., 0], change[..., 1]).max()) / step for change, step in zip(changes, steps, strict=True))
 
 
 def warp_head(canvas: np.ndarray, warp: HeadWarp) -> None:
@@ -113,9 +123,15 @@ def warp_head(canvas: np.ndarray, warp: HeadWarp) -> None:
         return
     x_min, y_min, x_max, y_max = region
     width, height = x_max - x_min, y_max - y_min
-    shifts = cv2.resize(warp._grid(region)[0].astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
-    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-    source = canvas[y_min:y_max, x_min:x_max].astype(np.float32)  # OpenCV's cubic remap is faster for floats than for bytes
-    cubic, mirrored = cv2.INTER_CUBIC, cv2.BORDER_REFLECT_101
-    moved = cv2.remap(source, x - shifts[..., 0], y - shifts[..., 1], interpolation=cubic, borderMode=mirrored)
-    canvas[y_min:y_max, x_min:x_max] = to_uint8(moved)
+    grid = warp._grid(region)[0]
+    across, down = cv2.split(cv2.resize(grid, (width, height), interpolation=cv2.INTER_LINEAR))
+    moves = (np.maximum(np.abs(across), np.abs(down)) >= _UNMOVED).view(np.uint8)
+    places_x, places_y = np.arange(width, dtype=np.float32) - across, np.arange(height, dtype=np.float32)[:, None] - down
+    picture = canvas[y_min:y_max, x_min:x_max]
+    source = picture.astype(np.float32)  # OpenCV's cubic remap is faster for floats than for bytes
+    for top in range(0, height, _STRIP):
+        left, _, length, _ = cv2.boundingRect(moves[top : top + _STRIP])
+        if length:
+            here = slice(top, top + _STRIP), slice(left, left + length)
+            cubic, mirrored = cv2.INTER_CUBIC, cv2.BORDER_REFLECT_101
+            picture[here] = to_uint8(cv2.remap(source, places_x[here], places_y[here], interpolation=cubic, borderMode=mirrored))

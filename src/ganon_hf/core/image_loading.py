@@ -130,7 +130,9 @@ def _open(source: str | Path | Image.Image) -> Image.Image:
     if picture.width * picture.height > MAX_PIXELS:
         raise UnusableImageError(f"{name}has {picture.width} x {picture.height} pixels, more than {MAX_PIXELS // 1_000_000} megapixels")
     try:
-        return to_rgb(exif_transpose(picture))[0]
+        upright = exif_transpose(picture)
+        is_plain = upright.mode == "RGB" and "transparency" not in upright.info  # the caller copies the pixels: no copy here
+        return upright if is_plain else to_rgb(upright)[0]
     except Exception as error:  # likewise
         raise UnusableImageError(f"{name}cannot be decoded ({error})") from error
 

@@ -60,7 +60,7 @@ class GanonImageProcessor(BaseImageProcessor):
         for points in stacked:
             uv_map, mask = render_uv_map(points, size)
             dots = draw_dots(points, size).astype(np.float32) / 255
-            conditions.append(np.concatenate([uv_map.transpose(2, 0, 1), mask[None].astype(np.float32), dots[None]]))
+            conditions.append(np.stack([uv_map[..., 0], uv_map[..., 1], mask, dots]))
             canonical_landmarks, pose = normalize_pose(points)
             canonical.append(canonical_landmarks.astype(np.float32))
             angles.append(np.array(pose.angles[:2], np.float32))
@@ -76,6 +76,6 @@ class GanonImageProcessor(BaseImageProcessor):
         if images.ndim != 4 or images.shape[1] != 3:
             raise ValueError(f"images must be (batch, 3, side, side), but got {tuple(images.shape)}.")
         values = images.detach().to("cpu", torch.float32)
-        if not torch.isfinite(values).all():
+        if not all(bound.isfinite() for bound in torch.aminmax(values)):  # a NaN or an infinity is one of them
             raise ValueError("the generator returned values that are not finite.")
-        return ((values.clamp(-1, 1) + 1) * 127.5).permute(0, 2, 3, 1).contiguous().numpy()
+        return values.clamp(-1, 1).add_(1).mul_(127.5).permute(0, 2, 3, 1).contiguous().numpy()

@@ -153,13 +153,28 @@ def _triangle_map(content: bytes, size: int) -> np.ndarray:
     # the nose of a turned head still comes before it.
     for start, stop in ((MOUTH_START, RIGHT_EYE_START), *EYE_SPANS):
         depth[start:stop] = points[TRIANGLES[start:stop], 2].min() - 1e-3 * size
-    corners = np.clip(points[TRIANGLES, :2] - 0.5, -4 * size, 5 * size)
-    fixed = np.round(corners * (1 << _SUBPIXEL_BITS)).astype(np.int32)
+    order = np.argsort(-depth, kind="stable")
     index = np.full((size, size), -1, np.int32)
-    for triangle in np.argsort(-depth, kind="stable"):
-        cv2.fillConvexPoly(index, fixed[triangle], int(triangle), cv2.LINE_8, _SUBPIXEL_BITS)
+    fill = cv2.fillConvexPoly
+    for triangle, corners in zip(order.tolist(), _fixed_corners(points, size)[order], strict=True):
+        fill(index, corners, triangle, cv2.LINE_8, _SUBPIXEL_BITS)
     index.flags.writeable = False
     return index
+
+
+def _fixed_corners(points: np.ndarray, size: int) -> np.ndarray:
+    """(n_triangles, 3, 2) int32 corners as OpenCV draws them: pixel centers at integers, with ``_SUBPIXEL_BITS`` binary places."""
+    places = np.clip(points[:, :2] - 0.5, -4 * size, 5 * size)
+    return np.round(places * (1 << _SUBPIXEL_BITS)).astype(np.int32)[TRIANGLES]
+
+
+def mesh_mask(points: np.ndarray, size: int) -> np.ndarray:
+    """(size, size) bool, where :func:`triangle_map` shows a triangle; cheaper for a mesh of which nothing else is asked."""
+    mask = np.zeros((size, size), np.uint8)
+    fill = cv2.fillConvexPoly
+    for corners in _fixed_corners(points, size):
+        fill(mask, corners, 1, cv2.LINE_8, _SUBPIXEL_BITS)
+    return mask.view(bool)
 
 
 def render_uv_map(points: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -177,14 +192,15 @@ def render_uv_map(points: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray
         points = np.hstack([points, np.zeros((len(points), 1))])
     index = triangle_map(points, size)
     mask = index >= 0
-    rows, columns = np.nonzero(mask)
-    owner = index[rows, columns]
-    # one gather for all that a pixel needs of its triangle: six numbers for the weights, a corner and two edges in the UV map
+    places = np.flatnonzero(mask)
+    rows, columns = np.divmod(places, size)
+    owner = index.ravel()[places].astype(np.intp)
+    # all that a pixel needs of its triangle: six numbers for the weights, a corner and two edges in the UV map
     covered, reach = lids_over_eyes(eyes_shut(points))
     corners = UV_CORNERS
     for eye in np.flatnonzero(covered):
         corners = corners + np.float32(covered[eye]) * SHUT_CORNERS[eye]
-    table = np.hstack([_barycentric_maps(points).reshape(-1, 6), corners])[owner].T  # (12, n)
+    table = np.take(np.hstack([_barycentric_maps(points).reshape(-1, 6), corners]).T, owner, axis=1)  # (12, n)
     x, y = columns.astype(np.float32) + 0.5, rows.astype(np.float32) + 0.5
     # The center of a pixel on an edge may lie outside: clip, as thin triangles would extrapolate far.
     second = np.clip(table[0] * x + table[1] * y + table[2], 0.0, 1.0)
@@ -192,16 +208,17 @@ def render_uv_map(points: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray
     excess = np.maximum(second + third, 1.0)
     second, third = second / excess, third / excess
     uv = np.stack([table[6 + i] + second * table[8 + i] + third * table[10 + i] for i in range(2)], axis=1)
+    in_eyes = np.flatnonzero(owner >= EYE_SPANS[0][0])  # their triangles are the last ones
     for eye, (center, axes) in enumerate(iris_frames(points)):
         start, stop = EYE_SPANS[eye]
-        inside = np.flatnonzero((owner >= start) & (owner < stop))
+        inside = in_eyes[(owner[in_eyes] >= start) & (owner[in_eyes] < stop)]
         if len(inside) and abs(np.linalg.det(axes)) > 1e-6:
             local = np.stack([x[inside] - center[0], y[inside] - center[1]], axis=1) @ np.linalg.inv(axes).T
             near = (local**2).sum(axis=1) < reach[eye] ** 2
             uv[inside[near]] = IRIS_PATCHES[eye] + local[near] * IRIS_PATCH_RADIUS
-    uv_map = np.zeros((size, size, 2), np.float32)
-    uv_map[rows, columns] = uv
-    return uv_map, mask
+    uv_map = np.zeros((size * size, 2), np.float32)
+    uv_map[places] = uv
+    return uv_map.reshape(size, size, 2), mask
 
 
 @lru_cache(maxsize=4)

@@ -164,15 +164,14 @@ def shape_features(
     pose = [yaw, pitch, yaw.abs(), yaw**2, pitch**2]
     rows, columns = torch.triu_indices(num_quadratic, num_quadratic, device=landmarks.device)
     products = components[:, rows] * components[:, columns]
-    ones = torch.ones_like(yaw)
-    return torch.cat([torch.stack([ones], dim=1), components, torch.stack(openings + pose, dim=1), products], dim=1)
+    return torch.cat([torch.ones_like(yaw)[:, None], components, torch.stack(openings + pose, dim=1), products], dim=1)
 
 
 def ycbcr_to_rgb(luma: torch.Tensor, chroma: torch.Tensor) -> torch.Tensor:
     """(B, 1, H, W) luma 0..255 and (B, 2, H, W) Cb, Cr about 0 -> (B, 3, H, W) RGB in [-1, 1] (JFIF / ITU-T T.871), not clipped."""
     blue, red = chroma[:, :1], chroma[:, 1:]
-    rgb = torch.cat([luma + 1.402 * red, luma - 0.344136 * blue - 0.714136 * red, luma + 1.772 * blue], dim=1)
-    return rgb / 127.5 - 1
+    green = luma.sub(blue, alpha=0.344136).sub_(red, alpha=0.714136)
+    return torch.cat([luma.add(red, alpha=1.402), green, luma.add(blue, alpha=1.772)], dim=1).div_(127.5).sub_(1)
 
 
 class ShapeStatistics(nn.Module):
@@ -257,9 +256,9 @@ class AppearancePrior(nn.Module):
         """(B, 478, 3), (B, 2) degrees, (B, K) -> luma (B, 1, T, T) 0..255 and chroma (B, 2, T/2, T/2) about 0; float32 or wider."""
         features = shape_features(landmarks, angles, _widen(self.shape_mean), _widen(self.shape_basis), self.num_quadratic)
         luma = torch.einsum("bf,fhw->bhw", features, _widen(self.luma))
-        luma = luma + torch.einsum("bk,khw->bhw", appearance, _widen(self.luma_appearance))
+        luma += torch.einsum("bk,khw->bhw", appearance, _widen(self.luma_appearance))
         chroma = torch.einsum("bf,fchw->bchw", features, _widen(self.chroma))
-        chroma = chroma + torch.einsum("bk,kchw->bchw", appearance, _widen(self.chroma_appearance))
+        chroma += torch.einsum("bk,kchw->bchw", appearance, _widen(self.chroma_appearance))
         return luma[:, None], chroma
 
 
@@ -299,10 +298,9 @@ def without_checkerboard(picture: torch.Tensor) -> torch.Tensor:
     Upsampling by ``pixel_shuffle`` leaves such a pattern (Odena et al., Deconvolution and Checkerboard Artifacts, Distill 2016), faint but
     regular; hardly anything in a face is like it.
     """
-    channels = picture.shape[1]
     line = picture.new_tensor([-1.0, 2.0, -1.0]) / 4
-    kernel = (line[:, None] * line).expand(channels, 1, 3, 3)
-    return picture - functional.conv2d(functional.pad(picture, (1, 1, 1, 1), mode="replicate"), kernel, groups=channels)
+    kernel = (line[:, None] * line).expand(picture.shape[1], 1, 3, 3)
+    return picture - functional.conv2d(functional.pad(picture, (1, 1, 1, 1), mode="replicate"), kernel, groups=len(kernel))
 
 
 class RefinementBlock(nn.Module):
@@ -313,13 +311,17 @@ class RefinementBlock(nn.Module):
         self.conv1, self.conv2 = nn.Conv2d(channels, channels, 3, padding=1), nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
-        residual = self.conv1(functional.leaky_relu(hidden, 0.2))
-        return hidden + self.conv2(functional.leaky_relu(residual, 0.2))
+        return self.conv2(functional.leaky_relu_(self.conv1(functional.leaky_relu(hidden, 0.2)), 0.2)).add_(hidden)
 
 
-def _convolve(convolution: nn.Conv2d, *parts: torch.Tensor) -> torch.Tensor:
-    """Concatenate and convolve, in the weights' precision and in channels_last, an eighth faster on a CPU; what follows keeps both."""
-    return convolution(torch.cat(parts, dim=1).to(convolution.weight.dtype, memory_format=torch.channels_last))
+def _convolve(weight: torch.Tensor, bias: torch.Tensor | None, *parts: torch.Tensor) -> torch.Tensor:
+    """Concatenate (B, H, W, c) and convolve in the weights' precision -> (B, C, H, W) in channels_last, which a CPU likes better."""
+    return functional.conv2d(torch.cat(parts, dim=-1).to(weight.dtype).permute(0, 3, 1, 2), weight, bias, padding=1)
+
+
+def _fold(weights: torch.Tensor, channels: int, dim: int = 0) -> torch.Tensor:
+    """Weights of ``pixel_shuffle``'s channels (c, row, column) -> of (row, column, c), in which pixels stay together: copied faster."""
+    return weights.unflatten(dim, (channels, 4)).transpose(dim, dim + 1).flatten(dim, dim + 1)
 
 
 class RefinementNetwork(nn.Module):
@@ -356,21 +358,26 @@ class RefinementNetwork(nn.Module):
         Sides must be multiples of ``stride``; outside the mask nothing is added. Inputs and result are float32 or wider.
         """
         mask = condition[:, 2:3]
-        face = coarse * mask
         grid = (condition[:, :2] * 2 - 1).permute(0, 2, 3, 1)  # (B, S, S, 2)
         person = torch.einsum("bk,khw->bhw", appearance, _widen(self.person))[:, None] / max(1, len(self.person)) ** 0.5
         person = functional.grid_sample(person, grid, mode="bilinear", padding_mode="border", align_corners=False) * mask
         canonical = _widen(self.canonical).expand(coarse.shape[0], -1, -1, -1)
         canonical = functional.grid_sample(canonical, grid[:, ::2, ::2], mode="bilinear", padding_mode="border", align_corners=False)
-        flag = grayscale.view(-1, 1, 1, 1).expand_as(mask)
-        fine = torch.cat([face, condition, flag, person], dim=1)  # (B, 9, S, S)
-        level0 = _convolve(self.stem, functional.pixel_unshuffle(fine, 2), canonical * mask[:, :, ::2, ::2])  # (B, w, S/2, S/2)
+        canonical = (canonical * mask[:, :, ::2, ::2]).permute(0, 2, 3, 1)
+        fine = torch.cat([coarse * mask, condition, grayscale.view(-1, 1, 1, 1).expand_as(mask), person], dim=1)  # (B, 9, S, S)
+        fine = fine.permute(0, 2, 3, 1).contiguous()
+        folded = fine.unflatten(2, (-1, 2)).flatten(3).unflatten(1, (-1, 2))  # (B, S/2, 2, S/2, 18)
+        stem = torch.cat([_fold(self.stem.weight[:, :36], 9, dim=1), self.stem.weight[:, 36:]], dim=1)
+        level0 = _convolve(stem, self.stem.bias, *folded.unbind(2), canonical)  # (B, w, S/2, S/2)
         level1 = self.encode1(self.down1(functional.leaky_relu(level0, 0.2)))  # (B, 2w, S/4, S/4)
         level2 = self.middle(self.down2(functional.leaky_relu(level1, 0.2)))  # (B, 4w, S/8, S/8)
-        level1 = self.decode1(level1 + functional.interpolate(self.up2(level2), scale_factor=2.0, mode="nearest"))
-        level0 = self.decode0(level0 + functional.interpolate(self.up1(level1), scale_factor=2.0, mode="nearest"))
-        detail = functional.pixel_shuffle(functional.leaky_relu(self.unfold(functional.leaky_relu(level0, 0.2)), 0.2), 2)  # (B, 8, S, S)
-        luma, chroma = without_checkerboard(_widen(_convolve(self.out, detail, face, person))).split([1, 2], dim=1)
+        level1 = self.decode1(functional.interpolate(self.up2(level2), scale_factor=2.0, mode="nearest").add_(level1))
+        level0 = self.decode0(functional.interpolate(self.up1(level1), scale_factor=2.0, mode="nearest").add_(level0))
+        unfold = functional.leaky_relu_(level0, 0.2), _fold(self.unfold.weight, 8), _fold(self.unfold.bias, 8)  # type: ignore[arg-type]  # has a bias
+        detail = functional.leaky_relu_(functional.conv2d(*unfold, padding=1), 0.2).permute(0, 2, 3, 1)
+        detail = detail.unflatten(3, (2, -1)).transpose(2, 3).reshape(*fine.shape[:3], 8)
+        change = _convolve(self.out.weight, self.out.bias, detail, fine[..., :3].to(detail.dtype), fine[..., -1:].to(detail.dtype))
+        luma, chroma = without_checkerboard(_widen(change)).split([1, 2], dim=1)
         return (ycbcr_to_rgb(luma * 127.5, chroma * (127.5 * (1 - grayscale.view(-1, 1, 1, 1)))) + 1) * mask
 
 
@@ -383,8 +390,7 @@ class UNetDown(nn.Module):
         if normalize:
             layers.append(nn.InstanceNorm2d(channels_out))
         layers.append(nn.LeakyReLU(0.2))
-        if dropout:
-            layers.append(nn.Dropout(dropout))
+        layers += [nn.Dropout(dropout)] if dropout else []
         self.model = nn.Sequential(*layers)
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
@@ -398,8 +404,7 @@ class UNetUp(nn.Module):
         super().__init__()
         convolution = nn.ConvTranspose2d(channels_in, channels_out, 4, stride=2, padding=1, bias=False)
         layers: list[nn.Module] = [convolution, nn.InstanceNorm2d(channels_out), nn.ReLU()]
-        if dropout:
-            layers.append(nn.Dropout(dropout))
+        layers += [nn.Dropout(dropout)] if dropout else []
         self.model = nn.Sequential(*layers)
 
     def forward(self, hidden: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
@@ -513,14 +518,11 @@ class GanonModel(PreTrainedModel):
             if canonical_landmarks is None or angles is None:
                 raise ValueError("conditioning='mesh' needs canonical_landmarks (batch, 478, 3) and angles (batch, 2) beside pixel_values.")
             batch = pixel_values.shape[0]  # not len(): exporters take that for a constant
-            if appearance is None:
-                appearance = pixel_values.new_zeros(batch, self.config.num_appearance)
-            if grayscale is None:
-                grayscale = pixel_values.new_zeros(batch, 1)
+            appearance = pixel_values.new_zeros(batch, self.config.num_appearance) if appearance is None else appearance
+            grayscale = pixel_values.new_zeros(batch, 1) if grayscale is None else grayscale
             precision = _widen(self.prior.luma[:0]).dtype  # type: ignore[union-attr]
             with torch.autocast(pixel_values.device.type, enabled=False):  # sums over 1434 coordinates
-                inputs = (value.to(precision) for value in (canonical_landmarks, angles, appearance))
-                luma, chroma = self.prior(*inputs)  # type: ignore[misc]
+                luma, chroma = self.prior(*(value.to(precision) for value in (canonical_landmarks, angles, appearance)))  # type: ignore[misc]
             chroma = chroma * (1 - grayscale.to(precision).view(-1, 1, 1, 1))
             images = coarse = _clip(sample_texture(luma, chroma, pixel_values[:, :2].to(precision)))
             if self.refinement is not None:
@@ -532,11 +534,10 @@ class GanonModel(PreTrainedModel):
     def _refine(self, coarse: torch.Tensor, condition: torch.Tensor, appearance: torch.Tensor, grayscale: torch.Tensor) -> torch.Tensor:
         """The coarse face with the refinement network's output added; outside training only the mesh's bounding box is computed."""
         network: RefinementNetwork = self.refinement  # type: ignore[assignment]
-        part: tuple[Any, ...] = (...,)
-        if not self.training:
-            part += tuple(_occupied_range(condition[:, 2].amax(dim=(0, axis)), network.stride) for axis in (2, 1))
+        ranges = (_occupied_range(condition[:, 2].sum(dim=(0, axis)), network.stride) for axis in (2, 1))
+        part: tuple[Any, ...] = (...,) if self.training else (..., *ranges)
         refined = coarse.clone()
-        refined[part] += network(coarse[part], condition[part], appearance, grayscale)
+        refined[part].add_(network(coarse[part], condition[part], appearance, grayscale))
         return refined
 
 
@@ -545,5 +546,4 @@ def _occupied_range(occupied: torch.Tensor, step: int) -> slice:
     where = [place for place, value in enumerate(occupied.tolist()) if value > 0]
     if not where:
         return slice(0, len(occupied))
-    first, last = where[0] // step - 1, where[-1] // step + 2
-    return slice(max(0, first) * step, min(last * step, len(occupied)))
+    return slice(max(0, where[0] // step - 1) * step, min((where[-1] // step + 2) * step, len(occupied)))

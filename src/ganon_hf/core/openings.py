@@ -169,14 +169,17 @@ def carry_openings(source: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def _eye_axes(landmarks: np.ndarray, corners: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Middle (3,) of the corners, and axes (3, 3): along their line, across it in the plane of x and y, and z, all as long as the eye."""
     along = landmarks[corners[1]] - landmarks[corners[0]]
     across = np.array([-along[1], along[0], 0.0])
     return (landmarks[corners[0]] + landmarks[corners[1]]) / 2, np.stack([along, across, [0.0, 0.0, max(np.linalg.norm(along), 1e-6)]])
 
 
 def _in_eye_frame(landmarks: np.ndarray, corners: tuple[int, int], points: np.ndarray) -> np.ndarray:
-    center, axes = _eye_axes(landmarks, corners)
-    return (points - center) @ np.linalg.pinv(axes)
+    center, (along, across, depth) = _eye_axes(landmarks, corners)
+    relative, squared = points - center, max(float(across @ across), 1e-12)
+    first, second = relative[:, :2] @ along[:2] / squared, relative @ across / squared
+    return np.stack([first, second, (relative[:, 2] - first * along[2]) / depth[2]], axis=1)
 
 
 def _from_eye_frame(landmarks: np.ndarray, corners: tuple[int, int], local: np.ndarray) -> np.ndarray:
