@@ -307,7 +307,8 @@ def test_the_refinement_is_the_network_as_it_is_described() -> None:
     model = tiny_model(refinement_channels=8)
     network = model.refinement
     assert network is not None
-    torch.nn.init.normal_(network.out.weight, std=0.1, generator=torch.Generator().manual_seed(1))
+    for number, parameter in enumerate(network.parameters()):
+        torch.nn.init.normal_(parameter, std=0.1, generator=torch.Generator().manual_seed(number))
     condition, coarse = inputs()["pixel_values"], torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(2)) * 2 - 1
     appearance, gray = torch.ones(1, len(network.person)), torch.zeros(1, 1)
 
