@@ -216,7 +216,7 @@ def default_detector(*, threads: int | None = None) -> FaceDetector:
         ImportError: no mediapipe.
         OSError: only Tasks are there, and their bundle cannot be had.
     """
-    for kind in (LiteRTDetector, MediaPipeDetector):
+    for kind in (YuNetDetector, LiteRTDetector, MediaPipeDetector):
         try:
             return kind(threads=threads)
         except ImportError:
