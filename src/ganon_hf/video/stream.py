@@ -18,7 +18,6 @@ from threadpoolctl import threadpool_limits
 
 from ..bulk.process_pool import usable_cores
 from ..core.anonymizer import Anonymizer
-from ..core.detection_tiles import LEVEL_STEP
 from ..core.faces import FaceReport, area_of
 from ..core.opencv import cv2
 from ..core.options import AnonymizeOptions
@@ -26,7 +25,7 @@ from ..core.threads import single_threaded_pool
 from .gap_filling import GapFiller, ShownFace
 from .reader import VideoFrame
 from .reidentification import PersonGallery
-from .tracking import FaceTracker
+from .tracking import COARSER, FaceTracker
 
 # Seconds between two searches; a face that comes and goes in between is not seen. The smallest faces, in the finest tiles, are searched for
 # once per look-ahead: whatever is found then is followed back through all the frames that are still waiting.
@@ -110,7 +109,7 @@ class FrameStream:
             anonymizer.detector, frame_rate=frame_rate, min_face_size=options.min_face_size, min_score=options.min_score
         )
         self._rate, self._look_ahead = frame_rate, look_ahead
-        self._gaps = GapFiller(frame_rate, small=1.5 * LEVEL_STEP * options.min_face_size)
+        self._gaps = GapFiller(frame_rate, small=1.5 * COARSER * options.min_face_size)
         self._gallery = PersonGallery(anonymizer.shape_model)
         self._workers = workers or usable_cores()
         self._snapshot_every, self._snapshots = snapshot_every, dict[int, dict[str, Any]]()
