@@ -24,8 +24,7 @@ from typing import Any
 import numpy as np
 from benchmark_support import make_parser, run_process, write_json
 
-from ganon_hf.core.detection import MediaPipeDetector
-from ganon_hf.core.detection_tiled import TiledDetector
+from ganon_hf.core.detection import YuNetDetector
 from ganon_hf.core.face_mesh import LEFT_EYE_CORNERS, RIGHT_EYE_CORNERS
 from ganon_hf.core.faces import Box, Face, box_overlap, clip_box, scale_box
 from ganon_hf.core.opencv import cv2
@@ -108,7 +107,7 @@ def identity_spread(vectors: Mapping[str, Sequence[np.ndarray]]) -> tuple[float,
     return within, between
 
 
-def landmark_jitter(frames: Iterable[np.ndarray], boxes: Sequence[Box | None], detector: TiledDetector) -> float:
+def landmark_jitter(frames: Iterable[np.ndarray], boxes: Sequence[Box | None], detector: YuNetDetector) -> float:
     """Jitter of a face's landmarks: mean second difference over time, in shares of the distance of the outer eye corners.
 
     Args:
@@ -132,7 +131,7 @@ def landmark_jitter(frames: Iterable[np.ndarray], boxes: Sequence[Box | None], d
     return float(np.mean(values)) if values else float("nan")
 
 
-def _read(frame: np.ndarray, box: Box, last: Face | None, detector: TiledDetector) -> Face | None:
+def _read(frame: np.ndarray, box: Box, last: Face | None, detector: YuNetDetector) -> Face | None:
     """The mesh of the face in a box, followed from the frame before where that works."""
     followed = detector.follow(frame, [last])[0] if last is not None else None
     if followed is not None:
@@ -177,7 +176,7 @@ def spread(film: films.Film, path: Path) -> tuple[float, float]:
     return identity_spread(vectors)
 
 
-def measure(film: films.Film, source: Path, result: Path, detector: MediaPipeDetector) -> dict[str, Any]:
+def measure(film: films.Film, source: Path, result: Path, detector: YuNetDetector) -> dict[str, Any]:
     """Privacy and smoothness of a result."""
     visible, faces = visible_faces(frames(source), frames(result), film.truth)
     within, between = spread(film, result)
@@ -215,7 +214,7 @@ def main() -> int:
                 long = timed([*command, str(folder / "film.mp4"), "-o", str(folder / f"{program}.mp4")])
                 short = timed([*command, str(folder / "start.mp4"), "-o", str(folder / f"{program}-start.mp4")])
                 seconds[program].append((long, short))
-        detector = MediaPipeDetector()
+        detector = YuNetDetector()
         for program, runs in seconds.items():
             entry = {
                 "frames_per_second": statistics.median((film.num_frames - START) / (long - short) for long, short in runs),

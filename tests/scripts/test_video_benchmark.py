@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from script_loading import load_script
 
-from ganon_hf.core.detection import MediaPipeDetector
+from ganon_hf.core.detection import YuNetDetector
 from ganon_hf.core.faces import Box
 
 pytest.importorskip("av")
@@ -65,7 +65,7 @@ def test_jitter_is_that_of_the_picture(photo: np.ndarray) -> None:
         shifts = [np.array([[1, 0, x], [0, 1, y]], np.float32) for x, y in steps]
         return [cv2.warpAffine(photo, shift, (512, 512), borderMode=cv2.BORDER_REFLECT) for shift in shifts]
 
-    detector = MediaPipeDetector(threads=1)
+    detector = YuNetDetector(threads=1)
     try:
         still, trembling = (landmark_jitter(film(size), [BOX] * 6, detector) for size in (0.0, 2.0))
         assert still < trembling / 2 and trembling > 0.02

@@ -8,7 +8,7 @@ import films
 import pytest
 from script_loading import load_script
 
-from ganon_hf.core.detection import MediaPipeDetector
+from ganon_hf.core.detection import YuNetDetector
 from ganon_hf.core.options import AnonymizeOptions
 from ganon_hf.video import anonymize_video
 
@@ -24,7 +24,7 @@ def test_nobody_shows_and_everybody_stays_the_same(tmp_path: Path) -> None:
     assert report.frames == film.num_frames == 300
     assert {track.person for track in report.tracks if track.replaced} == {0, 1}, "who returns is known again"
     pytest.importorskip("dlib")
-    found = benchmark_video.measure(film, tmp_path / "film.mp4", tmp_path / "out.mp4", MediaPipeDetector())
+    found = benchmark_video.measure(film, tmp_path / "film.mp4", tmp_path / "out.mp4", YuNetDetector())
     assert found["visible"] == 0 and found["faces"] > 450
     assert found["within"] < found["between"] / 3
     for name, (before, after) in found["jitter"].items():

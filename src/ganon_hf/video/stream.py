@@ -27,8 +27,8 @@ from .reader import VideoFrame
 from .reidentification import PersonGallery
 from .tracking import COARSER, FaceTracker
 
-# Seconds between two searches; a face that comes and goes in between is not seen. The smallest faces, in the finest tiles, are searched for
-# once per look-ahead: whatever is found then is followed back through all the frames that are still waiting.
+# Seconds between two searches; in between the detector only glances at the frames, if it can (see tracking.py). The smallest faces are
+# searched for once per look-ahead: whatever is found then is followed back through all the frames that are still waiting.
 SEARCH_INTERVAL = 0.25
 # Seconds that a frame waits for later ones: the longest gap that is filled.
 LOOK_AHEAD = 1.0
