@@ -28,10 +28,10 @@ SAME_FACE = 0.5
 PATIENCE, MAX_UNCONFIRMED = 1.0, 4
 # After so many frames without a mesh a face is not followed until the detector sees it again.
 MAX_MISSES = 3
-# Most looks are for faces from so many times the smallest size on, or for smaller ones where so many pixels are enough to see them: the
-# largest frames at which every look may cost what it costs at 1080p for faces of 96 px. YuNet needs them 32 px high (half of that for most
-# of them). Measured at 1080p, smallest faces 24 px: all looks together take a fifth more processor time than the two searches a second in
-# tiles that they replaced, and with 3 times instead of 4 three fifths more.
+# Most looks are for faces from so many times the smallest size on, or for smaller ones in frames that are small enough: a look may always
+# cost what it costs at 1080p for faces of 96 px, which YuNet then sees 32 px high (most of those of half that size, too). Measured at
+# 1080p, smallest faces 24 px: glances and searches together take a sixth more processor time than four searches a second in tiles took;
+# with 3 times instead of 4 they would take two thirds more.
 COARSER, LOOK_PIXELS, LOOK_HEIGHT = 4, 230_000, 32
 # The motion of a face without a mesh shows over so many frames only: a detector's box is too noisy.
 STEADY_BOX = 3
