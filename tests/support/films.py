@@ -91,6 +91,21 @@ def heads() -> tuple[Head, ...]:
     return tuple(Head(image, box) for image, box in zip(images, scenes._mesh_boxes(images), strict=True) if box is not None)
 
 
+def passers(path: Callable[[float], tuple[float, float, float, float] | None], head: Head | None = None, *, seconds: float = 1.6) -> Film:
+    """One person at most, in a picture of 960 x 540 pixels."""
+    background = scenes._fit(skimage_data.coffee(), 540, 960)
+    return Film(background, (Actor("passer", head or heads()[0], path),), 30.0, seconds)
+
+
+def profile() -> Head | None:
+    """A head in profile, 180 pixels high; None where the folder of photos is absent."""
+    photo = scenes.FACES.parent / "wild" / "wild-05.jpg"
+    if not photo.is_file():
+        return None
+    with Image.open(photo) as image:
+        return Head(np.array(image.convert("RGB").crop((640, 0, 1024, 400))), (144.0, 105.0, 286.0, 286.0))
+
+
 def leaving_and_returning(height: int = 720, width: int = 1280, *, seconds: float = 10.0, frame_rate: float = 30.0) -> Film:
     """Two people; ``anna`` sways in her place, ``ben`` walks out to the right after a third of the time and comes back."""
     people = heads()

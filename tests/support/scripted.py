@@ -30,12 +30,19 @@ class Script:
         paths: name -> where the face is in a frame, or None.
         unseen: (name, frame) pairs.
         follows: whether it can follow at all.
+        glances: whether it can look at the frames between two searches; it sees everything there.
     """
 
-    def __init__(self, paths: dict[str, Path], unseen: Iterable[tuple[str, int]] = (), *, follows: bool = True) -> None:
+    def __init__(
+        self, paths: dict[str, Path], unseen: Iterable[tuple[str, int]] = (), *, follows: bool = True, glances: bool = False
+    ) -> None:
         self.paths, self.unseen = paths, set(unseen)
         self.searches: list[int] = []
         self.sizes: list[int] = []  # that were asked for
+        self.glances: list[int] = []
+        self.expected: dict[int, list[Face]] = {}  # by frame, the faces without a mesh that a glance was told of
+        if glances:
+            self.glance = self._glance
         if not follows:
             self.follow = None  # type: ignore[assignment]
 
@@ -43,6 +50,12 @@ class Script:
         number = self._number(image)
         self.searches.append(number)
         self.sizes.append(min_face_size)
+        return [face for face in self._faces(number) if face.score >= min_score and face.box[3] - face.box[1] >= min_face_size]
+
+    def _glance(self, image: np.ndarray, *, min_face_size: int, min_score: float, known: Sequence[Face]) -> list[Face]:
+        number = self._number(image)
+        self.glances.append(number)
+        self.expected[number] = [face for face in known if face.landmarks is None]
         return [face for face in self._faces(number) if face.score >= min_score and face.box[3] - face.box[1] >= min_face_size]
 
     def follow(self, image: np.ndarray, faces: Sequence[Face]) -> list[Face | None]:

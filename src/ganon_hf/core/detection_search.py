@@ -120,16 +120,27 @@ class YuNetDetector:
             ValueError: not such an array.
         """
         levels = Levels(without_noise(check_photo(image)))
-        candidates = self._search(levels, min_face_size)
-        seen, fresh = already_known(candidates, known)
-        alone = not any(candidate.score >= CERTAIN for candidate in candidates)
-        looked = self._workers.map(lambda network, candidate: self._finish(network, levels, candidate, min_score, alone), fresh)
-        faces = [*seen, *(face for face in looked if face is not None)]
-        # two candidates may have ended in one face: the one with a mesh stays
-        bare = np.array([face.landmarks is None for face in faces])
-        faces = [faces[i] for i in merge(np.array([face.box for face in faces]), np.array([face.score for face in faces]), bare)]
-        faces = [face for face in faces if not _lies_on_another(face, faces)]
-        return [faces[i] for i in order_of([face.box for face in faces])]
+        return self._faces(levels, self._search(levels, min_face_size, TURNS), min_score, known)
+
+    def glance(self, image: np.ndarray, *, min_face_size: int = 24, min_score: float = MIN_SCORE, known: Sequence[Face] = ()) -> list[Face]:
+        """Look at one of many frames of a video: upright only, and twice only at what is new.
+
+        Where every frame is looked at, what is no face has many chances to pass for one, so that doubtful faces do not count here.
+
+        Args:
+            image, min_face_size, min_score: as for a call.
+            known: faces whose meshes have been fitted to this very image, as for a call, and faces without landmarks: where one that had
+                none in the frame before should be. What is seen there, however weakly, is that face again.
+
+        Returns:
+            the known faces that are seen in this image, and new ones; larger ones first.
+
+        Raises:
+            ValueError: no such photo.
+        """
+        levels = Levels(without_noise(check_photo(image)))
+        known = [face for face in known if face.landmarks is not None or face.score >= CREDIBLE_SCORE]
+        return self._faces(levels, self._search(levels, min_face_size, ()), max(min_score, CREDIBLE_SCORE), known)
 
     def landmarks(self, image: np.ndarray, box: Box, roll: float = 0.0) -> np.ndarray | None:
         """Mesh for a face that is known already, for instance from a box drawn by hand.
@@ -181,14 +192,14 @@ class YuNetDetector:
 
         return self._workers.map(meet, faces)
 
-    def _search(self, levels: Levels, min_face_size: int) -> list[Candidate]:
-        """One candidate per face, best first."""
+    def _search(self, levels: Levels, min_face_size: int, turns: Sequence[int]) -> list[Candidate]:
+        """One candidate per face, best first; besides upright faces those in some quarter turns."""
         height, width = levels.photo.shape[:2]
         scales = plan_passes(height=height, width=width, min_face_size=min_face_size)
         found = self._passes(levels, [(scale, 0) for scale in scales])
         coarse = [scale * TURNED_SCALE for scale in scales[::2]]
-        turned = [self._passes(levels, [(scale, quarters) for scale in coarse]) for quarters in TURNS]
-        for quarters, some in zip(TURNS, turned, strict=True):
+        turned = [self._passes(levels, [(scale, quarters) for scale in coarse]) for quarters in turns]
+        for quarters, some in zip(turns, turned, strict=True):
             if _lies_so(some, found):  # the photo itself lies on its side: worth the finest look
                 found = Detections.concatenate([found, self._passes(levels, [(scales[0], quarters)])])
         found = suppress(Detections.concatenate([found, *turned]))
@@ -198,6 +209,19 @@ class YuNetDetector:
         kept = merge(found.boxes, found.scores, np.zeros(len(found), bool))
         boxes = [tuple(float(value) for value in found.boxes[index]) for index in kept]
         return [Candidate(box, float(found.scores[i]), found.points[i]) for box, i in zip(boxes, kept, strict=True)]  # type: ignore[arg-type]
+
+    def _faces(self, levels: Levels, candidates: Sequence[Candidate], min_score: float, known: Sequence[Face]) -> list[Face]:
+        """The faces among candidates, larger ones first."""
+        seen, fresh = already_known(candidates, [face for face in known if face.landmarks is not None])
+        again, fresh = _seen_again(fresh, [face for face in known if face.landmarks is None])
+        alone = not any(candidate.score >= CERTAIN for candidate in candidates)
+        looked = self._workers.map(lambda network, candidate: self._finish(network, levels, candidate, min_score, alone), fresh)
+        faces = [*seen, *again, *(face for face in looked if face is not None)]
+        # two candidates may have ended in one face: the one with a mesh stays
+        bare = np.array([face.landmarks is None for face in faces])
+        faces = [faces[i] for i in merge(np.array([face.box for face in faces]), np.array([face.score for face in faces]), bare)]
+        faces = [face for face in faces if not _lies_on_another(face, faces)]
+        return [faces[i] for i in order_of([face.box for face in faces])]
 
     def _passes(self, levels: Levels, passes: Sequence[tuple[float, int]]) -> Detections:
         """What passes of (scale, quarter turns) find, finest first, in photo pixels."""
@@ -320,6 +344,21 @@ def _inside(boxes: np.ndarray, photo: np.ndarray) -> np.ndarray:
     """(n,) how much of each of (n, 4) boxes lies in the photo, 0 to 1."""
     low, high = np.maximum(boxes[:, :2], 0), np.minimum(boxes[:, 2:], photo.shape[1::-1])
     return np.clip(high - low, 0, None).prod(axis=1) / (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+
+
+def _seen_again(candidates: Sequence[Candidate], expected: Sequence[Face]) -> tuple[list[Face], list[Candidate]]:
+    """The faces without a mesh that candidates lie on, where they are now, and the other candidates."""
+    again: dict[int, Face] = {}
+    fresh = []
+    for candidate in candidates:  # best first
+        box = scale_box(candidate.box, COVER)
+        overlap = box_overlap(box, np.array([face.box for face in expected]))[0]
+        best = int(np.argmax(overlap)) if len(overlap) else 0
+        if len(overlap) and overlap[best] > KNOWN_OVERLAP:
+            again.setdefault(best, Face(box, expected[best].score))
+        else:
+            fresh.append(candidate)
+    return list(again.values()), fresh
 
 
 def _lies_on_another(face: Face, faces: Sequence[Face]) -> bool:

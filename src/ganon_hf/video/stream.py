@@ -25,10 +25,10 @@ from ..core.threads import single_threaded_pool
 from .gap_filling import GapFiller, ShownFace
 from .reader import VideoFrame
 from .reidentification import PersonGallery
-from .tracking import LEVEL_STEP, FaceTracker
+from .tracking import COARSER, FaceTracker
 
-# Seconds between two searches; a face that comes and goes in between is not seen. The smallest faces, in the finest tiles, are searched for
-# once per look-ahead: whatever is found then is followed back through all the frames that are still waiting.
+# Seconds between two searches; in between the detector only glances at the frames, if it can (see tracking.py). The smallest faces are
+# searched for once per look-ahead: whatever is found then is followed back through all the frames that are still waiting.
 SEARCH_INTERVAL = 0.25
 # Seconds that a frame waits for later ones: the longest gap that is filled.
 LOOK_AHEAD = 1.0
@@ -109,7 +109,7 @@ class FrameStream:
             anonymizer.detector, frame_rate=frame_rate, min_face_size=options.min_face_size, min_score=options.min_score
         )
         self._rate, self._look_ahead = frame_rate, look_ahead
-        self._gaps = GapFiller(frame_rate, small=1.5 * LEVEL_STEP * options.min_face_size)
+        self._gaps = GapFiller(frame_rate, small=1.5 * COARSER * options.min_face_size)
         self._gallery = PersonGallery(anonymizer.shape_model)
         self._workers = workers or usable_cores()
         self._snapshot_every, self._snapshots = snapshot_every, dict[int, dict[str, Any]]()

@@ -1,7 +1,8 @@
 """Tracks: which face of one frame is which of the next.
 
-The last frame of each chunk of frames is searched. In between, meshes are followed, and a new face is followed backwards to where it
-appeared. Frames are RGB uint8 (height, width, 3); frame numbers count from 0.
+Every frame is looked at: meshes are followed, the detector glances at the whole frame, and what it sees there that is no known face begins
+a track and is followed backwards to where it appeared. The last frame of each chunk of frames is searched in full. Frames are RGB uint8
+(height, width, 3); frame numbers count from 0.
 """
 
 from __future__ import annotations
@@ -17,17 +18,22 @@ from ..core.faces import Box, Face, FaceDetector, area_of, box_of_points, box_ov
 
 # A detected face belongs to a track if their boxes overlap this much (intersection over union) or, after it was lost for a moment, if its
 # center is within so many face sizes of where it is expected, and so many more per second.
-# Between two thorough searches faces from this multiple of the smallest size on are searched for.
-LEVEL_STEP = 3.6
 MIN_OVERLAP = 0.25
 REACH, REACH_PER_SECOND = 0.5, 1.5
 # Two meshes overlapping more than this are one face.
 SAME_FACE = 0.5
-# A track that is not seen for so many seconds has ended; one that so many searches in a row do not confirm has drifted to something that
-# is no face.
+# A track that is not seen for so many seconds has ended. A mesh that so many looks of the detector in a row do not confirm has drifted to
+# something that is no face, and is followed no further.
 PATIENCE, MAX_UNCONFIRMED = 1.0, 4
-# After so many frames without a mesh a face is not followed until the next search.
+# After so many frames without a mesh a face is not followed until the detector sees it again.
 MAX_MISSES = 3
+# Most looks are for faces from so many times the smallest size on, or for smaller ones in frames that are small enough: a look may always
+# cost what it costs at 1080p for faces of 96 px, which YuNet then sees 32 px high (most of those of half that size, too). Measured at
+# 1080p, smallest faces 24 px: glances and searches together take a sixth more processor time than four searches a second in tiles took;
+# with 3 times instead of 4 they would take two thirds more.
+COARSER, LOOK_PIXELS, LOOK_HEIGHT = 4, 230_000, 32
+# The motion of a face without a mesh shows over so many frames only: a detector's box is too noisy.
+STEADY_BOX = 3
 
 
 @dataclass(eq=False)
@@ -37,7 +43,7 @@ class Track:
     Attributes:
         number: of the track, in the order of appearance.
         faces: by frame number, the face as it was seen there; frames where it was lost are missing.
-        missed: searches in a row that should have found it where it was followed, but did not.
+        missed: looks in a row that should have found it where it was followed, but did not.
         ended: first frame in which it is not searched for any more; None while it is followed.
         scene: first frame of its scene, and of the next one (None while the scene goes on).
     """
@@ -63,6 +69,10 @@ class Track:
         face = self.faces[nearest]
         # over a few frames: from one to the next the noise of the mesh is as large as the motion
         others = [other for other in seen if other != nearest and abs(other - nearest) <= 4 and (other - nearest) * (frame - nearest) < 0]
+        # a detector's box and a mesh's do not have the same middle
+        others = [other for other in others if (self.faces[other].landmarks is None) == (face.landmarks is None)]
+        if face.landmarks is None:
+            others = [other for other in others if abs(other - nearest) >= STEADY_BOX]
         if not others or frame == nearest:
             return face
         far = max(others, key=lambda other: abs(other - nearest))
@@ -97,7 +107,8 @@ class FaceTracker:
     """Finds faces in the frames of a video and joins them to tracks.
 
     Args:
-        detector: searches frames; one that has ``follow`` (see ``detection_search.YuNetDetector``) has to search fewer of them.
+        detector: searches frames. One that has ``follow`` has to search fewer of them; if it has ``glance``, too, it looks at the others
+            so (see ``YuNetDetector``).
         frame_rate: frames per second.
         min_face_size, min_score: of the search, as in ``AnonymizeOptions``.
     """
@@ -105,6 +116,7 @@ class FaceTracker:
     def __init__(self, detector: FaceDetector, *, frame_rate: float, min_face_size: int, min_score: float) -> None:
         self._detector = detector
         self._follow: Callable[[np.ndarray, Sequence[Face]], list[Face | None]] | None = getattr(detector, "follow", None)
+        self._glance: Callable[..., list[Face]] | None = getattr(detector, "glance", None) if self._follow is not None else None
         self._min_face_size, self._min_score = min_face_size, min_score
         self._patience = max(1, round(PATIENCE * frame_rate))
         self._rate = frame_rate
@@ -126,28 +138,34 @@ class FaceTracker:
         self.scene_start = self.seen
 
     def analyze(self, images: Sequence[np.ndarray], before: Sequence[np.ndarray] = (), *, thorough: bool = True) -> None:
-        """Take the next frames of one scene; the last one is searched.
+        """Take the next frames of one scene; the last one is searched, the others are glanced at.
 
         Args:
             images: the frames.
             before: frames in a row that end where ``images`` begin; a new face is followed back into them.
-            thorough: also search for the smallest faces; else from the next size of tiles on, in a fraction of the time.
+            thorough: search for the smallest faces, too; else for those that a glance is for, in a fraction of the time.
         """
-        first, last = self.seen, self.seen + len(images) - 1
-        for frame in range(first, last + 1):
-            self._follow_all(frame, images[frame - first])
-        size = self._min_face_size if thorough else round(self._min_face_size * LEVEL_STEP)
-        met = [face for face in self._faces_at(last) if face.landmarks is not None]
-        known = {"known": met} if self._follow is not None else {}
-        found = self._detector(images[-1], min_face_size=size, min_score=self._min_score, **known)  # type: ignore[call-arg]
+        images, start = [*before, *images], self.seen - len(before)
+        coarse = self._coarse_size(images[-1])
+        last = start + len(images) - 1
+        for frame in range(self.seen, last + 1):
+            image = images[frame - start]
+            self._follow_all(frame, image)
+            if frame == last:
+                size = self._min_face_size if thorough else coarse
+                found = self._detector(image, min_face_size=size, min_score=self._min_score, **self._known(frame))
+            elif self._glance is not None:
+                size, known = coarse, [*self._known(frame)["known"], *self._bare_before(frame)]
+                found = self._glance(image, min_face_size=size, min_score=self._min_score, known=known)
+            else:
+                continue
+            for track in self._active():
+                if frame in track.faces and (size == self._min_face_size or size_of(track.faces[frame].box) > size):
+                    track.missed += 1  # unless it is among those found
+            for track in self._assign(found, frame):
+                self._follow_back(track, images, start, frame)
         for track in self._active():
-            if last in track.faces and (thorough or size_of(track.faces[last].box) > size):
-                track.missed += 1  # unless it is among those found
-        fresh = self._assign(found, last)
-        for track in fresh:
-            self._follow_back(track, [*before, *images], first - len(before), last)
-        for track in self._active():
-            if last - track.last > self._patience or track.missed >= MAX_UNCONFIRMED:
+            if last - track.last > self._patience:
                 track.ended = last + 1
         self.seen = last + 1
 
@@ -160,11 +178,25 @@ class FaceTracker:
     def _active(self) -> list[Track]:
         return [track for track in self.tracks if track.ended is None]
 
+    def _coarse_size(self, image: np.ndarray) -> int:
+        """Height of the smallest faces that most looks are for."""
+        affordable = LOOK_HEIGHT * float(np.sqrt(image.shape[0] * image.shape[1] / LOOK_PIXELS))
+        return max(self._min_face_size, round(min(affordable, COARSER * self._min_face_size)))
+
+    def _known(self, frame: int) -> dict[str, list[Face]]:
+        """The meshes in a frame, for a detector that wants to know them."""
+        return {} if self._follow is None else {"known": [face for face in self._faces_at(frame) if face.landmarks is not None]}
+
+    def _bare_before(self, frame: int) -> list[Face]:
+        """Where the faces are that had no mesh in the frame before."""
+        bare = [track for track in self._active() if frame - track.last == 1 and track.faces[track.last].landmarks is None]
+        return [track.expected(frame) for track in bare]
+
     def _follow_all(self, frame: int, image: np.ndarray) -> None:
         """Every active track that was seen just before, one frame on."""
         if self._follow is None:
             return
-        near = [track for track in self._active() if 0 < frame - track.last <= MAX_MISSES]
+        near = [track for track in self._active() if 0 < frame - track.last <= MAX_MISSES and track.missed < MAX_UNCONFIRMED]
         near = [track for track in near if track.faces[track.last].landmarks is not None]
         expected = [track.expected(frame) for track in near]
         met = list(zip(near, expected, self._follow(image, expected), strict=True)) if near else []
@@ -175,12 +207,13 @@ class FaceTracker:
                 track.faces[frame] = face
 
     def _follow_back(self, track: Track, images: Sequence[np.ndarray], first: int, last: int) -> None:
-        """A face found in the last frame, back to where it was last seen or first appears."""
-        if self._follow is None:
+        """A mesh found in frame ``last``, back to where there was one before or the face first appears."""
+        if self._follow is None or track.faces[last].landmarks is None:
             return
         misses = 0
         for frame in range(last - 1, max(first, self.scene_start) - 1, -1):
-            if frame in track.faces or misses > MAX_MISSES:
+            there = track.faces.get(frame)
+            if misses > MAX_MISSES or (there is not None and there.landmarks is not None):
                 return
             (face,) = self._follow(images[frame - first], [_before(track, frame)])
             if face is None or _taken(face, [f for other, f in self._owners_at(frame) if other is not track]):
@@ -195,7 +228,7 @@ class FaceTracker:
         return [face for _, face in self._owners_at(frame)]
 
     def _assign(self, found: Sequence[Face], frame: int) -> list[Track]:
-        """Give a search's faces to tracks; returns those that have to be followed back: new ones, and ones found again."""
+        """Give the faces found in a frame to tracks; returns those that have to be followed back: new ones, and ones found again."""
         active = self._active()
         cost = np.full((len(active), len(found)), np.inf)
         for row, track in enumerate(active):
@@ -269,8 +302,9 @@ class FaceTracker:
 
 
 def _before(track: Track, frame: int) -> Face:
-    """Where a face that is followed backwards should be in a frame."""
-    later = Track(track.number, {number: face for number, face in track.faces.items() if number > frame})
+    """Where a mesh that is followed backwards should be in a frame."""
+    meshes = ((number, face) for number, face in track.faces.items() if face.landmarks is not None)
+    later = Track(track.number, {number: face for number, face in meshes if number > frame})
     return later.expected(frame)
 
 
