@@ -37,7 +37,7 @@ def walks_by(t: float) -> tuple[float, float, float, float] | None:
     return (1.25 - 1.5 * (t - 0.2) / 1.2, 0.5, 0.56, 0.0) if 0.2 <= t <= 1.4 else None
 
 
-@pytest.mark.mediapipe
+@pytest.mark.detection
 @pytest.mark.parametrize(("path", "in_profile"), [(looks_in, False), (flashes_up, False), (walks_by, False), (walks_by, True)])
 def test_who_passes_is_never_shown(path: Path, in_profile: bool, engine: Anonymizer) -> None:
     head = films.profile() if in_profile else None
