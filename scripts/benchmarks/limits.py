@@ -10,6 +10,7 @@ from faces of the data folder (the astronaut's without it). The generator's work
 from __future__ import annotations
 
 import json
+import multiprocessing
 import shutil
 import statistics
 import sys
@@ -17,6 +18,7 @@ import tempfile
 import time
 from argparse import SUPPRESS
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +36,9 @@ from benchmark_support import (
 SIZES = {"640x480": (640, 480), "1080p": (1920, 1080), "4K": (3840, 2160)}
 FACES = (1, 6, 12, 30)
 AT_LEAST = {"times the published generator": 12.0, "share of the matrix product": 0.4}
-BELOW = {"4K, 30 faces, GB": 1.5, "cold start, s": 8.0, "of it ours, s": 2.0}
+BELOW = {"4K, 30 faces, GB": 1.2, "cold start, s": 8.0, "of it ours, s": 2.0}
 PEER_SIZES = (24, 64)
-PEER_TARGETS = {24: 1.5, 64: 4.0}
+PEER_TARGETS = {24: 1.0, 64: 1.2}
 PEER_HEIGHTS = (320, 220, 160, 110, 70, 40)
 
 
@@ -123,10 +125,12 @@ def _line(places: Any, seconds: list[float]) -> dict[str, float]:
 
 def memory(rounds: int) -> dict[str, Any]:
     """The peak of a process that puts a 4K photo with 30 faces through the engine again and again."""
+    heights = [int(height) for height in np.linspace(60, 320, 30)]
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:  # composing takes more memory than the engine
+        photo = pool.submit(crowd, SIZES["4K"], heights).result()
     from ganon_hf import AnonymizeOptions, Anonymizer
 
     engine, options = Anonymizer.from_pretrained(), AnonymizeOptions(seed=1)
-    photo = crowd(SIZES["4K"], [int(height) for height in np.linspace(60, 320, 30)])
     peaks, seconds, replaced = [], [], 0
     for _ in range(rounds):
         start = time.perf_counter()

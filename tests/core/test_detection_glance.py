@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from ganon_hf.core.detection_search import CREDIBLE_SCORE, YuNetDetector
 from skimage import data as skimage_data
 
 from ganon_hf.core import detection_search
+from ganon_hf.core.detection_search import CREDIBLE_SCORE, YuNetDetector
 from ganon_hf.core.faces import Face, box_overlap
 
 

@@ -331,6 +331,19 @@ def test_a_covered_face_is_covered_from_hair_to_chin(
     assert np.all(np.array(bare.box[:2]) <= face.box[:2]) and np.all(np.array(bare.box[2:]) >= face.box[2:])
 
 
+@pytest.mark.parametrize(("least", "drawn"), [(-1e9, True), (1e9, False)])
+def test_where_company_makes_a_face_credible_its_mesh_must_be_clear(
+    detector: YuNetDetector, small_scene: scenes.Scene, monkeypatch: pytest.MonkeyPatch, least: float, drawn: bool
+) -> None:
+    monkeypatch.setattr(detection_search, "CERTAIN", max(face.score for face in detector(small_scene.image)))
+    evidence = CREDIBLE_SCORE - 0.02
+    monkeypatch.setattr(YuNetDetector, "_evidence", lambda self, _, one, least: (evidence if one.score > 0.5 else 0.0, one))
+    monkeypatch.setattr(detection_search, "CLEAR_PRESENCE", least)
+    others = sorted(detector(small_scene.image), key=lambda face: face.score)[:-1]
+    assert len(others) >= 3 and not any(face.doubtful for face in others)
+    assert [face.landmarks is not None for face in others] == [drawn] * len(others)
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (1, 4000), (4000, 1), (2, 2), (20, 300), (31, 33)])
 def test_tiny_pictures_hold_no_face(detector: YuNetDetector, shape: tuple[int, int]) -> None:
     assert detector(np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)) == []
