@@ -38,7 +38,15 @@ def walks_by(t: float) -> tuple[float, float, float, float] | None:
 
 
 @pytest.mark.detection
-@pytest.mark.parametrize(("path", "in_profile"), [(looks_in, False), (flashes_up, False), (walks_by, False), (walks_by, True)])
+@pytest.mark.parametrize(
+    ("path", "in_profile"),
+    [
+        (flashes_up, False),
+        pytest.param(looks_in, False, marks=pytest.mark.slow),
+        pytest.param(walks_by, False, marks=pytest.mark.slow),
+        pytest.param(walks_by, True, marks=pytest.mark.slow),
+    ],
+)
 def test_who_passes_is_never_shown(path: Path, in_profile: bool, engine: Anonymizer) -> None:
     head = films.profile() if in_profile else None
     if in_profile and head is None:
