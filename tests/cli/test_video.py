@@ -7,6 +7,8 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from click.testing import Result
 from scripted import Script, film_script, frame, scripted_engine
@@ -111,6 +113,34 @@ def test_webcam_without_a_display_says_so(monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.delenv(name, raising=False)
     result = command("webcam")
     assert result.exit_code == 2 and "no display" in result.stderr
+
+
+class OneFrame:
+    """A camera that gives one picture."""
+
+    def __init__(self, number: int) -> None:
+        self.left = 1
+
+    def get(self, name: int) -> float:
+        return 25.0
+
+    def read(self) -> tuple[bool, np.ndarray | None]:
+        self.left -= 1
+        return (True, np.zeros((48, 64, 3), np.uint8)) if self.left >= 0 else (False, None)
+
+    def release(self) -> None:
+        pass
+
+
+def test_webcam_without_windows_names_the_remedy(monkeypatch: pytest.MonkeyPatch, faces: dict[str, Script]) -> None:
+    def no_window(name: str, image: np.ndarray) -> None:
+        raise cv2.error("The function is not implemented.")
+
+    monkeypatch.setenv("DISPLAY", ":99")
+    monkeypatch.setattr(cv2, "VideoCapture", OneFrame)
+    monkeypatch.setattr(cv2, "imshow", no_window)
+    result = command("webcam")
+    assert result.exit_code == 2 and "pip install opencv-python." in result.stderr, result.stderr
 
 
 def test_webcam_without_a_camera_says_so(monkeypatch: pytest.MonkeyPatch, faces: dict[str, Script]) -> None:

@@ -272,6 +272,20 @@ def test_finds_faces_in_photos_that_lie_on_their_side(detector: YuNetDetector, s
     assert abs((angle - 90 * quarters + 180) % 360 - 180) < 30 and (height, width) == (480, 640)
 
 
+@pytest.mark.parametrize("angle", [45, 135, 225, 315])
+def test_between_two_quarter_turns_a_mesh_says_how_far_a_face_is_tilted(
+    detector: YuNetDetector, astronaut: np.ndarray, angle: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turned = np.asarray(Image.fromarray(astronaut).rotate(angle, expand=True, fillcolor=(128, 128, 128)))
+    (face,) = detector(turned)
+    assert face.landmarks is not None
+    mouth, forehead = face.landmarks[13, :2], face.landmarks[10, :2]
+    tilt = np.degrees(np.arctan2(*(mouth - forehead)))
+    assert abs((tilt - angle + 180) % 360 - 180) < 15
+    monkeypatch.setattr(detection_search, "TILTED_SCORE", 2.0)
+    assert all(one.landmarks is None for one in detector(turned))
+
+
 def test_a_face_upside_down_among_others(detector: YuNetDetector, small_scene: scenes.Scene) -> None:
     image = small_scene.image.copy()
     head = scenes.load_heads(limit=8)[0]

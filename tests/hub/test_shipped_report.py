@@ -24,6 +24,15 @@ def test_it_measured_the_shipped_weights() -> None:
     assert find_report(ExportOptions(), engine) == REPORT
 
 
+def test_the_digest_does_not_depend_on_who_read_the_weights() -> None:
+    engine = tiny_engine()
+    digest = weights_digest(engine)
+    engine.model.config.transformers_version = "5.99.0"
+    assert weights_digest(engine) == digest
+    engine.model.config.num_identity += 1
+    assert weights_digest(engine) != digest
+
+
 def test_it_has_the_headlines_and_names_no_place() -> None:
     report, text = load_report(REPORT), REPORT.read_text(encoding="utf-8")
     keys = {

@@ -47,11 +47,13 @@ def model_fingerprint(model: str | None) -> str:
 
 
 def weights_digest(engine: Anonymizer) -> str:
-    """12 hexadecimal digits of a loaded engine's configuration and weights, wherever they come from."""
+    """12 hexadecimal digits of a loaded engine's configuration and weights, wherever they come from and whatever version reads them."""
     import hashlib
+    import json
 
     model = engine.model
-    digest = hashlib.sha256(model.config.to_json_string().encode())
+    config = {name: value for name, value in json.loads(model.config.to_json_string()).items() if name != "transformers_version"}
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode() + tensor.detach().cpu().numpy().tobytes())
     return digest.hexdigest()[:12]

@@ -83,7 +83,7 @@ def webcam_command(
 ) -> None:
     """Show the camera's picture with synthetic faces, as fast as this machine can. Q or Escape ends it; nothing is recorded.
 
-    Exit code 2: no camera or no display.
+    Exit code 2: no camera, no display, or an OpenCV without windows.
     """
     if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         stop("There is no display to show the camera's picture on (neither DISPLAY nor WAYLAND_DISPLAY is set).")
@@ -94,18 +94,38 @@ def webcam_command(
             from ..video import anonymize_frames
 
             engine = load_engine(model, device)
-            capture = cv2.VideoCapture(camera)
+            capture, shown = cv2.VideoCapture(camera), False
             try:
-                rate = capture.get(cv2.CAP_PROP_FPS) or 30.0
+                rate = capture.get(cv2.CAP_PROP_FPS)
+                rate = rate if rate > 0 else 30.0  # unknown is 0 or -1, by OpenCV's version
                 for frame in anonymize_frames(_pictures(capture, camera), options, frame_rate=rate, look_ahead=0, anonymizer=engine):
-                    cv2.imshow("ganon-hf", cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR))
+                    _show(frame.image)
+                    shown = True
                     if cv2.waitKey(1) & 0xFF in (ord("q"), 27):
                         break
             finally:
                 capture.release()
-                cv2.destroyAllWindows()
+                if shown:
+                    cv2.destroyAllWindows()
         except (ImportError, OSError, ValueError, cv2.error) as error:
             stop(str(error))
+
+
+def _show(image: np.ndarray) -> None:
+    """An RGB picture in the window.
+
+    Raises:
+        OSError: OpenCV was built without windows, as the package that servers need is.
+    """
+    import cv2
+
+    try:
+        cv2.imshow("ganon-hf", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    except cv2.error as error:
+        raise OSError(
+            "OpenCV cannot open a window here. Where opencv-python-headless is installed, replace it: "
+            f"pip uninstall opencv-python-headless, then pip install opencv-python. ({str(error).strip()})"
+        ) from error
 
 
 def _pictures(capture: Any, camera: int) -> Iterator[np.ndarray]:

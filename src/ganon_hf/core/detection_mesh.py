@@ -15,7 +15,8 @@ import math
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -149,6 +150,48 @@ class LandmarkNetwork:
         scale = square.side / SIDE
         photo = np.hstack([points[:, :2] @ matrix[:, :2].T + matrix[:, 2], points[:, 2:] * scale])
         return Mesh(photo.astype(np.float32), presence)
+
+
+class LandmarkWorkers:
+    """Threads, each with a landmark network of its own; made when first needed, and anew in a process that was forked.
+
+    Args:
+        network: the TFLite file.
+        threads: how many.
+
+    Raises:
+        ImportError: no LiteRT.
+    """
+
+    def __init__(self, network: bytes, threads: int) -> None:
+        LandmarkNetwork(network)  # an error belongs to whoever builds the detector
+        self._network, self._threads = network, threads
+        self._lock = threading.Lock()
+        self._start()
+
+    def _start(self) -> None:
+        self._process = os.getpid()
+        self._local = threading.local()
+        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="ganon-detection")
+
+    def map(self, function: Callable[[LandmarkNetwork, Any], Any], items: Iterable[Any]) -> list[Any]:
+        """``function`` of a landmark network and every item, in the order of the items."""
+        if self._process != os.getpid():
+            with self._lock:
+                if self._process != os.getpid():
+                    self._start()
+        local = self._local
+
+        def run(item: Any) -> Any:
+            if not hasattr(local, "network"):
+                local.network = LandmarkNetwork(self._network)
+            return function(local.network, item)
+
+        return list(self._pool.map(run, items))
+
+    def close(self) -> None:
+        """Calls under way finish, later ones fail."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
 
 
 _quiet_lock = threading.Lock()

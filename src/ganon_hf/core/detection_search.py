@@ -7,11 +7,10 @@ scores for the face alone, upright and at three sizes. A texture that resembles 
 
 from __future__ import annotations
 
+import math
 import os
-import threading
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ import numpy as np
 
 from .detection_files import LANDMARKS_FILE, YUNET_FILE, read_network
 from .detection_merging import KNOWN_OVERLAP, already_known, merge, mesh_fits, order_of
-from .detection_mesh import LandmarkNetwork, Square, agreement, roll_of
+from .detection_mesh import LandmarkNetwork, LandmarkWorkers, Square, agreement, five_points, roll_of
 from .detection_pyramid import Levels, check_photo, face_patch, without_noise
 from .detection_yunet import BORDER, LARGEST_SEEN, Detections, Tile, YuNet, plan_passes, plan_tiles, suppress
 from .faces import Box, Face, area_of, box_of_points, box_overlap, scale_box
@@ -46,6 +45,8 @@ MIN_INSIDE, WHOLE = 0.4, 0.9
 MIN_PRESENCE, MAX_DISTANCE, MIN_OVERLAP = 0.0, 0.15, 0.55
 SURE_PRESENCE, SURE_DISTANCE = 3.0, 0.12
 CLEAR_PRESENCE = 9.0
+# Halfway between two quarter turns YuNet sees a face, but not how far it is tilted. From this score on a mesh may tell that.
+TILTED_SCORE = 0.6
 # Quarter turns in which a photo is looked at besides the upright one, and how much coarser.
 TURNS, TURNED_SCALE = (1, 2, 3), 0.375
 # Where more credible faces have a score so much higher in a turn than upright the photo lies on its side, and is looked at in that turn
@@ -94,7 +95,7 @@ class YuNetDetector:
             raise ValueError(f"threads must be None (all cores) or at least 1, but got {threads!r}.")
         self._arguments = {"threads": threads, "source": source, "revision": revision}
         self._yunet = YuNet(read_network(YUNET_FILE, source, revision))
-        self._workers = _Workers(read_network(LANDMARKS_FILE, source, revision), threads or os.cpu_count() or 2)
+        self._workers = LandmarkWorkers(read_network(LANDMARKS_FILE, source, revision), threads or os.cpu_count() or 2)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self._arguments)  # networks and threads do not travel
@@ -245,6 +246,20 @@ class YuNetDetector:
         return Detections.concatenate(found)
 
     def _finish(self, network: LandmarkNetwork, levels: Levels, candidate: Candidate, min_score: float, alone: bool) -> Face | None:
+        score, face = self._judge(network, levels, candidate, min_score, alone)
+        if face is None and candidate.score >= TILTED_SCORE:
+            upright = self._stand_up(network, levels, candidate)
+            if upright is not None:
+                better, face = self._judge(network, levels, upright, min_score, alone)
+                score = max(score, better)
+        if face is not None or score < min_score:
+            return face
+        return Face(scale_box(candidate.box, COVER), score, doubtful=score < CREDIBLE_SCORE)
+
+    def _judge(
+        self, network: LandmarkNetwork, levels: Levels, candidate: Candidate, min_score: float, alone: bool
+    ) -> tuple[float, Face | None]:
+        """A candidate's score, and the face if a mesh agrees."""
         score, seen, least_presence, most_distance = candidate.score, candidate, MIN_PRESENCE, MAX_DISTANCE
         if score < CERTAIN:
             mirrored = _inside(np.array([candidate.box]), levels.photo)[0] < WHOLE
@@ -253,14 +268,22 @@ class YuNetDetector:
             score = evidence + company
             least_presence, most_distance = SURE_PRESENCE if evidence >= CREDIBLE_SCORE else CLEAR_PRESENCE, SURE_DISTANCE
         score = min(1.0, max(0.0, score))
-        if score < min_score:
-            return None
-        if score >= CREDIBLE_SCORE:
+        if score >= max(CREDIBLE_SCORE, min_score):
             mesh = network.fit(levels, Square.of_detection(seen.box, seen.roll))
             distance, overlap = agreement(mesh.points, seen.box, seen.points)
             if mesh.presence >= least_presence and distance <= most_distance and overlap >= MIN_OVERLAP:
-                return Face(box_of_points(mesh.points), score, mesh.points)
-        return Face(scale_box(candidate.box, COVER), score, doubtful=score < CREDIBLE_SCORE)
+                return score, Face(box_of_points(mesh.points), score, mesh.points)
+        return score, None
+
+    def _stand_up(self, network: LandmarkNetwork, levels: Levels, candidate: Candidate) -> Candidate | None:
+        """The candidate seen upright, by the way up that a clear mesh has; None without such a mesh."""
+        for quarters in range(4):
+            mesh = network.fit(levels, Square.of_detection(candidate.box, candidate.roll + quarters * math.pi / 2))
+            if mesh.presence >= CLEAR_PRESENCE:
+                upright = self._second_look(levels, replace(candidate, points=five_points(mesh.points)), *SECOND_LOOKS[0])
+                if upright.score >= CREDIBLE_SCORE:
+                    return replace(upright, score=candidate.score)
+        return None
 
     def _evidence(self, levels: Levels, candidate: Candidate, least: float) -> tuple[float, Candidate]:
         """How much speaks for a face, 0 to 1, and the candidate as it was seen best; less than ``least`` is not looked at to the end."""
@@ -292,40 +315,6 @@ class YuNetDetector:
         x, y = (float(value) for value in points[5])
         across, down = (float(value) / 2 * size / face for value in sides[best])
         return Candidate((x - across, y - down, x + across, y + down), float(found.scores[best]), points[:5])
-
-
-class _Workers:
-    """Threads, each with a landmark network of its own; made when first needed, and anew in a process that was forked."""
-
-    def __init__(self, network: bytes, threads: int) -> None:
-        LandmarkNetwork(network)  # an error belongs to whoever builds the detector
-        self._network, self._threads = network, threads
-        self._lock = threading.Lock()
-        self._start()
-
-    def _start(self) -> None:
-        self._process = os.getpid()
-        self._local = threading.local()
-        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="ganon-detection")
-
-    def map(self, function: Callable[[LandmarkNetwork, Any], Any], items: Iterable[Any]) -> list[Any]:
-        """``function`` of a landmark network and every item, in the order of the items."""
-        if self._process != os.getpid():
-            with self._lock:
-                if self._process != os.getpid():
-                    self._start()
-        local = self._local
-
-        def run(item: Any) -> Any:
-            if not hasattr(local, "network"):
-                local.network = LandmarkNetwork(self._network)
-            return function(local.network, item)
-
-        return list(self._pool.map(run, items))
-
-    def close(self) -> None:
-        """Calls under way finish, later ones fail."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _rebuild(kind: type[YuNetDetector], arguments: dict[str, Any]) -> YuNetDetector:
