@@ -45,8 +45,9 @@ MIN_INSIDE, WHOLE = 0.4, 0.9
 MIN_PRESENCE, MAX_DISTANCE, MIN_OVERLAP = 0.0, 0.15, 0.55
 SURE_PRESENCE, SURE_DISTANCE = 3.0, 0.12
 CLEAR_PRESENCE = 9.0
-# Halfway between two quarter turns YuNet sees a face, but not how far it is tilted. From this score on a mesh may tell that.
-TILTED_SCORE = 0.6
+# Halfway between two quarter turns YuNet sees a face, but not how far it is tilted. From this score on a mesh may tell that, if it is
+# turned at least so far against what YuNet says, in radians.
+TILTED_SCORE, LEAST_TILT = 0.6, 0.35
 # Quarter turns in which a photo is looked at besides the upright one, and how much coarser.
 TURNS, TURNED_SCALE = (1, 2, 3), 0.375
 # Where more credible faces have a score so much higher in a turn than upright the photo lies on its side, and is looked at in that turn
@@ -202,9 +203,11 @@ class YuNetDetector:
         found = self._passes(levels, [(scale, 0) for scale in scales])
         coarse = [scale * TURNED_SCALE for scale in scales[::2]]
         turned = [self._passes(levels, [(scale, quarters) for scale in coarse]) for quarters in turns]
-        for quarters, some in zip(turns, turned, strict=True):
-            if _lies_so(some, found):  # the photo itself lies on its side: worth the finest look
-                found = Detections.concatenate([found, self._passes(levels, [(scales[0], quarters)])])
+        lies = [quarters for quarters, some in zip(turns, turned, strict=True) if _lies_so(some, found)]
+        for quarters in lies:  # the photo itself lies on its side: worth the finest look
+            found = Detections.concatenate([found, self._passes(levels, [(scales[0], quarters)])])
+        if not lies:  # what is seen upright, too, is upright: a mask and a forehead make a face that stands on its head
+            turned = [some[_seen_by_nobody(some, found)] for some in turned]
         found = suppress(Detections.concatenate([found, *turned]))
         sizes = (found.boxes[:, 2:] - found.boxes[:, :2]).max(axis=1)
         # the network's box is up to a quarter smaller than the face that was meant
@@ -276,12 +279,14 @@ class YuNetDetector:
         return score, None
 
     def _stand_up(self, network: LandmarkNetwork, levels: Levels, candidate: Candidate) -> Candidate | None:
-        """The candidate seen upright, by the way up that a clear mesh has; None without such a mesh."""
+        """The candidate seen upright, by the way up that a clear mesh has; None without a mesh that YuNet, too, sees better that way up."""
+        least = max(CREDIBLE_SCORE, self._second_look(levels, candidate, *SECOND_LOOKS[0]).score)
         for quarters in range(4):
             mesh = network.fit(levels, Square.of_detection(candidate.box, candidate.roll + quarters * math.pi / 2))
-            if mesh.presence >= CLEAR_PRESENCE:
-                upright = self._second_look(levels, replace(candidate, points=five_points(mesh.points)), *SECOND_LOOKS[0])
-                if upright.score >= CREDIBLE_SCORE:
+            turned = replace(candidate, points=five_points(mesh.points))
+            if mesh.presence >= CLEAR_PRESENCE and abs(math.remainder(turned.roll - candidate.roll, 2 * math.pi)) > LEAST_TILT:
+                upright = self._second_look(levels, turned, *SECOND_LOOKS[0])
+                if upright.score > least:
                     return replace(upright, score=candidate.score)
         return None
 
@@ -363,6 +368,12 @@ def _lies_on_another(face: Face, faces: Sequence[Face]) -> bool:
 def _lies_so(turned: Detections, upright: Detections) -> bool:
     """Whether more credible faces are seen better in turned passes than in the upright ones."""
     return _count_better(suppress(turned), upright, TURNED_BETTER) > _count_better(suppress(upright), turned, -TURNED_BETTER)
+
+
+def _seen_by_nobody(ours: Detections, others: Detections) -> np.ndarray:
+    """(n,) bool, which of one are no more than weak in the others."""
+    others = others[others.scores >= WEAK]
+    return np.array([not (box_overlap(tuple(box), others.boxes)[0] > KNOWN_OVERLAP).any() for box in ours.boxes], bool)
 
 
 def _count_better(ours: Detections, others: Detections, margin: float) -> int:
