@@ -197,9 +197,9 @@ def render_uv_map(points: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray
     owner = index.ravel()[places].astype(np.intp)
     # all that a pixel needs of its triangle: six numbers for the weights, a corner and two edges in the UV map
     covered, reach = lids_over_eyes(eyes_shut(points))
-    corners = UV_CORNERS
-    for eye in np.flatnonzero(covered):
-        corners = corners + np.float32(covered[eye]) * SHUT_CORNERS[eye]
+    corners: np.ndarray = UV_CORNERS
+    for shut in np.flatnonzero(covered):
+        corners = corners + np.float32(covered[shut]) * SHUT_CORNERS[shut]
     table = np.take(np.hstack([_barycentric_maps(points).reshape(-1, 6), corners]).T, owner, axis=1)  # (12, n)
     x, y = columns.astype(np.float32) + 0.5, rows.astype(np.float32) + 0.5
     # The center of a pixel on an edge may lie outside: clip, as thin triangles would extrapolate far.

@@ -369,7 +369,7 @@ class Trainer:
         return next((reason for reason in gathered if reason), "")
 
     def _push_to_hub(self) -> None:
-        repository = create_repo(self.options.hub_model_id, exist_ok=True).repo_id
+        repository = create_repo(self.options.hub_model_id, exist_ok=True).repo_id  # type: ignore[arg-type]  # the options demand it
         # only the model: samples show real people, and checkpoints hold optimizer states
         upload_folder(
             repo_id=repository,

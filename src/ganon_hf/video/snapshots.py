@@ -30,7 +30,7 @@ def save_snapshot(path: Path, snapshot: dict[str, Any]) -> None:
 
     text = json.dumps(packed(snapshot)).encode()
     with atomic_file(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, text=np.frombuffer(text, np.uint8), **arrays)
+        np.savez(file, text=np.frombuffer(text, np.uint8), **arrays)  # type: ignore[arg-type]  # mistaken for allow_pickle
 
 
 def load_snapshot(path: Path) -> dict[str, Any] | None:

@@ -204,7 +204,7 @@ class EmbeddingCache:
         """Write the file, complete or not at all."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_file(self._path) as temporary, temporary.open("wb") as file:
-            np.savez(file, **self._used)
+            np.savez(file, **self._used)  # type: ignore[arg-type]  # mistaken for allow_pickle
 
 
 def recognition_values(similarity: np.ndarray, target: np.ndarray, threshold: float | None = None) -> dict[str, np.ndarray]:
