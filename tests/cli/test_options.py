@@ -65,7 +65,7 @@ def test_values_that_cannot_be_are_usage_errors(command: str, name: str, value: 
     places = [str(tmp_path), str(tmp_path / "out")] if command == "scale" else [str(tmp_path / "a.mp4"), "-o", str(tmp_path / "out")]
     flag = f"--{name.replace('_', '-')}"
     result = CliRunner().invoke(cli.app, [command, *places, f"{flag}={value}"])
-    assert result.exit_code == 2 and flag in result.output, result.output
+    assert result.exit_code == 2 and (flag in result.output or name in result.output), result.output
     assert not list(tmp_path.iterdir())
 
 

@@ -113,7 +113,7 @@ class ProcessPool(Generic[Tools]):
                 "do so below `if __name__ == '__main__':`."
             ) from error
         except (pickle.PicklingError, AttributeError) as error:
-            if "pickle" not in str(error).lower():
+            if not any(words in str(error).lower() for words in ("pickle", "local object")):  # by Python's version
                 raise
             raise RuntimeError(f"this cannot be handed to a worker process ({error}). Try one process.") from error
 
