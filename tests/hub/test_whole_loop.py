@@ -21,9 +21,10 @@ from tiny import same, tiny_model, tiny_processor
 import ganon_hf
 from ganon_hf.bulk.engine import weights_digest
 from ganon_hf.core.anonymizer import Anonymizer
+from ganon_hf.core.detection_files import FOLDER
 from ganon_hf.evaluation.report.report import SCHEMA
 from ganon_hf.hub.card_pictures import HARD_SAMPLES, PORTRAIT
-from ganon_hf.hub.export import CONFIGS, ExportError, ExportOptions, check, export, exported_modules
+from ganon_hf.hub.export import CONFIGS, DETECTOR_FILES, ExportError, ExportOptions, check, export, exported_modules
 
 pytestmark = [pytest.mark.hub, pytest.mark.detection, pytest.mark.slow]
 pytest.importorskip("diffusers")
@@ -107,8 +108,9 @@ def test_the_folder_is_complete(folder: Path) -> None:
     samples = {f"samples/{name}.jpg" for name in ("before_after", "failures", "people")}
     modules = {f"{name}.py" for name in exported_modules()}
     graph = {"onnx/model.onnx"} if ONNX else set()
-    assert files_of(folder) == {"README.md", "LICENSE", "report.json", *CONFIGS, *modules, *samples, *graph}
-    assert {"pipeline_ganon", "anonymizer", "modeling_ganon", "detection", "faces"} <= set(exported_modules())
+    detectors = {f"{FOLDER}/{name}" for name in DETECTOR_FILES}
+    assert files_of(folder) == {"README.md", "LICENSE", "report.json", *CONFIGS, *modules, *samples, *graph, *detectors}
+    assert {"pipeline_ganon", "anonymizer", "modeling_ganon", "detection_search", "faces"} <= set(exported_modules())
     assert not {"cli", "export", "diffusion_pipeline_ganon"} & set(exported_modules())
 
 
