@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import cv2  # noqa: F401  OpenCV sets LD_LIBRARY_PATH when it is loaded, which is no change of ours
 import pytest
 import torch
 
@@ -28,7 +29,6 @@ def use(tools: dict[str, int], number: int) -> tuple[int, int, int]:
 
 
 def threads(tools: dict[str, int], number: int) -> tuple[int, int, str | None]:
-    import cv2
 
     return torch.get_num_threads(), cv2.getNumThreads(), os.environ.get("OPENBLAS_NUM_THREADS")
 
