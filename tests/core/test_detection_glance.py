@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 from skimage import data as skimage_data
@@ -11,13 +9,6 @@ from skimage import data as skimage_data
 from ganon_hf.core import detection_search
 from ganon_hf.core.detection_search import CREDIBLE_SCORE, YuNetDetector
 from ganon_hf.core.faces import Face, box_overlap
-
-
-@pytest.fixture(scope="module")
-def detector() -> Iterator[YuNetDetector]:
-    made = YuNetDetector(threads=2)
-    yield made
-    made.close()
 
 
 @pytest.fixture(scope="module")

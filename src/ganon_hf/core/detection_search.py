@@ -207,7 +207,7 @@ class YuNetDetector:
         for quarters in lies:  # the photo itself lies on its side: worth the finest look
             found = Detections.concatenate([found, self._passes(levels, [(scales[0], quarters)])])
         if not lies:  # what is seen upright, too, is upright: a mask and a forehead make a face that stands on its head
-            turned = [some[_seen_by_nobody(some, found)] for some in turned]
+            turned = [some[_unseen_in(some, found)] for some in turned]
         found = suppress(Detections.concatenate([found, *turned]))
         sizes = (found.boxes[:, 2:] - found.boxes[:, :2]).max(axis=1)
         # the network's box is up to a quarter smaller than the face that was meant
@@ -370,7 +370,7 @@ def _lies_so(turned: Detections, upright: Detections) -> bool:
     return _count_better(suppress(turned), upright, TURNED_BETTER) > _count_better(suppress(upright), turned, -TURNED_BETTER)
 
 
-def _seen_by_nobody(ours: Detections, others: Detections) -> np.ndarray:
+def _unseen_in(ours: Detections, others: Detections) -> np.ndarray:
     """(n,) bool, which of one are no more than weak in the others."""
     others = others[others.scores >= WEAK]
     return np.array([not (box_overlap(tuple(box), others.boxes)[0] > KNOWN_OVERLAP).any() for box in ours.boxes], bool)

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..core.detection_files import read_network
 from ..core.detection_mesh import load_interpreter
+from ..core.detection_pyramid import check_photo
 from ..core.opencv import cv2
 
 SELFIE_FILE = "selfie_segmentation.tflite"
@@ -46,10 +47,7 @@ class SelfieSegmentation:
         Raises:
             ValueError: the image is no such array.
         """
-        if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-            got = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-            raise ValueError(f"image must be a non-empty RGB uint8 array (height, width, 3), but got {got}.")
-        height, width = image.shape[:2]
+        height, width = check_photo(image).shape[:2]
         # MediaPipe's ImageToTensorCalculator samples with bilinear weights at multiples of the step, from the first pixel on, without
         # averaging; another way of scaling (cv2.resize, by area) moves the mattes of 640 px pictures by 0.003 to 0.007 on average.
         step = np.diag([SIDE / width, SIDE / height, 1.0])

@@ -22,7 +22,7 @@ TITLES = {
     "covered": ("covered", "share"),
     "missed": ("untouched", "share"),
     "found": ("found by the engine's detector", "share"),
-    "redetected": ("found again, YuNet", "share"),
+    "redetected": ("found again, own detector", "share"),
     "redetected_second": ("found again, dlib HOG", "share"),
     "blendshape_correlation": ("blendshape correlation", "number"),
     "blendshape_correlation_mean": ("mean of single correlations", "number"),
