@@ -1,56 +1,80 @@
-"""Fit the population of synthetic people for an existing checkpoint and write a copy in which only the population differs.
+"""Make the bank of synthetic people for a checkpoint and write a copy in which only the bank differs.
 
-    python scripts/fit/people.py src/ganon_hf/checkpoint runs/faces/train/train-*.parquet --output-dir OUT
+    python scripts/prepare_dataset.py PORTRAITS/*.parquet --output-dir runs/people --license other --image-size 384 --validation-share 0
+    python scripts/fit/people.py src/ganon_hf/checkpoint runs/people/train-*.parquet --output-dir OUT
 
-Shape space, expression code and generator are copied unchanged. Prints the attributes of the groups (ganon_hf.training.facial_attributes)
-before and after, in standard deviations over the people in the pictures. This takes about two minutes on one core for 14,000 faces, half a
-minute with existing --codes.
+The portraits must show people who do not exist. scripts/fit/synthetic_people.csv says how they look and which are used: a row names source and
+person of a portrait, the words of its look (ganon_hf.core.look) or nothing where it is not used, and whether its open mouth is used. This
+takes about two minutes on one core for 1,400 portraits.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import logging
 from pathlib import Path
 
+import numpy as np
 import torch
 
+from ganon_hf.core.look import parse_look
 from ganon_hf.core.model_loading import load_model
+from ganon_hf.core.modeling_ganon import GanonConfig, GanonModel
+from ganon_hf.core.people import look_classes
 from ganon_hf.training.checkpoints import save_model
-from ganon_hf.training.facial_attributes import ATTRIBUTES
-from ganon_hf.training.gpu_dataset import encode_shards
-from ganon_hf.training.population import fit_people, group_attributes
-from ganon_hf.training.shape_space import project_shapes
+from ganon_hf.training.face_measurement import person_id
+from ganon_hf.training.people_bank import fill_bank
+from ganon_hf.training.portraits import read_mouths, read_portraits
 from ganon_hf.training.shards import read_shards
+from ganon_hf.training.texture_extraction import unwrap_shards
 
-POPULATION_BUFFERS = {"geometry.people_centers", "geometry.people_spread"}
+TABLE = Path(__file__).with_name("synthetic_people.csv")
+BANK = ("people.", "geometry.people_")
+
+
+def read_table(path: Path) -> dict[int, tuple[str, bool]]:
+    """Number of each person -> the words of the look, and whether the open mouth is used."""
+    with path.open(newline="") as file:
+        return {person_id(row["source"], int(row["person"])): (row["look"], row["mouth"] == "yes") for row in csv.DictReader(file)}
+
+
+def with_bank(model: GanonModel, num_people: int, num_mouths: int) -> GanonModel:
+    """A copy of a model with an empty bank of these sizes."""
+    sizes = {**model.config.to_dict(), "num_people": num_people, "num_mouths": num_mouths}
+    copy = GanonModel(GanonConfig(**sizes)).eval()
+    kept = {name: value for name, value in model.state_dict().items() if not name.startswith(BANK)}
+    copy.load_state_dict({**copy.state_dict(), **kept})
+    return copy
 
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", help="folder or Hub repository")
-    parser.add_argument("shards", nargs="+", help="parquet files of prepared faces")
+    parser.add_argument("shards", nargs="+", help="parquet files of prepared portraits")
     parser.add_argument("--output-dir", type=Path, required=True, help="checkpoint folder")
-    parser.add_argument("--codes", type=Path, help="file (.npz) that keeps the appearance codes of the pictures for later runs")
+    parser.add_argument("--table", type=Path, default=TABLE, help="how the people look (default: %(default)s)")
+    parser.add_argument("--work-dir", type=Path, help="folder that keeps the unwrapped portraits, about 200 kB each (default: not kept)")
+    parser.add_argument("--num-people", type=int, default=156)
+    parser.add_argument("--num-mouths", type=int, default=60)
+    parser.add_argument("--seed", type=int, default=0, help="seed of the choice of people and regions")
     options = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    model = load_model(options.checkpoint)
+    model = with_bank(load_model(options.checkpoint), options.num_people, options.num_mouths)
     if model.prior is None:
         parser.error(f"{options.checkpoint} has no appearance prior (conditioning={model.config.conditioning!r}).")
-    before = {name: value.clone() for name, value in model.state_dict().items()}
+    table = read_table(options.table)
     shards = read_shards(options.shards)
-    codes, measured = encode_shards(shards, model.prior, options.codes)
-    population = project_shapes(measured["shapes"], shards.persons, measured["angles"], model.geometry)
-    logging.info("%d faces, %d of them frontal enough", len(shards), len(population.rows))
-    for title in ("before", "after"):
-        if title == "after":
-            fit_people(population, codes, model.geometry, model.prior)
-        print(f"\n| {title}, group | " + " | ".join(ATTRIBUTES) + " |\n" + "|---" * (len(ATTRIBUTES) + 1) + "|")
-        for number, attributes in enumerate(group_attributes(population, codes, model.geometry, model.prior)):
-            print(f"| {number} | " + " | ".join(f"{value:.1f}" for value in attributes) + " |")
-    changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
-    if not changed <= POPULATION_BUFFERS:
-        raise RuntimeError(f"only {', '.join(sorted(POPULATION_BUFFERS))} may change, but these did: {', '.join(sorted(changed))}.")
+    textures = unwrap_shards(options.shards, model.config.people_texture_size, work_dir=options.work_dir, processes=1)
+    rows = [table.get(int(person), ("", False)) for person in shards.persons]
+    usable = np.array([bool(words) for words, _ in rows])
+    looks = np.array([look_classes(parse_look(words)) if words else (0,) * 5 for words, _ in rows])
+    groups = looks[:, 0] * 4 + looks[:, 1] + 40 * looks[:, 2]
+    resolution = shards.resolution
+    with torch.no_grad():
+        portraits = read_portraits(textures, model.prior, model.geometry, resolution, usable, groups)
+        mouths = read_mouths(textures, model.prior, resolution, np.array([mouth for _, mouth in rows]), options.num_mouths)
+    fill_bank(model, portraits, looks[portraits.rows], mouths, seed=options.seed)
     save_model(model, options.output_dir)
     logging.info("wrote %s", options.output_dir)
 

@@ -15,7 +15,7 @@ from tiny import KnownFaces, face_at, noise_photo, same, tiny_engine, tiny_model
 
 from ganon_hf.core.anonymizer import MAX_PEOPLE, Anonymizer
 from ganon_hf.core.faces import AnonymizationResult, Face, NoFaceError, UnusableImageError, clip_box
-from ganon_hf.core.geometry import draw_identity
+from ganon_hf.core.people import draw_identity
 from ganon_hf.core.modeling_ganon import GanonModel
 from ganon_hf.core.options import AnonymizeOptions
 from ganon_hf.core.skin_tone import SkinPainter

@@ -26,8 +26,8 @@ from .covering import Covers
 from .detection_files import source_of
 from .detection_search import YuNetDetector
 from .face_checks import covers_features, rejection_reason
-from .faces import AnonymizationResult, Box, Face, FaceDetector, FaceReport, NoFaceError, area_of
-from .geometry import Identity, Population, ShapeModel, draw_identity
+from .faces import AnonymizationResult, Box, Crop, Face, FaceDetector, FaceReport, NoFaceError, area_of
+from .geometry import ShapeModel
 from .head_warping import HeadWarp, warp_head
 from .image_loading import load_photo
 from .image_processing_ganon import GanonImageProcessor
@@ -36,6 +36,7 @@ from .model_loading import load_model
 from .modeling_ganon import GanonModel
 from .opencv import cv2
 from .options import AnonymizeOptions
+from .people import Identity, Population, draw_identity
 from .plans import FacePlan, PhotoPlan
 from .skin_tone import SkinPainter
 from .task import CHECKPOINT
@@ -45,6 +46,8 @@ logger = logging.getLogger(__name__)
 
 # Mean absolute change inside the matte, in pixel values (0..255), below which a face counts as not replaced.
 MIN_CHANGE = 0.5
+# A face that the photo shows larger than its crop by more than this is drawn at twice the crop's size.
+_MAX_ENLARGEMENT = 1.2
 # People who are tried for a face of a photo before it is covered because their faces do not fit its place.
 MAX_PEOPLE = 6
 
@@ -87,8 +90,9 @@ class Anonymizer:
         self.shape_model = ShapeModel(
             mean, axes, deviations, partial(_call_unbatched, statistics.encode), partial(_call_unbatched, statistics.decode)
         )
-        centers, spread = (array.double().numpy() for array in (statistics.people_centers, statistics.people_spread))
-        self.population = Population(centers, spread, num_shape=model.config.num_identity)
+        self.population = Population(
+            statistics.people_shapes.double().numpy(), model.geometry.people_looks.cpu().numpy(), model.config.num_mouths
+        )
 
     @classmethod
     def from_pretrained(
@@ -192,7 +196,7 @@ class Anonymizer:
         _require_evaluation_mode(self.model)
         if len(inputs) > 1 and self.model.device.type != "cpu":
             try:
-                return list(self._synthesize(inputs))
+                return self._synthesize_by_size(inputs)
             except (RuntimeError, ValueError) as error:
                 logger.warning("A batch of %d faces failed and is tried one by one: %s", len(inputs), error)
         # On a CPU a batch saves next to nothing, and sums are rounded differently in it: a face must not depend on the others.
@@ -201,6 +205,16 @@ class Anonymizer:
             return [self._synthesize_one(one) for one in inputs]
         with single_threaded_pool(min(threads, len(inputs)), "ganon-faces") as pool:
             return list(pool.map(self._synthesize_one, inputs))
+
+    def _synthesize_by_size(self, inputs: Sequence[dict[str, torch.Tensor]]) -> list[np.ndarray | str]:
+        """All faces of one size as a batch."""
+        sizes = [one["pixel_values"].shape[-1] for one in inputs]
+        results: list[np.ndarray | str] = [""] * len(inputs)
+        for size in sorted(set(sizes)):
+            numbers = [number for number, own in enumerate(sizes) if own == size]
+            for number, image in zip(numbers, self._synthesize([inputs[number] for number in numbers]), strict=True):
+                results[number] = image
+        return results
 
     def _synthesize_one(self, inputs: dict[str, torch.Tensor]) -> np.ndarray | str:
         """One face, or the reason why there is none."""
@@ -301,22 +315,25 @@ class Anonymizer:
         config, points = self.model.config, np.asarray(face.landmarks, dtype=np.float64)
         try:
             crop = align_face(points, config.image_size, tight=config.conditioning == "landmarks")
+            if config.conditioning == "mesh" and options.output == "photo" and _is_enlarged(crop):
+                crop = align_face(points, 2 * config.image_size)
             head_warp, original = None, points
             if options.geometry == "anonymous":
                 points = self.shape_model.anonymize(points, identity, options.privacy)
                 if options.output == "photo":
                     head_warp = HeadWarp.between(original, points)
                     original = head_warp.move(original)
-            features = feature_mask(crop.to_crop(original), config.image_size)
+            features = feature_mask(crop.to_crop(original), crop.size)
             points = crop.to_crop(points)
             if options.output == "photo" and not covers_features(points, features):
                 return FacePlan(face, identity, reason="the synthetic face would not hide all of it")
-            inputs = dict(self.image_processor.preprocess(points))
+            inputs = dict(self.image_processor.preprocess(points, crop.size))
         except ValueError as error:
             return FacePlan(face, identity, reason=f"the landmarks are implausible: {error}")
         gray = is_gray(photo, face.box)
         if config.conditioning == "mesh":
-            inputs["appearance"] = torch.from_numpy(identity.appearance)[None]
+            for name in ("people", "shares", "mouths"):
+                inputs[name] = torch.from_numpy(getattr(identity, name))[None]
             inputs["grayscale"] = torch.tensor([[float(gray)]])
         return FacePlan(face, identity, crop, points, features, inputs, head_warp, gray)
 
@@ -365,6 +382,11 @@ class Anonymizer:
             return np.full((size, size, 3), 127, np.uint8)
         matte = face_matte(triangle_map(plan.points, size) >= 0)[..., None]
         return np.clip(np.round(synthetic * matte), 0, 255).astype(np.uint8)
+
+
+def _is_enlarged(crop: Crop) -> bool:
+    """Whether the photo has clearly more pixels than the crop: drawn at this size, the face would be softer than its surroundings."""
+    return float(abs(np.linalg.det(crop.matrix[:, :2]))) ** 0.5 < 1 / _MAX_ENLARGEMENT
 
 
 def _require_evaluation_mode(model: GanonModel) -> None:

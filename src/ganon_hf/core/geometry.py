@@ -14,6 +14,7 @@ import numpy as np
 
 from .face_mesh import MEAN_LANDMARKS, POSE_WEIGHTS
 from .openings import carry_openings, drop_jaw
+from .people import Identity
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,81 +77,6 @@ def normalize_pose(points: np.ndarray) -> tuple[np.ndarray, Pose]:
     rotation = (u * signs) @ vt
     pose = Pose(scale, rotation, center - scale * mean_center @ rotation)
     return pose.invert(points), pose
-
-
-@dataclass(frozen=True, eq=False)
-class Identity:
-    """One synthetic person, drawn from a seed and independent of any photo.
-
-    Attributes:
-        shape: (k,) coefficients of the neutral shape.
-        appearance: (a,) coefficients of the texture.
-        tone: (3,) standard normal coefficients of the skin tone.
-        grain_seed: seed of the fine skin structure.
-        expression_noise: (r,) standard normal noise for the expression code. It belongs to the person: were it drawn anew for every frame
-            of a video, it would average out.
-        turn: (3,) standard normal; pitch, yaw and roll by which the head is turned a little.
-    """
-
-    shape: np.ndarray
-    appearance: np.ndarray
-    tone: np.ndarray
-    grain_seed: int
-    expression_noise: np.ndarray
-    turn: np.ndarray
-
-
-# In standard deviations: people further from the mean look like caricatures.
-_TRUNCATION = 2.0
-
-
-def _truncated_normal(generator: np.random.Generator, count: int) -> np.ndarray:
-    values = generator.standard_normal(count)
-    while (outside := np.abs(values) > _TRUNCATION).any():
-        values[outside] = generator.standard_normal(int(outside.sum()))
-    return values.astype(np.float32)
-
-
-@dataclass(frozen=True, eq=False)
-class Population:
-    """Distribution of synthetic people: a mixture of equally likely groups of people who look alike (``ganon_hf.training.population``).
-
-    A single normal distribution over all training people would mostly draw their average, a man of fifty.
-
-    Attributes:
-        centers: (m, k + a) mean of each group: k coefficients of the shape, then a of the texture.
-        spread: (k + a,) standard deviations within a group.
-        num_shape: k.
-    """
-
-    centers: np.ndarray
-    spread: np.ndarray
-    num_shape: int
-
-    def __post_init__(self) -> None:
-        if self.centers.ndim != 2 or not len(self.centers) or self.spread.shape != self.centers.shape[1:]:
-            raise ValueError(f"centers must be (groups, n) and spread (n,), but got {self.centers.shape} and {self.spread.shape}.")
-        if not 0 <= self.num_shape <= self.centers.shape[1]:
-            raise ValueError(f"num_shape must be 0 to {self.centers.shape[1]}, but got {self.num_shape}.")
-
-
-def draw_identity(seed: int, index: int, population: Population, *, num_expression: int = 0, attempt: int = 0) -> Identity:
-    """Draw synthetic person number ``index`` of a seed; the same arguments give the same person everywhere.
-
-    Args:
-        seed: 0 to 2**63 - 1.
-        index: number of the face in the photo; every face of a photo becomes a different person.
-        population: the distribution.
-        num_expression: length of the expression code, for its noise.
-        attempt: 0, or the number of another person that stands in where the ones before it do not fit a face.
-    """
-    generator = np.random.default_rng([seed, index, attempt] if attempt else [seed, index])
-    noise = _truncated_normal(generator, len(population.spread))
-    tone, grain_seed = _truncated_normal(generator, 3), int(generator.integers(2**31))
-    center = population.centers[int(generator.integers(len(population.centers)))]
-    shape, appearance = np.split((center + population.spread * noise).astype(np.float32), [population.num_shape])
-    turn = _truncated_normal(generator, 3)
-    return Identity(shape, appearance, tone, grain_seed, generator.standard_normal(num_expression).astype(np.float32), turn)
 
 
 @dataclass(frozen=True)

@@ -33,11 +33,14 @@ class GanonImageProcessor(BaseImageProcessor):
             kwargs.pop("auto_map", None)  # an exported folder names its own code; the installed package uses its own
         super().__init__(**kwargs)
 
-    def preprocess(self, landmarks: np.ndarray | Sequence[np.ndarray], return_tensors: str | None = "pt") -> BatchFeature:
+    def preprocess(
+        self, landmarks: np.ndarray | Sequence[np.ndarray], size: int | None = None, return_tensors: str | None = "pt"
+    ) -> BatchFeature:
         """Landmarks in crop pixels -> the model's inputs.
 
         Args:
-            landmarks: one (478, 3) array or several; x, y in pixels of the ``image_size`` crop.
+            landmarks: one (478, 3) array or several; x, y in pixels of the crop.
+            size: side of the crop; None is ``image_size``. The mesh generator takes any multiple of 8, the other one its own size alone.
             return_tensors: ``"pt"``, or None for numpy arrays.
 
         Returns:
@@ -52,7 +55,7 @@ class GanonImageProcessor(BaseImageProcessor):
             stacked = stacked[None]
         if stacked.ndim != 3 or stacked.shape[1:] != (478, 3) or not np.isfinite(stacked).all():
             raise ValueError(f"landmarks must be finite and of shape (478, 3) or (batch, 478, 3), but got {stacked.shape}.")
-        size = self.image_size
+        size = self.image_size if size is None else size
         if self.conditioning == "landmarks":
             dots = np.stack([draw_dots(points, size) for points in stacked]).astype(np.float32) / 127.5 - 1
             return BatchFeature({"pixel_values": np.repeat(dots[:, None], 3, axis=1)}, tensor_type=return_tensors)

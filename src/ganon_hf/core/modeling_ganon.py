@@ -4,9 +4,11 @@
 Isola et al., CVPR 2017), with the published layer names, so that the authors' checkpoints load strictly.
 
 ``conditioning="mesh"`` generates the face in two steps. A linear appearance prior, fitted in closed form, predicts a texture in the
-mesh's canonical UV map from the shape of the face and a synthetic person's appearance coefficients; the texture is sampled at the UV
-coordinates of the crop's pixels. A compact U-Net may then add what a linear model cannot; without it (``refinement_channels=0``), or
-before it is trained, the result is the prior's.
+mesh's canonical UV map from the shape of the face. What is particular to a synthetic person is added to it, blended from a bank of
+textures of people who do not exist, and the inside of an open mouth is taken from the bank, too. The texture is sampled at the UV
+coordinates of the crop's pixels. A compact U-Net may then add what such a model cannot; without it (``refinement_channels=0``), or before
+it is trained, the result is that of the textures. In training, the prior's appearance coefficients stand in for the bank: every picture of
+the training set has coefficients of its own.
 
 Conventions: pictures are RGB (B, 3, S, S) in [-1, 1]; canonical landmarks are without head pose (``geometry.py``); UV is in [0, 1].
 """
@@ -27,9 +29,18 @@ NUM_POINTS = 478
 # Features of the shape beyond its principal components: see shape_features().
 NUM_OPENINGS = 7
 NUM_POSE_FEATURES = 5
+# Parts of a look (``look.py``), and regions of a face that may come from different people: eyes with brows, nose, mouth and chin, skin.
+NUM_LOOK_PARTS, NUM_REGIONS = 5, 4
+# Side of the textures that hold the broad structure of the people in the bank, and of the masks of the regions.
+BROAD_SIZE, REGIONS_SIZE = 32, 64
+# A mouth takes on the bank's teeth and tongue between these openings, in distances of the outer corners of the eyes.
+_MOUTH_OPENS = (0.03, 0.06)
+# Mouths of the bank count less by a factor of e at this distance in (opening, width).
+_MOUTH_REACH = (0.03, 0.08)
 # Points by which openings are measured, as in ``face_mesh.py``: this file stands alone, because diffusers loads it alone.
 RIGHT_EYE_OUTER, LEFT_EYE_OUTER, LIP_UPPER, LIP_LOWER = 33, 263, 13, 14
 RIGHT_LID_UPPER, RIGHT_LID_LOWER, LEFT_LID_UPPER, LEFT_LID_LOWER = 159, 145, 386, 374
+RIGHT_MOUTH_CORNER, LEFT_MOUTH_CORNER = 61, 291
 
 
 class _TaskNamesOnly(dict):
@@ -57,7 +68,10 @@ class GanonConfig(PretrainedConfig):
         num_identity: number of shape coefficients of a synthetic person.
         num_expression: length of the expression code, all that passes from the photo's shape to the synthetic one, under noise.
         expression_width: hidden units of the networks that encode and decode it.
-        num_people: number of groups of people that synthetic people are drawn from.
+        num_people: number of people in the bank that synthetic people are blended from.
+        people_texture_size: side of their luma textures; chroma has half of it. A multiple of 8.
+        num_mouths: number of open mouths in the bank.
+        mouth_box: (x, y, width, height) in texels of the people's textures around the inside of the mouth, each even.
         refinement_channels: width of the refinement network; 0 leaves it out.
     """
 
@@ -76,6 +90,9 @@ class GanonConfig(PretrainedConfig):
         num_expression: int = 16,
         expression_width: int = 256,
         num_people: int = 8,
+        people_texture_size: int = 256,
+        num_mouths: int = 0,
+        mouth_box: tuple[int, int, int, int] = (90, 178, 76, 40),
         refinement_channels: int = 0,
         **kwargs: Any,
     ) -> None:
@@ -85,6 +102,10 @@ class GanonConfig(PretrainedConfig):
             raise ValueError(f"image_size must be a multiple of 256 for conditioning='landmarks', but got {image_size}.")
         if texture_size % 2 or texture_size < 16:
             raise ValueError(f"texture_size must be even and at least 16, but got {texture_size}.")
+        if people_texture_size % 8 or any(side % 2 for side in mouth_box):
+            raise ValueError(
+                f"people_texture_size must be a multiple of 8 and mouth_box even, but got {people_texture_size} and {list(mouth_box)}."
+            )
         if num_quadratic > num_shape_components:
             raise ValueError(f"num_quadratic ({num_quadratic}) must not exceed num_shape_components ({num_shape_components}).")
         self.conditioning = conditioning
@@ -98,6 +119,9 @@ class GanonConfig(PretrainedConfig):
         self.num_expression = num_expression
         self.expression_width = expression_width
         self.num_people = num_people
+        self.people_texture_size = people_texture_size
+        self.num_mouths = num_mouths
+        self.mouth_box = list(mouth_box)
         self.refinement_channels = refinement_channels
         # An exported folder names its own code; the installed package uses its own instead.
         if not __name__.startswith("transformers_modules"):
@@ -176,7 +200,7 @@ def ycbcr_to_rgb(luma: torch.Tensor, chroma: torch.Tensor) -> torch.Tensor:
 
 class ShapeStatistics(nn.Module):
     """Parameters of ``ganon_hf.core.geometry``, kept with the weights so that one file holds all: shape axes, the networks of the
-    expression code, and the distribution of synthetic people.
+    expression code, and shape and look of the people in the bank.
 
     Coordinates (B, d) of canonical landmarks are ``(canonical_landmarks - mean) @ axes / deviations``. Fitted by
     ``training/shape_space.py`` and ``training/expression_code.py``; training a generator leaves them unchanged.
@@ -186,8 +210,8 @@ class ShapeStatistics(nn.Module):
     axes: torch.Tensor
     deviations: torch.Tensor
     identity_basis: torch.Tensor
-    people_centers: torch.Tensor
-    people_spread: torch.Tensor
+    people_shapes: torch.Tensor
+    people_looks: torch.Tensor
 
     def __init__(self, config: GanonConfig):
         super().__init__()
@@ -196,8 +220,8 @@ class ShapeStatistics(nn.Module):
         self.register_buffer("axes", torch.zeros(NUM_POINTS * 3, size))
         self.register_buffer("deviations", torch.ones(size))
         self.register_buffer("identity_basis", torch.zeros(size, identity))
-        self.register_buffer("people_centers", torch.zeros(config.num_people, identity + config.num_appearance))
-        self.register_buffer("people_spread", torch.ones(identity + config.num_appearance))
+        self.register_buffer("people_shapes", torch.zeros(config.num_people, identity))
+        self.register_buffer("people_looks", torch.zeros(config.num_people, NUM_LOOK_PARTS, dtype=torch.int64))  # see people.py
         self.linear_encoder, self.encoder = nn.Linear(size, code), _perceptron(size, config.expression_width, code)
         self.linear_decoder, self.decoder = nn.Linear(code, size), _perceptron(code + identity + 1, config.expression_width, size)
         self.requires_grad_(False)
@@ -260,6 +284,91 @@ class AppearancePrior(nn.Module):
         chroma = torch.einsum("bf,fchw->bchw", features, _widen(self.chroma))
         chroma += torch.einsum("bk,kchw->bchw", appearance, _widen(self.chroma_appearance))
         return luma[:, None], chroma
+
+
+class PeopleTextures(nn.Module):
+    """What is particular to the people of the bank, beyond the appearance prior: residual textures under even light, at rest.
+
+    Broad structure and detail are kept apart. Of people who are blended, the broad structure is averaged; detail comes from one or the
+    other in each region of the face, and where they overlap the variance is restored (as in histogram-preserving blending, Heitz and Neyret
+    2018), so that skin does not become flat. Made by ``training/people_bank.py``.
+    """
+
+    broad: torch.Tensor
+    luma: torch.Tensor
+    chroma: torch.Tensor
+    regions: torch.Tensor
+    mouth_luma: torch.Tensor
+    mouth_chroma: torch.Tensor
+    mouth_mask: torch.Tensor
+    mouth_shapes: torch.Tensor
+
+    def __init__(self, config: GanonConfig):
+        super().__init__()
+        count, size, mouths = config.num_people, config.people_texture_size, config.num_mouths
+        self.left, self.top, width, height = config.mouth_box
+        self.register_buffer("broad", torch.zeros(count, 3, BROAD_SIZE, BROAD_SIZE))  # luma, Cb, Cr
+        self.register_buffer("luma", torch.zeros(count, size, size, dtype=torch.int8))
+        self.register_buffer("chroma", torch.zeros(count, 2, size // 2, size // 2, dtype=torch.int8))  # in halves of a gray value
+        self.register_buffer("regions", torch.full((NUM_REGIONS, REGIONS_SIZE, REGIONS_SIZE), 1 / NUM_REGIONS))
+        self.register_buffer("mouth_luma", torch.zeros(mouths, height, width, dtype=torch.uint8))
+        self.register_buffer("mouth_chroma", torch.zeros(mouths, 2, height // 2, width // 2, dtype=torch.int8))
+        self.register_buffer("mouth_mask", torch.zeros(height, width))
+        self.register_buffer("mouth_shapes", torch.zeros(mouths, 2))  # opening and width in distances of the outer corners of the eyes
+
+    def residual(self, people: torch.Tensor, shares: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Blend people.
+
+        Args:
+            people: (B, P) int64 numbers in the bank.
+            shares: (B, P, 1 + R) of the broad structure, then of the detail in each region; over P they sum to one.
+
+        Returns:
+            (B, 1, T, T) luma and (B, 2, T / 2, T / 2) Cb and Cr, to be added to the prior's textures.
+        """
+        size, precision = self.luma.shape[-1], self.broad.dtype
+        shares = shares.to(precision)
+        broad = torch.einsum("bp,bpchw->bchw", shares[:, :, 0], self.broad[people])
+        masks = torch.einsum("bpr,rhw->bphw", shares[:, :, 1:], self.regions)
+        masks = masks / masks.square().sum(dim=1, keepdim=True).sqrt().clamp_min(1e-3)
+        luma, chroma = self.luma[people].to(precision), self.chroma[people].to(precision) / 2
+        luma = (enlarge(masks, size) * luma).sum(dim=1, keepdim=True)
+        chroma = (enlarge(masks, size // 2)[:, :, None] * chroma).sum(dim=1)
+        return luma + enlarge(broad[:, :1], size), chroma + enlarge(broad[:, 1:], size // 2)
+
+    def open_mouth(
+        self, luma: torch.Tensor, chroma: torch.Tensor, landmarks: torch.Tensor, mouths: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Textures in which the inside of an open mouth is that of mouths of the bank which stand open alike.
+
+        Args:
+            luma, chroma: textures as :meth:`residual` returns them.
+            landmarks: (B, 478, 3) canonical landmarks.
+            mouths: (B, M) int64 numbers in the bank of mouths.
+        """
+        width = (landmarks[:, RIGHT_EYE_OUTER] - landmarks[:, LEFT_EYE_OUTER]).norm(dim=1).clamp_min(1e-6)
+        pairs = ((LIP_UPPER, LIP_LOWER), (RIGHT_MOUTH_CORNER, LEFT_MOUTH_CORNER))
+        shape = torch.stack([(landmarks[:, first] - landmarks[:, second]).norm(dim=1) / width for first, second in pairs], dim=1)
+        distance = (self.mouth_shapes[mouths] - shape[:, None]) / shape.new_tensor(_MOUTH_REACH)  # (B, M, 2)
+        weights = (-distance.square().sum(dim=2)).softmax(dim=1)
+        low, high = _MOUTH_OPENS
+        amount = ((shape[:, :1, None] - low) / (high - low)).clamp(0, 1)  # (B, 1, 1)
+        inside = torch.einsum("bm,bmhw->bhw", weights, self.mouth_luma[mouths].to(luma.dtype))[:, None]
+        tint = torch.einsum("bm,bmchw->bchw", weights, self.mouth_chroma[mouths].to(luma.dtype) / 2)
+        result = []
+        for texture, new, step in ((luma, inside, 1), (chroma, tint, 2)):
+            mask = self.mouth_mask[::step, ::step] * amount[:, None]
+            (height, wide), top, left = mask.shape[-2:], self.top // step, self.left // step
+            texture = texture.clone()
+            part = texture[..., top : top + height, left : left + wide]
+            part.copy_(part + mask * (new - part))
+            result.append(texture)
+        return result[0], result[1]
+
+
+def enlarge(maps: torch.Tensor, size: int) -> torch.Tensor:
+    """(B, C, h, h) -> (B, C, size, size), bicubic; unchanged where it has that size."""
+    return maps if maps.shape[-1] == size else functional.interpolate(maps, size=(size, size), mode="bicubic", align_corners=False)
 
 
 def _widen(values: torch.Tensor) -> torch.Tensor:
@@ -450,18 +559,19 @@ class GanonModel(PreTrainedModel):
     input_modalities = ("image",)  # type: ignore[assignment]
     _no_split_modules = ["LandmarkGenerator", "RefinementNetwork"]
     # Half precision is too coarse for coordinates and sums over 1434 of them; the networks may have it.
-    _keep_in_fp32_modules_strict = {"geometry", "prior"}
+    _keep_in_fp32_modules_strict = {"geometry", "prior", "people"}
 
     def __init__(self, config: GanonConfig):
         super().__init__(config)
         self.geometry = ShapeStatistics(config)
         self.generator: LandmarkGenerator | None = None
         self.prior: AppearancePrior | None = None
+        self.people: PeopleTextures | None = None
         self.refinement: RefinementNetwork | None = None
         if config.conditioning == "landmarks":
             self.generator = LandmarkGenerator()
         else:
-            self.prior = AppearancePrior(config)
+            self.prior, self.people = AppearancePrior(config), PeopleTextures(config)
             if config.refinement_channels:
                 self.refinement = RefinementNetwork(config)
         self.post_init()
@@ -491,6 +601,9 @@ class GanonModel(PreTrainedModel):
         pixel_values: torch.Tensor,
         canonical_landmarks: torch.Tensor | None = None,
         angles: torch.Tensor | None = None,
+        people: torch.Tensor | None = None,
+        shares: torch.Tensor | None = None,
+        mouths: torch.Tensor | None = None,
         appearance: torch.Tensor | None = None,
         grayscale: torch.Tensor | None = None,
         return_dict: bool | None = None,
@@ -501,7 +614,9 @@ class GanonModel(PreTrainedModel):
             pixel_values: the condition, see the class.
             canonical_landmarks: (B, 478, 3) landmarks without head pose (``"mesh"``).
             angles: (B, 2) yaw and pitch in degrees (``"mesh"``).
-            appearance: (B, num_appearance) standard normal coefficients of the synthetic people; None is the mean person.
+            people, shares: whom of the bank to blend, see :meth:`PeopleTextures.residual`; None is the mean person.
+            mouths: (B, M) int64 mouths of the bank for the inside of an open mouth; None leaves it to the prior.
+            appearance: (B, num_appearance) coefficients of the prior instead of people, for training; None is zero.
             grayscale: (B, 1) 1 where a colorless face is wanted; None is color.
             return_dict: False returns a tuple.
 
@@ -523,6 +638,10 @@ class GanonModel(PreTrainedModel):
             precision = _widen(self.prior.luma[:0]).dtype  # type: ignore[union-attr]
             with torch.autocast(pixel_values.device.type, enabled=False):  # sums over 1434 coordinates
                 luma, chroma = self.prior(*(value.to(precision) for value in (canonical_landmarks, angles, appearance)))  # type: ignore[misc]
+                if people is not None and shares is not None:
+                    luma, chroma = self._with_person(luma, chroma, people, shares)
+                    if mouths is not None:
+                        luma, chroma = self.people.open_mouth(luma, chroma, canonical_landmarks.to(precision), mouths)  # type: ignore[union-attr]
             chroma = chroma * (1 - grayscale.to(precision).view(-1, 1, 1, 1))
             images = coarse = _clip(sample_texture(luma, chroma, pixel_values[:, :2].to(precision)))
             if self.refinement is not None:
@@ -530,6 +649,13 @@ class GanonModel(PreTrainedModel):
         if return_dict is False:
             return (images,) if coarse is None else (images, coarse)
         return GanonOutput(images=images, coarse=coarse)
+
+    def _with_person(
+        self, luma: torch.Tensor, chroma: torch.Tensor, people: torch.Tensor, shares: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The prior's textures, at the size of the bank's, plus what is particular to the people."""
+        own, tint = self.people.residual(people, shares)  # type: ignore[union-attr]
+        return enlarge(luma, own.shape[-1]) + own, enlarge(chroma, tint.shape[-1]) + tint
 
     def _refine(self, coarse: torch.Tensor, condition: torch.Tensor, appearance: torch.Tensor, grayscale: torch.Tensor) -> torch.Tensor:
         """The coarse face with the refinement network's output added; outside training only the mesh's bounding box is computed."""

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from .faces import Crop, Face
-from .geometry import Identity
 from .head_warping import HeadWarp
 from .options import AnonymizeOptions
+from .people import Identity
 
 
 @dataclass(frozen=True, eq=False)

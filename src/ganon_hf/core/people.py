@@ -1,0 +1,154 @@
+"""Who a face becomes: synthetic people, drawn from a seed among the people of the model's bank who have a given look."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .look import AGES, SEXES, SHADES, Look
+
+# People of the bank that one synthetic person is blended from, and regions of a face that may come from different ones of them: eyes with
+# brows, nose, mouth and chin, skin (``modeling_ganon.PeopleTextures``).
+NUM_BLENDED, NUM_REGIONS = 3, 4
+# A person is drawn among at least so many people of the bank: those who come closest to the look.
+_MIN_POOL = 8
+# How much a part of the look that differs counts. A child among adults, or an adult among children, is the worst mistake.
+_SEX_COST, _BEARD_COST, _CHILD_COST, _AGE_COST, _SKIN_COST, _BROWS_COST = 12.0, 12.0, 30.0, 4.0, 2.0, 1.0
+_ADULT = AGES.index("young")  # the first class of adults
+# Mouths of the bank that a synthetic person opens.
+_NUM_MOUTHS = 12
+# Standard deviation of what is added to the blended shape, in standard deviations of all people.
+_SHAPE_NOISE = 0.35
+# In standard deviations: people further from the mean look like caricatures.
+_TRUNCATION, _MAX_SHAPE = 2.0, 3.0
+
+
+@dataclass(frozen=True, eq=False)
+class Identity:
+    """One synthetic person, drawn from a seed; of a photo only the look matters.
+
+    Attributes:
+        shape: (k,) coefficients of the neutral shape.
+        people: (p,) int64 numbers of the people of the bank whose textures are blended.
+        shares: (p, 1 + r) float32 shares of each in the broad structure, and in the detail of each region; they sum to one over p.
+        mouths: (m,) int64 numbers of the open mouths in the bank.
+        look: of whom the person was drawn.
+        tone: (3,) standard normal coefficients of the skin tone.
+        grain_seed: seed of the fine skin structure.
+        expression_noise: (r,) standard normal noise for the expression code. It belongs to the person: were it drawn anew for every frame
+            of a video, it would average out.
+        turn: (3,) standard normal; pitch, yaw and roll by which the head is turned a little.
+    """
+
+    shape: np.ndarray
+    people: np.ndarray
+    shares: np.ndarray
+    mouths: np.ndarray
+    look: Look
+    tone: np.ndarray
+    grain_seed: int
+    expression_noise: np.ndarray
+    turn: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Population:
+    """The people of the bank, as far as drawing needs them.
+
+    Attributes:
+        shapes: (n, k) coefficients of the neutral shapes.
+        looks: (n, 5) int numbers of the classes of age, sex, beard, brows and skin, see :func:`look_classes`.
+        num_mouths: number of open mouths in the bank, sorted by opening.
+
+    Raises:
+        ValueError: wrong shapes, or nobody.
+    """
+
+    shapes: np.ndarray
+    looks: np.ndarray
+    num_mouths: int = 0
+
+    def __post_init__(self) -> None:
+        if self.shapes.ndim != 2 or not len(self.shapes) or self.looks.shape != (len(self.shapes), 5):
+            raise ValueError(f"shapes must be (people, n) and looks (people, 5), but got {self.shapes.shape} and {self.looks.shape}.")
+
+    def alike(self, look: Look) -> np.ndarray:
+        """Numbers of the people who come closest to a look: at least :data:`_MIN_POOL`, and all who are as close as these."""
+        age, sex, beard, brows, skin = self.looks.T
+        cost = np.zeros(len(self.looks))
+        if look.age is not None:
+            wanted = AGES.index(look.age)
+            cost += _AGE_COST * np.abs(age - wanted) + _CHILD_COST * ((age < _ADULT) != (wanted < _ADULT))
+        if look.sex is not None and look.sex != "unsure":
+            cost += _SEX_COST * ((sex != SEXES.index(look.sex)) & (sex != SEXES.index("unsure")))  # children of the bank are either
+        if look.beard is not None:
+            cost += _BEARD_COST * (beard != look.beard)
+        for part, shade, weight in ((brows, look.brows, _BROWS_COST), (skin, look.skin, _SKIN_COST)):
+            if shade is not None:
+                cost += weight * np.abs(part - SHADES.index(shade))
+        limit = np.sort(cost)[min(_MIN_POOL, len(cost)) - 1]
+        return np.flatnonzero(cost <= limit)
+
+
+def look_classes(look: Look) -> tuple[int, int, int, int, int]:
+    """A look with all its parts -> numbers of the classes of age, sex, beard, brows and skin, as a bank stores them."""
+    if None in (look.age, look.sex, look.beard, look.brows, look.skin):
+        raise ValueError(f"a person of the bank needs all parts of a look, but got {look}.")
+    return (
+        AGES.index(look.age),  # type: ignore[arg-type]
+        SEXES.index(look.sex),  # type: ignore[arg-type]
+        int(bool(look.beard)),
+        SHADES.index(look.brows),  # type: ignore[arg-type]
+        SHADES.index(look.skin),  # type: ignore[arg-type]
+    )
+
+
+def look_of(classes: np.ndarray) -> Look:
+    """The inverse of :func:`look_classes`."""
+    age, sex, beard, brows, skin = (int(value) for value in classes)
+    return Look(AGES[age], SEXES[sex], bool(beard), SHADES[brows], SHADES[skin])
+
+
+def _truncated_normal(generator: np.random.Generator, count: int) -> np.ndarray:
+    values = generator.standard_normal(count)
+    while (outside := np.abs(values) > _TRUNCATION).any():
+        values[outside] = generator.standard_normal(int(outside.sum()))
+    return values.astype(np.float32)
+
+
+def draw_identity(
+    seed: int, index: int, population: Population, *, look: Look | None = None, num_expression: int = 0, attempt: int = 0
+) -> Identity:
+    """Draw synthetic person number ``index`` of a seed; the same arguments give the same person everywhere.
+
+    Args:
+        seed: 0 to 2**63 - 1.
+        index: number of the face in the photo; every face of a photo becomes a different person.
+        population: the people of the bank.
+        look: of whom to draw; None is the look of anybody in the bank.
+        num_expression: length of the expression code, for its noise.
+        attempt: 0, or the number of another person that stands in where the ones before it do not fit a face.
+    """
+    generator = np.random.default_rng([seed, index, attempt] if attempt else [seed, index])
+    anybody = look_of(population.looks[int(generator.integers(len(population.looks)))])
+    look = anybody if look is None else look.complete(anybody)
+    pool = population.alike(look)
+    blended = generator.permutation(pool)[:NUM_BLENDED]
+    weights = generator.dirichlet(np.full(len(blended), 2.0))
+    # each region is one person's, and no two neighbors are the same one's: nobody of the bank appears as a whole
+    turns = (int(generator.integers(len(blended))) + np.arange(NUM_REGIONS)) % len(blended)
+    shares = np.zeros((len(blended), 1 + NUM_REGIONS), np.float32)
+    shares[:, 0] = weights
+    shares[turns, 1 + np.arange(NUM_REGIONS)] = 1
+    # a mean of several people varies less than people do
+    center = population.shapes[pool].mean(axis=0)
+    shape = center + (weights @ population.shapes[blended] - center) / np.sqrt((weights**2).sum())
+    shape += _SHAPE_NOISE * _truncated_normal(generator, len(shape))
+    # one mouth of each range of openings
+    ranges = np.array_split(np.arange(population.num_mouths), min(_NUM_MOUTHS, population.num_mouths) or 1)
+    mouths = np.array([generator.choice(some) for some in ranges if len(some)], np.int64)
+    tone, grain_seed = _truncated_normal(generator, 3), int(generator.integers(2**31))
+    turn, noise = _truncated_normal(generator, 3), generator.standard_normal(num_expression).astype(np.float32)
+    shape = np.clip(shape, -_MAX_SHAPE, _MAX_SHAPE).astype(np.float32)
+    return Identity(shape, blended.astype(np.int64), shares, mouths, look, tone, grain_seed, noise, turn)

@@ -1,0 +1,276 @@
+"""The bank of synthetic people that a generator draws from (``PeopleTextures`` in ``modeling_ganon.py``), made from portraits.
+
+An entry of the bank is a blend of several people who look alike, so no portrait lies in the weights. Broad structure is their weighted mean;
+detail comes from one or the other, region by region, with smooth borders and the variance restored where they overlap (as in
+histogram-preserving blending, Heitz and Neyret 2018), so that skin does not become flat. Light is taken out: structure broader than about a
+twentieth of the texture is made symmetric, and of what differs from people who look alike only a part stays; finer structure is symmetric in
+part.
+
+The portraits should show people who do not exist: then the bank holds nobody's face.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ..core.face_mesh import (
+    IRIS_PATCH_RADIUS,
+    IRIS_PATCHES,
+    IRIS_REACH,
+    LEFT_EYE_CORNERS,
+    MIRROR,
+    MOUTH_START,
+    RIGHT_EYE_CORNERS,
+    RIGHT_EYE_START,
+    UV_MAP,
+)
+from ..core.landmarks import texel_table
+from ..core.modeling_ganon import BROAD_SIZE, REGIONS_SIZE, GanonModel, enlarge
+from ..core.opencv import cv2
+from .portraits import Mouths, Portraits, blurred, half_size
+
+# Standard deviations of Gaussian blurs as shares of the texture's side: broader structure counts as broad, finer as fine, the rest between.
+BROAD, FINE = 0.055, 0.016
+# Of the broad structure in which a portrait differs from people who look alike, so much is kept: the rest is its light.
+_BROAD_SHARE = 0.35
+# Share of the middle band that is made symmetric.
+_SYMMETRIC_MIDDLE = 0.65
+_CONTRAST = 0.95
+# Models hardly ever rest their brows: between them so much of what is not broad is taken away, with a border of so much of the side.
+_FROWN, _FROWN_SHARE, _FROWN_BORDER = (9, 107, 336, 55, 285, 193, 417, 168), 0.6, 0.03
+# Regions: standard deviation of the random masks as a share of the texture's side, and how decided they are.
+_MASK_SCALE, _MASK_CONTRAST = 0.11, 4.5
+# Where people overlap, the middle band is divided by no less than this: brows must not become double.
+_MIN_MIDDLE_ENERGY = 0.75
+# Portraits that one person of the bank is blended from.
+MEMBERS = 4
+# Hulls of the regions of a face: eyes with brows, nose, mouth and chin. The rest is skin.
+_EYE = (46, 70, 63, 105, 66, 107, 55, 193, 245, 128, 121, 120, 119, 118, 117, 111, 35, 124)
+_NOSE = (168, 193, 417, 47, 277, 203, 423, 102, 331, 98, 327, 2, 164)
+_LOWER = (164, 203, 423, 206, 426, 216, 436, 210, 430, 135, 364, 169, 394, 171, 396, 152, 148, 377, 176, 400, 149, 378, 150, 379)
+_REGIONS = ((_EYE, tuple(int(i) for i in MIRROR[list(_EYE)])), (_NOSE,), (_LOWER,))
+_REGION_BLUR = 0.022
+
+
+def _symmetric(values: np.ndarray, share: float = 1.0) -> np.ndarray:
+    """Mixed with its mirror image; a share of 1 is symmetric."""
+    return (1 - share / 2) * values + share / 2 * values[..., ::-1]
+
+
+@dataclass(frozen=True, eq=False)
+class BankEntry:
+    """One person of the bank: luma (T, T), chroma (2, T / 2, T / 2), coefficients of the shape (k,)."""
+
+    luma: np.ndarray
+    chroma: np.ndarray
+    shape: np.ndarray
+
+
+class Blender:
+    """Blends portraits of people who look alike.
+
+    Args:
+        portraits: the people.
+    """
+
+    def __init__(self, portraits: Portraits):
+        self._portraits = portraits
+        size = portraits.luma.shape[-1]
+        self._bands = []
+        for luma, trust in zip(portraits.luma, portraits.trust, strict=True):
+            broad = blurred(luma, trust, BROAD)
+            middle = blurred(luma - broad, trust, FINE)
+            self._bands.append((broad, _symmetric(middle, _SYMMETRIC_MIDDLE), luma - broad - middle))
+        self._tint = []
+        for chroma, trust in zip(portraits.chroma, portraits.trust, strict=True):
+            weight = half_size(trust)
+            broad = np.stack([blurred(c, weight, BROAD) for c in chroma])
+            self._tint.append((broad, _symmetric(chroma - broad, _SYMMETRIC_MIDDLE)))
+        self._eyes = _iris_sources(size)
+        frown = cv2.fillConvexPoly(
+            np.zeros((size, size), np.float32), cv2.convexHull(np.round(UV_MAP[list(_FROWN)] * size).astype(np.int32)), 1
+        )
+        self._calm = 1 - _FROWN_SHARE * cv2.GaussianBlur(frown, (0, 0), _FROWN_BORDER * size)
+
+    def blend(self, members: np.ndarray, cohort: np.ndarray, generator: np.random.Generator) -> BankEntry:
+        """Blend some of the portraits.
+
+        Args:
+            members: indices of at least two portraits.
+            cohort: indices of all portraits that look like them; what these share is theirs and not the light.
+            generator: chooses weights and regions.
+        """
+        size = self._portraits.luma.shape[-1]
+        weights = generator.dirichlet(np.full(len(members), 2.0)).astype(np.float32)
+        trust = self._portraits.trust[members]
+        masks = self._masks(len(members), trust, generator)
+        energy = np.sqrt((masks**2).sum(axis=0))
+        local = weights[:, None, None] * (0.05 + trust)
+        local /= local.sum(axis=0)
+        common = self._common([self._bands[i][0] for i in cohort], self._portraits.trust[cohort])
+        broad = sum(w * self._bands[i][0] for w, i in zip(local, members, strict=True)) - common
+        restored = 1 / np.sqrt((weights**2).sum())
+        detail = sum(m * self._bands[i][1] for m, i in zip(masks, members, strict=True)) / np.maximum(energy, _MIN_MIDDLE_ENERGY)
+        detail = detail + sum(m * self._bands[i][2] for m, i in zip(masks, members, strict=True)) / energy
+        luma = common + _BROAD_SHARE * restored * _symmetric(broad) + self._calm * detail
+        half_masks = np.stack([cv2.resize(m, (size // 2, size // 2), interpolation=cv2.INTER_AREA) for m in masks])
+        half_trust = np.stack([half_size(self._portraits.trust[i]) for i in cohort])
+        tint = np.stack([self._common([self._tint[i][0][c] for i in cohort], half_trust) for c in range(2)])
+        tint = tint + sum(m * self._tint[i][1] for m, i in zip(half_masks, members, strict=True))
+        mean = self._portraits.shape[cohort].mean(axis=0)
+        shape = mean + restored * (weights @ self._portraits.shape[members] - mean)
+        return BankEntry(_CONTRAST * luma, tint, np.clip(shape, -3, 3))
+
+    @staticmethod
+    def _common(planes: list[np.ndarray], trust: np.ndarray) -> np.ndarray:
+        weights = trust + 0.02
+        return _symmetric((np.array(planes) * weights).sum(axis=0) / weights.sum(axis=0))
+
+    def _masks(self, count: int, trust: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        """(count, T, T) smooth symmetric masks that sum to one, zero where a portrait is not to be trusted."""
+        size = trust.shape[-1]
+        noise = [
+            cv2.GaussianBlur(generator.standard_normal((size, size)).astype(np.float32), (0, 0), _MASK_SCALE * size) for _ in range(count)
+        ]
+        masks = _symmetric(np.stack(noise))
+        masks = _MASK_CONTRAST * masks / masks.std()
+        for rows, columns, source in self._eyes:  # an iris belongs to the eye around it
+            masks[:, rows, columns] = masks[:, source[1], source[0]][:, None]
+            masks[masks[:, source[1], source[0]].argmax(), rows, columns] += 20
+        masks = np.exp(masks - masks.max(axis=0)) * (trust + 0.01)
+        return masks / masks.sum(axis=0)
+
+
+def _iris_sources(size: int) -> list[tuple[np.ndarray, np.ndarray, tuple[int, int]]]:
+    """For each iris patch its rows and columns, and the (x, y) texel of its eye."""
+    v, u = (np.mgrid[:size, :size] + 0.5) / size
+    sources = []
+    for center, corners in zip(IRIS_PATCHES, (RIGHT_EYE_CORNERS, LEFT_EYE_CORNERS), strict=True):
+        near = (u - center[0]) ** 2 + (v - center[1]) ** 2 < (IRIS_PATCH_RADIUS * (IRIS_REACH + 0.4)) ** 2
+        place = np.round(UV_MAP[list(corners)].mean(axis=0) * size).astype(int)
+        sources.append((*np.nonzero(near), (int(place[0]), int(place[1]))))
+    return sources
+
+
+def mouth_mask(size: int) -> np.ndarray:
+    """(size, size) float32, 1 inside the mouth, with a soft edge inwards."""
+    rows, columns, owner, _ = texel_table(size)
+    inside = (owner >= MOUTH_START) & (owner < RIGHT_EYE_START)
+    mask = np.zeros((size, size), np.float32)
+    mask[rows[inside], columns[inside]] = 1
+    return cv2.GaussianBlur(mask, (0, 0), size / 384) * mask
+
+
+def region_masks(size: int) -> np.ndarray:
+    """(4, size, size) smooth masks that sum to one: eyes with brows, nose, mouth and chin, skin."""
+    oversampled = 4 * size
+    masks = []
+    for hulls in _REGIONS:
+        canvas = np.zeros((oversampled, oversampled), np.uint8)
+        for hull in hulls:
+            corners = np.round(UV_MAP[list(hull)] * oversampled).astype(np.int32)
+            cv2.fillConvexPoly(canvas, cv2.convexHull(corners), 1)
+        masks.append(cv2.resize(canvas.astype(np.float32), (size, size), interpolation=cv2.INTER_AREA))
+    v, u = (np.mgrid[:size, :size] + 0.5) / size
+    for center in IRIS_PATCHES:  # an iris belongs to the eye
+        masks[0] = np.where((u - center[0]) ** 2 + (v - center[1]) ** 2 < (IRIS_PATCH_RADIUS * (IRIS_REACH + 0.6)) ** 2, 1, masks[0])
+    eyes, nose, mouth = masks
+    nose = nose * (1 - eyes)
+    mouth = mouth * (1 - eyes) * (1 - nose)
+    parts = np.stack([eyes, nose, mouth, 1 - eyes - nose - mouth])
+    soft = np.stack([cv2.GaussianBlur(part.astype(np.float32), (0, 0), _REGION_BLUR * size) for part in parts])
+    iris = np.min([np.hypot(u - x, v - y) for x, y in IRIS_PATCHES], axis=0) < IRIS_PATCH_RADIUS * (IRIS_REACH + 0.4)
+    soft[:, iris] = parts[:, iris]
+    return (soft / soft.sum(axis=0)).astype(np.float32)
+
+
+def fill_bank(model: GanonModel, portraits: Portraits, looks: np.ndarray, mouths: Mouths, *, seed: int = 0) -> list[np.ndarray]:
+    """Blend portraits and write bank and mouths into a model (in place).
+
+    Args:
+        model: of the sizes of the bank, with prior and shape statistics.
+        portraits: the people.
+        looks: (n, 5) their classes, see ``people.look_classes``.
+        mouths: as many as the model has.
+        seed: of the choice of people and regions.
+
+    Returns:
+        for each person of the bank the indices of the portraits.
+
+    Raises:
+        ValueError: there are fewer than :data:`MEMBERS` portraits of every look.
+    """
+    people, statistics = model.people, model.geometry
+    assert people is not None
+    generator, blender = np.random.default_rng(seed), Blender(portraits)
+    count, size = model.config.num_people, model.config.people_texture_size
+    members, cohorts = _choose_members(looks, count, generator)
+    with torch.no_grad():
+        for number, (some, cohort) in enumerate(zip(members, cohorts, strict=True)):
+            entry = blender.blend(some, cohort, generator)
+            trusted = _mesh(size)
+            broad = cv2.resize(blurred(entry.luma, trusted, 0.6 / BROAD_SIZE), (BROAD_SIZE, BROAD_SIZE), interpolation=cv2.INTER_AREA)
+            detail = entry.luma - _enlarged(broad, size)
+            half = cv2.resize(trusted, (size // 2, size // 2), interpolation=cv2.INTER_AREA)
+            tint = [
+                cv2.resize(blurred(c, half, 0.6 / BROAD_SIZE), (BROAD_SIZE, BROAD_SIZE), interpolation=cv2.INTER_AREA) for c in entry.chroma
+            ]
+            fine = np.stack([c - _enlarged(t, size // 2) for c, t in zip(entry.chroma, tint, strict=True)])
+            people.broad[number] = torch.from_numpy(np.stack([broad, *tint]))
+            people.luma[number] = torch.from_numpy(np.clip(np.round(detail * trusted), -127, 127).astype(np.int8))
+            people.chroma[number] = torch.from_numpy(np.clip(np.round(2 * fine * half), -127, 127).astype(np.int8))
+            statistics.people_shapes[number] = torch.from_numpy(entry.shape.astype(np.float32))
+            statistics.people_looks[number] = torch.from_numpy(looks[some[0]].astype(np.int64))
+        people.regions.copy_(torch.from_numpy(region_masks(REGIONS_SIZE)))
+        x, y, width, height = model.config.mouth_box
+        here = (slice(None), slice(y, y + height), slice(x, x + width))
+        people.mouth_luma.copy_(torch.from_numpy(np.clip(np.round(mouths.luma[here]), 0, 255).astype(np.uint8)))
+        halves = (slice(None), slice(None), slice(y // 2, (y + height) // 2), slice(x // 2, (x + width) // 2))
+        people.mouth_chroma.copy_(torch.from_numpy(np.clip(np.round(2 * mouths.chroma[halves]), -127, 127).astype(np.int8)))
+        people.mouth_mask.copy_(torch.from_numpy(mouth_mask(size)[here[1:]]))
+        people.mouth_shapes.copy_(torch.from_numpy(mouths.shapes.astype(np.float32)))
+    return members
+
+
+def _mesh(size: int) -> np.ndarray:
+    """(size, size) float32, 1 on texels of the mesh and of the irises."""
+    rows, columns, _, _ = texel_table(size)
+    mask = np.zeros((size, size), np.float32)
+    mask[rows, columns] = 1
+    for rows, columns, _ in _iris_sources(size):
+        mask[rows, columns] = 1
+    return cv2.dilate(mask, np.ones((3, 3)))
+
+
+def _enlarged(broad: np.ndarray, size: int) -> np.ndarray:
+    """As the model enlarges the broad structure."""
+    return enlarge(torch.from_numpy(broad)[None, None], size)[0, 0].numpy()
+
+
+def _choose_members(looks: np.ndarray, count: int, generator: np.random.Generator) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """For each person of the bank the portraits to blend, the first of which says the look, and all portraits that look like them.
+
+    Every class of age, sex and beard has as many people in the bank; within it every portrait comes first equally often.
+    """
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for number, look in enumerate(looks):
+        groups.setdefault((int(look[0]), int(look[1]), int(look[2])), []).append(number)
+    usable = {key: np.array(some) for key, some in groups.items() if len(some) >= MEMBERS}
+    if not usable:
+        raise ValueError(f"a bank needs at least {MEMBERS} portraits of one age, sex and beard, but there are {len(looks)} of other looks.")
+    members, cohorts = [], []
+    orders = {key: generator.permutation(some) for key, some in usable.items()}
+    for number in range(count):
+        key = sorted(usable)[number % len(usable)]
+        cohort, order = usable[key], orders[key]
+        first = order[(number // len(usable)) % len(order)]
+        # like tones of skin and brows first, and among them whom the seed chooses
+        others = cohort[cohort != first]
+        apart = 2.0 * np.abs(looks[others, 4] - looks[first, 4]) + np.abs(looks[others, 3] - looks[first, 3])
+        near = others[np.argsort(apart + generator.uniform(0, 1.5, len(others)), kind="stable")]
+        members.append(np.concatenate([[first], near[: MEMBERS - 1]]))
+        cohorts.append(cohort)
+    return members, cohorts

@@ -1,0 +1,328 @@
+"""What is particular to the people of portraits: residual textures over the appearance prior, from which the bank of people is made.
+
+A portrait's texture under even light, minus what the prior predicts for its shape, is what is particular to the person. Three more things are
+taken out of it, so that it may stand on any face in any photo:
+
+* expression: what blendshape scores and head pose explain (ridge regression over all portraits);
+* hair, rims of eyeglasses, hats, hands: texels far from the distribution over all portraits are not trusted;
+* skin tone: the mean chroma of the skin.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ..core.face_mesh import UV_MAP
+from ..core.modeling_ganon import AppearancePrior, ShapeStatistics, shape_features
+from ..core.opencv import cv2
+from .appearance_prior import skin_tone
+from .blendshape_network import BLENDSHAPE_NAMES, BlendshapeNetwork
+from .lighting import LightModel
+from .texture_encoding import resize_maps
+from .textures import TextureSet
+
+logger = logging.getLogger(__name__)
+
+# Standard deviation of the Gaussian blur that leaves hair and rims, as a share of the texture's side.
+_OUTLIER_SCALE = 0.016
+# Robust standard deviations from the median at which a texel is trusted less, and not at all.
+_OUTLIER = (2.8, 4.0)
+# Ridge penalties: of the regression on expression and pose in portraits, and of the shape's coefficients.
+_REST_RIDGE, _SHAPE_RIDGE = 40.0, 0.3
+# Portraits: largest yaw and pitch in degrees, largest opening of the mouth in distances of the outer corners of the eyes, least resolution,
+# and the largest share of the skin that may be hidden or unlike skin.
+_MAX_ANGLES, _MAX_OPENING, _MIN_RESOLUTION, _MAX_HIDDEN = (20.0, 18.0), 0.06, 0.4, 0.25
+# Groups of fewer people are not compared among themselves.
+_MIN_GROUP = 12
+# Broader structure than this share of the texture's side counts as light; portraits with more of it than others who look alike, or further
+# from rest, by so many robust standard deviations are left out. Contrast is limited to so many times the usual.
+_LIGHT_SCALE, _MAX_FAULT, _MAX_CONTRAST = 0.055, 1.8, 1.1
+_UNREST = (
+    "browDownLeft browDownRight mouthFrownLeft mouthFrownRight mouthSmileLeft mouthSmileRight noseSneerLeft noseSneerRight mouthPressLeft "
+    "mouthPressRight mouthPucker mouthFunnel"
+).split()
+# The upper edge of the brows.
+_BROW_LINE = (127, 139, 71, 68, 104, 69, 108, 151, 337, 299, 333, 298, 301, 368, 356)
+# Mouths: largest yaw and pitch, and the scale of opening and width in which they should differ. Values of teeth beyond the third number
+# are compressed, by no more than the fourth.
+_MAX_MOUTH_ANGLES, _MOUTH_SCALE, _BRIGHT_TEETH, _TEETH_ROOM = (18.0, 16.0), (0.03, 0.08), 135.0, 45.0
+
+
+@dataclass(frozen=True, eq=False)
+class Portraits:
+    """What is particular to the people of n portraits, at rest and under even light.
+
+    Attributes:
+        luma: (n, T, T) float32, gray values over the prior's prediction.
+        chroma: (n, 2, T / 2, T / 2) float32 Cb and Cr, likewise.
+        trust: (n, T, T) float32, 0 where the person's skin is hidden.
+        shape: (n, k) identity coefficients of the neutral shape.
+        rows: (n,) indices of the pictures that they were made from.
+    """
+
+    luma: np.ndarray
+    chroma: np.ndarray
+    trust: np.ndarray
+    shape: np.ndarray
+    rows: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.luma)
+
+
+def blurred(values: np.ndarray, weights: np.ndarray, sigma: float) -> np.ndarray:
+    """Weighted Gaussian mean of (T, T) values; ``sigma`` as a share of T."""
+    side = values.shape[0]
+    weights = weights.astype(np.float32) + np.float32(1e-3)
+    total = cv2.GaussianBlur(weights, (0, 0), sigma * side)
+    return cv2.GaussianBlur(values.astype(np.float32) * weights, (0, 0), sigma * side) / np.maximum(total, 1e-3)
+
+
+def half_size(values: np.ndarray) -> np.ndarray:
+    """(h, w) -> (h / 2, w / 2) by area."""
+    return cv2.resize(values, (values.shape[1] // 2, values.shape[0] // 2), interpolation=cv2.INTER_AREA)
+
+
+def mouth_shapes(shapes: np.ndarray) -> np.ndarray:
+    """(n, 478, 3) shapes -> (n, 2): distance of the lips, and of the corners of the mouth, in distances of the outer corners of the eyes."""
+    eyes = np.linalg.norm(shapes[:, 33] - shapes[:, 263], axis=1)
+    return np.stack(
+        [np.linalg.norm(shapes[:, first] - shapes[:, second], axis=1) / np.maximum(eyes, 1e-6) for first, second in ((13, 14), (61, 291))],
+        1,
+    )
+
+
+def _explained(values: np.ndarray, conditions: np.ndarray, ridge: float) -> np.ndarray:
+    """The part of (n, m) values that (n, c) conditions explain, relative to conditions of zero; linear, with an intercept."""
+    centered = conditions - conditions.mean(axis=0)
+    gram = centered.T @ centered + ridge * np.diag(centered.var(axis=0) + 1e-6)
+    return (conditions @ np.linalg.solve(gram, centered.T @ (values - values.mean(axis=0)))).astype(values.dtype)
+
+
+def _at_rest(planes: np.ndarray, trust: np.ndarray, conditions: np.ndarray) -> np.ndarray:
+    """(n, h, w) planes without what expression and pose explain; only structure that is not fine, for wrinkles never lie in one place."""
+    side, small = planes.shape[-1], 64
+    weights = trust + np.float32(1e-3)
+    shrunk = [cv2.resize(one * w, (small, small), interpolation=cv2.INTER_AREA) for one, w in zip(planes, weights, strict=True)]
+    weight = np.stack([cv2.resize(w, (small, small), interpolation=cv2.INTER_AREA) for w in weights])
+    explained = _explained((np.stack(shrunk) / weight).reshape(len(planes), -1), conditions, _REST_RIDGE).reshape(-1, small, small)
+    return planes - np.stack([cv2.resize(one, (side, side), interpolation=cv2.INTER_CUBIC) for one in explained])
+
+
+def read_portraits(
+    textures: TextureSet,
+    prior: AppearancePrior,
+    statistics: ShapeStatistics,
+    resolution: np.ndarray,
+    usable: np.ndarray,
+    groups: np.ndarray,
+) -> Portraits:
+    """Free portraits of light, expression, hair and skin tone.
+
+    Args:
+        textures: unwrapped pictures, in color; their size is the bank's.
+        prior, statistics: of the model that the bank is for.
+        resolution: (n,) photo pixels per crop pixel.
+        usable: (n,) bool, False for pictures that must not be used (eyeglasses, hats, hands, paintings).
+        groups: (n,) int, the same number for people who look alike.
+
+    Raises:
+        ValueError: fewer than 20 portraits are left.
+    """
+    size, light = textures.luma.shape[-1], LightModel(textures.luma.shape[-1])
+    openings = mouth_shapes(textures.shapes)
+    good = usable & (np.abs(textures.angles) < _MAX_ANGLES).all(axis=1) & (openings[:, 0] < _MAX_OPENING) & (resolution > _MIN_RESOLUTION)
+    color = np.full(len(textures), -1)
+    color[textures.color_rows] = np.arange(len(textures.color_rows))
+    rows = np.flatnonzero(good & (color >= 0))
+    if len(rows) < 20:
+        raise ValueError(f"a bank needs at least 20 resting, frontal portraits in color, but got {len(rows)} of {len(textures)} pictures.")
+    features = prior_features(prior, textures, rows)
+    trust = np.stack([cv2.GaussianBlur(cv2.erode(one, np.ones((3, 3))), (0, 0), 1.5) for one in textures.trust[rows]]) / np.float32(255)
+    luma, _ = even_luma(textures, prior, rows, light)
+    luma -= (features @ resize_maps(prior.luma, size).reshape(features.shape[1], -1)).reshape(luma.shape)
+    chroma = textures.chroma[color[rows]].astype(np.float32) - 128
+    chroma -= skin_tone(chroma, textures.trust[rows, ::2, ::2] / np.float32(255), light)[:, None, None]
+    expected = features @ resize_maps(prior.chroma, size // 2).reshape(features.shape[1], -1)
+    expected = expected.reshape(-1, 2, size // 2, size // 2) - prior.tone_mean[1:].numpy()[:, None, None]
+    chroma = np.ascontiguousarray(chroma.transpose(0, 3, 1, 2)) - expected
+    conditions = _conditions(textures, rows)
+    luma = _at_rest(luma, trust, conditions)
+    half_trust = np.stack([half_size(one) for one in trust])
+    chroma = np.stack([_at_rest(chroma[:, channel], half_trust, conditions) for channel in range(2)], axis=1)
+    shape = identity_coefficients(textures.shapes[rows], statistics)
+    shape -= _explained(shape, conditions, _REST_RIDGE)
+    alike = groups[rows]
+    trust = _without_outliers(luma, chroma, trust, alike)
+    hidden = np.array([1 - one.reshape(-1)[light.skin].mean() for one in trust])
+    # hard light leaves broad structure on both sides of a face that others do not have
+    unevenness = np.array(
+        [blurred(one, weight, _LIGHT_SCALE).reshape(-1)[light.skin].std() for one, weight in zip(luma, trust, strict=True)]
+    )
+    kept = hidden < _MAX_HIDDEN
+    for faults in (unevenness, _unrest(textures, rows)):
+        kept &= _deviations(faults, alike) < _MAX_FAULT
+    logger.info(
+        "%d of %d pictures are resting, frontal portraits; %d have even light and visible skin", len(rows), len(textures), kept.sum()
+    )
+    luma *= _contrast(luma, trust, alike)[:, None, None]
+    return Portraits(luma[kept], chroma[kept], trust[kept], shape[kept], rows[kept])
+
+
+def _contrast(luma: np.ndarray, trust: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """(n,) factors that take portraits of high contrast down to what is usual among those who look alike."""
+    strength = np.array(
+        [np.sqrt((weight * (one - blurred(one, weight, _LIGHT_SCALE)) ** 2).mean()) for one, weight in zip(luma, trust, strict=True)]
+    )
+    usual = np.array(
+        [np.median(strength[groups == group]) if (groups == group).sum() >= _MIN_GROUP else np.median(strength) for group in groups]
+    )
+    return np.minimum(1, _MAX_CONTRAST * usual / np.maximum(strength, 1e-6)).astype(np.float32)
+
+
+def prior_features(prior: AppearancePrior, textures: TextureSet, rows: np.ndarray) -> np.ndarray:
+    """(m, F) shape features of some of the pictures."""
+    shapes, angles = torch.from_numpy(textures.shapes[rows]), torch.from_numpy(textures.angles[rows])
+    return shape_features(shapes, angles, prior.shape_mean, prior.shape_basis, prior.num_quadratic).numpy()
+
+
+def even_luma(textures: TextureSet, prior: AppearancePrior, rows: np.ndarray, light: LightModel) -> tuple[np.ndarray, np.ndarray]:
+    """(m, T, T) luma under even light as bright as the prior's faces, and the (m, T, T) gain that was divided out."""
+    size = textures.luma.shape[-1]
+    features = prior_features(prior, textures, rows)
+    expected = features @ resize_maps(prior.luma, size).reshape(features.shape[1], -1)
+    luma = textures.luma[rows].reshape(len(rows), -1).astype(np.float32)
+    trust = textures.trust[rows].reshape(len(rows), -1) / np.float32(255)
+    even, gain = light.remove(luma, trust, expected)
+    return even.reshape(-1, size, size).astype(np.float32), gain.reshape(-1, size, size)
+
+
+def _conditions(textures: TextureSet, rows: np.ndarray) -> np.ndarray:
+    """(m, c) expression and pose of pictures, zero at rest: leading components of the blendshape scores, and the angles."""
+    scores = BlendshapeNetwork()(textures.shapes[rows])
+    scores = scores - np.quantile(scores, 0.25, axis=0)  # resting people have low scores, not zero
+    deviations = scores.std(axis=0) + 0.02
+    _, _, axes = np.linalg.svd((scores - scores.mean(axis=0)) / deviations, full_matrices=False)
+    yaw, pitch = textures.angles[rows].T / 15
+    return np.column_stack([scores / deviations @ axes[:12].T, yaw, pitch, np.abs(yaw)]).astype(np.float32)
+
+
+def identity_coefficients(shapes: np.ndarray, statistics: ShapeStatistics) -> np.ndarray:
+    """(n, 478, 3) shapes -> (n, k) coefficients of the neutral shape (ridge regression on the identity basis)."""
+    mean, axes, deviations, basis = (
+        array.double().cpu().numpy() for array in (statistics.mean, statistics.axes, statistics.deviations, statistics.identity_basis)
+    )
+    coordinates = (shapes.reshape(len(shapes), -1) - mean) @ axes / deviations
+    gram = basis.T @ basis
+    gram += _SHAPE_RIDGE * np.trace(gram) / len(gram) * np.eye(len(gram))
+    return np.clip(np.linalg.solve(gram, basis.T @ coordinates.T).T, -3, 3)
+
+
+def _deviations(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """(n, ...) values -> robust standard deviations from the median of those who look alike, or of all where these are few."""
+    result = np.empty_like(values)
+    for group in np.unique(groups):
+        here = groups == group
+        alike = values[here] if here.sum() >= _MIN_GROUP else values
+        median = np.median(alike, axis=0)
+        deviation = 1.4826 * np.median(np.abs(alike - median), axis=0)
+        if deviation.ndim > 1:  # places where all are the same say little
+            deviation = np.maximum(deviation, 0.5 * deviation.mean(axis=(-2, -1), keepdims=True))
+        deviation = deviation + 1e-6
+        result[here] = (values[here] - median) / deviation
+    return result
+
+
+def _without_outliers(luma: np.ndarray, chroma: np.ndarray, trust: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Trust that falls where a portrait is unlike those who look alike at the same place: hair over the forehead, rims, hands."""
+    size = luma.shape[-1]
+    small = max(16, size // 4)
+    planes = []
+    above_brows = _above(_BROW_LINE, size)
+    for one, tint, weight in zip(luma, chroma, trust, strict=True):
+        smooth = blurred(one, weight, _OUTLIER_SCALE)
+        strands = above_brows * np.log(2 + blurred(np.abs(one - smooth), weight, _OUTLIER_SCALE))
+        tints = (cv2.resize(blurred(c, half_size(weight), _OUTLIER_SCALE), (size, size)) for c in tint)
+        planes.append([cv2.resize(plane, (small, small), interpolation=cv2.INTER_AREA) for plane in (smooth, strands, *tints)])
+    distance = np.abs(_deviations(np.array(planes, np.float32), groups)).max(axis=1)
+    doubt = np.clip((distance - _OUTLIER[0]) / (_OUTLIER[1] - _OUTLIER[0]), 0, 1)
+    result = np.empty_like(trust)
+    for number, one in enumerate(doubt):
+        spread = cv2.GaussianBlur(cv2.dilate(one, np.ones((3, 3))), (0, 0), 1.0)
+        result[number] = trust[number] * (1 - np.clip(cv2.resize(spread, (size, size)), 0, 1))
+    return result
+
+
+def _above(points: tuple[int, ...], size: int) -> np.ndarray:
+    """(size, size) float32, 1 above a line of landmarks from the picture's left to its right in the UV map."""
+    v, u = (np.mgrid[:size, :size] + 0.5) / size
+    line = UV_MAP[list(points)]
+    return (v < np.interp(u, line[:, 0], line[:, 1])).astype(np.float32)
+
+
+def _unrest(textures: TextureSet, rows: np.ndarray) -> np.ndarray:
+    """(m,) how far faces are from rest, by the blendshape scores of frowns, sneers, squints and smiles."""
+    scores = BlendshapeNetwork()(textures.shapes[rows])
+    return scores[:, [BLENDSHAPE_NAMES.index(name) for name in _UNREST]].sum(axis=1)
+
+
+@dataclass(frozen=True, eq=False)
+class Mouths:
+    """Insides of open mouths, sorted by opening.
+
+    Attributes:
+        luma: (m, T, T) float32 under even light as bright as the prior's faces.
+        chroma: (m, 2, T / 2, T / 2) float32 Cb and Cr with the prior's skin tone.
+        shapes: (m, 2) opening and width, see :func:`mouth_shapes`.
+        rows: (m,) indices of the pictures that they were made from.
+    """
+
+    luma: np.ndarray
+    chroma: np.ndarray
+    shapes: np.ndarray
+    rows: np.ndarray
+
+
+def read_mouths(textures: TextureSet, prior: AppearancePrior, resolution: np.ndarray, usable: np.ndarray, count: int) -> Mouths:
+    """Choose open mouths that differ in opening and width.
+
+    Args:
+        textures, prior, resolution, usable: as for :func:`read_portraits`.
+        count: how many.
+
+    Raises:
+        ValueError: there are fewer.
+    """
+    size, light = textures.luma.shape[-1], LightModel(textures.luma.shape[-1])
+    shapes = mouth_shapes(textures.shapes)
+    good = (
+        usable & (np.abs(textures.angles) < _MAX_MOUTH_ANGLES).all(axis=1) & (shapes[:, 0] > _MAX_OPENING) & (resolution > _MIN_RESOLUTION)
+    )
+    color = np.full(len(textures), -1)
+    color[textures.color_rows] = np.arange(len(textures.color_rows))
+    rows = np.flatnonzero(good & (color >= 0))
+    if len(rows) < count:
+        raise ValueError(f"{count} frontal, open mouths in color are needed, but got {len(rows)} in {len(textures)} pictures.")
+    rows = rows[_spread_out(shapes[rows] / np.array(_MOUTH_SCALE), count)]
+    rows = rows[np.argsort(shapes[rows, 0], kind="stable")]
+    luma, _ = even_luma(textures, prior, rows, light)
+    high = np.maximum(luma - _BRIGHT_TEETH, 0)
+    luma = np.minimum(luma, _BRIGHT_TEETH) + high * _TEETH_ROOM / (high + _TEETH_ROOM)  # on dark skin under even light they are too bright
+    chroma = textures.chroma[color[rows]].astype(np.float32) - 128
+    chroma -= skin_tone(chroma, textures.trust[rows, ::2, ::2] / np.float32(255), light)[:, None, None]
+    chroma += prior.tone_mean[1:].numpy()
+    return Mouths(luma, np.ascontiguousarray(chroma.transpose(0, 3, 1, 2)), shapes[rows], rows)
+
+
+def _spread_out(places: np.ndarray, count: int) -> np.ndarray:
+    """Indices of (n, d) places that are far from each other: the farthest of those that are left, one after the other."""
+    chosen = [int(np.argmin(np.linalg.norm(places - np.median(places, axis=0), axis=1)))]
+    distance = np.full(len(places), np.inf)
+    while len(chosen) < count:
+        distance = np.minimum(distance, np.linalg.norm(places - places[chosen[-1]], axis=1))
+        chosen.append(int(distance.argmax()))
+    return np.array(chosen)
