@@ -53,6 +53,7 @@ def test_the_place_of_the_result_is_another_flag(command: str) -> None:
 WRONG = {
     "seed": (-1, 2**63, "x"),
     "geometry": ("none",),
+    "look": ("", "girl", "woman, man"),
     "min_face_size": (7, 4097, 24.5),
     "min_score": (-0.1, 1.1, "nan"),
     "on_no_face": ("refuse", "copy"),
@@ -83,9 +84,10 @@ def test_a_command_gets_the_options_in_one_piece() -> None:
         geometry="original",
         privacy="low",
         skin_tone="match",
+        look="woman, 30",
         min_face_size=8,
         min_score=0.25,
         on_no_face="keep",
         own=4,
     )
-    assert got == ["here", AnonymizeOptions(7, "original", "low", "match", "photo", 8, 0.25, "keep"), 4]
+    assert got == ["here", AnonymizeOptions(7, "original", "low", "match", "woman, 30", "photo", 8, 0.25, "keep"), 4]

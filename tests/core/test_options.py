@@ -16,6 +16,7 @@ import pytest
 
 import ganon_hf
 from ganon_hf.core import geometry
+from ganon_hf.core.look import MATCH, RANDOM
 from ganon_hf.core.options import AnonymizeOptions, PrivacyLevel, choices_of
 
 README = Path(__file__).parents[2] / "README.md"
@@ -26,6 +27,7 @@ REFUSED = {
     "geometry": ["none", None, "Anonymous"],
     "privacy": ["none", 1],
     "skin_tone": ["pale"],
+    "look": ["", "girl", "woman, man", "woman; 30", "121", "woman,,30", "random, woman", None, 30],
     "output": ["both"],
     "min_face_size": [7, 4097, 24.5, "24", None, math.nan, True],
     "min_score": [-0.1, 1.1, "high", None, math.nan, False],
@@ -47,6 +49,8 @@ def test_every_option_is_checked() -> None:
 def test_options_accept_their_limits() -> None:
     for values in ({"seed": 0}, {"seed": 2**63 - 1}, {"min_face_size": 8}, {"min_face_size": 4096}, {"min_score": 0}, {"min_score": 1}):
         AnonymizeOptions(**values)  # type: ignore[arg-type]
+    for look in ("match", "random", "woman, 30", "man, old, beard", "Child", "dark skin,  light  brows"):
+        assert AnonymizeOptions(look=look).look == look
     AnonymizeOptions(seed=np.int64(3), min_face_size=np.int32(32), min_score=np.float32(0.25))  # type: ignore[arg-type]
 
 
@@ -64,7 +68,7 @@ def test_the_error_says_the_rule() -> None:
 def test_every_field_describes_itself(option: dataclasses.Field[Any]) -> None:
     """Command line, Space and docs are made from this."""
     assert option.metadata["help"].endswith(".")
-    assert bool(choices_of(option)) != ("range" in option.metadata)
+    assert [bool(choices_of(option)), "range" in option.metadata, "check" in option.metadata].count(True) == 1
     for choice in choices_of(option) if option.name != "privacy" else ("low", "high"):
         assert f"`{choice}`" in option.metadata["help"]
 
@@ -86,6 +90,8 @@ def test_the_table_in_the_readme_is_that_of_the_fields() -> None:
         return f'`"{value}"`' if isinstance(value, str) else f"`{value}`"
 
     def values(option: dataclasses.Field[Any]) -> str:
+        if option.name == "look":
+            return f"{shown(MATCH)}, {shown(RANDOM)} or words"
         low, high = option.metadata.get("range", (0, 0))
         return ", ".join(map(shown, choices_of(option))) or f"{low} to {high}".replace(str(2**63 - 1), "2^63 - 1")
 

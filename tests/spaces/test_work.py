@@ -20,7 +20,7 @@ from ganon_hf import AnonymizationResult, AnonymizeOptions, FaceReport
 
 SPACE = Path(__file__).parents[2] / "spaces"
 PHOTO = Image.fromarray(noise_photo())
-DEFAULTS = {"geometry": "anonymous", "privacy": "medium", "skin_tone": "match", "output": "photo", "min_face_size": 24.0}
+DEFAULTS = {"geometry": "anonymous", "privacy": "medium", "skin_tone": "match", "look": "match", "output": "photo", "min_face_size": 24.0}
 
 
 @pytest.fixture
@@ -78,6 +78,7 @@ def test_a_photo_without_a_face_is_refused(work: ModuleType) -> None:
     [
         (-1, {}, "seed must be"),
         (2.0**70, {}, "seed must be"),
+        (1, {"look": "girl"}, "look must be"),
         (1, {"geometry": "other"}, "geometry must be"),
         (1, {"min_face_size": 3}, "min_face_size must be"),
         (1, {"color": "red"}, "color"),

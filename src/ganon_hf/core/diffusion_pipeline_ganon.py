@@ -101,6 +101,7 @@ class GanonPipeline(DiffusionPipeline):
         geometry: Geometry = "anonymous",
         privacy: PrivacyLevel = "medium",
         skin_tone: SkinTone = "match",
+        look: str = "match",
         output: OutputKind = "photo",
         min_face_size: int = 24,
         min_score: float = 0.5,
@@ -119,6 +120,8 @@ class GanonPipeline(DiffusionPipeline):
                 expression, but the shape can identify.
             privacy: how little of the shape of the face passes with geometry `anonymous`: `low` keeps expressions best, `high` hides most.
             skin_tone: `match` takes the tone from the skin around the face, `random` from the synthetic person.
+            look: of which group a person is drawn: `match` reads coarse classes of age, sex, beard, brows and skin from the face, `random`
+                draws anybody, words such as `woman, 30` or `man, old, beard` decide by hand.
             output: `photo` puts the synthetic faces back into the photo; `crop` returns them alone on black, side by side.
             min_face_size: height in pixels of the smallest face to search for. Smaller finds more and takes longer.
             min_score: detector confidence below which a face is ignored. Lower misses fewer faces and covers more by mistake.
@@ -145,6 +148,7 @@ class GanonPipeline(DiffusionPipeline):
             geometry=geometry,
             privacy=privacy,
             skin_tone=skin_tone,
+            look=look,
             output=output,
             min_face_size=min_face_size,
             min_score=min_score,

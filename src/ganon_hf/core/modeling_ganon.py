@@ -73,6 +73,7 @@ class GanonConfig(PretrainedConfig):
         num_mouths: number of open mouths in the bank.
         mouth_box: (x, y, width, height) in texels of the people's textures around the inside of the mouth, each even.
         refinement_channels: width of the refinement network; 0 leaves it out.
+        look_channels: width of the look classifier; 0 leaves it out.
     """
 
     model_type = "ganon"
@@ -94,6 +95,7 @@ class GanonConfig(PretrainedConfig):
         num_mouths: int = 0,
         mouth_box: tuple[int, int, int, int] = (90, 178, 76, 40),
         refinement_channels: int = 0,
+        look_channels: int = 0,
         **kwargs: Any,
     ) -> None:
         if conditioning not in ("mesh", "landmarks"):
@@ -123,6 +125,7 @@ class GanonConfig(PretrainedConfig):
         self.num_mouths = num_mouths
         self.mouth_box = list(mouth_box)
         self.refinement_channels = refinement_channels
+        self.look_channels = look_channels
         # An exported folder names its own code; the installed package uses its own instead.
         if not __name__.startswith("transformers_modules"):
             kwargs.pop("auto_map", None)
@@ -488,6 +491,35 @@ class RefinementNetwork(nn.Module):
         change = _convolve(self.out.weight, self.out.bias, detail, fine[..., :3].to(detail.dtype), fine[..., -1:].to(detail.dtype))
         luma, chroma = without_checkerboard(_widen(change)).split([1, 2], dim=1)
         return (ycbcr_to_rgb(luma * 127.5, chroma * (127.5 * (1 - grayscale.view(-1, 1, 1, 1)))) + 1) * mask
+
+
+class LookClassifier(nn.Module):
+    """Reads coarse classes of how a person looks, in gray, from the upright picture of a head (``ganon_hf.core.look_reading``).
+
+    Its answers decide only of which group a synthetic person is drawn. Trained by ``training/look_classifier.py``.
+    """
+
+    # Side of the picture in pixels, and what the outputs are: a distribution over ages, and two signs.
+    image_size = 72
+    num_ages = 5
+
+    def __init__(self, config: GanonConfig):
+        super().__init__()
+        width = config.look_channels
+        self.stem = nn.Conv2d(1, width, 5, stride=2, padding=2)
+        self.down1, self.block1 = nn.Conv2d(width, width * 2, 3, stride=2, padding=1), RefinementBlock(width * 2)
+        self.down2, self.block2 = nn.Conv2d(width * 2, width * 4, 3, stride=2, padding=1), RefinementBlock(width * 4)
+        self.down3, self.block3 = nn.Conv2d(width * 4, width * 5, 3, stride=2, padding=1), RefinementBlock(width * 5)
+        self.out = nn.Linear(width * 5, self.num_ages + 2)
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        """(B, 1, 72, 72) luma, any range -> (B, 7) logits: five classes of age, a woman rather than a man, a beard."""
+        deviation, mean = torch.std_mean(pictures, dim=(1, 2, 3), correction=0, keepdim=True)
+        hidden = self.stem((pictures - mean) / deviation.clamp_min(1e-3))
+        hidden = self.block1(self.down1(functional.leaky_relu(hidden, 0.2)))
+        hidden = self.block2(self.down2(functional.leaky_relu(hidden, 0.2)))
+        hidden = self.block3(self.down3(functional.leaky_relu(hidden, 0.2)))
+        return self.out(functional.leaky_relu(hidden, 0.2).mean(dim=(2, 3)))
 
 
 class UNetDown(nn.Module):

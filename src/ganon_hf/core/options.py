@@ -12,6 +12,8 @@ from dataclasses import Field, dataclass, field, fields
 from numbers import Integral, Real
 from typing import Any, Literal, ParamSpec, TypeVar, get_args, get_origin
 
+from .look import check_look
+
 Geometry = Literal["anonymous", "original"]
 PrivacyLevel = Literal["low", "medium", "high"]
 SkinTone = Literal["match", "random"]
@@ -42,7 +44,8 @@ def require_number(name: str, value: object, low: float, high: float, *, integer
 class AnonymizeOptions:
     """What a user can choose. The same names in Python, on the command line and in the demo.
 
-    Each field says in its ``metadata`` what it does (``"help"``) and, where it is a number, its inclusive ``"range"``.
+    Each field says in its ``metadata`` what it does (``"help"``) and, where it is a number, its inclusive ``"range"``; where it is a text,
+    ``"check"`` raises ValueError for a wrong one.
 
     Raises:
         ValueError: a value that is no choice or out of range.
@@ -71,6 +74,14 @@ class AnonymizeOptions:
     skin_tone: SkinTone = field(
         default="match",
         metadata={"help": "`match` takes the tone from the skin around the face, `random` from the synthetic person."},
+    )
+    look: str = field(
+        default="match",
+        metadata={
+            "help": "Of which group a person is drawn: `match` reads coarse classes of age, sex, beard, brows and skin from the face, `random` "
+            "draws anybody, words such as `woman, 30` or `man, old, beard` decide by hand.",
+            "check": check_look,
+        },
     )
     output: OutputKind = field(
         default="photo",
@@ -102,13 +113,15 @@ class AnonymizeOptions:
             value = getattr(self, option.name)
             if choices := choices_of(option):
                 require_choice(option.name, value, choices)
+            elif check := option.metadata.get("check"):
+                check(value)
             else:
                 types = get_args(option.type) or (option.type,)
                 require_number(option.name, value, *option.metadata["range"], integer=int in types, optional=type(None) in types)
 
 
 def choices_of(option: Field[Any]) -> tuple[str, ...]:
-    """The values that a field of :class:`AnonymizeOptions` can take; empty for a number."""
+    """The values that a field of :class:`AnonymizeOptions` can take; empty for a number or a text."""
     return get_args(option.type) if get_origin(option.type) is Literal else ()
 
 

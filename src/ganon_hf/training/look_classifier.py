@@ -1,0 +1,229 @@
+"""Training of the look classifier (:class:`.LookClassifier`): pictures of heads with labels, partly probabilities, -> a small network.
+
+The pictures come from good photos, but the network must read faces of 24 px in gray, blurred or noisy photos. So every picture is changed
+at random each time it is seen: mirrored, moved, turned, scaled, shrunk to few pixels and back, blurred, lit from a side, covered in part,
+compressed, in gray mixed anew from its colors.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import math
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from ..core.look import AGES
+from ..core.modeling_ganon import GanonConfig, LookClassifier
+from ..core.opencv import cv2
+
+logger = logging.getLogger(__name__)
+
+# Side of the stored pictures in pixels, and of the part of them that the classifier sees: the rest is margin for moving and turning.
+STORED_SIZE, SEEN_SIZE = 90, LookClassifier.image_size
+# Sides in pixels of the head's crop down to which pictures are shrunk: a face of 24 px is in a crop of 36.
+_SMALLEST, _LARGEST = 26, 110
+_LOG_EVERY = 50
+
+
+@dataclass(frozen=True, eq=False)
+class LookSamples:
+    """Pictures of heads with labels.
+
+    Attributes:
+        pictures: (n, 90, 90, 3) uint8 RGB, the classifier's crop with a quarter more around it.
+        ages: (n, 5) probabilities of :data:`~ganon_hf.core.look.AGES`.
+        woman, beard: (n,) probabilities.
+        weights: (n, 3) how much age, sex and beard of each count; 0 leaves one out.
+        frequency: (n,) how often each is drawn, relative to the others.
+    """
+
+    pictures: np.ndarray
+    ages: np.ndarray
+    woman: np.ndarray
+    beard: np.ndarray
+    weights: np.ndarray
+    frequency: np.ndarray
+
+    def __post_init__(self) -> None:
+        count, side = len(self.pictures), STORED_SIZE
+        shapes = {"pictures": (side, side, 3), "ages": (len(AGES),), "woman": (), "beard": (), "weights": (3,), "frequency": ()}
+        for name, shape in shapes.items():
+            value = getattr(self, name)
+            if value.shape != (count, *shape):
+                raise ValueError(f"{name} must have the shape {(count, *shape)}, but got {value.shape}.")
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    @property
+    def targets(self) -> np.ndarray:
+        """(n, 7) in the order of the classifier's outputs."""
+        return np.concatenate([self.ages, self.woman[:, None], self.beard[:, None]], axis=1).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class LookTrainingOptions:
+    """How the classifier is trained.
+
+    Attributes:
+        channels: width of the network, see ``GanonConfig.look_channels``.
+        steps: number of batches.
+        batch_size: pictures per batch.
+        learning_rate: the highest, after a short rise; it falls to zero along a cosine.
+        weight_decay: of AdamW.
+        smoothing: share of each label that is spread evenly, so that the network stays unsure of what is rare.
+        seed: of weights, order and changes.
+        threads: of torch; the result depends on it.
+
+    Raises:
+        ValueError: a number is not positive.
+    """
+
+    channels: int = 16
+    steps: int = 2500
+    batch_size: int = 64
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.05
+    smoothing: float = 0.04
+    seed: int = 0
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("channels", "steps", "batch_size", "learning_rate", "threads"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be positive, but got {getattr(self, name)!r}.")
+
+
+def vary(picture: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """One random change of a stored picture (90, 90, 3) uint8 -> (72, 72) float32 luma, as a photo might have shown it."""
+    uniform = generator.uniform
+    shares = generator.dirichlet((3.0, 6.0, 2.0)) if uniform() < 0.6 else np.array([0.299, 0.587, 0.114])
+    gray = picture.astype(np.float32) @ shares.astype(np.float32)
+    side = SEEN_SIZE if uniform() < 0.35 else math.exp(uniform(math.log(_SMALLEST), math.log(_LARGEST)))
+    side = min(SEEN_SIZE, round(side))
+    angle, size = math.radians(generator.normal(0, 5)), side / SEEN_SIZE * math.exp(generator.normal(0, 0.05))
+    turned = size * np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    turned[:, 0] *= math.exp(generator.normal(0, 0.04)) * (-1 if uniform() < 0.5 else 1)
+    shift = side / 2 - turned @ np.full(2, STORED_SIZE / 2) + generator.normal(0, 0.025 * side, 2)
+    shift += turned @ np.array([0.5, 0.5]) - 0.5  # OpenCV has pixel centers at integers
+    if size < 0.75:
+        gray = cv2.GaussianBlur(gray, (0, 0), 0.4 / size)
+    gray = cv2.warpAffine(gray, np.hstack([turned, shift[:, None]]), (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    if uniform() < 0.3:
+        gray = cv2.GaussianBlur(gray, (0, 0), uniform(0.3, 1.6))
+    gray = _relight(gray, generator)
+    if uniform() < 0.25:
+        gray = _cover(gray, generator)
+    if uniform() < 0.5:
+        gray = gray + generator.normal(0, uniform(1, 9), gray.shape).astype(np.float32)
+    gray = np.clip(gray, 0, 255)
+    if uniform() < 0.5:
+        quality = int(uniform(25, 90))
+        gray = cv2.imdecode(cv2.imencode(".jpg", gray.astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_GRAYSCALE)
+    return cv2.resize(gray.astype(np.float32), (SEEN_SIZE, SEEN_SIZE), interpolation=cv2.INTER_LINEAR)
+
+
+def _relight(gray: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Another exposure, contrast, and direction of light."""
+    uniform = generator.uniform
+    values = 255 * np.clip(gray / 255, 0, 1) ** math.exp(generator.normal(0, 0.3))
+    values = values * math.exp(generator.normal(0, 0.25)) + generator.normal(0, 12)
+    if uniform() < 0.5:
+        direction, strength = uniform(0, 2 * math.pi), uniform(0, 0.55)
+        place = np.linspace(-1, 1, len(gray), dtype=np.float32)
+        values = values * (1 + strength * (math.cos(direction) * place[None] + math.sin(direction) * place[:, None]))
+    return values.astype(np.float32)
+
+
+def _cover(gray: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """A rectangle of one shade somewhere."""
+    covered, side = gray.copy(), len(gray)
+    height, width = (int(side * generator.uniform(0.1, 0.35)) for _ in range(2))
+    top, left = int(generator.uniform(0, side - height)), int(generator.uniform(0, side - width))
+    covered[top : top + height, left : left + width] = generator.uniform(0, 255)
+    return covered
+
+
+def train_look_classifier(samples: LookSamples, options: LookTrainingOptions) -> LookClassifier:
+    """Train a classifier; the same samples and options give the same network on the same machine."""
+    generator = np.random.default_rng(options.seed)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(options.threads)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(options.seed)
+            network = normalized(LookClassifier(GanonConfig(look_channels=options.channels)))
+            _run(network, samples, options, generator)
+    finally:
+        torch.set_num_threads(threads)
+    return without_normalization(network)
+
+
+def _run(network: nn.Module, samples: LookSamples, options: LookTrainingOptions, generator: np.random.Generator) -> None:
+    optimizer = torch.optim.AdamW(network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay)
+    chances = samples.frequency / samples.frequency.sum()
+    targets, weights = torch.from_numpy(samples.targets), torch.from_numpy(samples.weights.astype(np.float32))
+    start, losses = time.perf_counter(), []
+    network.train()
+    for step in range(options.steps):
+        rise, fall = min(1.0, (step + 1) / 100), 0.5 * (1 + math.cos(math.pi * step / options.steps))
+        optimizer.param_groups[0]["lr"] = options.learning_rate * rise * fall
+        rows = generator.choice(len(samples), options.batch_size, p=chances)
+        pictures = torch.from_numpy(np.stack([vary(samples.pictures[row], generator) for row in rows])[:, None])
+        loss = look_loss(network(pictures), targets[rows], weights[rows], options.smoothing)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+        optimizer.step()
+        losses.append(float(loss.detach()))
+        if (step + 1) % _LOG_EVERY == 0:
+            seconds = time.perf_counter() - start
+            logger.info("step %d of %d, loss %.3f, %.0f s", step + 1, options.steps, float(np.mean(losses[-_LOG_EVERY:])), seconds)
+    network.eval()
+
+
+def look_loss(logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor, smoothing: float) -> torch.Tensor:
+    """Cross-entropies of (B, 7) logits and targets, each part weighted by (B, 3) and averaged over what counts.
+
+    Args:
+        logits, targets: in the classifier's order; targets are probabilities.
+        weights: of age, sex and beard.
+        smoothing: share of each target that is spread evenly over the answers.
+    """
+    ages = targets[:, :-2] * (1 - smoothing) + smoothing / (targets.shape[1] - 2)
+    signs = targets[:, -2:] * (1 - smoothing) + smoothing / 2
+    age = functional.cross_entropy(logits[:, :-2], ages, reduction="none")
+    parts = functional.binary_cross_entropy_with_logits(logits[:, -2:], signs, reduction="none")
+    losses = torch.stack([age, 1.5 * parts[:, 0], parts[:, 1]], dim=1) * weights
+    return (losses.sum(dim=0) / weights.sum(dim=0).clamp_min(1.0)).sum()
+
+
+def normalized(network: LookClassifier) -> LookClassifier:
+    """A copy with batch normalization after each convolution, for training."""
+    network = copy.deepcopy(network)
+    for parent, name, layer in _layers(network, nn.Conv2d):
+        nn.init.kaiming_normal_(layer.weight, a=0.2, nonlinearity="leaky_relu")
+        normalization = nn.BatchNorm2d(layer.out_channels)
+        if name == "conv2":
+            nn.init.constant_(normalization.weight, 0.2)  # a block starts close to the identity
+        setattr(parent, name, nn.Sequential(layer, normalization))
+    return network
+
+
+def without_normalization(network: LookClassifier) -> LookClassifier:
+    """A copy with the batch normalization merged into the convolutions: the same outputs in evaluation mode."""
+    network = copy.deepcopy(network).eval()
+    for parent, name, layer in _layers(network, nn.Sequential):
+        setattr(parent, name, fuse_conv_bn_eval(layer[0], layer[1]))
+    return network.requires_grad_(False)
+
+
+def _layers(network: nn.Module, kind: type[nn.Module]) -> list[tuple[nn.Module, str, nn.Module]]:
+    return [(parent, name, layer) for parent in network.modules() for name, layer in parent.named_children() if isinstance(layer, kind)]
