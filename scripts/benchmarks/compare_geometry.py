@@ -21,8 +21,9 @@ from pathlib import Path
 import numpy as np
 
 from ganon_hf import Anonymizer
-from ganon_hf.core.geometry import PRIVACY, Identity, ShapeModel, draw_identity, normalize_pose
+from ganon_hf.core.geometry import PRIVACY, ShapeModel, normalize_pose
 from ganon_hf.core.openings import carry_openings
+from ganon_hf.core.people import Identity, draw_identity
 from ganon_hf.evaluation.attacks.anonymized_pairs import AnonymizedPairs
 from ganon_hf.evaluation.attacks.landmark_attack import Discriminants, choose_training_rows, landmark_features
 from ganon_hf.evaluation.attacks.parrot import parrot_geometry

@@ -1,4 +1,4 @@
-"""Fit the shape space, the expression code and the population of synthetic people, and write a checkpoint folder.
+"""Fit the shape space and the expression code, and write a checkpoint folder for scripts/fit/people.py.
 
     python scripts/fit/geometry.py PRIOR runs/faces/train/train-*.parquet --output-dir OUT
 
@@ -18,7 +18,6 @@ from ganon_hf.training.blendshape_network import BlendshapeNetwork
 from ganon_hf.training.checkpoints import save_model
 from ganon_hf.training.expression_code import ExpressionOptions, fit_expression_code
 from ganon_hf.training.gpu_dataset import encode_shards
-from ganon_hf.training.population import fit_people
 from ganon_hf.training.shape_space import fit_shape_space_to_shards
 from ganon_hf.training.shards import read_shards
 
@@ -44,7 +43,6 @@ def main() -> None:
     logging.info("%d faces, %d of them frontal enough", len(shards), len(population.rows))
     options = ExpressionOptions(steps=arguments.steps, seed=arguments.seed)
     fit_expression_code(population, model.geometry, predict_blendshapes, options)
-    fit_people(population, codes, model.geometry, model.prior)
     save_model(model, arguments.output_dir)
     logging.info("wrote %s", arguments.output_dir)
 

@@ -3,9 +3,9 @@
     python scripts/prepare_dataset.py PORTRAITS/*.parquet --output-dir runs/people --license other --image-size 384 --validation-share 0
     python scripts/fit/people.py src/ganon_hf/checkpoint runs/people/train-*.parquet --output-dir OUT
 
-The portraits must show people who do not exist. scripts/fit/synthetic_people.csv says how they look and which are used: a row names source and
-person of a portrait, the words of its look (ganon_hf.core.look) or nothing where it is not used, and whether its open mouth is used. This
-takes about two minutes on one core for 1,400 portraits.
+The portraits must show people who do not exist. scripts/fit/synthetic_people.csv says how they look and which are used: a row names source
+and person of a portrait, age, sex and beard in the words of ganon_hf.core.look or nothing where it is not used, and whether its open mouth
+is used. This takes about two minutes on one core for 1,400 portraits.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ from __future__ import annotations
 import argparse
 import csv
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from ganon_hf.core.look import parse_look
+from ganon_hf.core.look_reading import measure_shades
 from ganon_hf.core.model_loading import load_model
 from ganon_hf.core.modeling_ganon import GanonConfig, GanonModel
 from ganon_hf.core.people import look_classes
@@ -26,7 +28,7 @@ from ganon_hf.training.checkpoints import save_model
 from ganon_hf.training.face_measurement import person_id
 from ganon_hf.training.people_bank import fill_bank
 from ganon_hf.training.portraits import read_mouths, read_portraits
-from ganon_hf.training.shards import read_shards
+from ganon_hf.training.shards import FaceShards, read_shards
 from ganon_hf.training.texture_extraction import unwrap_shards
 
 TABLE = Path(__file__).with_name("synthetic_people.csv")
@@ -37,6 +39,12 @@ def read_table(path: Path) -> dict[int, tuple[str, bool]]:
     """Number of each person -> the words of the look, and whether the open mouth is used."""
     with path.open(newline="") as file:
         return {person_id(row["source"], int(row["person"])): (row["look"], row["mouth"] == "yes") for row in csv.DictReader(file)}
+
+
+def look_of(shards: FaceShards, number: int, words: str) -> tuple[int, ...]:
+    """Classes of the look of one portrait: age, sex and beard as the table says, shades of brows and skin measured."""
+    brows, skin = measure_shades(shards.image(number), shards.landmarks[number].astype(np.float64))
+    return look_classes(replace(parse_look(words), brows=brows, skin=skin))
 
 
 def with_bank(model: GanonModel, num_people: int, num_mouths: int) -> GanonModel:
@@ -55,7 +63,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--output-dir", type=Path, required=True, help="checkpoint folder")
     parser.add_argument("--table", type=Path, default=TABLE, help="how the people look (default: %(default)s)")
     parser.add_argument("--work-dir", type=Path, help="folder that keeps the unwrapped portraits, about 200 kB each (default: not kept)")
-    parser.add_argument("--num-people", type=int, default=156)
+    parser.add_argument("--num-people", type=int, default=216)
     parser.add_argument("--num-mouths", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0, help="seed of the choice of people and regions")
     options = parser.parse_args(argv)
@@ -68,8 +76,8 @@ def main(argv: list[str] | None = None) -> None:
     textures = unwrap_shards(options.shards, model.config.people_texture_size, work_dir=options.work_dir, processes=1)
     rows = [table.get(int(person), ("", False)) for person in shards.persons]
     usable = np.array([bool(words) for words, _ in rows])
-    looks = np.array([look_classes(parse_look(words)) if words else (0,) * 5 for words, _ in rows])
-    groups = looks[:, 0] * 4 + looks[:, 1] + 40 * looks[:, 2]
+    looks = np.array([look_of(shards, number, words) if words else (0,) * 5 for number, (words, _) in enumerate(rows)])
+    groups = looks[:, 0] + 10 * looks[:, 1] + 100 * looks[:, 2]
     resolution = shards.resolution
     with torch.no_grad():
         portraits = read_portraits(textures, model.prior, model.geometry, resolution, usable, groups)

@@ -24,7 +24,7 @@ from ganon_hf.core.modeling_ganon import GanonConfig, GanonModel, LandmarkGenera
 from ganon_hf.core.task import CHECKPOINT
 
 PREFIX = "generator."
-SIZES = ("num_shape_axes", "num_identity", "num_expression", "expression_width", "num_people", "num_appearance")
+SIZES = ("num_shape_axes", "num_identity", "num_expression", "expression_width", "num_people")
 
 
 class ConversionError(ValueError):

@@ -15,12 +15,12 @@ from tiny import KnownFaces, face_at, noise_photo, same, tiny_engine, tiny_model
 
 from ganon_hf.core.anonymizer import MAX_PEOPLE, Anonymizer
 from ganon_hf.core.faces import AnonymizationResult, Face, NoFaceError, UnusableImageError, clip_box
-from ganon_hf.core.people import draw_identity
 from ganon_hf.core.modeling_ganon import GanonModel
 from ganon_hf.core.options import AnonymizeOptions
+from ganon_hf.core.people import draw_identity
 from ganon_hf.core.skin_tone import SkinPainter
 
-TWO = {(160, 120): [face_at(45, 60, 50), face_at(115, 60, 70)]}
+TWO = {(160, 120): [face_at(45, 60, 50), face_at(115, 60, 56)]}
 
 
 @pytest.fixture(scope="module")
@@ -240,7 +240,7 @@ TURNED = face_at(80, 60, 70, yaw=50)  # so far that some people's faces would le
 
 def test_where_one_person_does_not_fit_another_one_of_the_seed_may(engine: Anonymizer) -> None:
     helped = 0
-    for seed in range(12):
+    for seed in range(30):
         options = AnonymizeOptions(seed=seed)
         first = engine.plan(noise_photo(), options, faces=[TURNED], people=[0])
         plan = engine.plan(noise_photo(), options, faces=[TURNED])

@@ -96,6 +96,7 @@ def test_report_says_why_a_face_is_covered() -> None:
         "score": 0.8765,
         "status": "covered",
         "reason": "no landmarks",
+        "look": "",
     }
     for status, reason in (("covered", ""), ("doubtful", ""), ("replaced", "why"), ("skipped", "")):
         with pytest.raises(ValueError):

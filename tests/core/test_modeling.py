@@ -92,8 +92,8 @@ def test_saving_and_loading_gives_the_same_faces(tmp_path: Path, channels: int) 
 def test_half_precision_halves_the_networks_and_nothing_else(tmp_path: Path, dtype: torch.dtype) -> None:
     tiny_model(refinement_channels=8).save_pretrained(tmp_path)
     model = GanonModel.from_pretrained(tmp_path, dtype=dtype)
-    kinds = {name.split(".")[0]: tensor.dtype for name, tensor in model.state_dict().items()}
-    assert kinds == {"geometry": torch.float32, "prior": torch.float32, "refinement": dtype}
+    kinds = {name.split(".")[0]: tensor.dtype for name, tensor in model.state_dict().items() if tensor.is_floating_point()}
+    assert kinds == {"geometry": torch.float32, "prior": torch.float32, "people": torch.float32, "refinement": dtype}
     with torch.inference_mode():
         torch.testing.assert_close(model(**inputs(2)).images, tiny_model()(**inputs(2)).images, atol=1e-6, rtol=0)
 

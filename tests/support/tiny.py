@@ -47,18 +47,23 @@ def tiny_model(**changes: object) -> GanonModel:
         noise(model.geometry.identity_basis, 1.0)
         for parameter in model.geometry.parameters():
             noise(parameter, 0.2)
-        noise(model.geometry.people_shapes, 1.0)
-        # all combinations of age, sex and beard that occur, with brows and skin of any shade
-        classes = [(age, sex, beard) for age in range(5) for sex in range(2) for beard in range(2) if not beard or (sex and age > 1)]
-        for number in range(model.config.num_people):
-            look = torch.tensor([*classes[number % len(classes)], number % 3, number // 3 % 3])
-            model.geometry.people_looks[number] = look
         if model.prior is not None:
             model.prior.shape_mean.copy_(mean)
             noise(model.prior.shape_basis, 0.02)
             noise(model.prior.luma, 1.0)
             noise(model.prior.luma_appearance, 12.0)
             noise(model.prior.chroma_appearance, 4.0)
+            model.prior.luma[0] += 150.0  # the first feature is one: the mean face
+            model.prior.chroma[0, 0] -= 15.0
+            model.prior.chroma[0, 1] += 20.0
+            model.prior.tone_factor.copy_(torch.diag(torch.tensor([0.2, 5.0, 5.0])))
+        noise(model.geometry.people_shapes, 1.5)
+        # all combinations of age, sex and beard that occur, with brows and skin of any shade
+        classes = [(age, sex, beard) for age in range(5) for sex in range(2) for beard in range(2) if not beard or (sex and age > 1)]
+        for number in range(model.config.num_people):
+            look = torch.tensor([*classes[number % len(classes)], number % 3, number // 3 % 3])
+            model.geometry.people_looks[number] = look
+        if model.people is not None:
             for maps, scale in (
                 (model.people.broad, 12.0),
                 (model.people.luma, 12.0),
@@ -71,10 +76,6 @@ def tiny_model(**changes: object) -> GanonModel:
             model.people.mouth_shapes.copy_(torch.linspace(0.05, 0.5, len(model.people.mouth_shapes))[:, None].expand(-1, 2))
             regions = torch.rand(model.people.regions.shape, generator=generator)
             model.people.regions.copy_(regions / regions.sum(dim=0))
-            model.prior.luma[0] += 150.0  # the first feature is one: the mean face
-            model.prior.chroma[0, 0] -= 15.0
-            model.prior.chroma[0, 1] += 20.0
-            model.prior.tone_factor.copy_(torch.diag(torch.tensor([0.2, 5.0, 5.0])))
     return model.eval()
 
 

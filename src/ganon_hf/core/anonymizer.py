@@ -20,23 +20,23 @@ import torch
 from PIL import Image
 from transformers import AutoImageProcessor
 
-from .alignment import align_face
-from .compositing import COMPOSITE_ERRORS, composite_face, face_matte, feature_mask, is_gray
+from .compositing import COMPOSITE_ERRORS, composite_face, face_matte
 from .covering import Covers
 from .detection_files import source_of
 from .detection_search import YuNetDetector
-from .face_checks import covers_features, rejection_reason
-from .faces import AnonymizationResult, Box, Crop, Face, FaceDetector, FaceReport, NoFaceError, area_of
+from .faces import AnonymizationResult, Box, Face, FaceDetector, FaceReport, NoFaceError, area_of
 from .geometry import ShapeModel
-from .head_warping import HeadWarp, warp_head
+from .head_warping import warp_head
 from .image_loading import load_photo
 from .image_processing_ganon import GanonImageProcessor
 from .landmarks import triangle_map
+from .look import Look
 from .model_loading import load_model
 from .modeling_ganon import GanonModel
 from .opencv import cv2
 from .options import AnonymizeOptions
-from .people import Identity, Population, draw_identity
+from .people import Population
+from .planning import MAX_PEOPLE, FacePlanner
 from .plans import FacePlan, PhotoPlan
 from .skin_tone import SkinPainter
 from .task import CHECKPOINT
@@ -46,10 +46,6 @@ logger = logging.getLogger(__name__)
 
 # Mean absolute change inside the matte, in pixel values (0..255), below which a face counts as not replaced.
 MIN_CHANGE = 0.5
-# A face that the photo shows larger than its crop by more than this is drawn at twice the crop's size.
-_MAX_ENLARGEMENT = 1.2
-# People who are tried for a face of a photo before it is covered because their faces do not fit its place.
-MAX_PEOPLE = 6
 
 
 class Anonymizer:
@@ -152,6 +148,7 @@ class Anonymizer:
         *,
         faces: Sequence[Face | Box] | None = None,
         people: Sequence[int] | None = None,
+        looks: Sequence[Look | None] | None = None,
     ) -> PhotoPlan:
         """First step: detect the faces and prepare the model's inputs.
 
@@ -159,6 +156,8 @@ class Anonymizer:
             image, options, faces: as in :meth:`__call__`, which also says what is raised.
             people: for a frame of a video: for each of ``faces`` the number of the seed's synthetic person that it becomes, which a
                 person keeps. None is for a photo: its faces are numbered by size, and where a person does not fit others are tried.
+            looks: for each of ``faces`` the look of which its person is drawn, None for anybody, as :meth:`look_of` gives it; a person of a
+                video must keep it, too. None reads them from the photo.
         """
         options = options or AnonymizeOptions()
         photo = load_photo(image)
@@ -174,12 +173,29 @@ class Anonymizer:
         seed = secrets.randbits(62) if options.seed is None else int(options.seed)
         if people is not None and len(people) != len(found):
             raise ValueError(f"people must have a number for each of the {len(found)} faces, but has {len(people)}.")
+        if looks is not None and len(looks) != len(found):
+            raise ValueError(f"looks must have an entry for each of the {len(found)} faces, but has {len(looks)}.")
         order = sorted(range(len(found)), key=lambda i: (-area_of(found[i].box), found[i].box))
         numbers = range(len(found)) if people is None else [people[i] for i in order]
         # in a video a face would be one person in some frames and another one in others
         attempts = MAX_PEOPLE if people is None and options.geometry == "anonymous" else 1
-        plans = (self._plan_face(photo, options, seed, number, found[i], attempts) for number, i in zip(numbers, order, strict=True))
+        if looks is None:
+            looks = [self.look_of(photo, face, options) for face in found]
+        planner = self._planner
+        plans = (
+            planner.plan(photo, options, found[i], partial(planner.draw, seed, number, looks[i]), attempts)
+            for number, i in zip(numbers, order, strict=True)
+        )
         return PhotoPlan(photo, options, seed, tuple(plans), in_video=people is not None)
+
+    @property
+    def _planner(self) -> FacePlanner:
+        """For the model and image processor of now, either of which may be exchanged."""
+        return FacePlanner(self.model, self.image_processor, self.shape_model, self.population)
+
+    def look_of(self, photo: np.ndarray, face: Face, options: AnonymizeOptions) -> Look | None:
+        """Of whom a face's synthetic person is drawn, see :meth:`.planning.FacePlanner.look_of`."""
+        return self._planner.look_of(photo, face, options)
 
     def generate(self, inputs: Sequence[dict[str, torch.Tensor]]) -> list[np.ndarray | str]:
         """Second step: generate the synthetic faces.
@@ -260,7 +276,13 @@ class Anonymizer:
             synthetic.append(None if isinstance(image, str) else self._apply_skin_tone(image, face, plan.options))
         self._place(plan, synthetic, reasons, canvas)
         reports = [
-            FaceReport(one.face.box, one.face.score, "replaced" if not reason else "doubtful" if one.face.doubtful else "covered", reason)
+            FaceReport(
+                one.face.box,
+                one.face.score,
+                "replaced" if not reason else "doubtful" if one.face.doubtful else "covered",
+                reason,
+                "" if reason else str(one.identity.look),
+            )
             for one, reason in zip(plan.faces, reasons, strict=True)
         ]
         if plan.options.output == "crop":
@@ -299,43 +321,6 @@ class Anonymizer:
             raise ValueError(f"boxes are (x_min, y_min, x_max, y_max) in pixels of the upright photo, not shares of it, but got {face!r}.")
         fit = getattr(self.detector, "landmarks", None)
         return Face(box, 1.0, fit(photo, box) if fit is not None else None)
-
-    def _plan_face(self, photo: np.ndarray, options: AnonymizeOptions, seed: int, index: int, face: Face, attempts: int) -> FacePlan:
-        """Person number ``index`` of the seed in the face's place, or the first of so many people who fits there."""
-        draw = partial(draw_identity, seed, index, self.population, num_expression=self.model.config.num_expression)
-        if reason := rejection_reason(face, height=photo.shape[0], width=photo.shape[1]):
-            return FacePlan(face, draw(), reason=reason)
-        first = self._plan_person(photo, options, face, draw())
-        if not first.reason:
-            return first
-        others = (self._plan_person(photo, options, face, draw(attempt=attempt)) for attempt in range(1, attempts))
-        return next((plan for plan in others if not plan.reason), first)
-
-    def _plan_person(self, photo: np.ndarray, options: AnonymizeOptions, face: Face, identity: Identity) -> FacePlan:
-        config, points = self.model.config, np.asarray(face.landmarks, dtype=np.float64)
-        try:
-            crop = align_face(points, config.image_size, tight=config.conditioning == "landmarks")
-            if config.conditioning == "mesh" and options.output == "photo" and _is_enlarged(crop):
-                crop = align_face(points, 2 * config.image_size)
-            head_warp, original = None, points
-            if options.geometry == "anonymous":
-                points = self.shape_model.anonymize(points, identity, options.privacy)
-                if options.output == "photo":
-                    head_warp = HeadWarp.between(original, points)
-                    original = head_warp.move(original)
-            features = feature_mask(crop.to_crop(original), crop.size)
-            points = crop.to_crop(points)
-            if options.output == "photo" and not covers_features(points, features):
-                return FacePlan(face, identity, reason="the synthetic face would not hide all of it")
-            inputs = dict(self.image_processor.preprocess(points, crop.size))
-        except ValueError as error:
-            return FacePlan(face, identity, reason=f"the landmarks are implausible: {error}")
-        gray = is_gray(photo, face.box)
-        if config.conditioning == "mesh":
-            for name in ("people", "shares", "mouths"):
-                inputs[name] = torch.from_numpy(getattr(identity, name))[None]
-            inputs["grayscale"] = torch.tensor([[float(gray)]])
-        return FacePlan(face, identity, crop, points, features, inputs, head_warp, gray)
 
     def _apply_skin_tone(self, image: np.ndarray, plan: FacePlan, options: AnonymizeOptions) -> np.ndarray:
         """The synthetic face in the synthetic person's own skin tone, with ``skin_tone="random"``."""
@@ -382,11 +367,6 @@ class Anonymizer:
             return np.full((size, size, 3), 127, np.uint8)
         matte = face_matte(triangle_map(plan.points, size) >= 0)[..., None]
         return np.clip(np.round(synthetic * matte), 0, 255).astype(np.uint8)
-
-
-def _is_enlarged(crop: Crop) -> bool:
-    """Whether the photo has clearly more pixels than the crop: drawn at this size, the face would be softer than its surroundings."""
-    return float(abs(np.linalg.det(crop.matrix[:, :2]))) ** 0.5 < 1 / _MAX_ENLARGEMENT
 
 
 def _require_evaluation_mode(model: GanonModel) -> None:

@@ -132,12 +132,14 @@ class FaceReport:
         status: ``"replaced"`` by a synthetic face; ``"covered"`` by a patch of one color, because it could not be replaced; or
             ``"doubtful"``, covered likewise, although it may be no face: somebody should look.
         reason: why it was covered; empty where it was replaced.
+        look: the look of which the synthetic person was drawn, in words; empty where the face was covered.
     """
 
     box: Box
     score: float
     status: str
     reason: str = ""
+    look: str = ""
 
     def __post_init__(self) -> None:
         require_choice("FaceReport.status", self.status, STATUSES)
@@ -148,7 +150,7 @@ class FaceReport:
         """JSON-ready form, the one the pipelines and the report use."""
         corners = ("xmin", "ymin", "xmax", "ymax")
         box = {name: round(value, 2) for name, value in zip(corners, self.box, strict=True)}
-        return {"box": box, "score": round(self.score, 4), "status": self.status, "reason": self.reason}
+        return {"box": box, "score": round(self.score, 4), "status": self.status, "reason": self.reason, "look": self.look}
 
 
 @dataclass(frozen=True, eq=False)

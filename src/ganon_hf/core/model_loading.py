@@ -30,6 +30,11 @@ def load_model(source: str) -> GanonModel:
     register_auto_classes()
     model, loading = AutoModel.from_pretrained(source, output_loading_info=True)
     problems = {name: sorted(map(str, keys)) for name, keys in loading.items() if keys}
+    if any("people_centers" in key for key in problems.get("unexpected_keys", ())):
+        raise ValueError(
+            f"the weights in {source} are from before the bank of people: their people were drawn from groups. Use the "
+            "weights that come with this version, or make a bank for yours with scripts/fit/people.py."
+        )
     if problems:
         raise ValueError(f"the weights in {source} do not fit this model: {problems}")
     return model

@@ -599,6 +599,7 @@ class GanonModel(PreTrainedModel):
         self.generator: LandmarkGenerator | None = None
         self.prior: AppearancePrior | None = None
         self.people: PeopleTextures | None = None
+        self.look = LookClassifier(config) if config.look_channels else None
         self.refinement: RefinementNetwork | None = None
         if config.conditioning == "landmarks":
             self.generator = LandmarkGenerator()
@@ -636,8 +637,8 @@ class GanonModel(PreTrainedModel):
         people: torch.Tensor | None = None,
         shares: torch.Tensor | None = None,
         mouths: torch.Tensor | None = None,
-        appearance: torch.Tensor | None = None,
         grayscale: torch.Tensor | None = None,
+        appearance: torch.Tensor | None = None,
         return_dict: bool | None = None,
     ) -> GanonOutput | tuple[torch.Tensor, ...]:
         """Synthesize faces.
@@ -648,8 +649,8 @@ class GanonModel(PreTrainedModel):
             angles: (B, 2) yaw and pitch in degrees (``"mesh"``).
             people, shares: whom of the bank to blend, see :meth:`PeopleTextures.residual`; None is the mean person.
             mouths: (B, M) int64 mouths of the bank for the inside of an open mouth; None leaves it to the prior.
-            appearance: (B, num_appearance) coefficients of the prior instead of people, for training; None is zero.
             grayscale: (B, 1) 1 where a colorless face is wanted; None is color.
+            appearance: (B, num_appearance) coefficients of the prior instead of people, for training; None is zero.
             return_dict: False returns a tuple.
 
         Raises:

@@ -13,8 +13,10 @@ from .look import AGES, SEXES, SHADES, Look
 NUM_BLENDED, NUM_REGIONS = 3, 4
 # A person is drawn among at least so many people of the bank: those who come closest to the look.
 _MIN_POOL = 8
-# How much a part of the look that differs counts. A child among adults, or an adult among children, is the worst mistake.
-_SEX_COST, _BEARD_COST, _CHILD_COST, _AGE_COST, _SKIN_COST, _BROWS_COST = 12.0, 12.0, 30.0, 4.0, 2.0, 1.0
+# How much a part of the look that differs counts. A child among adults, or an adult among children, is the worst mistake; shades decide
+# among people of one age.
+_SEX_COST, _BEARD_COST, _CHILD_COST, _AGE_COST, _SKIN_COST, _BROWS_COST = 12.0, 12.0, 30.0, 4.0, 1.4, 0.5
+_CHILD_STEP = 0.25  # from toddler to child, in steps of age
 _ADULT = AGES.index("young")  # the first class of adults
 # Mouths of the bank that a synthetic person opens.
 _NUM_MOUTHS = 12
@@ -79,7 +81,8 @@ class Population:
         cost = np.zeros(len(self.looks))
         if look.age is not None:
             wanted = AGES.index(look.age)
-            cost += _AGE_COST * np.abs(age - wanted) + _CHILD_COST * ((age < _ADULT) != (wanted < _ADULT))
+            steps = np.abs(np.maximum(age, _ADULT - 1) - max(wanted, _ADULT - 1)) + _CHILD_STEP * (np.minimum(age, 1) != min(wanted, 1))
+            cost += _AGE_COST * steps + _CHILD_COST * ((age < _ADULT) != (wanted < _ADULT))
         if look.sex is not None and look.sex != "unsure":
             cost += _SEX_COST * ((sex != SEXES.index(look.sex)) & (sex != SEXES.index("unsure")))  # children of the bank are either
         if look.beard is not None:

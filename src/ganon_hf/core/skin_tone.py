@@ -137,7 +137,7 @@ class SkinPainter:
             image: (S, S, 3) float32 0..255 from the generator.
             uv_map: (2, S, S) UV coordinates of its pixels, as in the condition.
             points: (478, 3) crop pixels that the face was synthesized for.
-            tone: (3,) of :class:`.geometry.Identity`.
+            tone: (3,) of :class:`.people.Identity`.
 
         Returns:
             (S, S, 3) float32, not clipped.

@@ -1,10 +1,10 @@
 """The bank of synthetic people that a generator draws from (``PeopleTextures`` in ``modeling_ganon.py``), made from portraits.
 
-An entry of the bank is a blend of several people who look alike, so no portrait lies in the weights. Broad structure is their weighted mean;
-detail comes from one or the other, region by region, with smooth borders and the variance restored where they overlap (as in
-histogram-preserving blending, Heitz and Neyret 2018), so that skin does not become flat. Light is taken out: structure broader than about a
-twentieth of the texture is made symmetric, and of what differs from people who look alike only a part stays; finer structure is symmetric in
-part.
+An entry of the bank is a blend of several people who look alike, so no portrait lies in the weights. Broad structure is their weighted
+mean; detail comes from one or the other, region by region, with smooth borders and the variance restored where they overlap (as in
+histogram-preserving blending, Heitz and Neyret 2018), so that skin does not become flat. Light is taken out: structure broader than about
+a twentieth of the texture is made symmetric, and of what differs from people who look alike only a part stays; finer structure is
+symmetric in part.
 
 The portraits should show people who do not exist: then the bank holds nobody's face.
 """
@@ -39,6 +39,9 @@ _BROAD_SHARE = 0.35
 # Share of the middle band that is made symmetric.
 _SYMMETRIC_MIDDLE = 0.65
 _CONTRAST = 0.95
+# Gloss belongs to the light of the portrait: on skin and lips what is brighter than expected by more gray values than the first number keeps
+# the second share of the rest.
+_GLOSS, _GLOSS_SHARE = 12.0, 0.4
 # Models hardly ever rest their brows: between them so much of what is not broad is taken away, with a border of so much of the side.
 _FROWN, _FROWN_SHARE, _FROWN_BORDER = (9, 107, 336, 55, 285, 193, 417, 168), 0.6, 0.03
 # Regions: standard deviation of the random masks as a share of the texture's side, and how decided they are.
@@ -93,6 +96,10 @@ class Blender:
         frown = cv2.fillConvexPoly(
             np.zeros((size, size), np.float32), cv2.convexHull(np.round(UV_MAP[list(_FROWN)] * size).astype(np.int32)), 1
         )
+        rows, columns, owner, _ = texel_table(size)
+        self._skin = np.zeros((size, size), np.float32)
+        self._skin[rows, columns] = owner < MOUTH_START
+        self._skin = cv2.GaussianBlur(self._skin, (0, 0), size / 256)
         self._calm = 1 - _FROWN_SHARE * cv2.GaussianBlur(frown, (0, 0), _FROWN_BORDER * size)
 
     def blend(self, members: np.ndarray, cohort: np.ndarray, generator: np.random.Generator) -> BankEntry:
@@ -115,14 +122,15 @@ class Blender:
         restored = 1 / np.sqrt((weights**2).sum())
         detail = sum(m * self._bands[i][1] for m, i in zip(masks, members, strict=True)) / np.maximum(energy, _MIN_MIDDLE_ENERGY)
         detail = detail + sum(m * self._bands[i][2] for m, i in zip(masks, members, strict=True)) / energy
-        luma = common + _BROAD_SHARE * restored * _symmetric(broad) + self._calm * detail
+        luma = _CONTRAST * (common + _BROAD_SHARE * restored * _symmetric(broad) + self._calm * detail)
+        luma -= self._skin * (1 - _GLOSS_SHARE) * np.maximum(luma - _GLOSS, 0)
         half_masks = np.stack([cv2.resize(m, (size // 2, size // 2), interpolation=cv2.INTER_AREA) for m in masks])
         half_trust = np.stack([half_size(self._portraits.trust[i]) for i in cohort])
         tint = np.stack([self._common([self._tint[i][0][c] for i in cohort], half_trust) for c in range(2)])
         tint = tint + sum(m * self._tint[i][1] for m, i in zip(half_masks, members, strict=True))
         mean = self._portraits.shape[cohort].mean(axis=0)
         shape = mean + restored * (weights @ self._portraits.shape[members] - mean)
-        return BankEntry(_CONTRAST * luma, tint, np.clip(shape, -3, 3))
+        return BankEntry(luma, tint, np.clip(shape, -3, 3))
 
     @staticmethod
     def _common(planes: list[np.ndarray], trust: np.ndarray) -> np.ndarray:
@@ -204,7 +212,8 @@ def fill_bank(model: GanonModel, portraits: Portraits, looks: np.ndarray, mouths
         ValueError: there are fewer than :data:`MEMBERS` portraits of every look.
     """
     people, statistics = model.people, model.geometry
-    assert people is not None
+    if people is None:
+        raise ValueError("a bank belongs to a model with conditioning='mesh'.")
     generator, blender = np.random.default_rng(seed), Blender(portraits)
     count, size = model.config.num_people, model.config.people_texture_size
     members, cohorts = _choose_members(looks, count, generator)

@@ -1,7 +1,7 @@
 """What is particular to the people of portraits: residual textures over the appearance prior, from which the bank of people is made.
 
-A portrait's texture under even light, minus what the prior predicts for its shape, is what is particular to the person. Three more things are
-taken out of it, so that it may stand on any face in any photo:
+A portrait's texture under even light, minus what the prior predicts for its shape, is what is particular to the person. Three more
+things are taken out of it, so that it may stand on any face in any photo:
 
 * expression: what blendshape scores and head pose explain (ridge regression over all portraits);
 * hair, rims of eyeglasses, hats, hands: texels far from the distribution over all portraits are not trusted;
@@ -88,7 +88,7 @@ def half_size(values: np.ndarray) -> np.ndarray:
 
 
 def mouth_shapes(shapes: np.ndarray) -> np.ndarray:
-    """(n, 478, 3) shapes -> (n, 2): distance of the lips, and of the corners of the mouth, in distances of the outer corners of the eyes."""
+    """(n, 478, 3) shapes -> (n, 2): distances of the lips and of the corners of the mouth, over that of the eyes' outer corners."""
     eyes = np.linalg.norm(shapes[:, 33] - shapes[:, 263], axis=1)
     return np.stack(
         [np.linalg.norm(shapes[:, first] - shapes[:, second], axis=1) / np.maximum(eyes, 1e-6) for first, second in ((13, 14), (61, 291))],
@@ -297,7 +297,7 @@ def read_mouths(textures: TextureSet, prior: AppearancePrior, resolution: np.nda
     Raises:
         ValueError: there are fewer.
     """
-    size, light = textures.luma.shape[-1], LightModel(textures.luma.shape[-1])
+    light = LightModel(textures.luma.shape[-1])
     shapes = mouth_shapes(textures.shapes)
     good = (
         usable & (np.abs(textures.angles) < _MAX_MOUTH_ANGLES).all(axis=1) & (shapes[:, 0] > _MAX_OPENING) & (resolution > _MIN_RESOLUTION)

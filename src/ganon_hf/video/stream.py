@@ -19,13 +19,14 @@ from threadpoolctl import threadpool_limits
 from ..bulk.process_pool import usable_cores
 from ..core.anonymizer import Anonymizer
 from ..core.faces import FaceReport, area_of
+from ..core.look import RANDOM, Look, parse_look
 from ..core.opencv import cv2
 from ..core.options import AnonymizeOptions
 from ..core.threads import single_threaded_pool
 from .gap_filling import GapFiller, ShownFace
 from .reader import VideoFrame
 from .reidentification import PersonGallery
-from .tracking import COARSER, FaceTracker
+from .tracking import COARSER, FaceTracker, Track
 
 # Seconds between two searches; in between the detector only glances at the frames, if it can (see tracking.py). The smallest faces are
 # searched for once per look-ahead: whatever is found then is followed back through all the frames that are still waiting.
@@ -111,6 +112,7 @@ class FrameStream:
         self._rate, self._look_ahead = frame_rate, look_ahead
         self._gaps = GapFiller(frame_rate, small=1.5 * COARSER * options.min_face_size)
         self._gallery = PersonGallery(anonymizer.shape_model)
+        self._looks = dict[int, Look | None]()  # of each person, read once: another look would be another synthetic person
         self._workers = workers or usable_cores()
         self._snapshot_every, self._snapshots = snapshot_every, dict[int, dict[str, Any]]()
         self._searches = 0  # in this scene
@@ -229,11 +231,23 @@ class FrameStream:
             shown = self._gaps.faces_at(self._tracker.tracks, self._planned)
             shown.sort(key=lambda one: (-area_of(one.face.box), one.face.box))  # in the engine's order
             people = [self._gallery.identify(one.track) for one in shown]
-            rendering.append(pool.submit(self._render, self._planned, waiting.popleft(), shown, people))
+            looks = [self._look_of(person, one.track, waiting) for person, one in zip(people, shown, strict=True)]
+            rendering.append(pool.submit(self._render, self._planned, waiting.popleft(), shown, people, looks))
             self._planned += 1
         self._tracker.forget_before(self._planned - round(1.1 * self._rate))  # held faces and smoothing look back less than that
         self._gallery.forget({track.number for track in self._tracker.tracks})
         yield from self._finished(rendering, self._interval + 2 * self._workers)
+
+    def _look_of(self, person: int, track: Track, waiting: Sequence[VideoFrame]) -> Look | None:
+        """The look of a person, read where the face is largest in the frames that are waiting; None where there is no mesh yet."""
+        if person not in self._looks:
+            places = range(self._planned, self._planned + len(waiting))
+            meshes = {frame: face for frame, face in track.faces.items() if frame in places and face.landmarks is not None}
+            if not meshes:
+                return None
+            best = max(meshes, key=lambda frame: (area_of(meshes[frame].box), -frame))
+            self._looks[person] = self._anonymizer.look_of(waiting[best - self._planned].image, meshes[best], self._options)
+        return self._looks[person]
 
     @staticmethod
     def _finished(rendering: deque[Future[AnonymizedFrame]], limit: int) -> Iterator[AnonymizedFrame]:
@@ -241,9 +255,11 @@ class FrameStream:
         while rendering and (len(rendering) > limit or rendering[0].done()):
             yield rendering.popleft().result()
 
-    def _render(self, index: int, frame: VideoFrame, shown: Sequence[ShownFace], people: Sequence[int]) -> AnonymizedFrame:
+    def _render(
+        self, index: int, frame: VideoFrame, shown: Sequence[ShownFace], people: Sequence[int], looks: Sequence[Look | None]
+    ) -> AnonymizedFrame:
         engine = self._anonymizer
-        plan = engine.plan(frame.image, self._options, faces=[one.face for one in shown], people=people)
+        plan = engine.plan(frame.image, self._options, faces=[one.face for one in shown], people=people, looks=looks)
         picture, reports = engine.paint(plan, engine.generate(plan.inputs))
         rows = zip(shown, people, reports, strict=True)
         faces = tuple(FrameFace(person, one.track.number, one.kind, _with_reason(report, one)) for one, person, report in rows)
@@ -263,9 +279,11 @@ class FrameStream:
         self._options = replace(self._options, seed=self._seed)
         self._tracker.restore(state["tracker"])
         self._gallery.restore(state["people"])
+        self._looks = {int(person): None if words == RANDOM else parse_look(words) for person, words in state["looks"]}
 
     def _state(self) -> dict[str, Any]:
-        parts = {"tracker": self._tracker.state(), "people": self._gallery.state()}
+        looks = [[person, RANDOM if look is None else str(look)] for person, look in sorted(self._looks.items())]
+        parts = {"tracker": self._tracker.state(), "people": self._gallery.state(), "looks": looks}
         return {"planned": self._planned, "searches": self._searches, "seed": self._seed, **parts}
 
 

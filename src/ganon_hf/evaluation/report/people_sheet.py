@@ -155,7 +155,7 @@ def portrait(engine: Anonymizer, face: Face, side: int, seed: int) -> np.ndarray
         RuntimeError: the engine refused the face.
     """
     blank = np.full((side, side, 3), (150, 120, 105), np.uint8)  # not gray, or the face would get no color
-    options = AnonymizeOptions(seed=seed, skin_tone="random", output="crop")
+    options = AnonymizeOptions(seed=seed, skin_tone="random", look="random", output="crop")
     plan = engine.plan(blank, options, faces=[face], people=[0])  # this person, and no other one in its place
     picture, (report,) = engine.paint(plan, engine.generate(plan.inputs))
     if report.status != "replaced":

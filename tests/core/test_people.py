@@ -1,0 +1,130 @@
+"""Drawing synthetic people from a bank: the same from the same seed, of the wanted look, and nobody of the bank as a whole."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ganon_hf.core.look import AGES, SEXES, SHADES, Look
+from ganon_hf.core.people import NUM_BLENDED, NUM_REGIONS, Population, draw_identity, look_classes, look_of
+
+# every age with either sex, bearded men among the adults, all shades; three of each, with shapes that tell the ages apart
+LOOKS = [
+    Look(age, sex, beard, brows, skin)
+    for age in AGES
+    for sex in ("woman", "man")
+    for beard in ((False, True) if sex == "man" and age not in ("toddler", "child") else (False,))
+    for brows in ("light", "dark")
+    for skin in ("light", "dark")
+]
+
+
+def bank(num_mouths: int = 30) -> Population:
+    classes = np.array([look_classes(look) for look in LOOKS for _ in range(3)])
+    shapes = np.random.default_rng(0).standard_normal((len(classes), 10)) * 0.5
+    shapes[:, 0] = classes[:, 0] - 2
+    return Population(shapes, classes, num_mouths)
+
+
+def drawn(look: Look | None, count: int = 40) -> list[Look]:
+    """Looks of the people of the bank that go into people drawn for a look."""
+    population = bank()
+    identities = [draw_identity(1, index, population, look=look) for index in range(count)]
+    return [look_of(population.looks[person]) for identity in identities for person in identity.people]
+
+
+def test_an_identity_is_the_same_everywhere() -> None:
+    first, again = (draw_identity(5, 2, bank(), num_expression=3) for _ in range(2))
+    for name in ("shape", "people", "shares", "mouths", "look", "tone", "grain_seed", "expression_noise", "turn"):
+        assert np.array_equal(getattr(first, name), getattr(again, name)), name
+    assert (first.shape.shape, first.tone.shape, first.expression_noise.shape) == ((10,), (3,), (3,))
+    assert first.shares.shape == (NUM_BLENDED, 1 + NUM_REGIONS) and first.shares.dtype == np.float32
+
+
+@pytest.mark.parametrize("other", [(5, 3), (6, 2), (2, 5), (2**63 - 1, 2)])
+def test_another_seed_or_place_is_another_person(other: tuple[int, int]) -> None:
+    first, second = (draw_identity(*pair, bank(), look=Look("young", "woman")) for pair in ((5, 2), other))
+    assert np.abs(first.shape - second.shape).max() > 0.3
+    assert not np.array_equal(first.shares, second.shares) and first.grain_seed != second.grain_seed
+
+
+def test_another_attempt_is_another_person_of_the_same_look() -> None:
+    look = Look("old", "man", True)
+    identities = [draw_identity(5, 2, bank(), look=look, attempt=attempt) for attempt in range(6)]
+    assert np.array_equal(identities[0].shape, draw_identity(5, 2, bank(), look=look).shape), "the first one is the usual one"
+    assert len({one.grain_seed for one in identities}) == 6
+    assert {(one.look.age, one.look.sex, one.look.beard) for one in identities} == {("old", "man", True)}
+
+
+def test_nobody_of_the_bank_appears_as_a_whole() -> None:
+    for index in range(50):
+        identity = draw_identity(9, index, bank())
+        assert len(set(identity.people)) == NUM_BLENDED
+        assert np.allclose(identity.shares.sum(axis=0), 1)
+        assert (identity.shares[:, 1:].max(axis=0) == 1).all(), "a region is one person's"
+        assert ((identity.shares[:, 1:] > 0).sum(axis=1) < NUM_REGIONS).all() and identity.shares[:, 0].max() < 1
+
+
+def test_the_look_decides_who_is_drawn() -> None:
+    assert {look.sex for look in drawn(Look(sex="woman"))} == {"woman"}
+    assert {look.beard for look in drawn(Look("middle", "man", True))} == {True}
+    assert {look.age for look in drawn(Look("toddler"))} == {"toddler"}
+    skins = [look.skin for look in drawn(Look("young", "woman", False, "light", "dark"))]
+    assert 0.6 < skins.count("dark") / len(skins) < 0.9, "six of the eight who come closest, of all brows"
+
+
+def test_an_adult_never_stands_in_for_a_child() -> None:
+    # too few toddlers of this kind: older children come first, never an adult of the same shades
+    ages = {look.age for look in drawn(Look("toddler", "woman", False, "dark", "dark"))}
+    assert ages <= {"toddler", "child"}
+    assert {look.age for look in drawn(Look("young", "man"))} & {"toddler", "child"} == set()
+
+
+def test_unsure_is_anybody_without_a_beard() -> None:
+    looks = drawn(Look("young", "unsure", False), 80)
+    assert {look.sex for look in looks} == {"woman", "man"} and not any(look.beard for look in looks)
+
+
+def test_children_of_the_bank_who_are_either_stand_in_for_both() -> None:
+    classes = np.array([look_classes(Look("child", "unsure", False, "medium", "medium"))] * 8 + [look_classes(LOOKS[-1])] * 8)
+    population = Population(np.zeros((16, 2)), classes)
+    assert (population.alike(Look("child", "woman", False)) < 8).all() and (population.alike(Look("child", "man", False)) < 8).all()
+
+
+def test_without_a_look_anybody_is_drawn() -> None:
+    looks = drawn(None, 300)
+    assert {look.age for look in looks} == set(AGES) and {look.beard for look in looks} == {True, False}
+
+
+def test_mouths_cover_all_openings() -> None:
+    identity = draw_identity(3, 0, bank(30))
+    assert len(identity.mouths) == 12 and (np.diff(identity.mouths) > 0).all()
+    assert identity.mouths[0] < 3 and identity.mouths[-1] >= 27
+    assert draw_identity(3, 0, bank(0)).mouths.shape == (0,)
+
+
+def test_shapes_vary_as_people_do_around_those_of_their_look() -> None:
+    shapes = np.array([draw_identity(1, i, bank(), look=Look("old", "woman")).shape for i in range(200)])
+    assert shapes[:, 0].mean() == pytest.approx(1.8, abs=0.25), "about the mean of the old"
+    assert 0.4 < shapes[:, 1:].std() < 0.8 and np.abs(shapes).max() <= 3
+
+
+@pytest.mark.parametrize(
+    ("shapes", "looks"),
+    [
+        (np.zeros((0, 4)), np.zeros((0, 5), int)),  # nobody to draw
+        (np.zeros((2, 4)), np.zeros((3, 5), int)),
+        (np.zeros(4), np.zeros((4, 5), int)),
+        (np.zeros((2, 4)), np.zeros((2, 4), int)),
+    ],
+)
+def test_a_population_checks_itself(shapes: np.ndarray, looks: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="shapes must be"):
+        Population(shapes, looks)
+
+
+def test_a_person_of_the_bank_needs_a_whole_look() -> None:
+    assert all(look_of(np.array(look_classes(look))) == look for look in LOOKS)
+    assert (len(AGES), len(SEXES), len(SHADES)) == (5, 3, 3)
+    with pytest.raises(ValueError, match="all parts"):
+        look_classes(Look("young"))
