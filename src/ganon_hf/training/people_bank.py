@@ -148,7 +148,7 @@ class Blender:
         for rows, columns, source in self._eyes:  # an iris belongs to the eye around it
             masks[:, rows, columns] = masks[:, source[1], source[0]][:, None]
             masks[masks[:, source[1], source[0]].argmax(), rows, columns] += 20
-        masks = np.exp(masks - masks.max(axis=0)) * (trust + 0.01)
+        masks = np.exp(masks - masks.max(axis=0)) * (trust + 1e-4) ** 2
         return masks / masks.sum(axis=0)
 
 

@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 # Standard deviation of the Gaussian blur that leaves hair and rims, as a share of the texture's side.
 _OUTLIER_SCALE = 0.016
 # Robust standard deviations from the median at which a texel is trusted less, and not at all.
-_OUTLIER = (2.8, 4.0)
+_OUTLIER = (3.2, 4.5)
 # Ridge penalties: of the regression on expression and pose in portraits, and of the shape's coefficients.
 _REST_RIDGE, _SHAPE_RIDGE = 40.0, 0.3
 # Portraits: largest yaw and pitch in degrees, largest opening of the mouth in distances of the outer corners of the eyes, least resolution,
