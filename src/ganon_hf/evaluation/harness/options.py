@@ -79,9 +79,9 @@ class EvaluationOptions:
     recognizers: tuple[str | Recognizer, ...] = field(
         default=("dlib",),
         metadata={
-            "help": "Face recognizer; may be repeated. Default: dlib.",
+            "help": "Face recognizer: dlib, a network for ArcFace's crops, or your own; may be repeated. Default: dlib.",
             "flag": "--recognizer",
-            "metavar": "dlib|MODULE:NAME",
+            "metavar": "dlib|FILE.onnx|MODULE:NAME",
             "parse": str,
         },
     )
