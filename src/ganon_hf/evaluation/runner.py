@@ -26,6 +26,7 @@ from .harness.options import TRAINED_ATTACKS, EvaluationOptions
 from .harness.pool import Pool, Progress, Tools
 from .harness.suite import Suite, locate, locate_all, run_suite
 from .harness.toolkit import Toolkit, available
+from .metrics.age_sex import AgeSexJudge
 from .metrics.estimates import Estimate, bootstrap_mean
 from .metrics.recognition import EmbeddingCache, Recognizer
 from .report.figures import (
@@ -40,6 +41,7 @@ from .report.figures import (
 from .report.limits import POSE_ALONE, RESTING_FACE_OFF, pose_alone, resting_face_off
 from .report.plots import draw_plots
 from .report.report import Report, SetReport, write_report, write_sheet
+from .report.same_look import SAME_LOOK, read_looks, same_look
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ def evaluate(
     cache.mkdir(mode=0o700, parents=True, exist_ok=True)  # what is kept there tells people apart
     toolkit, notes = available(replace(toolkit, cache=cache))
     recognizers = toolkit.load_recognizers()
+    judge = None if options.age_sex_models is None else AgeSexJudge(Path(options.age_sex_models))
     caches = toolkit.caches(recognizers)
     processes = options.processes or os.cpu_count() or 1
     parts: list[SetReport] = []
@@ -97,7 +100,7 @@ def evaluate(
         for one in sets:
             if one.without_border is not None:
                 parts.append(_detection_alone(one.without_border, pool, options))
-            parts.append(_evaluate_set(one, pool, options, recognizers, caches, attackers, output))
+            parts.append(_evaluate_set(one, pool, options, recognizers, caches, attackers, judge, output))
     settings = {
         "ganon-hf": __version__,
         "model": f"{toolkit.model or 'bundled'}@{digest}",
@@ -176,6 +179,7 @@ def _evaluate_set(
     recognizers: Sequence[Recognizer],
     caches: dict[str, EmbeddingCache],
     attackers: TrainedAttackers,
+    judge: AgeSexJudge | None,
     output: Path,
 ) -> SetReport:
     pictures, subjects = locate_all(evaluated.pictures, pool)
@@ -210,6 +214,10 @@ def _evaluate_set(
     if compare:
         figures[POSE_ALONE] = pose_alone(suite, repeats=options.repeats)
         figures[RESTING_FACE_OFF] = resting_face_off(suite, repeats=options.repeats)
+        if judge is not None:
+            looks = read_looks(suite, judge)
+            control = {name: same_look(suite, looks, name, metrics[name], repeats=options.repeats) for name in curves}
+            figures[SAME_LOOK] = {f"{name}/{key}": value for name, found in control.items() for key, value in found.items()}
     notes = [*pictures.notes, *_notes(suite, evaluated.identity, compare)]
     if compare and attackers.pictures is not None:
         notes += _run_program_attacks(suite, options, attackers.pictures, recognizers, caches, figures, output)
