@@ -96,7 +96,8 @@ def agreement(before: Sequence[AgeSex], after: Sequence[AgeSex]) -> dict[str, An
         "faces": len(pairs),
         "sex": share(a.is_man == b.is_man for a, b in pairs if a.sure_of_sex),
         "age": share(abs(a.age - b.age) <= YEARS for a, b in pairs if a.sure_of_age),
-        "child or adult": share(a.is_child == b.is_child for a, b in pairs if a.sure_of_child),
+        "child": share(b.is_child for a, b in pairs if a.sure_of_child and a.is_child),
+        "adult": share(not b.is_child for a, b in pairs if a.sure_of_child and not a.is_child),
         "both": share(a.is_man == b.is_man and abs(a.age - b.age) <= YEARS for a, b in pairs if a.sure_of_sex and a.sure_of_age),
         "years apart": {"mean": float(apart.mean()), "median": float(np.median(apart))} if len(apart) else None,
         "years older": float(np.mean([b.age - a.age for a, b in pairs])) if pairs else None,
@@ -109,7 +110,8 @@ def lines(title: str, measured: dict[str, Any]) -> Iterator[str]:
     for name, text in (
         ("sex", "same sex"),
         ("age", f"age within {YEARS:.0f} years"),
-        ("child or adult", "child stays child, adult stays adult"),
+        ("child", "child stays child"),
+        ("adult", "adult stays adult"),
         ("both", f"same sex and age within {YEARS:.0f} years"),
     ):
         share, count = measured[name]["share"], measured[name]["of"]

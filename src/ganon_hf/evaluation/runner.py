@@ -6,7 +6,7 @@ import os
 import platform
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -215,14 +215,24 @@ def _evaluate_set(
         figures[POSE_ALONE] = pose_alone(suite, repeats=options.repeats)
         figures[RESTING_FACE_OFF] = resting_face_off(suite, repeats=options.repeats)
         if judge is not None:
-            looks = read_looks(suite, judge)
-            control = {name: same_look(suite, looks, name, metrics[name], repeats=options.repeats) for name in curves}
-            figures[SAME_LOOK] = {f"{name}/{key}": value for name, found in control.items() for key, value in found.items()}
+            figures[SAME_LOOK] = _control(suite, judge, metrics, options)
     notes = [*pictures.notes, *_notes(suite, evaluated.identity, compare)]
+    if figures.get(SAME_LOOK) == {}:
+        notes.append(f"{SAME_LOOK}: somebody has fewer than two other people of the same sex")
     if compare and attackers.pictures is not None:
         notes += _run_program_attacks(suite, options, attackers.pictures, recognizers, caches, figures, output)
     _write_sheets(suite, shown, output / "sheets")
     return SetReport(pictures.title, figures, curves, tuple(notes))
+
+
+def _control(suite: Suite, judge: AgeSexJudge, metrics: Mapping[str, str], options: EvaluationOptions) -> dict[str, Estimate]:
+    """Every recognizer's figures where other real people of the same look stand in; ``metrics`` by the recognizers' names."""
+    looks = read_looks(suite, judge)
+    figures: dict[str, Estimate] = {}
+    for name in recognizer_names(suite):
+        found = same_look(suite, looks, name, metrics[name], repeats=options.repeats)
+        figures |= {f"{name}/{key}": value for key, value in found.items()}
+    return figures
 
 
 def _run_program_attacks(
