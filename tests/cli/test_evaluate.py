@@ -24,6 +24,7 @@ from ganon_hf.evaluation.harness.options import ATTACKS, TRAINED_ATTACKS, Evalua
 from ganon_hf.evaluation.harness.pool import Pool, Tools
 from ganon_hf.evaluation.harness.readings import Instruments
 from ganon_hf.evaluation.harness.toolkit import Toolkit
+from ganon_hf.evaluation.metrics.age_sex import AgeSex
 from ganon_hf.evaluation.report.plots import draw_plots
 from ganon_hf.evaluation.report.report import read_report
 from ganon_hf.evaluation.runner import EvaluationSet, evaluate
@@ -130,6 +131,32 @@ def test_what_is_left_out_is_said(toy: Path) -> None:
 def test_plots_come_from_the_stored_report(toy: Path, tmp_path: Path) -> None:
     again = draw_plots(read_report(toy / "report.json"), tmp_path)
     assert [path.read_bytes() for path in again] == [(toy / "plots" / path.name).read_bytes() for path in again]
+
+
+@pytest.mark.parametrize(("man", "left_out"), [((0.9, 0.9, 0.9), False), ((0.9, 0.9, 0.1), True)])
+def test_the_control_of_recognition(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, man: tuple[float, ...], left_out: bool) -> None:
+    """Another real person of the same look is no row of the engine; where somebody has nobody of his sex, the report says so."""
+    readings = iter(man)
+    monkeypatch.setattr("ganon_hf.evaluation.runner.AgeSexJudge", lambda folder: lambda photo, landmarks: AgeSex(next(readings), 30.0, 1.0))
+    options = EvaluationOptions(
+        engine_options=(AnonymizeOptions(),), processes=1, repeats=5, sheets=0, attacks=(), baselines=False, age_sex_models="models"
+    )
+    people = open_pictures(write_people(tmp_path / "people"))
+    (part,) = evaluate([EvaluationSet(people)], ToyKit(recognizers=(Corner(), Blind())), tmp_path / "out", options).sets
+    control = part.figures["limit: another real person of the same look"]
+    assert any("fewer than two other people of the same sex" in note for note in part.notes) == left_out
+    if left_out:
+        assert control == {}
+    else:
+        assert control["blind/rank1"].value == 0 and control["corner/tar"].value == 0
+        assert "| limit: another real person of the same look |" in (tmp_path / "out" / "report.md").read_text()
+
+
+def test_networks_that_are_not_there_are_said_before_the_work(tmp_path: Path) -> None:
+    people = open_pictures(write_people(tmp_path / "people"))
+    options = EvaluationOptions(processes=1, age_sex_models=str(tmp_path / "nothing"))
+    with pytest.raises(FileNotFoundError, match="fetch_evaluation_models"):
+        evaluate([EvaluationSet(people)], ToyKit(recognizers=(Corner(),)), tmp_path / "out", options)
 
 
 def _square(tools: Tools, number: int) -> int:

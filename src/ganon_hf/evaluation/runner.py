@@ -6,7 +6,7 @@ import os
 import platform
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from .harness.options import TRAINED_ATTACKS, EvaluationOptions
 from .harness.pool import Pool, Progress, Tools
 from .harness.suite import Suite, locate, locate_all, run_suite
 from .harness.toolkit import Toolkit, available
+from .metrics.age_sex import AgeSexJudge
 from .metrics.estimates import Estimate, bootstrap_mean
 from .metrics.recognition import EmbeddingCache, Recognizer
 from .report.figures import (
@@ -40,6 +41,7 @@ from .report.figures import (
 from .report.limits import POSE_ALONE, RESTING_FACE_OFF, pose_alone, resting_face_off
 from .report.plots import draw_plots
 from .report.report import Report, SetReport, write_report, write_sheet
+from .report.same_look import SAME_LOOK, read_looks, same_look
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ def evaluate(
     cache.mkdir(mode=0o700, parents=True, exist_ok=True)  # what is kept there tells people apart
     toolkit, notes = available(replace(toolkit, cache=cache))
     recognizers = toolkit.load_recognizers()
+    judge = None if options.age_sex_models is None else AgeSexJudge(Path(options.age_sex_models))
     caches = toolkit.caches(recognizers)
     processes = options.processes or os.cpu_count() or 1
     parts: list[SetReport] = []
@@ -97,7 +100,7 @@ def evaluate(
         for one in sets:
             if one.without_border is not None:
                 parts.append(_detection_alone(one.without_border, pool, options))
-            parts.append(_evaluate_set(one, pool, options, recognizers, caches, attackers, output))
+            parts.append(_evaluate_set(one, pool, options, recognizers, caches, attackers, judge, output))
     settings = {
         "ganon-hf": __version__,
         "model": f"{toolkit.model or 'bundled'}@{digest}",
@@ -176,6 +179,7 @@ def _evaluate_set(
     recognizers: Sequence[Recognizer],
     caches: dict[str, EmbeddingCache],
     attackers: TrainedAttackers,
+    judge: AgeSexJudge | None,
     output: Path,
 ) -> SetReport:
     pictures, subjects = locate_all(evaluated.pictures, pool)
@@ -210,11 +214,25 @@ def _evaluate_set(
     if compare:
         figures[POSE_ALONE] = pose_alone(suite, repeats=options.repeats)
         figures[RESTING_FACE_OFF] = resting_face_off(suite, repeats=options.repeats)
+        if judge is not None:
+            figures[SAME_LOOK] = _control(suite, judge, metrics, options)
     notes = [*pictures.notes, *_notes(suite, evaluated.identity, compare)]
+    if figures.get(SAME_LOOK) == {}:
+        notes.append(f"{SAME_LOOK}: somebody has fewer than two other people of the same sex")
     if compare and attackers.pictures is not None:
         notes += _run_program_attacks(suite, options, attackers.pictures, recognizers, caches, figures, output)
     _write_sheets(suite, shown, output / "sheets")
     return SetReport(pictures.title, figures, curves, tuple(notes))
+
+
+def _control(suite: Suite, judge: AgeSexJudge, metrics: Mapping[str, str], options: EvaluationOptions) -> dict[str, Estimate]:
+    """Every recognizer's figures where other real people of the same look stand in; ``metrics`` by the recognizers' names."""
+    looks = read_looks(suite, judge)
+    figures: dict[str, Estimate] = {}
+    for name in recognizer_names(suite):
+        found = same_look(suite, looks, name, metrics[name], repeats=options.repeats)
+        figures |= {f"{name}/{key}": value for key, value in found.items()}
+    return figures
 
 
 def _run_program_attacks(

@@ -62,6 +62,8 @@ class EvaluationOptions:
         processes: worker processes, 1 to 256; None: one per core.
         model: folder or Hub name of the weights; None takes the bundled ones.
         device: where the generator runs.
+        age_sex_models: folder of the networks of :class:`AgeSexJudge`, for the control "another real person of the same look"; None
+            leaves it out.
 
     Raises:
         ValueError: a value out of its range.
@@ -79,9 +81,9 @@ class EvaluationOptions:
     recognizers: tuple[str | Recognizer, ...] = field(
         default=("dlib",),
         metadata={
-            "help": "Face recognizer; may be repeated. Default: dlib.",
+            "help": "Face recognizer: dlib, a network for ArcFace's crops, or your own; may be repeated. Default: dlib.",
             "flag": "--recognizer",
-            "metavar": "dlib|MODULE:NAME",
+            "metavar": "dlib|FILE.onnx|MODULE:NAME",
             "parse": str,
         },
     )
@@ -98,6 +100,12 @@ class EvaluationOptions:
     processes: int | None = field(default=None, metadata={"help": "Worker processes. Default: one per core.", "range": (1, 256)})
     model: str | None = field(default=None, metadata={"help": "Folder or Hub name of another model. Default: the one in the package."})
     device: str | None = field(default=None, metadata={"help": "Where the generator runs: cpu, cuda, cuda:1, mps."})
+    age_sex_models: str | None = field(
+        default=None,
+        metadata={
+            "help": "Folder of scripts/maintain/fetch_evaluation_models.py: adds the control 'another real person of the same look'."
+        },
+    )
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.attacks if name not in ATTACKS]

@@ -21,6 +21,35 @@ from ...training.blendshape_network import BLENDSHAPE_NAMES, NUM_BLENDSHAPES, Bl
 REFITS = 2
 
 
+class MeshReader:
+    """The mesh of the face at a known place. Not to be shared by threads.
+
+    Raises:
+        ImportError: no LiteRT.
+    """
+
+    def __init__(self) -> None:
+        self._network = LandmarkNetwork(read_network(LANDMARKS_FILE))
+
+    def __call__(self, photo: np.ndarray, box: Box) -> np.ndarray | None:
+        """The mesh around a box, which may be turned by up to 60 degrees.
+
+        Input and output are read from the same place, so that they differ in nothing but the face.
+
+        Args:
+            photo: RGB uint8 (height, width, 3).
+            box: of the face, in photo pixels.
+
+        Returns:
+            (478, 3) points in photo pixels; None where no face was read.
+        """
+        levels = Levels(photo)
+        mesh = self._network.fit(levels, Square.around(box, roll=0.0))
+        for _ in range(REFITS):
+            mesh = self._network.fit(levels, Square.of_mesh(mesh.points))
+        return mesh.points if mesh.presence >= MIN_PRESENCE and mesh_fits(mesh.points, box) else None
+
+
 class BlendshapeReader:
     """Scores of the face at a known place. Not to be shared by threads.
 
@@ -34,25 +63,17 @@ class BlendshapeReader:
     names = BLENDSHAPE_NAMES
 
     def __init__(self) -> None:
-        self._landmarks = LandmarkNetwork(read_network(LANDMARKS_FILE))
+        self._mesh = MeshReader()
         self._blendshapes = BlendshapeNetwork()
 
     def __call__(self, photo: np.ndarray, box: Box) -> np.ndarray:
-        """Scores of the face around a box, which may be turned by up to 60 degrees.
-
-        Input and output are read from the same place, so that they differ in nothing but the face.
+        """Scores of the face around a box.
 
         Args:
-            photo: RGB uint8 (height, width, 3).
-            box: of the face, in photo pixels.
+            photo, box: see :class:`MeshReader`.
 
         Returns:
             (52,) 0 to 1 in the order of ``names``; NaN where no face was read.
         """
-        levels = Levels(photo)
-        mesh = self._landmarks.fit(levels, Square.around(box, roll=0.0))
-        for _ in range(REFITS):
-            mesh = self._landmarks.fit(levels, Square.of_mesh(mesh.points))
-        if mesh.presence < MIN_PRESENCE or not mesh_fits(mesh.points, box):
-            return np.full(NUM_BLENDSHAPES, np.nan)
-        return self._blendshapes([mesh.points])[0].astype(np.float64)
+        points = self._mesh(photo, box)
+        return np.full(NUM_BLENDSHAPES, np.nan) if points is None else self._blendshapes([points])[0].astype(np.float64)

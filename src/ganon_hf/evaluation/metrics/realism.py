@@ -218,6 +218,25 @@ def kernel_distance(real: np.ndarray, generated: np.ndarray, persons: np.ndarray
     return bootstrap(persons, statistic, repeats=repeats)
 
 
+def detail_measures(real: np.ndarray, generated: np.ndarray, persons: np.ndarray, *, repeats: int = 1000) -> dict[str, Estimate]:
+    """Generated over real energy of each octave: 1 is as detailed as the photo, which does not mean that the detail is right.
+
+    Args:
+        real, generated: (n, 5) of :func:`octave_energies`.
+        persons: (n,) who is in the photo.
+        repeats: bootstrap resamples.
+
+    Returns:
+        ``detail_1`` (finest) ... ``detail_5``: geometric mean over pictures.
+    """
+    logs = np.log(generated + ENERGY_FLOOR) - np.log(real + ENERGY_FLOOR)
+
+    def measure(values: np.ndarray) -> Estimate:
+        return bootstrap(persons, lambda rows: float(np.exp(values[rows].mean())), repeats=repeats)
+
+    return {f"detail_{number}": measure(values) for number, values in enumerate(logs.T, start=1)}
+
+
 def realism_measures(pairs: FacePairs, *, folds: int = 3, seed: int = 0, epochs: int = 12, repeats: int = 1000) -> dict[str, Estimate]:
     """All realism measures of one generator.
 
@@ -230,9 +249,7 @@ def realism_measures(pairs: FacePairs, *, folds: int = 3, seed: int = 0, epochs:
 
     Returns:
         ``told_network``, ``told_statistics`` (held-out accuracy of the two classifiers), ``told_network_auc``, ``told_statistics_auc``,
-        ``kernel_distance``, ``detail_1`` ... ``detail_5`` (generated / real energy of each octave, finest first: geometric mean over
-        pictures; 1 = as detailed as the photo. The engine's own sharpening and grain are part of it, so 1 does not mean that the
-        detail is right).
+        ``kernel_distance``, and ``detail_1`` ... ``detail_5`` of :func:`detail_measures` (the engine's own sharpening and grain are in).
 
     Raises:
         ValueError: fewer people than folds.
@@ -248,11 +265,5 @@ def realism_measures(pairs: FacePairs, *, folds: int = 3, seed: int = 0, epochs:
         measures[name], measures[f"{name}_auc"] = two_sample_test(scores, pairs.persons, repeats=repeats)
     real, generated = (kernel_features(pictures, pairs.masks) for pictures in (pairs.real, pairs.generated))
     measures["kernel_distance"] = kernel_distance(real, generated, pairs.persons, repeats=repeats)
-    logs = [np.log(octave_energies(pictures, pairs.masks) + ENERGY_FLOOR) for pictures in (pairs.generated, pairs.real)]
-    for number, values in enumerate((logs[0] - logs[1]).T, start=1):
-
-        def statistic(rows: np.ndarray, values: np.ndarray = values) -> float:
-            return float(np.exp(values[rows].mean()))
-
-        measures[f"detail_{number}"] = bootstrap(pairs.persons, statistic, repeats=repeats)
-    return measures
+    before, after = (octave_energies(pictures, pairs.masks) for pictures in (pairs.real, pairs.generated))
+    return measures | detail_measures(before, after, pairs.persons, repeats=repeats)

@@ -18,6 +18,7 @@ import numpy as np
 
 from ..._atomic import atomic_file
 from ...core.faces import Box, box_overlap
+from .arcface import ArcFaceRecognizer
 from .estimates import Estimate, bootstrap_mean, cosine_similarity, hit_rates, negative_distance, threshold_at_far
 
 MIN_IOU = 0.3
@@ -107,17 +108,21 @@ class DlibRecognizer:
 
 
 def load_recognizer(name: str) -> Recognizer:
-    """``"dlib"``, or ``"module:attribute"``: a recognizer, or a class or function without arguments that makes one.
+    """``"dlib"``; the path of a ``.onnx`` file, see :class:`ArcFaceRecognizer`; or ``"module:attribute"``: a recognizer, or a class or
+    function without arguments that makes one.
 
     Raises:
         ImportError: the module cannot be imported, or dlib is missing.
-        ValueError: there is no such attribute, or it is no :class:`Recognizer`.
+        OSError: the file cannot be read.
+        ValueError: there is no such attribute, or it is no :class:`Recognizer`; the file holds another kind of network.
     """
     if name == "dlib":
         return DlibRecognizer()
+    if name.lower().endswith(".onnx"):
+        return ArcFaceRecognizer(Path(name))
     module_name, colon, attribute = name.partition(":")
     if not (module_name and colon and attribute):
-        raise ValueError(f"a recognizer is 'dlib' or 'module:name', but got {name!r}.")
+        raise ValueError(f"a recognizer is 'dlib', a file 'NAME.onnx' or 'module:name', but got {name!r}.")
     thing: Any = importlib.import_module(module_name)
     for part in attribute.split("."):
         if not hasattr(thing, part):

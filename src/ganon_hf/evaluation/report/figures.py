@@ -101,7 +101,8 @@ def recognizer_names(suite: Suite) -> list[str]:
     return list(suite.runs[ORIGINAL].readings[0].embeddings)
 
 
-def _embeddings(readings: Sequence[Reading], rows: np.ndarray, name: str) -> list[np.ndarray | None]:
+def embeddings_of(readings: Sequence[Reading], rows: np.ndarray, name: str) -> list[np.ndarray | None]:
+    """One recognizer's embeddings of some pictures."""
     return [readings[row].embeddings[name] for row in rows]
 
 
@@ -118,29 +119,31 @@ def recognizer_measures(suite: Suite, run: Run, name: str, metric: str, *, repea
         raise ValueError(f"metric must be one of {', '.join(METRICS)}, but got {metric!r}.")
     pairing, originals = suite.pairing, suite.runs[ORIGINAL].readings
     persons, target = suite.persons[pairing.probes], pairing.target
-    gallery = _embeddings(originals, pairing.gallery, name)
-    between = similarity(_embeddings(originals, pairing.probes, name), gallery, metric)
-    threshold = _own_threshold(between, target)
+    gallery = embeddings_of(originals, pairing.gallery, name)
+    between = similarity(embeddings_of(originals, pairing.probes, name), gallery, metric)
+    threshold = own_threshold(between, target)
     found, linked, matrices = [], [], []
     for draw in suite.draws(run):
-        probes = _embeddings(run.readings, draw[pairing.probes], name)
+        probes = embeddings_of(run.readings, draw[pairing.probes], name)
         matrices.append(similarity(probes, gallery, metric))
         found.append(recognition_values(matrices[-1], target, threshold))
-        linked.append(_linkage(similarity(probes, _embeddings(run.readings, draw[pairing.gallery], name), metric), target, threshold))
+        linked.append(
+            linkage_values(similarity(probes, embeddings_of(run.readings, draw[pairing.gallery], name), metric), target, threshold)
+        )
     figures = average(found, persons, repeats=repeats)
     figures |= {f"linkage_{key}": value for key, value in average(linked, persons, repeats=repeats).items()}
     return figures, recognition_curves(matrices, target, persons, repeats=repeats)
 
 
-def _own_threshold(between: np.ndarray, target: np.ndarray) -> float:
+def own_threshold(between: np.ndarray, target: np.ndarray) -> float:
     """Threshold at FAR 1 % of the impostor pairs; infinite (nothing is accepted) where no pair could be read."""
     impostors = impostor_scores(between, target)
     return threshold_at_far(impostors) if len(impostors) else np.inf
 
 
-def _linkage(own: np.ndarray, target: np.ndarray, threshold: float) -> dict[str, np.ndarray]:
+def linkage_values(own: np.ndarray, target: np.ndarray, threshold: float) -> dict[str, np.ndarray]:
     """Recognition within one method's pictures, and the share of impostors accepted at the originals' threshold."""
-    values = recognition_values(own, target, _own_threshold(own, target))
+    values = recognition_values(own, target, own_threshold(own, target))
     others = np.arange(own.shape[1])[None] != target[:, None]
     with np.errstate(invalid="ignore"):  # an unread probe is never accepted
         values["taken_for_one"] = ((own > threshold) & others).sum(axis=1) / np.maximum(others.sum(axis=1), 1)
