@@ -12,6 +12,7 @@ import torch
 from tiny import face_at, tiny_model, tiny_processor
 
 from ganon_hf.core.face_mesh import MEAN_LANDMARKS
+from ganon_hf.core.face_mesh import MEAN_LANDMARKS
 from ganon_hf.core.modeling_ganon import GanonConfig, GanonModel, RefinementNetwork, shape_features, ycbcr_to_rgb
 
 # name -> (output or input channels first, as torch keeps it); every norm is without parameters
@@ -337,3 +338,79 @@ def test_the_refinement_is_the_network_as_it_is_described() -> None:
         actual = network(coarse, condition, appearance, gray)
     assert expected.abs().max() > 0.05
     torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-4)
+
+
+# ---- people of the bank
+
+
+def shares_of(*rows: tuple[float, ...]) -> torch.Tensor:
+    """(1, P, 5) shares of one face."""
+    return torch.tensor(rows)[None]
+
+
+def test_people_change_the_face_and_their_absence_is_the_mean_person() -> None:
+    model = tiny_model()
+    with torch.inference_mode():
+        mean = model(**inputs()).images
+        first, second = (
+            model(**inputs(), people=torch.tensor([[one]]), shares=shares_of((1.0,) * 5), mouths=torch.tensor([[0, 5]])).images
+            for one in (3, 4)
+        )
+    assert (first - mean).abs().mean() * 127.5 > 2 and (first - second).abs().mean() * 127.5 > 2
+
+
+def test_where_people_overlap_the_variance_is_kept() -> None:
+    bank = tiny_model().people
+    assert bank is not None
+    bank.broad.zero_()
+    bank.luma.copy_(torch.randint(-40, 41, bank.luma.shape, generator=torch.Generator().manual_seed(1)))
+    alone = bank.residual(torch.tensor([[0, 1, 2]]), shares_of((1,) * 5, (0,) * 5, (0,) * 5))[0]
+    mixed = bank.residual(torch.tensor([[0, 1, 2]]), shares_of(*[(1 / 3,) * 5] * 3))[0]
+    assert mixed.std() / alone.std() == pytest.approx(1, abs=0.1), "a plain mean would have 0.58 of it"
+
+
+def test_regions_come_from_those_who_have_them() -> None:
+    bank = tiny_model().people
+    assert bank is not None
+    bank.broad.zero_()
+    bank.chroma.zero_()
+    bank.regions.zero_()
+    bank.regions[0, :, :32], bank.regions[3, :, 32:] = 1, 1
+    for number, level in enumerate((-30, 50)):
+        bank.luma[number] = level
+    luma = bank.residual(torch.tensor([[0, 1]]), shares_of((0.5, 1, 1, 1, 0), (0.5, 0, 0, 0, 1)))[0][0, 0]
+    assert luma[:, :12].mean() == pytest.approx(-30, abs=0.5) and luma[:, 20:].mean() == pytest.approx(50, abs=0.5)
+
+
+def opened(opening: float) -> torch.Tensor:
+    """(1, 478, 3) canonical landmarks whose lips are so far apart, in distances of the outer corners of the eyes."""
+    points = torch.from_numpy(MEAN_LANDMARKS.astype(np.float32))[None].clone()
+    width = (points[:, 33] - points[:, 263]).norm()
+    points[:, 14] = points[:, 13] + torch.tensor([0.0, 1.0, 0.0]) * width * opening
+    return points
+
+
+def test_an_open_mouth_is_the_banks_and_a_shut_one_is_not() -> None:
+    model = tiny_model()
+    bank, box = model.people, model.config.mouth_box
+    assert bank is not None
+    bank.mouth_luma[:] = 90
+    bank.mouth_chroma[:] = 20
+    luma, chroma = torch.zeros(1, 1, 32, 32), torch.zeros(1, 2, 16, 16)
+    for opening, share in ((0.0, 0.0), (0.02, 0.0), (0.045, 0.5), (0.2, 1.0), (0.6, 1.0)):
+        seen, tint = bank.open_mouth(luma, chroma, opened(opening), torch.tensor([[0, 1, 2, 3, 4, 5]]))
+        inside = seen[0, 0, box[1] : box[1] + box[3], box[0] : box[0] + box[2]]
+        assert inside.mean() == pytest.approx(90 * share, abs=0.5), opening
+        assert seen.sum() == pytest.approx(float(inside.sum()), abs=0.1) and tint.max() == pytest.approx(10 * share, abs=0.1)
+    assert luma.abs().max() == 0, "the arguments are left alone"
+
+
+def test_a_mouth_changes_little_from_frame_to_frame() -> None:
+    bank = tiny_model().people
+    assert bank is not None
+    frames = [
+        bank.open_mouth(torch.zeros(1, 1, 32, 32), torch.zeros(1, 2, 16, 16), opened(opening), torch.arange(6)[None])[0]
+        for opening in np.linspace(0.03, 0.5, 200)
+    ]
+    steps = [float((after - before).abs().max()) for before, after in zip(frames, frames[1:], strict=False)]
+    assert max(steps) < 20, "of 180 gray values"

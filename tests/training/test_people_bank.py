@@ -181,7 +181,7 @@ def test_hair_over_one_forehead_is_not_trusted_and_everybody_else_is() -> None:
     chroma = generator.normal(0, 1, (20, 2, SIZE // 2, SIZE // 2)).astype(np.float32)
     trust = reading._without_outliers(luma, chroma, np.ones((20, SIZE, SIZE), np.float32), np.zeros(20, int))
     assert trust[3, 8:14, 22:42].max() < 0.1 and trust[3, 30:, :].mean() > 0.85
-    assert np.delete(trust, 3, axis=0).mean() > 0.85
+    assert np.delete(trust, 3, axis=0).mean() > 0.8
 
 
 def test_a_look_has_its_own_usual() -> None:

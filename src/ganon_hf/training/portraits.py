@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 _OUTLIER_SCALE = 0.016
 # Robust standard deviations from the median at which a texel is trusted less, and not at all.
 _OUTLIER = (3.2, 4.5)
+# Above the brows, where most hair is, deviations count as so much larger.
+_HAIR = 0.3
 # Ridge penalties: of the regression on expression and pose in portraits, and of the shape's coefficients.
 _REST_RIDGE, _SHAPE_RIDGE = 40.0, 0.3
 # Portraits: largest yaw and pitch in degrees, largest opening of the mouth in distances of the outer corners of the eyes, least resolution,
@@ -249,6 +251,7 @@ def _without_outliers(luma: np.ndarray, chroma: np.ndarray, trust: np.ndarray, g
         tints = (cv2.resize(blurred(c, half_size(weight), _OUTLIER_SCALE), (size, size)) for c in tint)
         planes.append([cv2.resize(plane, (small, small), interpolation=cv2.INTER_AREA) for plane in (smooth, strands, *tints)])
     distance = np.abs(_deviations(np.array(planes, np.float32), groups)).max(axis=1)
+    distance *= 1 + _HAIR * cv2.resize(above_brows, (small, small), interpolation=cv2.INTER_AREA)
     doubt = np.clip((distance - _OUTLIER[0]) / (_OUTLIER[1] - _OUTLIER[0]), 0, 1)
     result = np.empty_like(trust)
     for number, one in enumerate(doubt):
