@@ -12,11 +12,12 @@ import numpy as np
 
 from .alignment import crop_image, to_uint8, warp_to_photo
 from .color import luma_of
-from .face_mesh import MOUTH_START
+from .face_mesh import CHIN, FACE_OVAL, MOUTH_START
 from .faces import Box, Crop, box_of_points, clip_box, scale_box
 from .landmarks import mesh_mask, triangle_map
-from .light_matching import MEDIAN_TO_DEVIATION, match_light, quantile
+from .light_matching import MEDIAN_TO_DEVIATION, match_light, quantile, surface_normals, tone_curve
 from .opencv import cv2
+from .sharpness_matching import ELSEWHERE, FIRST_FEATURE, SKIN, match_sharpness
 
 # The numbers below were tuned on photos and have no source, where none is named. "Pixel values" are 0..255.
 
@@ -37,17 +38,6 @@ _MAX_RIM_DIFFERENCE, _RIM_FALLOFF, _MIN_RIM_WEIGHT = 60, 90, 0.05
 # on the difference counts in full.
 _RIM_BLUR, _FULL_RIM_WEIGHT = 0.0175, 0.25
 
-# Sharpness. Standard deviations in photo pixels that divide fine structure into octaves, finest first.
-_OCTAVES = (0.7, 1.4, 2.8)
-# Fewer pixels than the first number are not measured, more than about the second are subsampled.
-_MIN_DETAIL_PIXELS, _MAX_DETAIL_SAMPLES = 30, 20_000
-# Limits: edges become at most so many times stronger, grain has at most this standard deviation per octave in pixel values.
-MAX_SHARPENING = 1.6
-MAX_GRAIN = 4.0
-# Grain is measured at this quantile of an octave's magnitude: flat skin, no edges. Of a normal distribution's magnitude it is 0.67 times
-# the median.
-_GRAIN_SHARE, _GRAIN_SHARE_OVER_MEDIAN = 0.35, 0.67
-
 # Blend. The part of the photo that is composited: the mesh's box grown by this factor.
 _REGION_FACTOR = 1.1
 # Matte from which on premultiplied colors are divided by it; below, the face's colors are extrapolated.
@@ -65,6 +55,8 @@ _FEATURES = (
     (168, 1, 2, 4, 5, 19, 98, 327, 48, 64, 278, 294, 94),
     (61, 91, 84, 17, 314, 321, 291, 185, 39, 37, 0, 267, 269, 409),
 )
+# Sharpness is measured in these hulls, grown by the first factor; skin lies outside of them, grown by the second.
+_FEATURE_REACH, _SKIN_DISTANCE = 1.15, 1.6
 # Raised for a face that cannot be composited, beside ``cv2.error``: arrays of the wrong shape, singular fits.
 COMPOSITE_ERRORS: tuple[type[Exception], ...] = (ArithmeticError, IndexError, RuntimeError, ValueError)
 
@@ -131,46 +123,6 @@ def match_border(synthetic: np.ndarray, original: np.ndarray, matte: np.ndarray,
     return np.add(synthetic, correction, out=correction)
 
 
-def _octaves(luma: np.ndarray, count: int = len(_OCTAVES)) -> list[np.ndarray]:
-    """Octaves of fine structure, finest first."""
-    smoothed = [luma, *(cv2.GaussianBlur(luma, (0, 0), sigma) for sigma in _OCTAVES[:count])]
-    return [fine - coarse for fine, coarse in zip(smoothed, smoothed[1:], strict=False)]
-
-
-def match_sharpness(synthetic: np.ndarray, original: np.ndarray, inside: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Make the synthetic face as sharp and as grainy as the photo, in photo pixels.
-
-    A linear model averages: the face's own edges (lids, lips, brows) are strengthened octave by octave towards the photo's contrast. Then
-    noise is added where the photo's smoothest skin is rougher than the synthetic one: the median strength of its two finest octaves.
-
-    Args:
-        synthetic, original: (h, w, 3) float32 0..255 at the photo's own resolution.
-        inside: (h, w) bool, the face without its rim.
-        generator: source of the noise.
-    """
-    sample = np.flatnonzero(inside)
-    if len(sample) < _MIN_DETAIL_PIXELS:
-        return synthetic
-    sample = sample[:: max(1, len(sample) // _MAX_DETAIL_SAMPLES)]
-    own = _octaves(luma_of(synthetic))
-    theirs, ours = ([np.abs(octave.ravel()[sample]) for octave in octaves] for octaves in (_octaves(luma_of(original)), own))
-    gained = np.zeros(inside.shape, np.float32)
-    for octave, wanted, present in zip(own, theirs, ours, strict=True):
-        ratio = float(wanted.mean() / max(present.mean(), _EPSILON))
-        if ratio > 1:
-            gained += octave * np.float32(min(ratio, MAX_SHARPENING) - 1)
-    noise = generator.standard_normal(inside.shape, dtype=np.float32)
-    for octave, wanted, present in zip(_octaves(noise, 2), theirs, ours, strict=False):
-        missing = max(_grain(wanted) ** 2 - _grain(present) ** 2, 0.0) ** 0.5
-        gained += octave * np.float32(min(missing, MAX_GRAIN) / max(cv2.meanStdDev(octave)[1].item(), _EPSILON))
-    return synthetic + _to_three_channels(gained)
-
-
-def _grain(magnitude: np.ndarray) -> float:
-    """Standard deviation of the grain in pixel values, estimated where an octave's magnitude (n,) is smallest."""
-    return MEDIAN_TO_DEVIATION * quantile(magnitude, _GRAIN_SHARE) / _GRAIN_SHARE_OVER_MEDIAN
-
-
 def composite_face(
     canvas: np.ndarray,
     synthetic: np.ndarray,
@@ -209,7 +161,11 @@ def composite_face(
     synthetic, original = synthetic[here], crop_image(canvas, crop, part).astype(np.float32)
     skin = (matte > OPAQUE) & (index < MOUTH_START) & inside_photo
     extent = tuple(2 * side / crop.size - 1 for side in part)
-    synthetic = match_light(synthetic, original, skin, keep_tone=not match_tone, extent=extent)  # type: ignore[arg-type]  # of four
+    normals = surface_normals(points, index)
+    synthetic = match_light(synthetic, original, skin, normals, keep_tone=not match_tone, extent=extent)  # type: ignore[arg-type]  # of four
+    curve = None if grayscale else tone_curve(canvas, canvas[region[1] : region[3], region[0] : region[2]])
+    if curve is not None:
+        synthetic = curve.apply(synthetic)
     synthetic = match_border(synthetic, original, matte * inside_photo, crop.size)
     x_min, y_min, x_max, y_max = region
     # premultiplied, so that nothing from outside the mesh leaks in while resampling
@@ -226,7 +182,10 @@ def composite_face(
         inside_here &= warp_to_photo(inside_photo.astype(np.float32), crop, region, part[:2]) > _INSIDE
     before = canvas[y_min:y_max, x_min:x_max]
     below = before.astype(np.float32)
-    face = match_sharpness(face, below, inside_here, generator)
+    regions, height = _face_regions(crop.to_photo(points), region, inside_here)
+    face = match_sharpness(face, below, regions, height, generator)
+    if curve is not None:
+        face = curve.apply(face)
     if grayscale:
         face = _to_three_channels(luma_of(face))
     face -= below
@@ -236,6 +195,20 @@ def composite_face(
     change = cv2.mean(cv2.absdiff(result, before), mask=(alpha >= 0.5).astype(np.uint8))[:3]  # 0 where the mask is empty
     canvas[y_min:y_max, x_min:x_max] = result
     return sum(change) / 3
+
+
+def _face_regions(points: np.ndarray, region: tuple[int, int, int, int], inside: np.ndarray) -> tuple[np.ndarray, float]:
+    """Skin and features for :func:`match_sharpness` in a region of the photo, and the height of the face in its pixels."""
+    places = points[:, :2] - 0.5 - np.array(region[:2])
+    hulls = [cv2.convexHull(places[list(group)].astype(np.float32))[:, 0] for group in _FEATURES]
+    regions = np.full(inside.shape, SKIN, np.uint8)
+    for reach, first in ((_SKIN_DISTANCE, None), (_FEATURE_REACH, FIRST_FEATURE)):
+        for number, hull in enumerate(hulls):
+            middle = hull.mean(axis=0)
+            corners = np.round((middle + (hull - middle) * reach) * 16).astype(np.int32)
+            cv2.fillConvexPoly(regions, corners, ELSEWHERE if first is None else first + number, cv2.LINE_8, 4)
+    regions[~inside] = ELSEWHERE
+    return regions, float(np.linalg.norm(places[FACE_OVAL[0]] - places[CHIN]))
 
 
 def _part_of(mask: np.ndarray) -> tuple[int, int, int, int]:
