@@ -31,9 +31,11 @@ _GRAY_SPREAD = 1.5
 
 # Border. The rim is where the matte lies between the first two numbers; it needs at least so many pixels.
 _RIM, _MIN_RIM_PIXELS = (0.01, 0.7), 20
-# Differences at the rim are limited to so many pixel values. From a sum over R, G and B of half the second number on they lose weight,
-# down to the third: hair over the rim must not bleed into the cheek.
-_MAX_RIM_DIFFERENCE, _RIM_FALLOFF, _MIN_RIM_WEIGHT = 60, 90, 0.05
+# Differences at the rim are limited to so many pixel values.
+_MAX_RIM_DIFFERENCE = 60
+# Mean differences of R, G and B in pixel values up to which they count in full, and from which on hardly, by the third number. Hair,
+# brows and beards over the rim are darker than skin and must not bleed into the face: what is darker counts as that much more.
+_RIM_LIMITS, _MIN_RIM_WEIGHT, _DARKER = (16.0, 45.0), 0.02, 0.6
 # Standard deviation of the blur along the rim as a share of the crop's side (at half the resolution), and the blurred weight from which
 # on the difference counts in full.
 _RIM_BLUR, _FULL_RIM_WEIGHT = 0.0175, 0.25
@@ -61,17 +63,18 @@ _FEATURE_REACH, _SKIN_DISTANCE = 1.15, 1.6
 COMPOSITE_ERRORS: tuple[type[Exception], ...] = (ArithmeticError, IndexError, RuntimeError, ValueError)
 
 
-def face_matte(mask: np.ndarray, features: np.ndarray | None = None) -> np.ndarray:
-    """(S, S) bool mesh mask -> float32 matte: 0 on and outside the outline, 1 from a feather's width inwards.
+def face_matte(mask: np.ndarray, features: np.ndarray | None = None, size: int | None = None) -> np.ndarray:
+    """(h, w) bool mesh mask -> float32 matte: 0 on and outside the outline, 1 from a feather's width inwards.
 
     Args:
         mask: where the synthetic face is.
-        features: (S, S) bool, features of the original that must not shine through: the feather narrows beside them, on a turned head down
+        features: (h, w) bool, features of the original that must not shine through: the feather narrows beside them, on a turned head down
             to the outline.
+        size: side of the crop of which the mask is a part that holds all of the face; None is the mask's own.
     """
     padded = cv2.copyMakeBorder(mask.view(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
     ramp = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1] - 1
-    width: float | np.ndarray = FEATHER * mask.shape[0]
+    width: float | np.ndarray = FEATHER * (size or mask.shape[0])
     if features is not None:
         width = np.clip(cv2.distanceTransform((~features).view(np.uint8), cv2.DIST_L2, 5), 1, width)
     ramp /= width
@@ -111,8 +114,11 @@ def match_border(synthetic: np.ndarray, original: np.ndarray, matte: np.ndarray,
         return synthetic
     difference = original - synthetic
     np.clip(difference, -_MAX_RIM_DIFFERENCE, _MAX_RIM_DIFFERENCE, out=difference)
-    falloff = cv2.transform(np.abs(difference), np.full((1, 3), 1 / _RIM_FALLOFF, np.float32))
-    rim *= np.clip(1.5 - falloff, _MIN_RIM_WEIGHT, 1)
+    doubt = cv2.transform(np.abs(difference), np.full((1, 3), 1 / 3, np.float32))
+    doubt -= _DARKER * cv2.min(luma_of(difference), 0.0)
+    doubt *= -1 / (_RIM_LIMITS[1] - _RIM_LIMITS[0])
+    doubt += _RIM_LIMITS[1] / (_RIM_LIMITS[1] - _RIM_LIMITS[0])
+    rim *= np.clip(doubt, _MIN_RIM_WEIGHT, 1, out=doubt)
     # a wide blur at half the resolution looks the same for a quarter of the work; beyond the arrays there is no rim
     weighted = cv2.merge([*(channel * rim for channel in cv2.split(difference)), rim])
     weighted = cv2.resize(weighted, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
@@ -157,12 +163,14 @@ def composite_face(
     mask = index >= 0
     part = _part_of(mask)
     here = slice(part[1], part[3]), slice(part[0], part[2])
-    matte, index, inside_photo = face_matte(mask, features)[here], index[here], _inside_photo(canvas, crop)[here]
+    matte = face_matte(np.ascontiguousarray(mask[here]), None if features is None else np.ascontiguousarray(features[here]), crop.size)
+    index, inside_photo = index[here], _inside_photo(canvas, crop)[here]
     synthetic, original = synthetic[here], crop_image(canvas, crop, part).astype(np.float32)
     skin = (matte > OPAQUE) & (index < MOUTH_START) & inside_photo
     extent = tuple(2 * side / crop.size - 1 for side in part)
     normals = surface_normals(points, index)
-    synthetic = match_light(synthetic, original, skin, normals, keep_tone=not match_tone, extent=extent)  # type: ignore[arg-type]  # of four
+    openings = index >= MOUTH_START
+    synthetic = match_light(synthetic, original, skin, openings, normals, keep_tone=not match_tone, extent=extent)  # type: ignore[arg-type]
     curve = None if grayscale else tone_curve(canvas, canvas[region[1] : region[3], region[0] : region[2]])
     if curve is not None:
         synthetic = curve.apply(synthetic)
@@ -225,11 +233,13 @@ def _to_three_channels(values: np.ndarray) -> np.ndarray:
 
 
 def _extrapolate(premultiplied: np.ndarray) -> np.ndarray:
-    """Colors a little beyond the edge of premultiplied ones (h, w, 4): a blur, at half the resolution."""
+    """Colors beyond the edge of premultiplied ones (h, w, 4): a blur, at half the resolution; far from the edge their mean."""
     both = cv2.resize(premultiplied, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     *channels, alpha = cv2.split(cv2.GaussianBlur(both, (0, 0), _EXTRAPOLATION / 2))
-    alpha = np.maximum(alpha, _EPSILON)
-    colors = cv2.merge([np.clip(channel / alpha, 0, 255) for channel in channels])
+    mean = cv2.mean(premultiplied)
+    means = [_EPSILON * value / max(mean[3], _EPSILON) for value in mean[:3]]
+    alpha = np.maximum(alpha, 0) + _EPSILON
+    colors = cv2.merge([np.clip((channel + value) / alpha, 0, 255) for channel, value in zip(channels, means, strict=True)])
     return cv2.resize(colors, premultiplied.shape[1::-1], interpolation=cv2.INTER_LINEAR)
 
 

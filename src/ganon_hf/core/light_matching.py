@@ -8,38 +8,41 @@ Conventions: pictures are (h, w, 3) RGB float32 0..255. Numbers without a source
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from .alignment import to_uint8
 from .color import RGB_TO_YCBCR, YCBCR_TO_RGB
 from .face_mesh import MOUTH_START, TRIANGLES
 from .opencv import cv2
 
 # Fewer skin pixels than the first number are not fitted, more than about the second are subsampled.
-_MIN_SKIN_PIXELS, _MAX_SKIN_SAMPLES = 50, 2000
+_MIN_SKIN_PIXELS, _MAX_SKIN_SAMPLES = 50, 1000
+# Light is smooth: it is fitted and evaluated on a grid of every so many pixels.
+_GRID = 4
 # Added to luma, in pixel values, so that ratios stay finite in black.
 _LUMA_OFFSET = 4.0
 # Ridge penalties as shares of the data's weight: of constants, and of everything else, the latter times stiffness.
 _RIDGE_CONSTANT, _RIDGE = 1e-4, 0.03
 # Stiffness, round by round: a fit that is free from the start takes a hand or a fringe for light.
-_STIFFNESS = (300.0, 30.0, 10.0, 3.0, 1.0, 1.0)
+_STIFFNESS = (300.0, 30.0, 5.0, 1.0)
 # Tukey's biweight: its cutoff in standard deviations, and a floor of the deviation in pixel values.
 _BIWEIGHT_CUTOFF, _BIWEIGHT_FLOOR = 3.5, 2.0
 # Limits of the fitted fields: the gain on luma relative to its median, and Cb and Cr about their medians in pixel values.
 _LIGHT_RANGE, _TINT_RANGE = (0.35, 2.1), 15
 # In the dark, chroma fades with the light, but to no less than this share.
 _MIN_FADE = 0.15
-# Chroma follows luma between these quantiles of the skin's luma, by at most so much per pixel value; beyond them it stays as it is, so
-# that teeth and lashes are not tinted by a line drawn too far.
-_TONE_SHARES, _MAX_TONE_SLOPE = (0.05, 0.95), 0.35
+# Chroma follows luma between these quantiles of the skin's luma, by at most so much per pixel value. What is brighter gets no more, so
+# that teeth are not tinted, and what is darker less and less: brows, lashes and pupils have colors of their own.
+_TONE_SHARES, _MAX_TONE_SLOPE = (0.1, 0.9), 0.35
 # The synthetic skin's chroma varies at most so many times as much as the photo's skin about its line.
 _CHROMA_VARIATION = 1.3
-# Highlights above this quantile of the photo's skin are compressed towards white instead of clipped.
-_HIGHLIGHT_SHARE = 0.95
+# Highlights of skin are compressed from the first of these quantiles of the photo's skin on and stay below the second: none burns out
+# beside skin that does not.
+_HIGHLIGHT_SHARES = (0.85, 0.99)
 # Standard deviation of the blur that rounds the mesh's facets, as a share of the crop's side.
-_FACETS = 0.02
+_FACETS = 0.03
 # Of a normal distribution's magnitude the median is the standard deviation over this.
 MEDIAN_TO_DEVIATION = 1.4826
 # The whole square in the coordinates in which light is fitted: (x_min, y_min, x_max, y_max).
@@ -51,31 +54,28 @@ _TONE_BINS, _MIN_BIN_PIXELS = 16, 5
 # photo counts as toned, from the second on it does not. Toned photos were measured at 4 at most, color photos at 6 at least.
 _TONED_SHARE, _TONED_DISTANCE = 0.9, (4.0, 5.5)
 # About so many pixels of the photo and of the face's surroundings are looked at, each.
-_TONED_SAMPLES = 4000
+_TONED_SAMPLES = 1000
 _EPSILON = 1e-3  # against division by zero
+_CORNERS = np.ascontiguousarray(TRIANGLES[:MOUTH_START].T)
 
 
 def surface_normals(points: np.ndarray, index: np.ndarray) -> np.ndarray:
-    """Unit normals of the face's surface, at half the resolution.
+    """Unit normals of the face's surface on the grid on which light is fitted.
 
     Args:
         points: (478, 3) crop pixels, z away from the viewer.
         index: (h, w) triangle of each pixel, -1 outside the mesh; a part of :func:`.landmarks.triangle_map`.
 
     Returns:
-        (h / 2, w / 2, 3) float32 x right, y down, z towards the viewer; zero outside the mesh.
+        (h / 4, w / 4, 3) float32 x right, y down, z towards the viewer; zero outside the mesh.
     """
-    skin = TRIANGLES[:MOUTH_START]
-    corners = points[skin]
-    facets = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])  # as long as the triangle is large
-    vertices = np.zeros((len(points), 3))
-    for axis in range(3):
-        vertices[:, axis] = np.bincount(skin.ravel(), np.repeat(facets[:, axis], 3), len(points))
-    normals = vertices[TRIANGLES].mean(axis=1)
-    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
-    table = np.vstack([normals, np.zeros(3)]).astype(np.float32)  # the last row is that of -1
-    sigma = _FACETS * max(index.shape) / 2
-    field = cv2.GaussianBlur(np.take(table, index[::2, ::2], axis=0), (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
+    first, second, third = (points[corner] for corner in _CORNERS)
+    facets = np.cross(second - first, third - first).astype(np.float32)
+    facets /= np.maximum(np.sqrt(np.square(facets).sum(axis=1, keepdims=True)), _EPSILON)
+    table = np.zeros((len(TRIANGLES) + 1, 3), np.float32)  # the last row is that of -1; eyes and mouth take theirs from the skin around
+    table[:MOUTH_START] = facets
+    sigma = _FACETS * max(index.shape) / _GRID
+    field = cv2.GaussianBlur(np.take(table, index[::_GRID, ::_GRID], axis=0), (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
     length = np.sqrt(cv2.transform(field * field, np.ones((1, 3), np.float32)))
     field /= np.maximum(length, _EPSILON)[..., None]
     return field
@@ -85,6 +85,7 @@ def match_light(
     synthetic: np.ndarray,
     original: np.ndarray,
     skin: np.ndarray,
+    openings: np.ndarray,
     normals: np.ndarray,
     *,
     keep_tone: bool = False,
@@ -99,65 +100,71 @@ def match_light(
     Args:
         synthetic, original: (h, w, 3) float32 0..255.
         skin: (h, w) bool, where both should show skin.
-        normals: (h / 2, w / 2, 3), see :func:`surface_normals`.
+        openings: (h, w) bool, eyes and mouth: teeth may be brighter than skin.
+        normals: (h / 4, w / 4, 3), see :func:`surface_normals`.
         keep_tone: take only the distribution of light from the photo, not its mean brightness and color.
         extent: (x_min, y_min, x_max, y_max) of the arrays; the whole square reaches from -1 to 1.
 
     Returns:
         the corrected synthetic face, not clipped; unchanged without enough skin.
     """
-    places = np.flatnonzero(skin[::2, ::2])
+    places = np.flatnonzero(skin[::_GRID, ::_GRID])
     if len(places) < _MIN_SKIN_PIXELS:
         return synthetic
     places = places[:: max(1, len(places) // _MAX_SKIN_SAMPLES)]
     basis = _basis(normals, extent)
     terms = basis.reshape(len(basis), -1)[:, places]
     ours = cv2.transform(synthetic, RGB_TO_YCBCR)
-    source, target = (picture[::2, ::2].reshape(-1, 3)[places].T for picture in (ours, original))
+    source, target = (picture[::_GRID, ::_GRID].reshape(-1, 3)[places].T for picture in (ours, original))
     target = RGB_TO_YCBCR @ target
     brightness, wanted = source[0] + _LUMA_OFFSET, target[0] + _LUMA_OFFSET
-    gain = float(np.median(wanted / brightness))
+    gain = quantile(wanted / brightness, 0.5)
     fade = float(np.clip(gain, _MIN_FADE, 1.0))
     own, tone = _ToneRange.of(source[0]), _ToneRange.of(target[0])
     # its own chroma without what that owes to its own luma; the photo's line takes the place of it
     own_place, own_slopes = own.place(source[0]), own.slopes(source)
     bare = source[1:] - own_slopes[:, None] * own_place
     wanted_tint = target[1:] - fade * bare
-    tint = np.median(wanted_tint, axis=1)
+    tint = _medians(wanted_tint)
     tint_terms = np.vstack([terms[:3], tone.place(target[0])])
-    light_terms = brightness * terms
+    regression = _Regression(brightness * terms, tint_terms, np.vstack([wanted, wanted_tint]), np.array([gain, *tint]))
     weights = np.ones(len(places), np.float32)
     for stiffness in _STIFFNESS:
-        light = _ridge_fit(light_terms, wanted[None], weights, np.array([gain]), [_RIDGE * stiffness] * (len(terms) - 1))
-        shifts = _ridge_fit(tint_terms, wanted_tint, weights, tint, [_RIDGE * stiffness] * 2 + [0.0])
-        error = np.abs(wanted - (light @ light_terms)[0]) + np.abs(wanted_tint - shifts @ tint_terms).sum(axis=0)
+        light, shifts, error = regression.solve(weights, stiffness)
         deviation = MEDIAN_TO_DEVIATION * quantile(error, 0.5) + _BIWEIGHT_FLOOR
         weights = np.maximum(1 - np.square(error * np.float32(1 / (_BIWEIGHT_CUTOFF * deviation))), 0)
         weights *= weights
     np.clip(shifts[:, 3], -_MAX_TONE_SLOPE, _MAX_TONE_SLOPE, out=shifts[:, 3])
-    luma, *chroma = cv2.split(ours)
-    field = cv2.resize(np.tensordot(light[0], basis, 1), luma.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    field = cv2.resize(np.tensordot(light, basis, 1), skin.shape[::-1], interpolation=cv2.INTER_LINEAR)
     np.clip(field, gain * _LIGHT_RANGE[0], gain * _LIGHT_RANGE[1], out=field)
-    own_field = own.place(luma)
+    luma, *chroma = cv2.split(ours)
+    own_luma = to_uint8(luma)
     luma += _LUMA_OFFSET
     luma *= field
     luma -= _LUMA_OFFSET
     if keep_tone:
-        luma /= gain
+        luma *= 1 / gain
         return cv2.transform(cv2.merge([luma, *chroma]), YCBCR_TO_RGB)
-    _compress_highlights(luma, quantile(target[0], _HIGHLIGHT_SHARE))
-    middle = np.median(bare, axis=1)
+    _compress_highlights(luma, ~openings, *(quantile(target[0], share) for share in _HIGHLIGHT_SHARES))
     variation = _variation(target[1:] - shifts[:, 3:] * tint_terms[3]) / max(fade * _variation(bare), _EPSILON)
     share = fade * float(np.clip(_CHROMA_VARIATION * variation, 0, 1))
     x, y = _places(extent, skin.shape)
-    place = tone.place(luma)
-    for number, (constant, along_x, along_y, slope) in enumerate(shifts):
-        shift = (along_y * y + constant)[:, None] + along_x * x
-        np.clip(shift, tint[number] - _TINT_RANGE, tint[number] + _TINT_RANGE, out=shift)
-        shift += slope * place
-        shift += share * (chroma[number] - own_slopes[number] * own_field) + (fade - share) * middle[number]
-        chroma[number] = shift
+    levels = np.arange(256, dtype=np.float32)
+    own_curve, curve, new_luma = own.place(levels), tone.place(levels), to_uint8(luma)
+    for channel, own_slope, middle, mean, (constant, along_x, along_y, slope) in zip(
+        chroma, own_slopes, _medians(bare), tint, shifts, strict=True
+    ):
+        channel *= share
+        channel += _plane(constant - mean, along_x, along_y, x, y, limit=_TINT_RANGE)
+        channel -= cv2.LUT(own_luma, share * own_slope * own_curve - np.float32(mean + (fade - share) * middle))
+        channel += cv2.LUT(new_luma, slope * curve)
     return cv2.transform(cv2.merge([luma, *chroma]), YCBCR_TO_RGB)
+
+
+def _plane(constant: float, along_x: float, along_y: float, x: np.ndarray, y: np.ndarray, limit: float) -> np.ndarray:
+    """(h, w) float32 plane over columns and rows, limited to plus and minus ``limit``."""
+    plane = np.add.outer(constant + along_y * y, along_x * x)
+    return np.clip(plane, -limit, limit, out=plane) if max(-plane.min(), plane.max()) > limit else plane
 
 
 class _ToneRange(NamedTuple):
@@ -172,9 +179,12 @@ class _ToneRange(NamedTuple):
         return cls(quantile(luma, _TONE_SHARES[0]), quantile(luma, 0.5), quantile(luma, _TONE_SHARES[1]))
 
     def place(self, luma: np.ndarray) -> np.ndarray:
-        """Luma about the middle, limited to the range."""
-        limited = np.clip(luma, np.float32(self.low), np.float32(self.high))
-        limited -= np.float32(self.middle)
+        """Luma about the middle, limited to the range, and back to zero towards black."""
+        low, middle = np.float32(self.low), np.float32(self.middle)
+        limited = np.clip(luma, low, np.float32(self.high))
+        limited -= middle
+        dark = np.clip(luma * np.float32(1 / max(self.low, 1.0)), 0, 1)
+        limited *= dark
         return limited
 
     def slopes(self, pixels: np.ndarray) -> np.ndarray:
@@ -185,18 +195,21 @@ class _ToneRange(NamedTuple):
         return np.clip(slopes, -_MAX_TONE_SLOPE, _MAX_TONE_SLOPE)
 
 
+def _medians(channels: np.ndarray) -> np.ndarray:
+    return np.array([quantile(channel, 0.5) for channel in channels], np.float32)
+
+
 def _variation(chroma: np.ndarray) -> float:
     """Standard deviation of (2, n) Cb and Cr, estimated robustly."""
-    return MEDIAN_TO_DEVIATION * float(np.median(np.abs(chroma - np.median(chroma, axis=1, keepdims=True)).sum(axis=0))) / 2
+    return MEDIAN_TO_DEVIATION * quantile(np.abs(chroma - _medians(chroma)[:, None]).sum(axis=0), 0.5) / 2
 
 
-def _compress_highlights(luma: np.ndarray, highest: float) -> None:
-    """Bring luma above the photo's highlights closer to them (in place), smoothly, so that nothing burns out beside them."""
-    highest = min(max(highest, 128.0), 250.0)
-    room = np.float32(255.0 - highest)
-    excess = np.maximum(luma - np.float32(highest), 0)
-    np.minimum(luma, np.float32(highest), out=luma)
-    luma += room * (1 - np.exp(excess * (-1 / room)))
+def _compress_highlights(luma: np.ndarray, where: np.ndarray, start: float, limit: float) -> None:
+    """Bring luma above ``start`` down to less than ``limit`` (in place), smoothly, where a mask is set."""
+    places = np.flatnonzero((luma > start) & where)
+    room = np.float32(max(limit - start, 1.0))
+    values = luma.ravel()  # a view: the array is contiguous
+    values[places] = start + room * (1 - np.exp((values[places] - np.float32(start)) * (-1 / room)))
 
 
 def tone_curve(photo: np.ndarray, surroundings: np.ndarray) -> ToneCurve | None:
@@ -206,13 +219,23 @@ def tone_curve(photo: np.ndarray, surroundings: np.ndarray) -> ToneCurve | None:
         photo: (h, w, 3) uint8.
         surroundings: the part of it about a face, likewise. Both must be toned: a color photo may show little but a gray wall.
     """
-    samples = [_samples(part) for part in (photo, surroundings)]
-    curve = _chroma_by_luma(np.concatenate(samples))
-    if curve is None:
-        return None
-    distance = max(quantile(np.abs(pixels[:, 1:] - curve.at(pixels[:, 0]).T).max(axis=1), _TONED_SHARE) for pixels in samples)
     low, high = _TONED_DISTANCE
-    return curve._replace(strength=min((high - distance) / (high - low), 1.0)) if distance < high else None
+    distance, pixels = 0.0, np.empty((0, 3), np.float32)
+    for part in (surroundings, photo):
+        pixels = np.concatenate([pixels, _samples(part)])
+        bins = np.clip(pixels[:, 0] * (_TONE_BINS / 256), 0, _TONE_BINS - 1).astype(np.intp)
+        counts = np.bincount(bins, minlength=_TONE_BINS)
+        means = np.stack([np.bincount(bins, channel, _TONE_BINS) for channel in pixels.T]) / np.maximum(counts, 1)
+        away = np.abs(pixels[:, 1:] - means[1:, bins].T).max(axis=1)
+        # of each part by itself: a large gray photo must not outvote a face in color
+        distance = max(quantile(some, _TONED_SHARE) for some in ([away] if part is surroundings else [away[:first], away[first:]]))
+        first = len(pixels)
+        if distance >= high:
+            return None
+    filled = counts >= _MIN_BIN_PIXELS
+    if not filled.any():
+        return None
+    return ToneCurve(means[0, filled], means[1:, filled], min((high - distance) / (high - low), 1.0))
 
 
 class ToneCurve(NamedTuple):
@@ -249,18 +272,6 @@ def _samples(photo: np.ndarray) -> np.ndarray:
     return photo[step // 2 :: step, step // 2 :: step].reshape(-1, 3).astype(np.float32) @ RGB_TO_YCBCR.T
 
 
-def _chroma_by_luma(pixels: np.ndarray) -> ToneCurve | None:
-    """Medians of (n, 3) luma, Cb, Cr in bins of luma; None with hardly any pixels."""
-    order = np.argsort(pixels[:, 0])
-    bins = np.clip((pixels[order, 0] * (_TONE_BINS / 256)).astype(int), 0, _TONE_BINS - 1)
-    ends = np.searchsorted(bins, np.arange(_TONE_BINS + 1))
-    parts = [pixels[order[a:b]] for a, b in zip(ends, ends[1:], strict=False) if b - a >= _MIN_BIN_PIXELS]
-    if not parts:
-        return None
-    middles = np.stack([np.median(part, axis=0) for part in parts], axis=1)
-    return ToneCurve(middles[0], middles[1:])
-
-
 def _places(extent: tuple[float, float, float, float], shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     """x of the columns and y of the rows, float32."""
     height, width = shape[:2]
@@ -286,18 +297,34 @@ def quantile(values: np.ndarray, share: float) -> float:
     return float(np.partition(values, place)[place])
 
 
-def _ridge_fit(terms: np.ndarray, targets: np.ndarray, weights: np.ndarray, constants: np.ndarray, ridge: Sequence[float]) -> np.ndarray:
-    """Weighted ridge regressions: (c, k) coefficients, shrunk towards constant fields.
+class _Regression:
+    """Weighted ridge regressions of light and of two channels of tint, shrunk towards constant fields.
 
     Args:
-        terms: (k, n), the first one for the constant.
-        targets: (c, n).
-        weights: (n,).
-        constants: (c,) values of the fields they are shrunk to.
-        ridge: (k - 1,) penalties of the other terms, as shares of the weight of the first one.
+        light: (k, n) terms of the light, the first one for the constant.
+        tint: (m, n) terms of the tint, likewise; the last one is not shrunk.
+        targets: (3, n) luma, Cb, Cr.
+        constants: (3,) values of the fields that they are shrunk to.
     """
-    weighted = terms * weights
-    gram, moments = (weighted @ terms.T).astype(np.float64), (weighted @ targets.T).astype(np.float64)
-    penalty = gram[0, 0] * np.array([_RIDGE_CONSTANT, *ridge])
-    moments[0] += penalty[0] * constants
-    return np.linalg.solve(gram + np.diag(penalty + _EPSILON * _EPSILON), moments).T.astype(np.float32)
+
+    def __init__(self, light: np.ndarray, tint: np.ndarray, targets: np.ndarray, constants: np.ndarray) -> None:
+        self._terms, self._targets, self._constants = np.vstack([light, tint]), targets, constants
+        self._first = len(light)  # of the tint
+        self._shrunk = np.ones(len(self._terms))
+        self._shrunk[[0, self._first, -1]] = 0
+
+    def solve(self, weights: np.ndarray, stiffness: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Coefficients (k,) of light and (2, m) of tint, and the sum of the (n,) errors; one system of equations, as it costs least."""
+        first, weighted = self._first, self._terms * weights
+        gram, moments = (weighted @ self._terms.T).astype(np.float64), (weighted @ self._targets.T).astype(np.float64)
+        gram[:first, first:], gram[first:, :first] = 0, 0
+        moments[:first, 1:], moments[first:, 0] = 0, 0
+        for start, columns in ((0, slice(0, 1)), (first, slice(1, 3))):
+            moments[start, columns] += _RIDGE_CONSTANT * gram[start, start] * self._constants[columns]
+        penalty = self._shrunk * (_RIDGE * stiffness)
+        penalty[:first] *= gram[0, 0]
+        penalty[first:] *= gram[first, first]
+        penalty[[0, first]] = _RIDGE_CONSTANT * gram[[0, first], [0, first]]
+        solution = np.linalg.solve(gram + np.diag(penalty + _EPSILON * _EPSILON), moments).astype(np.float32)
+        error = np.abs(self._targets - solution.T @ self._terms).sum(axis=0)
+        return solution[:first, 0], solution[first:, 1:].T, error

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .color import RGB_TO_YCBCR, YCBCR_TO_RGB
+from .color import RGB_TO_YCBCR, YCBCR_TO_RGB, luma_of
 from .light_matching import MEDIAN_TO_DEVIATION, quantile
 from .opencv import cv2
 
@@ -19,7 +19,7 @@ _COARSEST, _MAX_OCTAVES = 1 / 12, 7
 # A feature counts in an octave with so many of its pixels.
 _MIN_EDGE_PIXELS = 6
 # Limits of the factors: octaves become at most so many times stronger in all, and by the features' contrast alone.
-MAX_SHARPENING, _MAX_CONTRAST = 1.6, 1.3
+MAX_SHARPENING, _CONTRAST_RANGE = 1.6, (0.8, 1.15)
 # Factor below which color is blurred with luma.
 _BLURRED = 0.85
 
@@ -27,11 +27,13 @@ _BLURRED = 0.85
 # every octave is full of features. Color has grain from the second one on, as cameras and JPEG store it at half the resolution.
 _GRAIN_HEIGHTS = (48, 128, 256)
 # This share of the skin is where its structure is least: no wrinkles, no beard. It needs so many pixels.
-_SMOOTH_SHARE, _MIN_GRAIN_PIXELS = 1 / 3, 40
+_SMOOTH_SHARE, _MIN_GRAIN_PIXELS = 0.5, 40
 # Limit of the grain's standard deviation per octave, and the grain that rounding to whole pixel values makes, in pixel values.
 MAX_GRAIN, _ROUNDING = 8.0, 0.35
-# Side of the square of noise, which is mirrored to fill larger faces; a multiple of the coarsest octave of grain.
-_NOISE_SIDE = 256
+# Sides of the square of noise, for small and for large faces.
+_NOISE_SIDES = (128, 256)
+# More pixels than about this are subsampled.
+_MAX_SAMPLES = 20_000
 # Standard deviation of the grain in a channel's octave for which nothing is added.
 _NO_GRAIN = 0.2
 _EPSILON = 1e-3  # against division by zero
@@ -58,36 +60,36 @@ def match_sharpness(
         height: of the face in photo pixels.
         generator: source of the noise.
     """
-    count = _octave_count(height, regions.shape)
-    ours, theirs = (cv2.split(cv2.transform(picture, RGB_TO_YCBCR)) for picture in (synthetic, original))
-    own, wanted = (_octaves(luma, count) for luma in (ours[0], theirs[0]))
-    grains = min(int(np.searchsorted(_GRAIN_HEIGHTS, height, side="right")), count - 1)
-    own_smooth, smooth = (_smooth_skin(octaves[grains], regions, grains) for octaves in (own, wanted))
-    own_grain = [_grain(octave, own_smooth) for octave in own[:grains]]
-    grain = [_grain(octave, smooth) for octave in wanted[:grains]]
+    own, wanted = (_octaves(luma_of(picture), _octave_count(height, regions.shape)) for picture in (synthetic, original))
+    grains = min(int(np.searchsorted(_GRAIN_HEIGHTS, height, side="right")), len(own) - 1)
+    smooth = [_smooth_skin(octaves[grains], regions, grains) for octaves in (own, wanted)]
+    own_grain, grain = ([_grain(octave, where) for octave in octaves[:grains]] for octaves, where in zip((own, wanted), smooth, strict=True))
     factors = _edge_factors(own, wanted, regions, own_grain, grain)
+    blurred = min(factors) < _BLURRED
     noise = _Noise(generator, max(regions.shape))
-    changes = [octave * np.float32(factor - 1) for octave, factor in zip(own, factors, strict=True)]
-    for number, (wanted_here, present) in enumerate(zip(grain, own_grain, strict=True)):
-        noise.add(changes[number], number, 0, _missing(wanted_here, present * factors[number]))
-    result = [ours[0] + _collapse(changes)]
-    blurred = bool(min(factors) < _BLURRED)
-    for channel in (1, 2):
-        # at half the resolution, as cameras and JPEG store it
-        if not blurred and grains < 2:
-            result.append(ours[channel])
-            continue
-        half, half_original = cv2.pyrDown(ours[channel]), cv2.pyrDown(theirs[channel])
-        octaves = _octaves(half, count - 1) if blurred else _octaves(half, grains - 1)
-        changes = [octave * np.float32(min(factor - 1, 0)) for octave, factor in zip(octaves, factors[1:], strict=False)]
-        for number, octave in enumerate(_octaves(half_original, grains - 1)):
-            wanted_here, present = _grain(octave, smooth), _grain(octaves[number], own_smooth)
-            noise.add(changes[number], number + 1, channel, _missing(wanted_here, present * min(factors[number + 1], 1)))
-        change = _up(_collapse(changes), ours[channel].shape)
-        if factors[0] < _BLURRED:
-            change += (ours[channel] - _up(half, ours[channel].shape)) * np.float32(factors[0] - 1)
-        result.append(ours[channel] + change)
-    return cv2.transform(cv2.merge(result), YCBCR_TO_RGB)
+    changes = [np.zeros_like(octave) if blurred else octave * np.float32(factor - 1) for octave, factor in zip(own, factors, strict=True)]
+    for number, (there, here) in enumerate(zip(grain, own_grain, strict=True)):
+        noise.add(changes[number], number, 0, _missing(there, here * factors[number]))
+    luma = _collapse(changes)
+    result = synthetic + cv2.merge([luma, luma, luma])
+    if blurred:
+        octaves = _octaves(synthetic, len(own))
+        for octave, factor in zip(octaves, factors, strict=True):
+            octave *= np.float32(factor - 1)
+        result += _collapse(octaves)
+    if grains > 1:
+        own_color, color = (cv2.split(cv2.transform(cv2.pyrDown(picture), RGB_TO_YCBCR[1:])) for picture in (synthetic, original))
+        changes = []
+        for channel, pair in enumerate(zip(own_color, color, strict=True), start=1):
+            here, there = (_octaves(values, grains - 1) for values in pair)
+            total = [np.zeros_like(octave) for octave in here]
+            for number in range(grains - 1):
+                present, strength = (_grain(octaves[number], where) for octaves, where in zip((here, there), smooth, strict=True))
+                noise.add(total[number], number + 1, channel, _missing(strength, present * min(factors[number + 1], 1)))
+            changes.append(_collapse(total))
+        if noise.colored:
+            result += _up(cv2.transform(cv2.merge(changes), YCBCR_TO_RGB[:, 1:]), result.shape)
+    return result
 
 
 def _octave_count(height: float, shape: tuple[int, ...]) -> int:
@@ -134,7 +136,9 @@ def _grain(octave: np.ndarray, smooth: np.ndarray) -> float:
     """Standard deviation of an octave on smooth skin. The median overlooks the edges of JPEG blocks; 0 with too little skin."""
     where = cv2.resize(smooth.view(np.uint8), octave.shape[::-1], interpolation=cv2.INTER_NEAREST).view(bool)
     values = np.abs(octave[where])
-    return MEDIAN_TO_DEVIATION * quantile(values, 0.5) if len(values) >= _MIN_GRAIN_PIXELS else 0.0
+    if len(values) < _MIN_GRAIN_PIXELS:
+        return 0.0
+    return MEDIAN_TO_DEVIATION * quantile(values[:: len(values) // _MAX_SAMPLES + 1], 0.5)
 
 
 def _missing(wanted: float, present: float) -> float:
@@ -147,39 +151,50 @@ def _edge_factors(
     own: list[np.ndarray], wanted: list[np.ndarray], regions: np.ndarray, own_grain: list[float], grain: list[float]
 ) -> list[float]:
     """By how much each octave of the synthetic face must change to be as strong as the photo's."""
-    ratios = []
+    strengths, counts, len_labels = [], [], max(int(regions.max()), FIRST_FEATURE) + 1
     for number, pair in enumerate(zip(own, wanted, strict=True)):
-        labels = _subsampled(regions, number)
-        noise = [grains[number] if number < len(grains) else 0.0 for grains in (own_grain, grain)]
-        found = []
-        for feature in range(FIRST_FEATURE, int(regions.max()) + 1):
-            where = labels == feature
-            if np.count_nonzero(where) >= _MIN_EDGE_PIXELS:
-                strengths = [max(float(np.mean(np.square(o[where]))) - n * n, 0.0) for o, n in zip(pair, noise, strict=True)]
-                found.append(0.5 * np.log((strengths[1] + _EPSILON) / (strengths[0] + _EPSILON)))
-        ratios.append(float(np.median(found)) if found else None)
-    known = [ratio for ratio in ratios if ratio is not None]
-    if len(known) < 2:
-        return [1.0] * len(own)
-    contrast = float(np.clip(np.exp(known[-1]), 1, _MAX_CONTRAST))
-    return [1.0 if ratio is None else min(float(np.exp(ratio - known[-1])) * contrast, MAX_SHARPENING) for ratio in ratios]
+        labels = np.ascontiguousarray(_subsampled(regions, number)).ravel()
+        step = len(labels) // _MAX_SAMPLES * 2 + 1  # odd: not the same columns in every row
+        labels = labels[::step]
+        counts.append(np.bincount(labels, minlength=len_labels)[FIRST_FEATURE:])
+        sums = [np.bincount(labels, np.square(octave.ravel()[::step]), len_labels)[FIRST_FEATURE:] for octave in pair]
+        noise = [grains[number] ** 2 if number < len(grains) else 0.0 for grains in (own_grain, grain)]
+        strengths.append(np.maximum(np.array(sums) / np.maximum(counts[-1], 1) - np.array(noise)[:, None], 0) + _EPSILON)
+    known = np.array(counts) >= _MIN_EDGE_PIXELS
+    ratios = np.sqrt([theirs / ours for ours, theirs in strengths])  # (octaves, features)
+    factors = [1.0] * len(own)
+    coarsest = next((number for number in reversed(range(len(own))) if known[number].any()), None)
+    if coarsest is None:
+        return factors
+    contrast = float(np.clip(np.median(ratios[coarsest][known[coarsest]]), *_CONTRAST_RANGE))
+    for number in range(coarsest + 1):
+        both = known[number] & known[coarsest]
+        if both.any():
+            factors[number] = min(float(np.median(ratios[number][both] / ratios[coarsest][both])) * contrast, MAX_SHARPENING)
+    return factors
 
 
 class _Noise:
-    """White noise by octaves."""
+    """White noise by octaves: one square of it, mirrored to fill a face and turned for each channel.
+
+    Attributes:
+        colored: whether noise was added to a channel of color.
+    """
 
     def __init__(self, generator: np.random.Generator, side: int) -> None:
-        self._generator, self._side = generator, _NOISE_SIDE if side > _NOISE_SIDE // 2 else _NOISE_SIDE // 2
-        self._octaves: dict[int, list[np.ndarray]] = {}
+        self._generator, self._side = generator, _NOISE_SIDES[side > 2 * _NOISE_SIDES[0]]
+        self._octaves: list[np.ndarray] = []
+        self.colored = False
 
     def add(self, octave: np.ndarray, number: int, channel: int, deviation: float) -> None:
         """Add noise of a standard deviation to an octave, in place."""
         if deviation <= 0:
             return
-        if channel not in self._octaves:
+        if not self._octaves:
             noise = self._generator.standard_normal((self._side, self._side), dtype=np.float32)
-            self._octaves[channel] = _octaves(noise, len(_GRAIN_HEIGHTS))
-        tile = self._octaves[channel][number]
+            self._octaves = _octaves(noise, len(_GRAIN_HEIGHTS))
+        self.colored |= channel > 0
+        tile = np.rot90(self._octaves[number], channel)
+        tile = tile * np.float32(deviation / max(cv2.meanStdDev(tile)[1].item(), _EPSILON))
         height, width = (max(have - own, 0) for have, own in zip(octave.shape, tile.shape, strict=True))
-        tile = cv2.copyMakeBorder(tile, 0, height, 0, width, cv2.BORDER_REFLECT)[: octave.shape[0], : octave.shape[1]]
-        octave += tile * np.float32(deviation / max(float(np.std(self._octaves[channel][number])), _EPSILON))
+        octave += cv2.copyMakeBorder(tile, 0, height, 0, width, cv2.BORDER_REFLECT)[: octave.shape[0], : octave.shape[1]]
