@@ -34,6 +34,7 @@ ROOMS = {
         "head_warping",
         "skin_tone",
         "light_matching",
+        "sharpness_matching",
         "compositing",
         "covering",
         "detection_files",

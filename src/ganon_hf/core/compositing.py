@@ -15,9 +15,9 @@ from .color import luma_of
 from .face_mesh import CHIN, FACE_OVAL, MOUTH_START
 from .faces import Box, Crop, box_of_points, clip_box, scale_box
 from .landmarks import mesh_mask, triangle_map
-from .light_matching import MEDIAN_TO_DEVIATION, match_light, quantile, surface_normals, tone_curve
+from .light_matching import match_light, surface_normals, tone_curve
 from .opencv import cv2
-from .sharpness_matching import ELSEWHERE, FIRST_FEATURE, SKIN, match_sharpness
+from .sharpness_matching import ELSEWHERE, FIRST_FEATURE, OUTSIDE, SKIN, match_sharpness
 
 # The numbers below were tuned on photos and have no source, where none is named. "Pixel values" are 0..255.
 
@@ -215,7 +215,7 @@ def _face_regions(points: np.ndarray, region: tuple[int, int, int, int], inside:
             middle = hull.mean(axis=0)
             corners = np.round((middle + (hull - middle) * reach) * 16).astype(np.int32)
             cv2.fillConvexPoly(regions, corners, ELSEWHERE if first is None else first + number, cv2.LINE_8, 4)
-    regions[~inside] = ELSEWHERE
+    regions[~inside] = OUTSIDE
     return regions, float(np.linalg.norm(places[FACE_OVAL[0]] - places[CHIN]))
 
 

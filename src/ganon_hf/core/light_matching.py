@@ -17,8 +17,8 @@ from .color import RGB_TO_YCBCR, YCBCR_TO_RGB
 from .face_mesh import MOUTH_START, TRIANGLES
 from .opencv import cv2
 
-# Fewer skin pixels than the first number are not fitted, more than about the second are subsampled.
-_MIN_SKIN_PIXELS, _MAX_SKIN_SAMPLES = 50, 1000
+# Fewer skin places on the grid than the first number are not fitted, more than the second are subsampled.
+_MIN_SKIN_PIXELS, _MAX_SKIN_SAMPLES = 50, 700
 # Light is smooth: it is fitted and evaluated on a grid of every so many pixels.
 _GRID = 4
 # Added to luma, in pixel values, so that ratios stay finite in black.
@@ -26,9 +26,9 @@ _LUMA_OFFSET = 4.0
 # Ridge penalties as shares of the data's weight: of constants, and of everything else, the latter times stiffness.
 _RIDGE_CONSTANT, _RIDGE = 1e-4, 0.03
 # Stiffness, round by round: a fit that is free from the start takes a hand or a fringe for light.
-_STIFFNESS = (300.0, 30.0, 5.0, 1.0)
+_STIFFNESS = (300.0, 30.0, 10.0, 3.0, 1.0, 1.0)
 # Tukey's biweight: its cutoff in standard deviations, and a floor of the deviation in pixel values.
-_BIWEIGHT_CUTOFF, _BIWEIGHT_FLOOR = 3.5, 2.0
+_BIWEIGHT_CUTOFF, _BIWEIGHT_FLOOR = 2.5, 2.0
 # Limits of the fitted fields: the gain on luma relative to its median, and Cb and Cr about their medians in pixel values.
 _LIGHT_RANGE, _TINT_RANGE = (0.35, 2.1), 15
 # In the dark, chroma fades with the light, but to no less than this share.
@@ -71,6 +71,7 @@ def surface_normals(points: np.ndarray, index: np.ndarray) -> np.ndarray:
     """
     first, second, third = (points[corner] for corner in _CORNERS)
     facets = np.cross(second - first, third - first).astype(np.float32)
+    facets *= np.array([-1, -1, 1], np.float32)  # outwards, in coordinates in which z points to the viewer
     facets /= np.maximum(np.sqrt(np.square(facets).sum(axis=1, keepdims=True)), _EPSILON)
     table = np.zeros((len(TRIANGLES) + 1, 3), np.float32)  # the last row is that of -1; eyes and mouth take theirs from the skin around
     table[:MOUTH_START] = facets
@@ -111,11 +112,12 @@ def match_light(
     places = np.flatnonzero(skin[::_GRID, ::_GRID])
     if len(places) < _MIN_SKIN_PIXELS:
         return synthetic
-    places = places[:: max(1, len(places) // _MAX_SKIN_SAMPLES)]
+    places = places[:: -(-len(places) // _MAX_SKIN_SAMPLES)]
     basis = _basis(normals, extent)
     terms = basis.reshape(len(basis), -1)[:, places]
     ours = cv2.transform(synthetic, RGB_TO_YCBCR)
-    source, target = (picture[::_GRID, ::_GRID].reshape(-1, 3)[places].T for picture in (ours, original))
+    grid = normals.shape[1::-1]  # means, not single pixels: a pattern of the photo must not appear as light
+    source, target = (cv2.resize(picture, grid, interpolation=cv2.INTER_AREA).reshape(-1, 3)[places].T for picture in (ours, original))
     target = RGB_TO_YCBCR @ target
     brightness, wanted = source[0] + _LUMA_OFFSET, target[0] + _LUMA_OFFSET
     gain = quantile(wanted / brightness, 0.5)
@@ -220,7 +222,7 @@ def tone_curve(photo: np.ndarray, surroundings: np.ndarray) -> ToneCurve | None:
         surroundings: the part of it about a face, likewise. Both must be toned: a color photo may show little but a gray wall.
     """
     low, high = _TONED_DISTANCE
-    distance, pixels = 0.0, np.empty((0, 3), np.float32)
+    distance, count, pixels = 0.0, 0, np.empty((0, 3), np.float32)
     for part in (surroundings, photo):
         pixels = np.concatenate([pixels, _samples(part)])
         bins = np.clip(pixels[:, 0] * (_TONE_BINS / 256), 0, _TONE_BINS - 1).astype(np.intp)
@@ -228,8 +230,8 @@ def tone_curve(photo: np.ndarray, surroundings: np.ndarray) -> ToneCurve | None:
         means = np.stack([np.bincount(bins, channel, _TONE_BINS) for channel in pixels.T]) / np.maximum(counts, 1)
         away = np.abs(pixels[:, 1:] - means[1:, bins].T).max(axis=1)
         # of each part by itself: a large gray photo must not outvote a face in color
-        distance = max(quantile(some, _TONED_SHARE) for some in ([away] if part is surroundings else [away[:first], away[first:]]))
-        first = len(pixels)
+        distance = max(quantile(some, _TONED_SHARE) for some in ((away[:count], away[count:]) if count else (away,)))
+        count = len(pixels)
         if distance >= high:
             return None
     filled = counts >= _MIN_BIN_PIXELS

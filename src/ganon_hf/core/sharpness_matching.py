@@ -29,7 +29,9 @@ _GRAIN_HEIGHTS = (48, 128, 256)
 # This share of the skin is where its structure is least: no wrinkles, no beard. It needs so many pixels.
 _SMOOTH_SHARE, _MIN_GRAIN_PIXELS = 0.5, 40
 # Limit of the grain's standard deviation per octave, and the grain that rounding to whole pixel values makes, in pixel values.
-MAX_GRAIN, _ROUNDING = 8.0, 0.35
+MAX_GRAIN, _ROUNDING = 6.0, 0.5
+# Cameras and JPEG blur grain: ratio of its second octave to its first one after a Gaussian blur of so many pixels, measured on white noise.
+_GRAIN_RATIOS, _GRAIN_BLURS = (0.24, 0.28, 0.36, 0.47, 0.58, 0.69, 0.88, 1.12, 1.36, 1.82), (0, 0.4, 0.5, 0.6, 0.7, 0.8, 1, 1.25, 1.5, 2)
 # Sides of the square of noise, for small and for large faces.
 _NOISE_SIDES = (128, 256)
 # More pixels than about this are subsampled.
@@ -40,7 +42,7 @@ _EPSILON = 1e-3  # against division by zero
 
 
 # Values of the map of regions; features are numbered from the last one on.
-ELSEWHERE, SKIN, FIRST_FEATURE = 0, 1, 2
+OUTSIDE, ELSEWHERE, SKIN, FIRST_FEATURE = 0, 1, 2, 3
 
 
 def match_sharpness(
@@ -55,18 +57,22 @@ def match_sharpness(
 
     Args:
         synthetic, original: (h, w, 3) float32 0..255 at the photo's own resolution.
-        regions: (h, w) uint8, where both have what: ``ELSEWHERE``, ``SKIN``, or from ``FIRST_FEATURE`` on the number of a feature with
-            edges (an eye with its brow, nose, mouth).
+        regions: (h, w) uint8, where both have what: ``OUTSIDE`` of the face, ``SKIN``, from ``FIRST_FEATURE`` on the number of a feature
+            with edges (an eye with its brow, nose, mouth), or ``ELSEWHERE``.
         height: of the face in photo pixels.
         generator: source of the noise.
     """
-    own, wanted = (_octaves(luma_of(picture), _octave_count(height, regions.shape)) for picture in (synthetic, original))
+    own_luma, luma = luma_of(synthetic), luma_of(original)
+    np.copyto(luma, own_luma, where=regions == OUTSIDE)  # hair beside the face is no edge of the face
+    own, wanted = (_octaves(values, _octave_count(height, regions.shape)) for values in (own_luma, luma))
     grains = min(int(np.searchsorted(_GRAIN_HEIGHTS, height, side="right")), len(own) - 1)
     smooth = [_smooth_skin(octaves[grains], regions, grains) for octaves in (own, wanted)]
-    own_grain, grain = ([_grain(octave, where) for octave in octaves[:grains]] for octaves, where in zip((own, wanted), smooth, strict=True))
+    own_grain, grain = (
+        [_grain(octave, where) for octave in octaves[:grains]] for octaves, where in zip((own, wanted), smooth, strict=True)
+    )
     factors = _edge_factors(own, wanted, regions, own_grain, grain)
     blurred = min(factors) < _BLURRED
-    noise = _Noise(generator, max(regions.shape))
+    noise = _Noise(generator, max(regions.shape), grain)
     changes = [np.zeros_like(octave) if blurred else octave * np.float32(factor - 1) for octave, factor in zip(own, factors, strict=True)]
     for number, (there, here) in enumerate(zip(grain, own_grain, strict=True)):
         noise.add(changes[number], number, 0, _missing(there, here * factors[number]))
@@ -81,11 +87,11 @@ def match_sharpness(
         own_color, color = (cv2.split(cv2.transform(cv2.pyrDown(picture), RGB_TO_YCBCR[1:])) for picture in (synthetic, original))
         changes = []
         for channel, pair in enumerate(zip(own_color, color, strict=True), start=1):
-            here, there = (_octaves(values, grains - 1) for values in pair)
+            here, there = (_octaves(values, grains) for values in pair)
             total = [np.zeros_like(octave) for octave in here]
-            for number in range(grains - 1):
+            for number in range(grains):
                 present, strength = (_grain(octaves[number], where) for octaves, where in zip((here, there), smooth, strict=True))
-                noise.add(total[number], number + 1, channel, _missing(strength, present * min(factors[number + 1], 1)))
+                noise.add(total[number], number + 1, channel, _missing(strength, present * min(factors[number + 1], 1), _ROUNDING / 2))
             changes.append(_collapse(total))
         if noise.colored:
             result += _up(cv2.transform(cv2.merge(changes), YCBCR_TO_RGB[:, 1:]), result.shape)
@@ -141,9 +147,9 @@ def _grain(octave: np.ndarray, smooth: np.ndarray) -> float:
     return MEDIAN_TO_DEVIATION * quantile(values[:: len(values) // _MAX_SAMPLES + 1], 0.5)
 
 
-def _missing(wanted: float, present: float) -> float:
+def _missing(wanted: float, present: float, rounding: float = _ROUNDING) -> float:
     """Standard deviation of the noise that brings grain from ``present`` to ``wanted``."""
-    missing = max(wanted**2 - present**2 - _ROUNDING**2, 0.0) ** 0.5
+    missing = max(wanted**2 - present**2 - rounding**2, 0.0) ** 0.5
     return min(missing, MAX_GRAIN) if missing > _NO_GRAIN else 0.0
 
 
@@ -166,23 +172,31 @@ def _edge_factors(
     coarsest = next((number for number in reversed(range(len(own))) if known[number].any()), None)
     if coarsest is None:
         return factors
-    contrast = float(np.clip(np.median(ratios[coarsest][known[coarsest]]), *_CONTRAST_RANGE))
+    contrast = float(np.clip(_median(ratios[coarsest][known[coarsest]]), *_CONTRAST_RANGE))
     for number in range(coarsest + 1):
         both = known[number] & known[coarsest]
         if both.any():
-            factors[number] = min(float(np.median(ratios[number][both] / ratios[coarsest][both])) * contrast, MAX_SHARPENING)
+            factors[number] = min(_median(ratios[number][both] / ratios[coarsest][both]) * contrast, MAX_SHARPENING)
     return factors
 
 
+def _median(values: np.ndarray) -> float:
+    """Of a handful of values many times faster than numpy's."""
+    ordered = sorted(values.tolist())
+    return 0.5 * (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2])
+
+
 class _Noise:
-    """White noise by octaves: one square of it, mirrored to fill a face and turned for each channel.
+    """Noise by octaves, blurred like the photo's: one square of it, mirrored to fill a face and turned for each channel.
 
     Attributes:
         colored: whether noise was added to a channel of color.
     """
 
-    def __init__(self, generator: np.random.Generator, side: int) -> None:
+    def __init__(self, generator: np.random.Generator, side: int, grain: list[float]) -> None:
         self._generator, self._side = generator, _NOISE_SIDES[side > 2 * _NOISE_SIDES[0]]
+        ratio = grain[1] / max(grain[0], _EPSILON) if len(grain) > 1 else 0.0
+        self._blur = float(np.interp(ratio, _GRAIN_RATIOS, _GRAIN_BLURS))
         self._octaves: list[np.ndarray] = []
         self.colored = False
 
@@ -192,7 +206,9 @@ class _Noise:
             return
         if not self._octaves:
             noise = self._generator.standard_normal((self._side, self._side), dtype=np.float32)
-            self._octaves = _octaves(noise, len(_GRAIN_HEIGHTS))
+            if self._blur:
+                noise = cv2.GaussianBlur(noise, (0, 0), self._blur)
+            self._octaves = _octaves(noise, len(_GRAIN_HEIGHTS) + 1)
         self.colored |= channel > 0
         tile = np.rot90(self._octaves[number], channel)
         tile = tile * np.float32(deviation / max(cv2.meanStdDev(tile)[1].item(), _EPSILON))
