@@ -37,6 +37,7 @@ ROOMS = {
         "skin_tone",
         "look_reading",
         "light_matching",
+        "sharpness_matching",
         "compositing",
         "covering",
         "detection_files",

@@ -12,11 +12,12 @@ import numpy as np
 
 from .alignment import crop_image, to_uint8, warp_to_photo
 from .color import luma_of
-from .face_mesh import MOUTH_START
+from .face_mesh import CHIN, FACE_OVAL, MOUTH_START
 from .faces import Box, Crop, box_of_points, clip_box, scale_box
 from .landmarks import mesh_mask, triangle_map
-from .light_matching import MEDIAN_TO_DEVIATION, match_light, quantile
+from .light_matching import match_light, surface_normals, tone_curve
 from .opencv import cv2
+from .sharpness_matching import ELSEWHERE, FIRST_FEATURE, OUTSIDE, SKIN, match_sharpness
 
 # The numbers below were tuned on photos and have no source, where none is named. "Pixel values" are 0..255.
 
@@ -30,23 +31,14 @@ _GRAY_SPREAD = 1.5
 
 # Border. The rim is where the matte lies between the first two numbers; it needs at least so many pixels.
 _RIM, _MIN_RIM_PIXELS = (0.01, 0.7), 20
-# Differences at the rim are limited to so many pixel values. From a sum over R, G and B of half the second number on they lose weight,
-# down to the third: hair over the rim must not bleed into the cheek.
-_MAX_RIM_DIFFERENCE, _RIM_FALLOFF, _MIN_RIM_WEIGHT = 60, 90, 0.05
+# Differences at the rim are limited to so many pixel values.
+_MAX_RIM_DIFFERENCE = 60
+# Mean differences of R, G and B in pixel values up to which they count in full, and from which on hardly, by the third number. Hair,
+# brows and beards over the rim are darker than skin and must not bleed into the face: what is darker counts as that much more.
+_RIM_LIMITS, _MIN_RIM_WEIGHT, _DARKER = (16.0, 45.0), 0.02, 0.6
 # Standard deviation of the blur along the rim as a share of the crop's side (at half the resolution), and the blurred weight from which
 # on the difference counts in full.
 _RIM_BLUR, _FULL_RIM_WEIGHT = 0.0175, 0.25
-
-# Sharpness. Standard deviations in photo pixels that divide fine structure into octaves, finest first.
-_OCTAVES = (0.7, 1.4, 2.8)
-# Fewer pixels than the first number are not measured, more than about the second are subsampled.
-_MIN_DETAIL_PIXELS, _MAX_DETAIL_SAMPLES = 30, 20_000
-# Limits: edges become at most so many times stronger, grain has at most this standard deviation per octave in pixel values.
-MAX_SHARPENING = 1.6
-MAX_GRAIN = 4.0
-# Grain is measured at this quantile of an octave's magnitude: flat skin, no edges. Of a normal distribution's magnitude it is 0.67 times
-# the median.
-_GRAIN_SHARE, _GRAIN_SHARE_OVER_MEDIAN = 0.35, 0.67
 
 # Blend. The part of the photo that is composited: the mesh's box grown by this factor.
 _REGION_FACTOR = 1.1
@@ -65,21 +57,24 @@ _FEATURES = (
     (168, 1, 2, 4, 5, 19, 98, 327, 48, 64, 278, 294, 94),
     (61, 91, 84, 17, 314, 321, 291, 185, 39, 37, 0, 267, 269, 409),
 )
+# Sharpness is measured in these hulls, grown by the first factor; skin lies outside of them, grown by the second.
+_FEATURE_REACH, _SKIN_DISTANCE = 1.15, 1.6
 # Raised for a face that cannot be composited, beside ``cv2.error``: arrays of the wrong shape, singular fits.
 COMPOSITE_ERRORS: tuple[type[Exception], ...] = (ArithmeticError, IndexError, RuntimeError, ValueError)
 
 
-def face_matte(mask: np.ndarray, features: np.ndarray | None = None) -> np.ndarray:
-    """(S, S) bool mesh mask -> float32 matte: 0 on and outside the outline, 1 from a feather's width inwards.
+def face_matte(mask: np.ndarray, features: np.ndarray | None = None, size: int | None = None) -> np.ndarray:
+    """(h, w) bool mesh mask -> float32 matte: 0 on and outside the outline, 1 from a feather's width inwards.
 
     Args:
         mask: where the synthetic face is.
-        features: (S, S) bool, features of the original that must not shine through: the feather narrows beside them, on a turned head down
+        features: (h, w) bool, features of the original that must not shine through: the feather narrows beside them, on a turned head down
             to the outline.
+        size: side of the crop of which the mask is a part that holds all of the face; None is the mask's own.
     """
     padded = cv2.copyMakeBorder(mask.view(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
     ramp = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1] - 1
-    width: float | np.ndarray = FEATHER * mask.shape[0]
+    width: float | np.ndarray = FEATHER * (size or mask.shape[0])
     if features is not None:
         width = np.clip(cv2.distanceTransform((~features).view(np.uint8), cv2.DIST_L2, 5), 1, width)
     ramp /= width
@@ -119,8 +114,11 @@ def match_border(synthetic: np.ndarray, original: np.ndarray, matte: np.ndarray,
         return synthetic
     difference = original - synthetic
     np.clip(difference, -_MAX_RIM_DIFFERENCE, _MAX_RIM_DIFFERENCE, out=difference)
-    falloff = cv2.transform(np.abs(difference), np.full((1, 3), 1 / _RIM_FALLOFF, np.float32))
-    rim *= np.clip(1.5 - falloff, _MIN_RIM_WEIGHT, 1)
+    doubt = cv2.transform(np.abs(difference), np.full((1, 3), 1 / 3, np.float32))
+    doubt -= _DARKER * cv2.min(luma_of(difference), 0.0)
+    doubt *= -1 / (_RIM_LIMITS[1] - _RIM_LIMITS[0])
+    doubt += _RIM_LIMITS[1] / (_RIM_LIMITS[1] - _RIM_LIMITS[0])
+    rim *= np.clip(doubt, _MIN_RIM_WEIGHT, 1, out=doubt)
     # a wide blur at half the resolution looks the same for a quarter of the work; beyond the arrays there is no rim
     weighted = cv2.merge([*(channel * rim for channel in cv2.split(difference)), rim])
     weighted = cv2.resize(weighted, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
@@ -129,46 +127,6 @@ def match_border(synthetic: np.ndarray, original: np.ndarray, matte: np.ndarray,
     share = np.clip(weight / _FULL_RIM_WEIGHT, 0, 1) / np.maximum(weight, _EPSILON)
     correction = cv2.resize(cv2.merge([channel * share for channel in channels]), synthetic.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     return np.add(synthetic, correction, out=correction)
-
-
-def _octaves(luma: np.ndarray, count: int = len(_OCTAVES)) -> list[np.ndarray]:
-    """Octaves of fine structure, finest first."""
-    smoothed = [luma, *(cv2.GaussianBlur(luma, (0, 0), sigma) for sigma in _OCTAVES[:count])]
-    return [fine - coarse for fine, coarse in zip(smoothed, smoothed[1:], strict=False)]
-
-
-def match_sharpness(synthetic: np.ndarray, original: np.ndarray, inside: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Make the synthetic face as sharp and as grainy as the photo, in photo pixels.
-
-    A linear model averages: the face's own edges (lids, lips, brows) are strengthened octave by octave towards the photo's contrast. Then
-    noise is added where the photo's smoothest skin is rougher than the synthetic one: the median strength of its two finest octaves.
-
-    Args:
-        synthetic, original: (h, w, 3) float32 0..255 at the photo's own resolution.
-        inside: (h, w) bool, the face without its rim.
-        generator: source of the noise.
-    """
-    sample = np.flatnonzero(inside)
-    if len(sample) < _MIN_DETAIL_PIXELS:
-        return synthetic
-    sample = sample[:: max(1, len(sample) // _MAX_DETAIL_SAMPLES)]
-    own = _octaves(luma_of(synthetic))
-    theirs, ours = ([np.abs(octave.ravel()[sample]) for octave in octaves] for octaves in (_octaves(luma_of(original)), own))
-    gained = np.zeros(inside.shape, np.float32)
-    for octave, wanted, present in zip(own, theirs, ours, strict=True):
-        ratio = float(wanted.mean() / max(present.mean(), _EPSILON))
-        if ratio > 1:
-            gained += octave * np.float32(min(ratio, MAX_SHARPENING) - 1)
-    noise = generator.standard_normal(inside.shape, dtype=np.float32)
-    for octave, wanted, present in zip(_octaves(noise, 2), theirs, ours, strict=False):
-        missing = max(_grain(wanted) ** 2 - _grain(present) ** 2, 0.0) ** 0.5
-        gained += octave * np.float32(min(missing, MAX_GRAIN) / max(cv2.meanStdDev(octave)[1].item(), _EPSILON))
-    return synthetic + _to_three_channels(gained)
-
-
-def _grain(magnitude: np.ndarray) -> float:
-    """Standard deviation of the grain in pixel values, estimated where an octave's magnitude (n,) is smallest."""
-    return MEDIAN_TO_DEVIATION * quantile(magnitude, _GRAIN_SHARE) / _GRAIN_SHARE_OVER_MEDIAN
 
 
 def composite_face(
@@ -205,11 +163,17 @@ def composite_face(
     mask = index >= 0
     part = _part_of(mask)
     here = slice(part[1], part[3]), slice(part[0], part[2])
-    matte, index, inside_photo = face_matte(mask, features)[here], index[here], _inside_photo(canvas, crop)[here]
+    matte = face_matte(np.ascontiguousarray(mask[here]), None if features is None else np.ascontiguousarray(features[here]), crop.size)
+    index, inside_photo = index[here], _inside_photo(canvas, crop)[here]
     synthetic, original = synthetic[here], crop_image(canvas, crop, part).astype(np.float32)
     skin = (matte > OPAQUE) & (index < MOUTH_START) & inside_photo
     extent = tuple(2 * side / crop.size - 1 for side in part)
-    synthetic = match_light(synthetic, original, skin, keep_tone=not match_tone, extent=extent)  # type: ignore[arg-type]  # of four
+    normals = surface_normals(points, index)
+    openings = index >= MOUTH_START
+    synthetic = match_light(synthetic, original, skin, openings, normals, keep_tone=not match_tone, extent=extent)  # type: ignore[arg-type]
+    curve = None if grayscale else tone_curve(canvas, canvas[region[1] : region[3], region[0] : region[2]])
+    if curve is not None:
+        synthetic = curve.apply(synthetic)
     synthetic = match_border(synthetic, original, matte * inside_photo, crop.size)
     x_min, y_min, x_max, y_max = region
     # premultiplied, so that nothing from outside the mesh leaks in while resampling
@@ -226,7 +190,10 @@ def composite_face(
         inside_here &= warp_to_photo(inside_photo.astype(np.float32), crop, region, part[:2]) > _INSIDE
     before = canvas[y_min:y_max, x_min:x_max]
     below = before.astype(np.float32)
-    face = match_sharpness(face, below, inside_here, generator)
+    regions, height = _face_regions(crop.to_photo(points), region, inside_here)
+    face = match_sharpness(face, below, regions, height, generator)
+    if curve is not None:
+        face = curve.apply(face)
     if grayscale:
         face = _to_three_channels(luma_of(face))
     face -= below
@@ -236,6 +203,20 @@ def composite_face(
     change = cv2.mean(cv2.absdiff(result, before), mask=(alpha >= 0.5).astype(np.uint8))[:3]  # 0 where the mask is empty
     canvas[y_min:y_max, x_min:x_max] = result
     return sum(change) / 3
+
+
+def _face_regions(points: np.ndarray, region: tuple[int, int, int, int], inside: np.ndarray) -> tuple[np.ndarray, float]:
+    """Skin and features for :func:`match_sharpness` in a region of the photo, and the height of the face in its pixels."""
+    places = points[:, :2] - 0.5 - np.array(region[:2])
+    hulls = [cv2.convexHull(places[list(group)].astype(np.float32))[:, 0] for group in _FEATURES]
+    regions = np.full(inside.shape, SKIN, np.uint8)
+    for reach, first in ((_SKIN_DISTANCE, None), (_FEATURE_REACH, FIRST_FEATURE)):
+        for number, hull in enumerate(hulls):
+            middle = hull.mean(axis=0)
+            corners = np.round((middle + (hull - middle) * reach) * 16).astype(np.int32)
+            cv2.fillConvexPoly(regions, corners, ELSEWHERE if first is None else first + number, cv2.LINE_8, 4)
+    regions[~inside] = OUTSIDE
+    return regions, float(np.linalg.norm(places[FACE_OVAL[0]] - places[CHIN]))
 
 
 def _part_of(mask: np.ndarray) -> tuple[int, int, int, int]:
@@ -252,11 +233,13 @@ def _to_three_channels(values: np.ndarray) -> np.ndarray:
 
 
 def _extrapolate(premultiplied: np.ndarray) -> np.ndarray:
-    """Colors a little beyond the edge of premultiplied ones (h, w, 4): a blur, at half the resolution."""
+    """Colors beyond the edge of premultiplied ones (h, w, 4): a blur, at half the resolution; far from the edge their mean."""
     both = cv2.resize(premultiplied, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     *channels, alpha = cv2.split(cv2.GaussianBlur(both, (0, 0), _EXTRAPOLATION / 2))
-    alpha = np.maximum(alpha, _EPSILON)
-    colors = cv2.merge([np.clip(channel / alpha, 0, 255) for channel in channels])
+    mean = cv2.mean(premultiplied)
+    means = [_EPSILON * value / max(mean[3], _EPSILON) for value in mean[:3]]
+    alpha = np.maximum(alpha, 0) + _EPSILON
+    colors = cv2.merge([np.clip((channel + value) / alpha, 0, 255) for channel, value in zip(channels, means, strict=True)])
     return cv2.resize(colors, premultiplied.shape[1::-1], interpolation=cv2.INTER_LINEAR)
 
 

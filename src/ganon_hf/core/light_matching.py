@@ -1,33 +1,277 @@
-"""The light and the skin tone of a photo, put on a synthetic face: a handful of numbers per photo, six per channel.
+"""The light and the skin tone of a photo, put on a synthetic face: under forty numbers per photo.
+
+Light is what an even surface of the face's shape shows under distant light: spherical harmonics of the second order in the mesh's normals
+(Ramamoorthi and Hanrahan, SIGGRAPH 2001), and a slope over the face. Hair, beards and cast shadows are not of this kind and are left out.
 
 Conventions: pictures are (h, w, 3) RGB float32 0..255. Numbers without a source were tuned on photos.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
+from .alignment import to_uint8
 from .color import RGB_TO_YCBCR, YCBCR_TO_RGB
+from .face_mesh import MOUTH_START, TRIANGLES
 from .opencv import cv2
 
-# Fewer skin pixels than the first number are not fitted, more than about the second are subsampled.
-_MIN_SKIN_PIXELS, _MAX_SKIN_SAMPLES = 50, 2000
+# Fewer skin places on the grid than the first number are not fitted, more than the second are subsampled.
+_MIN_SKIN_PIXELS, _MAX_SKIN_SAMPLES = 50, 700
+# Light is smooth: it is fitted and evaluated on a grid of every so many pixels.
+_GRID = 4
 # Added to luma, in pixel values, so that ratios stay finite in black.
 _LUMA_OFFSET = 4.0
-# Ridge penalties of a quadratic's coefficients (1, x, y, xx, xy, yy), as shares of the data's weight; from the second on times stiffness.
-_RIDGE = (1e-4, 0.02, 0.02, 0.05, 0.05, 0.05)
-# Stiffness, round by round: a quadratic that is free from the start fits a hand or a fringe as if it were light.
+# Ridge penalties as shares of the data's weight: of constants, and of everything else, the latter times stiffness.
+_RIDGE_CONSTANT, _RIDGE = 1e-4, 0.03
+# Stiffness, round by round: a fit that is free from the start takes a hand or a fringe for light.
 _STIFFNESS = (300.0, 30.0, 10.0, 3.0, 1.0, 1.0)
 # Tukey's biweight: its cutoff in standard deviations, and a floor of the deviation in pixel values.
-_BIWEIGHT_CUTOFF, _BIWEIGHT_FLOOR = 3.5, 2.0
+_BIWEIGHT_CUTOFF, _BIWEIGHT_FLOOR = 2.5, 2.0
 # Limits of the fitted fields: the gain on luma relative to its median, and Cb and Cr about their medians in pixel values.
-_LIGHT_RANGE, _TINT_RANGE = (0.45, 1.9), 15
+_LIGHT_RANGE, _TINT_RANGE = (0.35, 2.1), 15
 # In the dark, chroma fades with the light, but to no less than this share.
 _MIN_FADE = 0.15
+# Chroma follows luma between these quantiles of the skin's luma, by at most so much per pixel value. What is brighter gets no more, so
+# that teeth are not tinted, and what is darker less and less: brows, lashes and pupils have colors of their own.
+_TONE_SHARES, _MAX_TONE_SLOPE = (0.1, 0.9), 0.35
+# The synthetic skin's chroma varies at most so many times as much as the photo's skin about its line.
+_CHROMA_VARIATION = 1.3
+# Highlights of skin are compressed from the first of these quantiles of the photo's skin on and stay below the second: none burns out
+# beside skin that does not.
+_HIGHLIGHT_SHARES = (0.85, 0.99)
+# Standard deviation of the blur that rounds the mesh's facets, as a share of the crop's side.
+_FACETS = 0.03
 # Of a normal distribution's magnitude the median is the standard deviation over this.
 MEDIAN_TO_DEVIATION = 1.4826
 # The whole square in the coordinates in which light is fitted: (x_min, y_min, x_max, y_max).
 _SQUARE = (-1.0, -1.0, 1.0, 1.0)
+
+# Toned photos. Luma is divided into so many bins; a bin needs so many pixels.
+_TONE_BINS, _MIN_BIN_PIXELS = 16, 5
+# Share of the pixels that lie near the curve in a toned photo, and how near, in pixel values of Cb or Cr: up to the first number the
+# photo counts as toned, from the second on it does not. Toned photos were measured at 4 at most, color photos at 6 at least.
+_TONED_SHARE, _TONED_DISTANCE = 0.9, (4.0, 5.5)
+# About so many pixels of the photo and of the face's surroundings are looked at, each.
+_TONED_SAMPLES = 1000
+_EPSILON = 1e-3  # against division by zero
+_CORNERS = np.ascontiguousarray(TRIANGLES[:MOUTH_START].T)
+
+
+def surface_normals(points: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """Unit normals of the face's surface on the grid on which light is fitted.
+
+    Args:
+        points: (478, 3) crop pixels, z away from the viewer.
+        index: (h, w) triangle of each pixel, -1 outside the mesh; a part of :func:`.landmarks.triangle_map`.
+
+    Returns:
+        (h / 4, w / 4, 3) float32 x right, y down, z towards the viewer; zero outside the mesh.
+    """
+    first, second, third = (points[corner] for corner in _CORNERS)
+    facets = np.cross(second - first, third - first).astype(np.float32)
+    facets *= np.array([-1, -1, 1], np.float32)  # outwards, in coordinates in which z points to the viewer
+    facets /= np.maximum(np.sqrt(np.square(facets).sum(axis=1, keepdims=True)), _EPSILON)
+    table = np.zeros((len(TRIANGLES) + 1, 3), np.float32)  # the last row is that of -1; eyes and mouth take theirs from the skin around
+    table[:MOUTH_START] = facets
+    sigma = _FACETS * max(index.shape) / _GRID
+    field = cv2.GaussianBlur(np.take(table, index[::_GRID, ::_GRID], axis=0), (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
+    length = np.sqrt(cv2.transform(field * field, np.ones((1, 3), np.float32)))
+    field /= np.maximum(length, _EPSILON)[..., None]
+    return field
+
+
+def match_light(
+    synthetic: np.ndarray,
+    original: np.ndarray,
+    skin: np.ndarray,
+    openings: np.ndarray,
+    normals: np.ndarray,
+    *,
+    keep_tone: bool = False,
+    extent: tuple[float, float, float, float] = _SQUARE,
+) -> np.ndarray:
+    """Give the synthetic face the tone and the light of the photo's skin.
+
+    Light is a gain on luma. Tone is a shift of Cb and Cr (JFIF) with a slope over the face and one over luma: shaded skin is redder than
+    lit skin. Both are fitted by iteratively reweighted least squares (Tukey's biweight). What is not skin in the original (glasses, beard,
+    a hand) is an outlier.
+
+    Args:
+        synthetic, original: (h, w, 3) float32 0..255.
+        skin: (h, w) bool, where both should show skin.
+        openings: (h, w) bool, eyes and mouth: teeth may be brighter than skin.
+        normals: (h / 4, w / 4, 3), see :func:`surface_normals`.
+        keep_tone: take only the distribution of light from the photo, not its mean brightness and color.
+        extent: (x_min, y_min, x_max, y_max) of the arrays; the whole square reaches from -1 to 1.
+
+    Returns:
+        the corrected synthetic face, not clipped; unchanged without enough skin.
+    """
+    places = np.flatnonzero(skin[::_GRID, ::_GRID])
+    if len(places) < _MIN_SKIN_PIXELS:
+        return synthetic
+    places = places[:: -(-len(places) // _MAX_SKIN_SAMPLES)]
+    basis = _basis(normals, extent)
+    terms = basis.reshape(len(basis), -1)[:, places]
+    ours = cv2.transform(synthetic, RGB_TO_YCBCR)
+    grid = normals.shape[1::-1]  # means, not single pixels: a pattern of the photo must not appear as light
+    source, target = (cv2.resize(picture, grid, interpolation=cv2.INTER_AREA).reshape(-1, 3)[places].T for picture in (ours, original))
+    target = RGB_TO_YCBCR @ target
+    brightness, wanted = source[0] + _LUMA_OFFSET, target[0] + _LUMA_OFFSET
+    gain = quantile(wanted / brightness, 0.5)
+    fade = float(np.clip(gain, _MIN_FADE, 1.0))
+    own, tone = _ToneRange.of(source[0]), _ToneRange.of(target[0])
+    # its own chroma without what that owes to its own luma; the photo's line takes the place of it
+    own_place, own_slopes = own.place(source[0]), own.slopes(source)
+    bare = source[1:] - own_slopes[:, None] * own_place
+    wanted_tint = target[1:] - fade * bare
+    tint = _medians(wanted_tint)
+    tint_terms = np.vstack([terms[:3], tone.place(target[0])])
+    regression = _Regression(brightness * terms, tint_terms, np.vstack([wanted, wanted_tint]), np.array([gain, *tint]))
+    weights = np.ones(len(places), np.float32)
+    for stiffness in _STIFFNESS:
+        light, shifts, error = regression.solve(weights, stiffness)
+        deviation = MEDIAN_TO_DEVIATION * quantile(error, 0.5) + _BIWEIGHT_FLOOR
+        weights = np.maximum(1 - np.square(error * np.float32(1 / (_BIWEIGHT_CUTOFF * deviation))), 0)
+        weights *= weights
+    np.clip(shifts[:, 3], -_MAX_TONE_SLOPE, _MAX_TONE_SLOPE, out=shifts[:, 3])
+    field = cv2.resize(np.tensordot(light, basis, 1), skin.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    np.clip(field, gain * _LIGHT_RANGE[0], gain * _LIGHT_RANGE[1], out=field)
+    luma, *chroma = cv2.split(ours)
+    own_luma = to_uint8(luma)
+    luma += _LUMA_OFFSET
+    luma *= field
+    luma -= _LUMA_OFFSET
+    if keep_tone:
+        luma *= 1 / gain
+        return cv2.transform(cv2.merge([luma, *chroma]), YCBCR_TO_RGB)
+    _compress_highlights(luma, ~openings, *(quantile(target[0], share) for share in _HIGHLIGHT_SHARES))
+    variation = _variation(target[1:] - shifts[:, 3:] * tint_terms[3]) / max(fade * _variation(bare), _EPSILON)
+    share = fade * float(np.clip(_CHROMA_VARIATION * variation, 0, 1))
+    x, y = _places(extent, skin.shape)
+    levels = np.arange(256, dtype=np.float32)
+    own_curve, curve, new_luma = own.place(levels), tone.place(levels), to_uint8(luma)
+    for channel, own_slope, middle, mean, (constant, along_x, along_y, slope) in zip(
+        chroma, own_slopes, _medians(bare), tint, shifts, strict=True
+    ):
+        channel *= share
+        channel += _plane(constant - mean, along_x, along_y, x, y, limit=_TINT_RANGE)
+        channel -= cv2.LUT(own_luma, share * own_slope * own_curve - np.float32(mean + (fade - share) * middle))
+        channel += cv2.LUT(new_luma, slope * curve)
+    return cv2.transform(cv2.merge([luma, *chroma]), YCBCR_TO_RGB)
+
+
+def _plane(constant: float, along_x: float, along_y: float, x: np.ndarray, y: np.ndarray, limit: float) -> np.ndarray:
+    """(h, w) float32 plane over columns and rows, limited to plus and minus ``limit``."""
+    plane = np.add.outer(constant + along_y * y, along_x * x)
+    return np.clip(plane, -limit, limit, out=plane) if max(-plane.min(), plane.max()) > limit else plane
+
+
+class _ToneRange(NamedTuple):
+    """Lowest, middle and highest luma of a skin, outside of which chroma does not go on changing with luma."""
+
+    low: float
+    middle: float
+    high: float
+
+    @classmethod
+    def of(cls, luma: np.ndarray) -> _ToneRange:
+        return cls(quantile(luma, _TONE_SHARES[0]), quantile(luma, 0.5), quantile(luma, _TONE_SHARES[1]))
+
+    def place(self, luma: np.ndarray) -> np.ndarray:
+        """Luma about the middle, limited to the range, and back to zero towards black."""
+        low, middle = np.float32(self.low), np.float32(self.middle)
+        limited = np.clip(luma, low, np.float32(self.high))
+        limited -= middle
+        dark = np.clip(luma * np.float32(1 / max(self.low, 1.0)), 0, 1)
+        limited *= dark
+        return limited
+
+    def slopes(self, pixels: np.ndarray) -> np.ndarray:
+        """(3, n) luma, Cb, Cr -> (2,) change of Cb and Cr per pixel value of luma."""
+        place = self.place(pixels[0])
+        place -= place.mean()
+        slopes = (pixels[1:] @ place) / max(float(place @ place), _EPSILON)
+        return np.clip(slopes, -_MAX_TONE_SLOPE, _MAX_TONE_SLOPE)
+
+
+def _medians(channels: np.ndarray) -> np.ndarray:
+    return np.array([quantile(channel, 0.5) for channel in channels], np.float32)
+
+
+def _variation(chroma: np.ndarray) -> float:
+    """Standard deviation of (2, n) Cb and Cr, estimated robustly."""
+    return MEDIAN_TO_DEVIATION * quantile(np.abs(chroma - _medians(chroma)[:, None]).sum(axis=0), 0.5) / 2
+
+
+def _compress_highlights(luma: np.ndarray, where: np.ndarray, start: float, limit: float) -> None:
+    """Bring luma above ``start`` down to less than ``limit`` (in place), smoothly, where a mask is set."""
+    places = np.flatnonzero((luma > start) & where)
+    room = np.float32(max(limit - start, 1.0))
+    values = luma.ravel()  # a view: the array is contiguous
+    values[places] = start + room * (1 - np.exp((values[places] - np.float32(start)) * (-1 / room)))
+
+
+def tone_curve(photo: np.ndarray, surroundings: np.ndarray) -> ToneCurve | None:
+    """The color that a toned photo (sepia, selenium, a blue print) gives to each gray; None for a photo with colors of its own.
+
+    Args:
+        photo: (h, w, 3) uint8.
+        surroundings: the part of it about a face, likewise. Both must be toned: a color photo may show little but a gray wall.
+    """
+    low, high = _TONED_DISTANCE
+    distance, count, pixels = 0.0, 0, np.empty((0, 3), np.float32)
+    for part in (surroundings, photo):
+        pixels = np.concatenate([pixels, _samples(part)])
+        bins = np.clip(pixels[:, 0] * (_TONE_BINS / 256), 0, _TONE_BINS - 1).astype(np.intp)
+        counts = np.bincount(bins, minlength=_TONE_BINS)
+        means = np.stack([np.bincount(bins, channel, _TONE_BINS) for channel in pixels.T]) / np.maximum(counts, 1)
+        away = np.abs(pixels[:, 1:] - means[1:, bins].T).max(axis=1)
+        # of each part by itself: a large gray photo must not outvote a face in color
+        distance = max(quantile(some, _TONED_SHARE) for some in ((away[:count], away[count:]) if count else (away,)))
+        count = len(pixels)
+        if distance >= high:
+            return None
+    filled = counts >= _MIN_BIN_PIXELS
+    if not filled.any():
+        return None
+    return ToneCurve(means[0, filled], means[1:, filled], min((high - distance) / (high - low), 1.0))
+
+
+class ToneCurve(NamedTuple):
+    """Chroma as a function of luma.
+
+    Attributes:
+        luma: (k,) ascending, 0..255.
+        chroma: (2, k) Cb and Cr there.
+        strength: 0..1, how surely the photo is toned; between the two its color is a mixture.
+    """
+
+    luma: np.ndarray
+    chroma: np.ndarray
+    strength: float = 1.0
+
+    def at(self, luma: np.ndarray) -> np.ndarray:
+        """(n,) luma -> (2, n) Cb and Cr."""
+        return np.stack([np.interp(luma, self.luma, channel) for channel in self.chroma]).astype(np.float32)
+
+    def apply(self, face: np.ndarray) -> np.ndarray:
+        """Tone an (h, w, 3) RGB float32 face; its luma stays."""
+        pixels = cv2.transform(face, RGB_TO_YCBCR)
+        places = np.clip(np.round(pixels[..., 0]), 0, 255).astype(np.uint8)
+        table = self.at(np.arange(256)) * np.float32(self.strength)
+        pixels[..., 1:] *= np.float32(1 - self.strength)
+        for number in range(2):
+            pixels[..., number + 1] += np.take(table[number], places)
+        return cv2.transform(pixels, YCBCR_TO_RGB)
+
+
+def _samples(photo: np.ndarray) -> np.ndarray:
+    """(n, 3) float32 luma, Cb, Cr of about ``_TONED_SAMPLES`` pixels on a grid."""
+    step = max(1, round((photo.shape[0] * photo.shape[1] / _TONED_SAMPLES) ** 0.5))
+    return photo[step // 2 :: step, step // 2 :: step].reshape(-1, 3).astype(np.float32) @ RGB_TO_YCBCR.T
 
 
 def _places(extent: tuple[float, float, float, float], shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
@@ -38,83 +282,15 @@ def _places(extent: tuple[float, float, float, float], shape: tuple[int, ...]) -
     return x.astype(np.float32), y.astype(np.float32)
 
 
-def match_light(
-    synthetic: np.ndarray,
-    original: np.ndarray,
-    skin: np.ndarray,
-    *,
-    keep_tone: bool = False,
-    extent: tuple[float, float, float, float] = _SQUARE,
-) -> np.ndarray:
-    """Give the synthetic face the tone and the light of the photo's skin.
-
-    Light is a gain on luma, tone a shift of Cb and Cr (JFIF); each is a quadratic in crop coordinates, fitted by iteratively reweighted
-    least squares (Tukey's biweight). What is not skin in the original (glasses, beard, a hand) is an outlier.
-
-    Args:
-        synthetic, original: (h, w, 3) float32 0..255.
-        skin: (h, w) bool, where both should show skin.
-        keep_tone: take only the distribution of light from the photo, not its mean brightness and color.
-        extent: (x_min, y_min, x_max, y_max) of the arrays; the whole square reaches from -1 to 1.
-
-    Returns:
-        the corrected synthetic face, not clipped; unchanged without enough skin.
-    """
-    places = np.flatnonzero(skin)
-    if len(places) < _MIN_SKIN_PIXELS:
-        return synthetic
-    places = places[:: max(1, len(places) // _MAX_SKIN_SAMPLES)]
-    x, y = _places(extent, skin.shape)
-    row, column = np.divmod(places, len(x))
-    terms = _terms(x[column], y[row])  # (6, n)
-    ours = cv2.transform(synthetic, RGB_TO_YCBCR)
-    source, target = ours.reshape(-1, 3)[places].T, RGB_TO_YCBCR @ original.reshape(-1, 3)[places].T
-    brightness, wanted = source[0] + _LUMA_OFFSET, target[0] + _LUMA_OFFSET
-    gain = float(np.median(wanted / brightness))
-    fade = float(np.clip(gain, _MIN_FADE, 1.0))
-    wanted_tint = target[1:] - fade * source[1:]
-    tint = np.median(wanted_tint, axis=1)
-    # what does not change from round to round: products of the terms, and the factors of the weights for light and tint
-    products = (terms[:, None] * terms).reshape(36, -1)
-    factors = np.stack([brightness * brightness, np.ones_like(brightness), brightness * wanted, *wanted_tint])
-    constants = np.array([[gain, 0.0], tint])
-    weights = np.ones(len(places), np.float32)
-    for stiffness in _STIFFNESS:
-        weighted = factors * weights
-        light_moments, *tint_moments = weighted[2:] @ terms.T
-        moments = np.array([[light_moments, np.zeros(6)], tint_moments]).transpose(0, 2, 1)
-        fields = _ridge_fit((weighted[:2] @ products.T).reshape(2, 6, 6), moments, constants, stiffness)
-        light, *shifts = np.vstack([fields[0, :, :1].T, fields[1].T]) @ terms
-        error = np.abs(wanted - brightness * light)
-        for shift, goal in zip(shifts, wanted_tint, strict=True):
-            error += np.abs(goal - shift)
-        deviation = MEDIAN_TO_DEVIATION * quantile(error, 0.5) + _BIWEIGHT_FLOOR
-        weights = np.maximum(1 - np.square(error * np.float32(1 / (_BIWEIGHT_CUTOFF * deviation))), 0)
-        weights *= weights
-    light, *shifts = (_quadratic(coefficients, x, y) for coefficients in (fields[0, :, 0], *fields[1].T))
-    np.clip(light, gain * _LIGHT_RANGE[0], gain * _LIGHT_RANGE[1], out=light)
-    for shift, mean in zip(shifts, tint, strict=True):
-        np.clip(shift, mean - _TINT_RANGE, mean + _TINT_RANGE, out=shift)
-    if keep_tone:
-        light, fade = light / gain, 1.0
-        shifts = [shift - mean for shift, mean in zip(shifts, tint, strict=True)]
-    luma, blue, red = cv2.split(ours)
-    luma += _LUMA_OFFSET
-    luma *= light
-    luma -= _LUMA_OFFSET
-    return cv2.transform(cv2.merge([luma, fade * blue + shifts[0], fade * red + shifts[1]]), YCBCR_TO_RGB)
-
-
-def _terms(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """(6, n) terms of a quadratic at n places."""
-    return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y])
-
-
-def _quadratic(coefficients: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """(6,) coefficients of ``_terms`` -> (h, w) float32 field over columns and rows: one product of matrices instead of six fields."""
-    constant, along_x, along_y, xx, xy, yy = coefficients
-    rows = np.stack([np.ones_like(y), y, yy * y * y], axis=1)
-    return rows @ np.stack([constant + along_x * x + xx * x * x, along_y + xy * x, np.ones_like(x)])
+def _basis(normals: np.ndarray, extent: tuple[float, float, float, float]) -> np.ndarray:
+    """(11, h, w): one, x, y, and the spherical harmonics of first and second order up to linear combinations."""
+    x, y = _places(extent, normals.shape)
+    right, down, front = cv2.split(normals)
+    one = np.ones_like(front)
+    slopes = one * x, one * y[:, None]
+    return np.stack(
+        [one, *slopes, right, down, front - 1, right * down, right * front, down * front, right * right - down * down, front * front - 1]
+    )
 
 
 def quantile(values: np.ndarray, share: float) -> float:
@@ -123,17 +299,34 @@ def quantile(values: np.ndarray, share: float) -> float:
     return float(np.partition(values, place)[place])
 
 
-def _ridge_fit(grams: np.ndarray, moments: np.ndarray, constants: np.ndarray, stiffness: float) -> np.ndarray:
-    """Weighted ridge regressions: (f, 6, c) coefficients, shrunk towards constant fields.
+class _Regression:
+    """Weighted ridge regressions of light and of two channels of tint, shrunk towards constant fields.
 
     Args:
-        grams: (f, 6, 6) weighted products of the terms.
-        moments: (f, 6, c) weighted products of terms and targets.
-        constants: (f, c) values of the fields they are shrunk to.
-        stiffness: how strongly.
+        light: (k, n) terms of the light, the first one for the constant.
+        tint: (m, n) terms of the tint, likewise; the last one is not shrunk.
+        targets: (3, n) luma, Cb, Cr.
+        constants: (3,) values of the fields that they are shrunk to.
     """
-    penalty = np.array(_RIDGE) * grams[:, :1, 0]  # (f, 6)
-    penalty[:, 1:] *= stiffness
-    wanted = moments.astype(np.float64)
-    wanted[:, 0] += penalty[:, :1] * constants
-    return np.linalg.solve(grams + penalty[:, :, None] * np.eye(6), wanted).astype(np.float32)
+
+    def __init__(self, light: np.ndarray, tint: np.ndarray, targets: np.ndarray, constants: np.ndarray) -> None:
+        self._terms, self._targets, self._constants = np.vstack([light, tint]), targets, constants
+        self._first = len(light)  # of the tint
+        self._shrunk = np.ones(len(self._terms))
+        self._shrunk[[0, self._first, -1]] = 0
+
+    def solve(self, weights: np.ndarray, stiffness: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Coefficients (k,) of light and (2, m) of tint, and the sum of the (n,) errors; one system of equations, as it costs least."""
+        first, weighted = self._first, self._terms * weights
+        gram, moments = (weighted @ self._terms.T).astype(np.float64), (weighted @ self._targets.T).astype(np.float64)
+        gram[:first, first:], gram[first:, :first] = 0, 0
+        moments[:first, 1:], moments[first:, 0] = 0, 0
+        for start, columns in ((0, slice(0, 1)), (first, slice(1, 3))):
+            moments[start, columns] += _RIDGE_CONSTANT * gram[start, start] * self._constants[columns]
+        penalty = self._shrunk * (_RIDGE * stiffness)
+        penalty[:first] *= gram[0, 0]
+        penalty[first:] *= gram[first, first]
+        penalty[[0, first]] = _RIDGE_CONSTANT * gram[[0, first], [0, first]]
+        solution = np.linalg.solve(gram + np.diag(penalty + _EPSILON * _EPSILON), moments).astype(np.float32)
+        error = np.abs(self._targets - solution.T @ self._terms).sum(axis=0)
+        return solution[:first, 0], solution[first:, 1:].T, error

@@ -1,0 +1,216 @@
+"""A synthetic face as sharp and as grainy as its photo, in photo pixels.
+
+What is taken from the photo is one number per octave for the strength of edges and one per octave and channel for grain, some ten in all.
+Octaves are those of a Laplacian pyramid (Burt and Adelson 1983).
+
+Conventions: pictures are (h, w, 3) RGB float32 0..255. Numbers without a source were tuned on photos.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .color import RGB_TO_YCBCR, YCBCR_TO_RGB, luma_of
+from .light_matching import MEDIAN_TO_DEVIATION, quantile
+from .opencv import cv2
+
+# Octaves: from single pixels up to structure of this share of the face's height, by which the contrast of features is measured.
+_COARSEST, _MAX_OCTAVES = 1 / 12, 7
+# A feature counts in an octave with so many of its pixels.
+_MIN_EDGE_PIXELS = 6
+# Limits of the factors: octaves become at most so many times stronger in all, and by the features' contrast alone.
+MAX_SHARPENING, _CONTRAST_RANGE = 1.6, (0.8, 1.15)
+# Factor below which color is blurred with luma.
+_BLURRED = 0.85
+
+# Grain: the finest octaves; by the height of the face in pixels from which one, two and three of them are measured. In smaller faces
+# every octave is full of features. Color has grain from the second one on, as cameras and JPEG store it at half the resolution.
+_GRAIN_HEIGHTS = (48, 128, 256)
+# This share of the skin is where its structure is least: no wrinkles, no beard. It needs so many pixels.
+_SMOOTH_SHARE, _MIN_GRAIN_PIXELS = 0.5, 40
+# Limit of the grain's standard deviation per octave, and the grain that rounding to whole pixel values makes, in pixel values.
+MAX_GRAIN, _ROUNDING = 6.0, 0.5
+# Cameras and JPEG blur grain: ratio of its second octave to its first one after a Gaussian blur of so many pixels, measured on white noise.
+_GRAIN_RATIOS, _GRAIN_BLURS = (0.24, 0.28, 0.36, 0.47, 0.58, 0.69, 0.88, 1.12, 1.36, 1.82), (0, 0.4, 0.5, 0.6, 0.7, 0.8, 1, 1.25, 1.5, 2)
+# Sides of the square of noise, for small and for large faces.
+_NOISE_SIDES = (128, 256)
+# More pixels than about this are subsampled.
+_MAX_SAMPLES = 20_000
+# Standard deviation of the grain in a channel's octave for which nothing is added.
+_NO_GRAIN = 0.2
+_EPSILON = 1e-3  # against division by zero
+
+
+# Values of the map of regions; features are numbered from the last one on.
+OUTSIDE, ELSEWHERE, SKIN, FIRST_FEATURE = 0, 1, 2, 3
+
+
+def match_sharpness(
+    synthetic: np.ndarray, original: np.ndarray, regions: np.ndarray, height: float, generator: np.random.Generator
+) -> np.ndarray:
+    """Make the synthetic face as sharp and as grainy as the photo.
+
+    Its edges are strengthened or weakened octave by octave towards those of the photo's face: in a blurred photo they blur, in a sharp one
+    they stay sharp. How much darker brows or lips are than skin belongs to a person and does not count as blur: octaves are compared
+    relative to the coarsest one. The median of the features counts, so that spectacles or a moustache do not. Then noise is added where
+    the photo's smooth skin is rougher than the synthetic one.
+
+    Args:
+        synthetic, original: (h, w, 3) float32 0..255 at the photo's own resolution.
+        regions: (h, w) uint8, where both have what: ``OUTSIDE`` of the face, ``SKIN``, from ``FIRST_FEATURE`` on the number of a feature
+            with edges (an eye with its brow, nose, mouth), or ``ELSEWHERE``.
+        height: of the face in photo pixels.
+        generator: source of the noise.
+    """
+    own_luma, luma = luma_of(synthetic), luma_of(original)
+    np.copyto(luma, own_luma, where=regions == OUTSIDE)  # hair beside the face is no edge of the face
+    own, wanted = (_octaves(values, _octave_count(height, regions.shape)) for values in (own_luma, luma))
+    grains = min(int(np.searchsorted(_GRAIN_HEIGHTS, height, side="right")), len(own) - 1)
+    smooth = [_smooth_skin(octaves[grains], regions, grains) for octaves in (own, wanted)]
+    own_grain, grain = (
+        [_grain(octave, where) for octave in octaves[:grains]] for octaves, where in zip((own, wanted), smooth, strict=True)
+    )
+    factors = _edge_factors(own, wanted, regions, own_grain, grain)
+    blurred = min(factors) < _BLURRED
+    noise = _Noise(generator, max(regions.shape), grain)
+    changes = [np.zeros_like(octave) if blurred else octave * np.float32(factor - 1) for octave, factor in zip(own, factors, strict=True)]
+    for number, (there, here) in enumerate(zip(grain, own_grain, strict=True)):
+        noise.add(changes[number], number, 0, _missing(there, here * factors[number]))
+    luma = _collapse(changes)
+    result = synthetic + cv2.merge([luma, luma, luma])
+    if blurred:
+        octaves = _octaves(synthetic, len(own))
+        for octave, factor in zip(octaves, factors, strict=True):
+            octave *= np.float32(factor - 1)
+        result += _collapse(octaves)
+    if grains > 1:
+        own_color, color = (cv2.split(cv2.transform(cv2.pyrDown(picture), RGB_TO_YCBCR[1:])) for picture in (synthetic, original))
+        changes = []
+        for channel, pair in enumerate(zip(own_color, color, strict=True), start=1):
+            here, there = (_octaves(values, grains) for values in pair)
+            total = [np.zeros_like(octave) for octave in here]
+            for number in range(grains):
+                present, strength = (_grain(octaves[number], where) for octaves, where in zip((here, there), smooth, strict=True))
+                noise.add(total[number], number + 1, channel, _missing(strength, present * min(factors[number + 1], 1), _ROUNDING / 2))
+            changes.append(_collapse(total))
+        if noise.colored:
+            result += _up(cv2.transform(cv2.merge(changes), YCBCR_TO_RGB[:, 1:]), result.shape)
+    return result
+
+
+def _octave_count(height: float, shape: tuple[int, ...]) -> int:
+    """Octaves from single pixels to the features' own size."""
+    count = int(np.clip(np.log2(max(height * _COARSEST, 1.0)), 1, _MAX_OCTAVES - 1)) + 1
+    return max(min(count, int(np.log2(max(min(shape), 1)))), 1)
+
+
+def _octaves(values: np.ndarray, count: int) -> list[np.ndarray]:
+    """Octaves of an (h, w) array, finest first; each is half as large as the one before."""
+    octaves = []
+    for _ in range(count):
+        coarse = cv2.pyrDown(values)
+        octaves.append(values - _up(coarse, values.shape))
+        values = coarse
+    return octaves
+
+
+def _up(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    return cv2.pyrUp(values, dstsize=(shape[1], shape[0]))
+
+
+def _collapse(octaves: list[np.ndarray]) -> np.ndarray:
+    """The sum of octaves at the resolution of the finest one."""
+    total = octaves[-1]
+    for octave in reversed(octaves[:-1]):
+        total = octave + _up(total, octave.shape)
+    return total
+
+
+def _smooth_skin(structure: np.ndarray, regions: np.ndarray, number: int) -> np.ndarray:
+    """Where skin has least structure, judged by octave ``number``, the first one that is coarser than grain: (h, w) bool in its size."""
+    skin = _subsampled(regions, number) == SKIN
+    strength = cv2.blur(np.abs(structure), (3, 3))
+    values = strength[skin]
+    return skin & (strength <= quantile(values, _SMOOTH_SHARE)) if len(values) else skin
+
+
+def _subsampled(regions: np.ndarray, number: int) -> np.ndarray:
+    return regions[:: 1 << number, :: 1 << number]
+
+
+def _grain(octave: np.ndarray, smooth: np.ndarray) -> float:
+    """Standard deviation of an octave on smooth skin. The median overlooks the edges of JPEG blocks; 0 with too little skin."""
+    where = cv2.resize(smooth.view(np.uint8), octave.shape[::-1], interpolation=cv2.INTER_NEAREST).view(bool)
+    values = np.abs(octave[where])
+    if len(values) < _MIN_GRAIN_PIXELS:
+        return 0.0
+    return MEDIAN_TO_DEVIATION * quantile(values[:: len(values) // _MAX_SAMPLES + 1], 0.5)
+
+
+def _missing(wanted: float, present: float, rounding: float = _ROUNDING) -> float:
+    """Standard deviation of the noise that brings grain from ``present`` to ``wanted``."""
+    missing = max(wanted**2 - present**2 - rounding**2, 0.0) ** 0.5
+    return min(missing, MAX_GRAIN) if missing > _NO_GRAIN else 0.0
+
+
+def _edge_factors(
+    own: list[np.ndarray], wanted: list[np.ndarray], regions: np.ndarray, own_grain: list[float], grain: list[float]
+) -> list[float]:
+    """By how much each octave of the synthetic face must change to be as strong as the photo's."""
+    strengths, counts, len_labels = [], [], max(int(regions.max()), FIRST_FEATURE) + 1
+    for number, pair in enumerate(zip(own, wanted, strict=True)):
+        labels = np.ascontiguousarray(_subsampled(regions, number)).ravel()
+        step = len(labels) // _MAX_SAMPLES * 2 + 1  # odd: not the same columns in every row
+        labels = labels[::step]
+        counts.append(np.bincount(labels, minlength=len_labels)[FIRST_FEATURE:])
+        sums = [np.bincount(labels, np.square(octave.ravel()[::step]), len_labels)[FIRST_FEATURE:] for octave in pair]
+        noise = [grains[number] ** 2 if number < len(grains) else 0.0 for grains in (own_grain, grain)]
+        strengths.append(np.maximum(np.array(sums) / np.maximum(counts[-1], 1) - np.array(noise)[:, None], 0) + _EPSILON)
+    known = np.array(counts) >= _MIN_EDGE_PIXELS
+    ratios = np.sqrt([theirs / ours for ours, theirs in strengths])  # (octaves, features)
+    factors = [1.0] * len(own)
+    coarsest = next((number for number in reversed(range(len(own))) if known[number].any()), None)
+    if coarsest is None:
+        return factors
+    contrast = float(np.clip(_median(ratios[coarsest][known[coarsest]]), *_CONTRAST_RANGE))
+    for number in range(coarsest + 1):
+        both = known[number] & known[coarsest]
+        if both.any():
+            factors[number] = min(_median(ratios[number][both] / ratios[coarsest][both]) * contrast, MAX_SHARPENING)
+    return factors
+
+
+def _median(values: np.ndarray) -> float:
+    """Of a handful of values many times faster than numpy's."""
+    ordered = sorted(values.tolist())
+    return 0.5 * (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2])
+
+
+class _Noise:
+    """Noise by octaves, blurred like the photo's: one square of it, mirrored to fill a face and turned for each channel.
+
+    Attributes:
+        colored: whether noise was added to a channel of color.
+    """
+
+    def __init__(self, generator: np.random.Generator, side: int, grain: list[float]) -> None:
+        self._generator, self._side = generator, _NOISE_SIDES[side > 2 * _NOISE_SIDES[0]]
+        ratio = grain[1] / max(grain[0], _EPSILON) if len(grain) > 1 else 0.0
+        self._blur = float(np.interp(ratio, _GRAIN_RATIOS, _GRAIN_BLURS))
+        self._octaves: list[np.ndarray] = []
+        self.colored = False
+
+    def add(self, octave: np.ndarray, number: int, channel: int, deviation: float) -> None:
+        """Add noise of a standard deviation to an octave, in place."""
+        if deviation <= 0:
+            return
+        if not self._octaves:
+            noise = self._generator.standard_normal((self._side, self._side), dtype=np.float32)
+            if self._blur:
+                noise = cv2.GaussianBlur(noise, (0, 0), self._blur)
+            self._octaves = _octaves(noise, len(_GRAIN_HEIGHTS) + 1)
+        self.colored |= channel > 0
+        tile = np.rot90(self._octaves[number], channel)
+        tile = tile * np.float32(deviation / max(cv2.meanStdDev(tile)[1].item(), _EPSILON))
+        height, width = (max(have - own, 0) for have, own in zip(octave.shape, tile.shape, strict=True))
+        octave += cv2.copyMakeBorder(tile, 0, height, 0, width, cv2.BORDER_REFLECT)[: octave.shape[0], : octave.shape[1]]

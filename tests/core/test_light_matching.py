@@ -1,0 +1,236 @@
+"""Light, skin tone and tone curve of a photo: recovered from known ones; what is no light is left out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tiny import face_at
+
+from ganon_hf.core.alignment import align_face
+from ganon_hf.core.face_mesh import MOUTH_START
+from ganon_hf.core.landmarks import triangle_map
+from ganon_hf.core.light_matching import match_light, surface_normals, tone_curve
+
+SIZE = 96
+Y, X = (np.mgrid[:SIZE, :SIZE] + 0.5) / SIZE * 2 - 1
+SKIN = X**2 + Y**2 < 0.7
+NO_OPENINGS = np.zeros_like(SKIN)
+
+
+def ball(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Normals of a ball a little larger than the square."""
+    right, down = 0.7 * x, 0.7 * y
+    return np.stack([right, down, np.sqrt(np.clip(1 - right**2 - down**2, 0.01, 1))], axis=-1).astype(np.float32)
+
+
+NORMALS = ball(X, Y)
+GRID = np.ascontiguousarray(NORMALS[::4, ::4])
+
+
+def rgb(luma: np.ndarray, blue: np.ndarray | float, red: np.ndarray | float) -> np.ndarray:
+    """JFIF, written down here once more; chroma about 0."""
+    return np.stack([luma + 1.402 * red, luma - 0.344136 * blue - 0.714136 * red, luma + 1.772 * blue], axis=-1).astype(np.float32)
+
+
+def ycc(picture: np.ndarray) -> np.ndarray:
+    luma = picture @ np.array([0.299, 0.587, 0.114])
+    return np.stack([luma, (picture[..., 2] - luma) / 1.772, (picture[..., 0] - luma) / 1.402], axis=-1)
+
+
+LUMA = 130 + 15 * np.sin(9 * X) * np.cos(8 * Y)  # a face: structure about a mean
+SYNTHETIC = rgb(LUMA, -12.0, 14.0)
+GAIN = 0.8 + 0.25 * X - 0.1 * Y
+LIT = rgb((LUMA + 4) * GAIN - 4, -7.0, 10.0)  # the same face under other light, in another tone
+
+
+def lit(original: np.ndarray, synthetic: np.ndarray = SYNTHETIC, skin: np.ndarray = SKIN, *, keep_tone: bool = False) -> np.ndarray:
+    return match_light(synthetic, original, skin, NO_OPENINGS, GRID, keep_tone=keep_tone)
+
+
+def error(result: np.ndarray, wanted: np.ndarray = LIT, where: np.ndarray = SKIN) -> np.ndarray:
+    """(3,) mean absolute difference from the lit face in luma, Cb, Cr."""
+    return np.abs(ycc(result) - ycc(wanted))[where].mean(axis=0)
+
+
+# ---- normals
+
+
+def test_the_normals_are_those_of_the_face() -> None:
+    landmarks = face_at(100, 80, 110).landmarks
+    assert landmarks is not None
+    crop = align_face(landmarks.astype(np.float64), SIZE)
+    points = crop.to_crop(landmarks.astype(np.float64))
+    index = triangle_map(points, SIZE)
+    normals = surface_normals(points, index)
+    assert normals.shape == (SIZE // 4, SIZE // 4, 3)
+    inside = index[::4, ::4] >= 0
+    assert np.allclose(np.linalg.norm(normals[inside], axis=1), 1, atol=1e-3)
+    assert np.mean(normals[inside][:, 2]) > 0.6, "the face looks at the viewer"
+    rows, columns = np.nonzero(inside)
+    assert np.corrcoef(columns, normals[inside][:, 0])[0, 1] > 0.8 and np.corrcoef(rows, normals[inside][:, 1])[0, 1] > 0.4
+    nose = [points[[5, 48, 64]].mean(axis=0), points[[5, 278, 294]].mean(axis=0)]  # its right and its left side
+    sides = [normals[int(y) // 4, int(x) // 4, 0] for x, y, _ in nose]
+    assert sides[0] < -0.1 and sides[1] > 0.1
+    assert (index >= MOUTH_START).any()
+
+
+# ---- light and tone
+
+
+def test_light_and_tone_are_recovered() -> None:
+    assert error(SYNTHETIC)[0] > 25 and error(SYNTHETIC)[1:].min() > 3.5, "there is something to recover"
+    luma, blue, red = error(lit(LIT))
+    assert luma < 2.5 and max(blue, red) < 0.1
+
+
+OCCLUDERS = {
+    "a hand on one cheek": SKIN & (X > 0.1) & (Y > -0.15),
+    "one side": SKIN & (X < -0.35),
+    "the other side": SKIN & (X > 0.35),
+    "a beard": SKIN & (Y > 0.35),
+    "a fringe": SKIN & (Y < -0.35),
+}
+
+
+@pytest.mark.parametrize("name", OCCLUDERS)
+@pytest.mark.parametrize("color", [(20, 20, 20), (250, 240, 30), (255, 255, 255)])
+def test_a_quarter_of_something_else_does_not_count(name: str, color: tuple[int, int, int]) -> None:
+    cover = OCCLUDERS[name]
+    assert 0.2 < cover.sum() / SKIN.sum() < 0.3
+    original = LIT.copy()
+    original[cover] = color
+    luma, blue, red = error(lit(original))
+    assert luma < 4 and max(blue, red) < 0.5  # under the occluder, too: the light runs on
+
+
+@pytest.mark.parametrize("width", [0.12, 0.2])
+def test_dark_hair_at_the_temples_is_no_light(width: float) -> None:
+    strips = SKIN & (np.abs(X) > 0.78 - width) & (Y < 0.1)
+    original = LIT.copy()
+    original[strips] = (35, 28, 25)
+    result = lit(original)
+    assert strips.sum() > 100 and abs(float((ycc(result) - ycc(LIT))[strips][:, 0].mean())) < 3
+
+
+@pytest.mark.parametrize("gain", [1 + 0.7 * X, 0.7 + 0.3 * np.tanh(4 * X), 0.6 - 0.3 * Y])
+def test_strong_light_from_one_side_is_light(gain: np.ndarray) -> None:
+    wanted = rgb((LUMA + 4) * gain - 4, -7.0, 10.0)
+    before, after = (np.abs(ycc(picture) - ycc(wanted))[SKIN][:, 0].mean() for picture in (SYNTHETIC, lit(wanted)))
+    assert after < 0.25 * before and after < 10
+
+
+def test_light_follows_the_surface() -> None:
+    """A lamp from the right: what faces it is lit, wherever it lies. A field over the square would not see the ridge."""
+    bent = X - np.where(np.abs(X) < 0.25, 6 * X, 0)  # a ridge in the middle turns its sides the other way
+    normals = ball(bent, Y)
+    gain = 0.8 + 0.4 * normals[..., 0]
+    wanted = rgb((LUMA + 4) * gain - 4, -12.0, 14.0)
+    result = match_light(SYNTHETIC, wanted, SKIN, NO_OPENINGS, np.ascontiguousarray(normals[::4, ::4]))
+    ridge = SKIN & (np.abs(X) < 0.2)
+    assert error(result, wanted, ridge)[0] < 0.4 * error(SYNTHETIC, wanted, ridge)[0]
+
+
+@pytest.mark.parametrize(("blue", "red"), [(-0.1, 0.12), (0.05, -0.12)])
+def test_shade_has_the_color_that_it_has_in_the_photo(blue: float, red: float) -> None:
+    luma = (LUMA + 4) * (0.8 + 0.5 * X) - 4
+    wanted = rgb(luma, -14 + blue * (luma - 100), 20 + red * (luma - 100))
+    result = error(lit(wanted), wanted)
+    assert max(result[1:]) < 0.8
+    flat = rgb(luma, -14.0, 20.0)
+    assert error(flat, wanted)[1:].max() > 2.5, "one tone for the whole face would not do"
+
+
+def test_teeth_and_lashes_are_not_tinted_by_the_skins_line() -> None:
+    luma = LUMA * (0.8 + 0.5 * X)
+    wanted = rgb(luma, -14.0, 20 - 0.2 * (luma - 100))
+    face = SYNTHETIC.copy()
+    face[40:44, 30:60] = 250
+    face[60:64, 30:60] = 4
+    result = ycc(match_light(face, wanted, SKIN, NO_OPENINGS, GRID))
+    skin = result[SKIN]
+    assert (
+        result[41:43, 32:58, 2].min() > skin[:, 2].min() - 16 and np.abs(result[61:63, 32:58, 1:] - ycc(face)[61:63, 32:58, 1:]).max() < 9
+    )
+
+
+@pytest.mark.parametrize("patch", [12.0, -12.0])
+def test_a_patchy_face_gets_no_more_patches_than_the_photo_has(patch: float) -> None:
+    patchy = rgb(LUMA, -12.0, 14 + patch * np.sin(5 * X) * np.sin(5 * Y))
+    calm = rgb(LUMA, -7.0, 10 + 2 * np.sin(7 * X))
+    assert ycc(patchy)[SKIN][:, 2].std() > 5
+    assert ycc(lit(calm, patchy))[SKIN][:, 2].std() < 0.6 * ycc(patchy)[SKIN][:, 2].std()
+    assert ycc(lit(patchy, patchy))[SKIN][:, 2].std() > 5, "lips stay red where the photo's do"
+
+
+def test_skin_does_not_burn_out_beside_skin_that_does_not() -> None:
+    shiny = rgb(LUMA + 90 * np.exp(-((X**2 + Y**2) * 12)), -12.0, 14.0)
+    original = rgb(np.where(SKIN, 215 + 6 * np.sin(5 * X), 215), -7.0, 10.0)
+    luma = ycc(lit(original, shiny))[..., 0]
+    assert ycc(shiny)[..., 0][SKIN].max() * 215 / 130 > 330 and luma[SKIN].max() < 225
+    openings = X**2 + Y**2 < 0.01
+    teeth = ycc(match_light(shiny, original, SKIN & ~openings, openings, GRID))[..., 0]
+    assert teeth[openings].min() > 240, "teeth may be brighter"
+
+
+def test_keep_tone_takes_the_light_and_leaves_level_and_color() -> None:
+    result = ycc(lit(LIT, keep_tone=True))
+    own = ycc(SYNTHETIC)
+    assert np.allclose(result[..., 1:][SKIN], own[..., 1:][SKIN], atol=0.1)
+    assert np.median(result[..., 0][SKIN]) == pytest.approx(np.median(own[..., 0][SKIN]), rel=0.05)
+    left, right = SKIN & (X < -0.4), SKIN & (X > 0.4)
+    assert result[right][:, 0].mean() / result[left][:, 0].mean() == pytest.approx(LIT[right].mean() / LIT[left].mean(), rel=0.1)
+
+
+def test_without_skin_the_face_stays_as_it_is() -> None:
+    few = np.zeros_like(SKIN)
+    few[:4, :10] = True
+    assert np.array_equal(lit(LIT, skin=few), SYNTHETIC)
+
+
+@pytest.mark.parametrize("level", [0, 255])
+def test_black_and_white_originals_are_survived(level: int) -> None:
+    result = lit(np.full_like(SYNTHETIC, level))
+    assert np.isfinite(result).all() and abs(float(ycc(result)[SKIN][:, 0].mean()) - level) < 12
+
+
+# ---- toned photos
+
+
+def print_of(gray: np.ndarray) -> np.ndarray:
+    """A sepia print: (h, w) luma 0..1 -> uint8 RGB."""
+    return np.clip(np.round(255 * np.stack([gray**0.75, gray, gray**1.4], axis=-1)), 0, 255).astype(np.uint8)
+
+
+GRAY = np.clip(0.5 + 0.35 * np.sin(4 * X) * np.cos(3 * Y) + 0.1 * X, 0.02, 0.98)
+
+
+@pytest.mark.parametrize("noise", [0, 6])
+def test_a_sepia_print_is_toned_and_gives_its_curve(noise: int) -> None:
+    grain = np.random.default_rng(0).normal(0, noise, (SIZE, SIZE, 1))
+    photo = np.clip(np.round(print_of(GRAY) + grain), 0, 255).astype(np.uint8)
+    curve = tone_curve(photo, photo[20:70, 20:70])
+    assert curve is not None and curve.strength == 1
+    result = ycc(curve.apply(SYNTHETIC))
+    luma = ycc(SYNTHETIC)[..., 0]
+    assert np.allclose(result[..., 0], luma, atol=0.1)
+    levels = np.linspace(0.01, 1, 300)
+    scale = ycc(print_of(levels[None]).astype(np.float32))[0]
+    for channel in (1, 2):
+        assert np.abs(result[..., channel] - np.interp(luma, scale[:, 0], scale[:, channel]))[SKIN].max() < 2.5
+
+
+def test_a_photo_in_color_is_not_toned() -> None:
+    color = rgb(255 * GRAY, -10 + 8 * np.sin(6 * Y), 15 + 8 * np.sin(6 * X)).clip(0, 255).astype(np.uint8)
+    assert tone_curve(color, color[20:70, 20:70]) is None
+    gray = print_of(GRAY)
+    small = np.tile(gray, (4, 4, 1))
+    small[:SIZE, :SIZE] = color
+    assert tone_curve(small, color) is None, "a face in color before a gray wall"
+    assert tone_curve(np.tile(color, (4, 4, 1)), gray[20:70, 20:70]) is None, "a gray face in a colorful photo"
+
+
+def test_the_tone_of_one_color_is_that_color() -> None:
+    photo = np.full((40, 40, 3), (150, 120, 90), np.uint8)
+    curve = tone_curve(photo, photo)
+    assert curve is not None
+    assert np.allclose(ycc(curve.apply(SYNTHETIC))[..., 1:], ycc(np.array([150.0, 120.0, 90.0]))[1:], atol=0.5)
