@@ -87,7 +87,6 @@ ROOMS = {
         "expression_code",
         "appearance_prior",
         "texture_encoding",
-        "facial_attributes",
         "portraits",
         "people_bank",
         "look_classifier",

@@ -3,7 +3,7 @@
     python scripts/fit/geometry.py PRIOR runs/faces/train/train-*.parquet --output-dir OUT
 
 PRIOR is a checkpoint folder with an appearance prior, from scripts/fit/appearance_prior.py or trained further. Its generator is copied
-unchanged. This takes about ten minutes on one core for 14,000 faces.
+unchanged, and its bank of people must be made again (scripts/fit/people.py). This takes about ten minutes on one core for 14,000 faces.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from ganon_hf.core.modeling_ganon import ShapeStatistics
 from ganon_hf.training.blendshape_network import BlendshapeNetwork
 from ganon_hf.training.checkpoints import save_model
 from ganon_hf.training.expression_code import ExpressionOptions, fit_expression_code
-from ganon_hf.training.gpu_dataset import encode_shards
 from ganon_hf.training.shape_space import fit_shape_space_to_shards
 from ganon_hf.training.shards import read_shards
 
@@ -27,7 +26,6 @@ def main() -> None:
     parser.add_argument("checkpoint", help="folder or Hub repository")
     parser.add_argument("shards", nargs="+", help="parquet files of prepared faces")
     parser.add_argument("--output-dir", type=Path, required=True, help="checkpoint folder")
-    parser.add_argument("--codes", type=Path, help="file (.npz) that keeps the appearance codes of the pictures for later runs")
     parser.add_argument("--steps", type=int, default=ExpressionOptions.steps, help="training steps of the expression code")
     parser.add_argument("--seed", type=int, default=0, help="seed of the training of the expression code")
     arguments = parser.parse_args()
@@ -37,7 +35,6 @@ def main() -> None:
     if model.prior is None:
         parser.error(f"{arguments.checkpoint} has no appearance prior (conditioning={model.config.conditioning!r}).")
     shards = read_shards(arguments.shards)
-    codes, _ = encode_shards(shards, model.prior, arguments.codes)
     model.geometry = ShapeStatistics(model.config)
     population = fit_shape_space_to_shards(shards, model.geometry)
     logging.info("%d faces, %d of them frontal enough", len(shards), len(population.rows))

@@ -10,6 +10,7 @@ import torch
 
 from ganon_hf.core.anonymizer import Anonymizer
 from ganon_hf.core.modeling_ganon import GanonModel
+from ganon_hf.core.people import look_of
 from ganon_hf.core.task import CHECKPOINT
 from ganon_hf.evaluation.report.people_sheet import EXPRESSIONS, ExpressionSpace, portrait
 
@@ -22,28 +23,38 @@ def engine() -> Anonymizer:
 def test_it_is_small_enough_to_come_along_and_has_every_part(engine: Anonymizer) -> None:
     assert {path.name for path in CHECKPOINT.iterdir()} == {"config.json", "model.safetensors", "preprocessor_config.json"}
     assert sum(path.stat().st_size for path in CHECKPOINT.iterdir()) <= 48 * 2**20
-    assert engine.model.refinement is not None and len(engine.population.centers) == 8
+    assert len(engine.population.shapes) >= 150 and engine.model.look is not None
     for name, tensor in engine.model.state_dict().items():
         assert torch.isfinite(tensor).all() and tensor.abs().max() > 0, f"{name} was never fitted"
 
 
-def test_refinement_adds_detail_and_no_checkerboard(engine: Anonymizer) -> None:
-    """Luma of a synthetic neutral face: more fine structure than the prior's, and no pattern of every second pixel."""
+def test_people_have_the_detail_of_skin_and_no_checkerboard(engine: Anonymizer) -> None:
+    """Luma of synthetic neutral faces: more fine structure than the prior's, and no pattern of every second pixel."""
     space, side = ExpressionSpace(engine.shape_model), engine.model.config.image_size
     face = space.face(EXPRESSIONS["neutral"], side)
-    refined = np.stack([portrait(engine, face, side, seed).mean(axis=2) for seed in range(4)])
-    network, engine.model.refinement = engine.model.refinement, None
-    try:
-        coarse = np.stack([portrait(engine, face, side, seed).mean(axis=2) for seed in range(4)])
-    finally:
-        engine.model.refinement = network
+    people = np.stack([portrait(engine, face, side, seed).mean(axis=2) for seed in range(4)])
+    bare = copy.deepcopy(engine.model)
+    assert bare.people is not None
+    bare.people.luma.zero_()
+    coarse = np.stack([portrait(Anonymizer(bare, engine.image_processor), face, side, seed).mean(axis=2) for seed in range(4)])
     inner = np.s_[:, side // 3 : side * 2 // 3, side // 3 : side * 2 // 3]
-    fine = [(np.diff(pictures, axis=2)[inner] ** 2).mean() for pictures in (refined, coarse)]
+    fine = [(np.diff(pictures, axis=2)[inner] ** 2).mean() for pictures in (people, coarse)]
     assert fine[0] > 1.2 * fine[1]
-    spectrum = np.abs(np.fft.fft2(refined[inner] - refined[inner].mean(axis=(1, 2), keepdims=True))).mean(axis=0)
+    spectrum = np.abs(np.fft.fft2(people[inner] - people[inner].mean(axis=(1, 2), keepdims=True))).mean(axis=0)
     half = spectrum.shape[0] // 2
     near = np.median(spectrum[half - 6 : half + 7, half - 6 : half + 7])
     assert spectrum[half, half] < 6 * near and spectrum[half, 0] < 6 * np.median(spectrum[half - 6 : half + 7, :3])
+
+
+def test_the_bank_has_everybody(engine: Anonymizer) -> None:
+    """Men and women of every age, toddlers and children, with and without beards, of every shade."""
+    looks = [look_of(classes) for classes in engine.population.looks]
+    people = {(look.age, look.sex, look.beard) for look in looks}
+    adults = {(age, sex, beard) for age in ("young", "middle", "old") for sex, beard in (("woman", False), ("man", False), ("man", True))}
+    assert people == {("toddler", "unsure", False), ("child", "unsure", False), *adults}
+    for age in ("young", "middle", "old"):
+        assert {look.skin for look in looks if look.age == age} >= {"light", "dark"}, age
+    assert engine.population.num_mouths >= 40 and engine.population.shapes.std() == pytest.approx(1, abs=0.35)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

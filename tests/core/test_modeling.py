@@ -12,7 +12,6 @@ import torch
 from tiny import face_at, tiny_model, tiny_processor
 
 from ganon_hf.core.face_mesh import MEAN_LANDMARKS
-from ganon_hf.core.face_mesh import MEAN_LANDMARKS
 from ganon_hf.core.modeling_ganon import GanonConfig, GanonModel, RefinementNetwork, shape_features, ycbcr_to_rgb
 
 # name -> (output or input channels first, as torch keeps it); every norm is without parameters

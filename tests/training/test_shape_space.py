@@ -9,9 +9,7 @@ import torch
 from ganon_hf.core.face_mesh import MEAN_LANDMARKS, UV_MAP
 from ganon_hf.core.modeling_ganon import GanonConfig, ShapeStatistics
 from ganon_hf.training.expression_code import ExpressionOptions, fit_expression_code
-from ganon_hf.training.population import nearest_people
 from ganon_hf.training.shape_space import ShapePopulation, between_within_covariance, fit_shape_space, project_shapes
-from ganon_hf.training.texture_encoding import AppearanceCodes
 from ganon_hf.training.textures import mirror_shapes
 
 PEOPLE, PICTURES = 150, 4
@@ -132,49 +130,6 @@ def test_identity_is_read_whatever_the_expression(known: tuple) -> None:
     explained = np.linalg.lstsq(read, wanted, rcond=None)[0]
     left = wanted - read @ explained
     assert (left**2).sum() < 0.1 * (wanted**2).sum()
-
-
-def two_kinds() -> tuple[np.ndarray, np.ndarray, AppearanceCodes]:
-    """90 people with two pictures each, one in three of the other kind; one person in front of the camera three hundred times."""
-    random = np.random.default_rng(3)
-    persons = np.concatenate([np.repeat(np.arange(90), 2), np.zeros(300, np.int64)])
-    kind = (persons % 3 == 0)[:, None]
-    who = random.standard_normal((90, 3)) * 0.2
-    shape = np.where(kind, 2.0, -1.0) * np.array([1, 0, 0]) + who[persons]
-    flat = MEAN_LANDMARKS.ravel() + shape @ DIFFERENCES + 0.5 * random.standard_normal((480, 2)) @ CHANGES
-    appearance = np.where(kind, -1.0, 1.0) * np.array([0, 1, 0, 0]) + 0.1 * random.standard_normal((480, 4))
-    codes = AppearanceCodes(appearance.astype(np.float32), np.zeros((480, 6), np.float32), np.zeros((480, 2), np.float32))
-    return flat.reshape(-1, 478, 3).astype(np.float32), persons, codes
-
-
-def test_distances_tell_a_stranger_from_a_copy() -> None:
-    shapes, persons, codes = two_kinds()
-    statistics, population = fitted(shapes, persons)
-    with torch.no_grad():
-        statistics.people_centers.copy_(torch.tensor([[0.5, 0, 0, 0, 1, 0, 0], [-0.5, 0, 0, 0, -1, 0, 0]]))
-        statistics.people_spread.fill_(0.7)
-    found = nearest_people(population, codes, statistics, draws=300)
-    assert len(found.synthetic) == 300 and len(found.training) == 90 and len(found.same) == 89 + 301
-    assert np.median(found.synthetic) > np.median(found.same), "who is drawn is nobody's second picture"
-    # a population that draws one training person again and again
-    person = population.persons[population.rows] == 7
-    shape = population.identity_coefficients(statistics.identity_basis.double().numpy())
-    means = np.array([shape[population.persons == one].mean(axis=0) for one in range(90)])
-    with torch.no_grad():
-        own = np.concatenate([means[7] / means.std(axis=0), codes.appearance[person].mean(axis=0)])
-        statistics.people_centers.copy_(torch.from_numpy(np.tile(own, (2, 1))))
-        statistics.people_spread.fill_(1e-3)
-    copied = nearest_people(population, codes, statistics, draws=50)
-    assert copied.synthetic.max() < 0.2 * np.median(found.synthetic)
-    assert np.array_equal(copied.training, found.training) and np.array_equal(copied.same, found.same)
-
-
-def test_distances_need_people_with_two_pictures() -> None:
-    shapes, persons, codes = two_kinds()
-    statistics, population = fitted(shapes, persons)
-    strangers = ShapePopulation(population.rows, population.coordinates, np.arange(480), population.between, population.within)
-    with pytest.raises(ValueError, match="one person with two pictures, but got 480 people and 0 pairs"):
-        nearest_people(strangers, codes, statistics, draws=3)
 
 
 # ---- expression code

@@ -124,7 +124,7 @@ def test_checkpoints_keep_their_format(options: TrainingOptions) -> None:
     assert files == {*networks, *optimizers, *model, "random_states_0.pkl", "training_state.json"}
     assert json.loads((checkpoint / "training_state.json").read_text()) == {"step": 3, "num_processes": 1}
     generator, discriminator = (load_file(checkpoint / name) for name in sorted(networks))
-    assert generator.keys() >= {"refinement.out.weight", "prior.luma", "geometry.people_centers"}
+    assert generator.keys() >= {"refinement.out.weight", "prior.luma", "geometry.people_shapes"}
     layers = {f"scales.{scale}.{layer}" for scale in (0, 1) for layer in ("blocks.0", "blocks.1", "blocks.2", "out")}
     assert discriminator.keys() == {
         *(f"{layer}.bias" for layer in layers),

@@ -32,7 +32,7 @@ _CHILD = 0.5
 _SIZE, _SEEN = 64, 0.3
 # Texels that a shade needs.
 _ENOUGH = 16
-# Hulls of landmarks of the right half of the face, each with its mirror image, as in ``training/facial_attributes.py``.
+# Hulls of landmarks of the right half of the face, each with its mirror image.
 _SKIN = ((50, 101, 36, 205, 187, 123), (103, 67, 109, 10, 151, 108, 69))
 _BROW = (46, 70, 63, 105, 66, 107, 55, 65, 52, 53)
 # Individual typology angle in degrees above which skin is light, and below which dark.
