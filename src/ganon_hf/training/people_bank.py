@@ -39,8 +39,8 @@ _BROAD_SHARE = 0.35
 # Share of the middle band that is made symmetric.
 _SYMMETRIC_MIDDLE = 0.65
 _CONTRAST = 0.95
-# Gloss belongs to the light of the portrait: on skin and lips what is brighter than expected by more gray values than the first number keeps
-# the second share of the rest.
+# Gloss belongs to the light of the portrait: on skin and lips, what is brighter than expected by more gray values than the first number
+# keeps the second share of the rest.
 _GLOSS, _GLOSS_SHARE = 12.0, 0.4
 # Models hardly ever rest their brows: between them so much of what is not broad is taken away, with a border of so much of the side.
 _FROWN, _FROWN_SHARE, _FROWN_BORDER = (9, 107, 336, 55, 285, 193, 417, 168), 0.6, 0.03
