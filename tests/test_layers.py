@@ -86,6 +86,7 @@ ROOMS = {
         "texture_encoding",
         "facial_attributes",
         "population",
+        "look_samples",
         "look_classifier",
         "condition_rendering",
         "gpu_dataset",
