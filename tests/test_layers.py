@@ -89,6 +89,7 @@ ROOMS = {
         "texture_encoding",
         "portraits",
         "people_bank",
+        "look_samples",
         "look_classifier",
         "condition_rendering",
         "gpu_dataset",

@@ -1,8 +1,8 @@
 """The look of a person in a photo, in coarse classes: age, sex and beard from a small network, shades of brows and skin measured.
 
 Where the network is not sure the answer is the one in between, which does least harm on the wrong head: ``"unsure"`` of the sex,
-clean-shaven, and of two ages that are about as likely the one closer to the middle. Between child and adult there is nothing in between:
-what is likely a child is called one. ``docs/look.md`` has the figures.
+clean-shaven, the median of the ages that are likely. Between child and adult there is nothing in between: the likelier one is taken, and
+then the median among the ages of children or of adults. ``docs/look.md`` has the figures.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from .alignment import CROP_SIDE, align_face, crop_image
 from .color import LUMA_WEIGHTS, luma_of
 from .face_mesh import MIRROR, UV_MAP
 from .faces import Crop
+from .geometry import normalize_pose
 from .landmarks import unwrap
 from .look import AGES, Age, Look, Shade
 from .modeling_ganon import LookClassifier
@@ -23,8 +24,7 @@ from .opencv import cv2
 
 # Side of the classifier's crop in canonical units, and how far its center lies above the face's: hair and chin are in it.
 LOOK_SIDE, LOOK_RISE = 4.3, 0.2
-# Probability from which the sex counts as read, of a child and an adult, and from which there is a beard. Below _SURE_AGE of both together
-# the middle of the distribution decides between classes of adults.
+# Probability from which the sex of an adult and of a child counts as read, and from which there is a beard.
 _SURE_SEX, _SURE_CHILD_SEX, _SURE_BEARD = 0.8, 0.9, 0.65
 # Probability of both classes of children together from which a face is a child's.
 _CHILD = 0.5
@@ -36,30 +36,35 @@ _ENOUGH = 16
 _SKIN = ((50, 101, 36, 205, 187, 123), (103, 67, 109, 10, 151, 108, 69))
 _BROW = (46, 70, 63, 105, 66, 107, 55, 65, 52, 53)
 # Individual typology angle in degrees above which skin is light, and below which dark.
-_LIGHT_SKIN, _DARK_SKIN = 41.0, 10.0
-# Luma of the brows over that of the skin above which they are light, and below which dark.
-_LIGHT_BROWS, _DARK_BROWS = 0.86, 0.62
+_LIGHT_SKIN, _MEDIUM_SKIN, _DARK_SKIN = 41.0, 25.0, 10.0
+# Yellowness b* that skin has at least. In cool light it has less, and the angle would say very light of any skin.
+_LEAST_YELLOWNESS = 14.0
+# Luma below which skin is in the dark: nothing is known of its tone.
+_IN_THE_DARK = 35.0
+# Luma of the brows over that of the skin above which they are light, and below which dark: thirds of the people in "train-staff".
+_LIGHT_BROWS, _MEDIUM_BROWS, _DARK_BROWS = 0.77, 0.7, 0.62
 # Difference of the skin's channels, in pixel values, below which a picture is gray and tells no skin tone.
 _COLORLESS = 6.0
 _XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])  # sRGB, IEC 61966-2-1
 _WHITE = np.array([0.9505, 1.0, 1.089])  # D65
 
 
-def look_crop(landmarks: np.ndarray, size: int = LookClassifier.image_size) -> Crop:
+def look_crop(landmarks: np.ndarray, size: int = LookClassifier.image_size, *, side: float = LOOK_SIDE) -> Crop:
     """The upright square that the classifier sees, from above the hair line to below the chin.
 
     Args:
         landmarks: (478, 3) photo pixels.
         size: side of the square in pixels.
+        side: the same in canonical units; training takes more, to move the square about.
 
     Raises:
         ValueError: no head pose can be fitted to the landmarks.
     """
     face = align_face(landmarks, size)
-    factor = CROP_SIDE / LOOK_SIDE
+    factor = CROP_SIDE / side
     matrix = face.matrix * factor
     matrix[:, 2] += size * (1 - factor) / 2
-    matrix[1, 2] += LOOK_RISE * size / LOOK_SIDE
+    matrix[1, 2] += LOOK_RISE * size / side
     return Crop(matrix, size)
 
 
@@ -74,10 +79,12 @@ def read_look(network: LookClassifier, photo: np.ndarray, landmarks: np.ndarray)
     Raises:
         ValueError: no head pose can be fitted to the landmarks.
     """
-    picture = luma_of(crop_image(photo, look_crop(landmarks)))
+    shape, _ = normalize_pose(landmarks)
+    picture = luma_of(crop_image(photo, look_crop(landmarks)).astype(np.float32))
     weight = network.stem.weight
     with torch.inference_mode():
-        logits = network(torch.from_numpy(np.ascontiguousarray(picture, np.float32))[None, None].to(weight.device, weight.dtype))
+        pictures, shapes = (torch.from_numpy(values).to(weight.device, weight.dtype)[None] for values in (picture[None], shape))
+        logits = network(pictures, network.components(shapes))
     brows, skin = measure_shades(photo, landmarks)
     return decide_look(logits[0].double().cpu().numpy(), brows, skin)
 
@@ -108,40 +115,39 @@ def measure_shades(photo: np.ndarray, landmarks: np.ndarray) -> tuple[Shade, Sha
         photo: RGB uint8 (height, width, 3).
         landmarks: (478, 3) photo pixels.
     """
+    skin, brow = _skin_and_brow(photo, landmarks)
+    if skin is None:
+        return "medium", "medium"
+    ratio = _MEDIUM_BROWS if brow is None else float(brow @ LUMA_WEIGHTS) / max(float(skin @ LUMA_WEIGHTS), 1.0)
+    told = np.ptp(skin) >= _COLORLESS and float(skin @ LUMA_WEIGHTS) >= _IN_THE_DARK
+    angle = typology_angle(skin) if told else _MEDIUM_SKIN
+    brows: Shade = "light" if ratio > _LIGHT_BROWS else "dark" if ratio < _DARK_BROWS else "medium"
+    return brows, "light" if angle > _LIGHT_SKIN else "dark" if angle < _DARK_SKIN else "medium"
+
+
+def measure_skin_angle(photo: np.ndarray, landmarks: np.ndarray) -> float | None:
+    """Individual typology angle of the skin in degrees, in the photo's light; None where too little of the skin is seen."""
+    skin, _ = _skin_and_brow(photo, landmarks)
+    return None if skin is None else typology_angle(skin)
+
+
+def _skin_and_brow(photo: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Median (3,) RGB of cheeks and forehead, and of the brows; None where too little of them is seen."""
     crop = align_face(landmarks, 2 * _SIZE)
     texture, trust = unwrap(crop_image(photo, crop), crop.to_crop(landmarks).astype(np.float32), _SIZE)
-    skin_mask, brow_mask = _masks()
-    skin, brow = texture[skin_mask & (trust > _SEEN)], texture[brow_mask & (trust > _SEEN)]
-    if len(skin) < _ENOUGH:
-        return "medium", "medium"
-    tone = np.median(skin, axis=0)
-    return _brow_shade(brow, tone), _skin_shade(tone)
-
-
-def _brow_shade(brow: np.ndarray, tone: np.ndarray) -> Shade:
-    """Shade of (n, 3) RGB of the brows beside (3,) RGB of the skin."""
-    if len(brow) < _ENOUGH:
-        return "medium"
-    ratio = float(np.median(brow, axis=0) @ LUMA_WEIGHTS) / max(float(tone @ LUMA_WEIGHTS), 1.0)
-    return "light" if ratio > _LIGHT_BROWS else "dark" if ratio < _DARK_BROWS else "medium"
-
-
-def _skin_shade(tone: np.ndarray) -> Shade:
-    """Shade of (3,) RGB of the skin."""
-    if float(np.ptp(tone)) < _COLORLESS:
-        return "medium"
-    angle = typology_angle(tone)
-    return "light" if angle > _LIGHT_SKIN else "dark" if angle < _DARK_SKIN else "medium"
+    seen = [texture[mask & (trust > _SEEN)] for mask in _masks()]
+    skin, brow = (np.median(values, axis=0).astype(np.float64) if len(values) >= _ENOUGH else None for values in seen)
+    return skin, brow
 
 
 def typology_angle(rgb: np.ndarray) -> float:
-    """Individual typology angle in degrees of a color (3,), sRGB 0..255."""
+    """Individual typology angle in degrees of a color (3,), sRGB 0..255, in a photo's light: see :data:`_LEAST_YELLOWNESS`."""
     values = np.asarray(rgb, np.float64) / 255
     linear = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
     ratios = _XYZ @ linear / _WHITE
     roots = np.where(ratios > (6 / 29) ** 3, np.cbrt(ratios), ratios / (3 * (6 / 29) ** 2) + 4 / 29)
     lightness, yellowness = 116 * roots[1] - 16, 200 * (roots[1] - roots[2])
-    return float(np.degrees(np.arctan2(lightness - 50, max(yellowness, 1e-6))))
+    return float(np.degrees(np.arctan2(lightness - 50, max(yellowness, _LEAST_YELLOWNESS))))
 
 
 @lru_cache(maxsize=1)

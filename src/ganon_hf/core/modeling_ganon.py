@@ -494,32 +494,53 @@ class RefinementNetwork(nn.Module):
 
 
 class LookClassifier(nn.Module):
-    """Reads coarse classes of how a person looks, in gray, from the upright picture of a head (``ganon_hf.core.look_reading``).
+    """Reads coarse classes of how a person looks from the shape of the face and, in gray, from the upright picture of the head.
 
-    Its answers decide only of which group a synthetic person is drawn. Trained by ``training/look_classifier.py``.
+    Its answers decide only of which group a synthetic person is drawn (``ganon_hf.core.look_reading``). Trained by
+    ``training/look_classifier.py``.
     """
 
-    # Side of the picture in pixels, and what the outputs are: a distribution over ages, and two signs.
+    shape_mean: torch.Tensor
+    shape_basis: torch.Tensor
+
+    # Side of the picture in pixels, principal components of the shape, and what the outputs are: a distribution over ages, and two signs.
     image_size = 72
+    num_components = 48
     num_ages = 5
 
     def __init__(self, config: GanonConfig):
         super().__init__()
         width = config.look_channels
+        self.register_buffer("shape_mean", torch.zeros(NUM_POINTS * 3))
+        self.register_buffer("shape_basis", torch.zeros(NUM_POINTS * 3, self.num_components))
         self.stem = nn.Conv2d(1, width, 5, stride=2, padding=2)
         self.down1, self.block1 = nn.Conv2d(width, width * 2, 3, stride=2, padding=1), RefinementBlock(width * 2)
         self.down2, self.block2 = nn.Conv2d(width * 2, width * 4, 3, stride=2, padding=1), RefinementBlock(width * 4)
         self.down3, self.block3 = nn.Conv2d(width * 4, width * 5, 3, stride=2, padding=1), RefinementBlock(width * 5)
-        self.out = nn.Linear(width * 5, self.num_ages + 2)
+        self.shape = nn.Linear(self.num_components, width * 2)
+        self.out = nn.Linear(width * 5 + width * 2 + self.num_components, self.num_ages + 2)
 
-    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        """(B, 1, 72, 72) luma, any range -> (B, 7) logits: five classes of age, a woman rather than a man, a beard."""
+    def components(self, landmarks: torch.Tensor) -> torch.Tensor:
+        """(B, 478, 3) canonical landmarks -> (B, 48) principal components in standard deviations, within 4."""
+        return ((landmarks.flatten(1) - self.shape_mean) @ self.shape_basis).clamp(-4, 4)
+
+    def forward(self, pictures: torch.Tensor, components: torch.Tensor) -> torch.Tensor:
+        """Logits of the classes.
+
+        Args:
+            pictures: (B, 1, 72, 72) luma in any range.
+            components: (B, 48) from :meth:`components`.
+
+        Returns:
+            (B, 7): five classes of age, a woman rather than a man, a beard.
+        """
         deviation, mean = torch.std_mean(pictures, dim=(1, 2, 3), correction=0, keepdim=True)
         hidden = self.stem((pictures - mean) / deviation.clamp_min(1e-3))
         hidden = self.block1(self.down1(functional.leaky_relu(hidden, 0.2)))
         hidden = self.block2(self.down2(functional.leaky_relu(hidden, 0.2)))
         hidden = self.block3(self.down3(functional.leaky_relu(hidden, 0.2)))
-        return self.out(functional.leaky_relu(hidden, 0.2).mean(dim=(2, 3)))
+        hidden = functional.leaky_relu(hidden, 0.2).mean(dim=(2, 3))
+        return self.out(torch.cat([hidden, functional.leaky_relu(self.shape(components), 0.2), components], dim=1))
 
 
 class UNetDown(nn.Module):

@@ -79,7 +79,7 @@ class AnonymizeOptions:
         default="match",
         metadata={
             "help": "Of which group a person is drawn: `match` reads coarse classes of age, sex, beard, brows and skin from the face, "
-            "`random` draws anybody, `woman, 30` or `man, old, beard` decide by hand.",
+            "`random` draws anybody, words such as `woman, 30` or `man, old, beard` decide by hand.",
             "check": check_look,
         },
     )

@@ -97,11 +97,11 @@ def measure_row(row: Mapping[str, Any], detector: FaceDetector, matte: PersonMat
         "row": row["row"],
     }
     try:
-        photo = _read(row["image"])
+        photo = read_picture(row["image"])
     except Exception as error:  # decoders raise anything on damaged files; one bad row must not stop the run
         return result | {"reason": "unreadable", "digest": hashlib.sha256(str(error).encode()).digest()}
     result["digest"] = hashlib.sha256(repr(photo.shape).encode() + photo.tobytes()).digest()
-    faces, landmarks = _largest_face(photo, detector)
+    faces, landmarks = find_largest_face(photo, detector)
     if landmarks is None:
         return result | {"reason": "no_landmarks" if faces else "no_face", "thumbnail": _thumbnail(photo)}
     try:
@@ -134,7 +134,7 @@ def measure_row(row: Mapping[str, Any], detector: FaceDetector, matte: PersonMat
     )
 
 
-def _read(image: Any) -> np.ndarray:
+def read_picture(image: Any) -> np.ndarray:
     """A cell of a picture column -> RGB uint8 (height, width, 3), upright."""
     if image is None:
         raise ValueError("the cell is empty.")
@@ -143,7 +143,7 @@ def _read(image: Any) -> np.ndarray:
         return load_photo(picture)
 
 
-def _largest_face(photo: np.ndarray, detector: FaceDetector) -> tuple[int, np.ndarray | None]:
+def find_largest_face(photo: np.ndarray, detector: FaceDetector) -> tuple[int, np.ndarray | None]:
     """Number of faces, and the (478, 3) landmarks in photo pixels of the largest face with landmarks."""
     smallest = max(24, int(_MIN_SHARE * min(photo.shape[:2])))
     found = 0

@@ -1,8 +1,8 @@
 """Training of the look classifier (:class:`.LookClassifier`): pictures of heads with labels, partly probabilities, -> a small network.
 
 The pictures come from good photos, but the network must read faces of 24 px in gray, blurred or noisy photos. So every picture is changed
-at random each time it is seen: mirrored, moved, turned, scaled, shrunk to few pixels and back, blurred, lit from a side, covered in part,
-compressed, in gray mixed anew from its colors.
+at random each time it is seen: cut close to the face, mirrored, moved, turned, scaled, shrunk to few pixels and back, blurred, lit from a
+side, covered in part, compressed, in gray mixed anew from its colors.
 """
 
 from __future__ import annotations
@@ -19,53 +19,19 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from ..core.look import AGES
 from ..core.modeling_ganon import GanonConfig, LookClassifier
 from ..core.opencv import cv2
+from .look_samples import SEEN_SIZE, STORED_SIZE, LookSamples
 
 logger = logging.getLogger(__name__)
 
-# Side of the stored pictures in pixels, and of the part of them that the classifier sees: the rest is margin for moving and turning.
-STORED_SIZE, SEEN_SIZE = 90, LookClassifier.image_size
 # Sides in pixels of the head's crop down to which pictures are shrunk: a face of 24 px is in a crop of 36.
 _SMALLEST, _LARGEST = 26, 110
+# Largest standard deviation of the noise that is added to the components of the shape.
+_SHAPE_NOISE = 1.0
+# Shapes whose principal components are computed; the first of them are the most diverse set.
+_MAX_SHAPES = 5000
 _LOG_EVERY = 50
-
-
-@dataclass(frozen=True, eq=False)
-class LookSamples:
-    """Pictures of heads with labels.
-
-    Attributes:
-        pictures: (n, 90, 90, 3) uint8 RGB, the classifier's crop with a quarter more around it.
-        ages: (n, 5) probabilities of :data:`~ganon_hf.core.look.AGES`.
-        woman, beard: (n,) probabilities.
-        weights: (n, 3) how much age, sex and beard of each count; 0 leaves one out.
-        frequency: (n,) how often each is drawn, relative to the others.
-    """
-
-    pictures: np.ndarray
-    ages: np.ndarray
-    woman: np.ndarray
-    beard: np.ndarray
-    weights: np.ndarray
-    frequency: np.ndarray
-
-    def __post_init__(self) -> None:
-        count, side = len(self.pictures), STORED_SIZE
-        shapes = {"pictures": (side, side, 3), "ages": (len(AGES),), "woman": (), "beard": (), "weights": (3,), "frequency": ()}
-        for name, shape in shapes.items():
-            value = getattr(self, name)
-            if value.shape != (count, *shape):
-                raise ValueError(f"{name} must have the shape {(count, *shape)}, but got {value.shape}.")
-
-    def __len__(self) -> int:
-        return len(self.pictures)
-
-    @property
-    def targets(self) -> np.ndarray:
-        """(n, 7) in the order of the classifier's outputs."""
-        return np.concatenate([self.ages, self.woman[:, None], self.beard[:, None]], axis=1).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -86,8 +52,8 @@ class LookTrainingOptions:
         ValueError: a number is not positive.
     """
 
-    channels: int = 16
-    steps: int = 2500
+    channels: int = 14
+    steps: int = 2400
     batch_size: int = 64
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
@@ -106,6 +72,8 @@ def vary(picture: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     uniform = generator.uniform
     shares = generator.dirichlet((3.0, 6.0, 2.0)) if uniform() < 0.6 else np.array([0.299, 0.587, 0.114])
     gray = picture.astype(np.float32) @ shares.astype(np.float32)
+    if uniform() < 0.3:
+        gray = _cut(gray, generator)
     side = SEEN_SIZE if uniform() < 0.35 else math.exp(uniform(math.log(_SMALLEST), math.log(_LARGEST)))
     side = min(SEEN_SIZE, round(side))
     angle, size = math.radians(generator.normal(0, 5)), side / SEEN_SIZE * math.exp(generator.normal(0, 0.05))
@@ -128,6 +96,14 @@ def vary(picture: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         quality = int(uniform(25, 90))
         gray = cv2.imdecode(cv2.imencode(".jpg", gray.astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_GRAYSCALE)
     return cv2.resize(gray.astype(np.float32), (SEEN_SIZE, SEEN_SIZE), interpolation=cv2.INTER_LINEAR)
+
+
+def _cut(gray: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """The edge of a photo close to the face, beyond which the last pixels are repeated, as in the crop of such a photo."""
+    side = len(gray)
+    top, bottom, left, right = (int(side * share) for share in generator.uniform(0.0, (0.3, 0.22, 0.3, 0.3)))
+    inside = gray[top : side - bottom, left : side - right]
+    return cv2.copyMakeBorder(np.ascontiguousarray(inside), top, bottom, left, right, cv2.BORDER_REPLICATE)
 
 
 def _relight(gray: np.ndarray, generator: np.random.Generator) -> np.ndarray:
@@ -160,15 +136,17 @@ def train_look_classifier(samples: LookSamples, options: LookTrainingOptions) ->
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(options.seed)
             network = normalized(LookClassifier(GanonConfig(look_channels=options.channels)))
+            fit_components(network, samples.shapes)
             _run(network, samples, options, generator)
     finally:
         torch.set_num_threads(threads)
     return without_normalization(network)
 
 
-def _run(network: nn.Module, samples: LookSamples, options: LookTrainingOptions, generator: np.random.Generator) -> None:
+def _run(network: LookClassifier, samples: LookSamples, options: LookTrainingOptions, generator: np.random.Generator) -> None:
     optimizer = torch.optim.AdamW(network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay)
     chances = samples.frequency / samples.frequency.sum()
+    components = network.components(torch.from_numpy(samples.shapes))
     targets, weights = torch.from_numpy(samples.targets), torch.from_numpy(samples.weights.astype(np.float32))
     start, losses = time.perf_counter(), []
     network.train()
@@ -177,7 +155,10 @@ def _run(network: nn.Module, samples: LookSamples, options: LookTrainingOptions,
         optimizer.param_groups[0]["lr"] = options.learning_rate * rise * fall
         rows = generator.choice(len(samples), options.batch_size, p=chances)
         pictures = torch.from_numpy(np.stack([vary(samples.pictures[row], generator) for row in rows])[:, None])
-        loss = look_loss(network(pictures), targets[rows], weights[rows], options.smoothing)
+        # small and blurred faces have less exact landmarks
+        noise = torch.from_numpy(generator.standard_normal(components[rows].shape, np.float32))
+        noise *= torch.from_numpy(generator.uniform(0, _SHAPE_NOISE, (len(rows), 1)).astype(np.float32))
+        loss = look_loss(network(pictures, components[rows] + noise), targets[rows], weights[rows], options.smoothing)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), 5.0)
@@ -187,6 +168,18 @@ def _run(network: nn.Module, samples: LookSamples, options: LookTrainingOptions,
             seconds = time.perf_counter() - start
             logger.info("step %d of %d, loss %.3f, %.0f s", step + 1, options.steps, float(np.mean(losses[-_LOG_EVERY:])), seconds)
     network.eval()
+
+
+def fit_components(network: LookClassifier, shapes: np.ndarray) -> None:
+    """Principal components of (n, 478, 3) canonical landmarks; there are as many as the smaller of n - 1 and 48, the rest stay zero."""
+    flat = shapes.reshape(len(shapes), -1).astype(np.float64)
+    mean = flat.mean(axis=0)
+    _, sizes, directions = np.linalg.svd((flat - mean)[:_MAX_SHAPES], full_matrices=False)
+    count = min(network.num_components, len(sizes) - 1)
+    deviations = np.maximum(sizes[:count] / max(len(flat[:_MAX_SHAPES]) - 1, 1) ** 0.5, 1e-6)
+    network.shape_mean.copy_(torch.from_numpy(mean))
+    network.shape_basis.zero_()
+    network.shape_basis[:, :count] = torch.from_numpy((directions[:count].T / deviations).astype(np.float32))
 
 
 def look_loss(logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor, smoothing: float) -> torch.Tensor:
