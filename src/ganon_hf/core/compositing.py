@@ -1,7 +1,7 @@
 """A synthetic face composited into its photo, and the solid cover for faces that cannot be replaced.
 
-What is taken from the photo inside the face is a handful of numbers: six per color channel for light and skin tone, three for the
-strength of the grain. No pixel, edge or pattern of the original remains where the matte is 1.
+What is taken from the photo inside the face is a handful of numbers for light, skin tone, sharpness and grain, see ``light_matching.py``
+and ``sharpness_matching.py``. No pixel, edge or pattern of the original remains where the matte is 1.
 
 Conventions: crops are (S, S, 3) RGB float32 0..255; masks and mattes are (S, S); photos are (height, width, 3) uint8.
 """

@@ -1,6 +1,7 @@
 """A synthetic face as sharp and as grainy as its photo, in photo pixels.
 
-What is taken from the photo is one number per octave for the strength of edges and one per octave and channel for grain, some ten in all.
+What is taken from the photo is one number per octave for the strength of edges (seven at most) and one per octave and channel for grain
+(three for luma, two each for Cb and Cr).
 Octaves are those of a Laplacian pyramid (Burt and Adelson 1983).
 
 Conventions: pictures are (h, w, 3) RGB float32 0..255. Numbers without a source were tuned on photos.
@@ -75,8 +76,8 @@ def match_sharpness(
     blurred = min(factors) < _BLURRED
     noise = _Noise(generator, max(regions.shape), grain)
     changes = [np.zeros_like(octave) if blurred else octave * np.float32(factor - 1) for octave, factor in zip(own, factors, strict=True)]
-    for number, (there, here) in enumerate(zip(grain, own_grain, strict=True)):
-        noise.add(changes[number], number, 0, _missing(there, here * factors[number]))
+    for number, (strength, present) in enumerate(zip(grain, own_grain, strict=True)):
+        noise.add(changes[number], number, 0, _missing(strength, present * factors[number]))
     luma = _collapse(changes)
     result = synthetic + cv2.merge([luma, luma, luma])
     if blurred:
