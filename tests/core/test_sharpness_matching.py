@@ -177,9 +177,9 @@ def test_a_beard_is_no_grain() -> None:
 def test_correlated_grain_is_as_coarse() -> None:
     coarse = cv2.GaussianBlur(noise(18.0), (0, 0), 1.2)[..., None]
     result = match(FLAT, FLAT + coarse, ALL_SKIN)
-    for number in range(3):
+    for number in range(2):
         wanted = octave(FLAT + coarse, number, INNER)
-        assert 0.7 * wanted < octave(result, number, INNER) < 1.35 * wanted + 0.25, number
+        assert 0.55 * wanted < octave(result, number, INNER) < 1.35 * wanted + 0.25, number
     white = match(FLAT, FLAT + noise(3.0), ALL_SKIN)
     assert octave(result, 0, INNER) / octave(result, 1, INNER) < 0.5 * octave(white, 0, INNER) / octave(white, 1, INNER)
 
@@ -187,10 +187,23 @@ def test_correlated_grain_is_as_coarse() -> None:
 def test_colored_grain_has_color() -> None:
     colored = cv2.GaussianBlur(noise(40.0, channels=3), (0, 0), 2.0)  # as where one pixel of color is stored for four of luma
     colored -= colored.mean(axis=2, keepdims=True)
-    result = match(FLAT, FLAT + colored, ALL_SKIN)
-    spread = [(picture[..., 0] - picture[..., 2])[INNER].std() for picture in (result, FLAT + colored)]
-    assert 0.5 < spread[0] / spread[1] < 1.2
+    plain, result = (match(FLAT, FLAT + noise(5.0, seed=1) + tint, ALL_SKIN) for tint in (np.float32(0), colored))
+    spread = [(picture[..., 0] - picture[..., 2])[INNER].std() for picture in (plain, result, colored)]
+    assert spread[0] < 0.1 and 0.25 < spread[1] / spread[2] < 1.2, "its coarse part may be a pattern and is left out"
     assert abs(np.corrcoef((result[..., 0] - result[..., 2])[INNER], (colored[..., 0] - colored[..., 2])[INNER])[0, 1]) < 0.05
+
+
+@pytest.mark.parametrize("part", ["lower half", "left third"])
+def test_cloth_and_patterns_are_no_grain(part: str) -> None:
+    """A mask with flowers over the lower half of a face."""
+    original = FLAT + noise(2.0)
+    y, x = np.mgrid[:SIZE, :SIZE]
+    pattern = np.stack([30 * np.sin(x * 0.8) * np.sin(y * 0.7), 20 * np.cos(x * 0.9 + y), 40 * np.sin(y * 0.9)], axis=-1)
+    cloth = y > SIZE / 2 if part == "lower half" else x < SIZE / 3
+    dressed = original + np.where(cloth[..., None], pattern, 0).astype(np.float32)
+    plain, result = (match(FLAT, photo, ALL_SKIN) for photo in (original, dressed))
+    assert fine(result)[INNER].std() < 1.4 * fine(plain)[INNER].std()
+    assert (result[..., 0] - result[..., 2])[INNER].std() < 1
 
 
 def test_blocks_of_jpeg_are_no_grain() -> None:

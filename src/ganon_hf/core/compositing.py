@@ -1,7 +1,7 @@
 """A synthetic face composited into its photo, and the solid cover for faces that cannot be replaced.
 
-What is taken from the photo inside the face is a handful of numbers: six per color channel for light and skin tone, three for the
-strength of the grain. No pixel, edge or pattern of the original remains where the matte is 1.
+What is taken from the photo inside the face is a handful of numbers for light, skin tone, sharpness and grain, see ``light_matching.py``
+and ``sharpness_matching.py``. No pixel, edge or pattern of the original remains where the matte is 1.
 
 Conventions: crops are (S, S, 3) RGB float32 0..255; masks and mattes are (S, S); photos are (height, width, 3) uint8.
 """
@@ -249,9 +249,12 @@ def _inside_photo(photo: np.ndarray, crop: Crop) -> np.ndarray:
     corners = crop.to_photo(np.array([[0, 0], [crop.size, 0], [0, crop.size], [crop.size, crop.size]], float))
     if (corners >= 0).all() and (corners <= edges).all():
         return np.ones((crop.size, crop.size), bool)
-    y, x = np.mgrid[: crop.size, : crop.size] + 0.5
-    centers = crop.to_photo(np.column_stack([x.ravel(), y.ravel()]))
-    return ((centers >= 0) & (centers <= edges)).all(axis=1).reshape(crop.size, crop.size)
+    centers = np.arange(crop.size) + 0.5
+    inside = np.ones((crop.size, crop.size), bool)
+    for (along_x, along_y, constant), edge in zip(crop.inverse, edges, strict=True):
+        place = np.add.outer(along_y * centers + constant, along_x * centers)
+        inside &= (place >= 0) & (place <= edge)
+    return inside
 
 
 def is_gray(photo: np.ndarray, box: Box) -> bool:

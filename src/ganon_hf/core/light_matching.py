@@ -1,4 +1,7 @@
-"""The light and the skin tone of a photo, put on a synthetic face: under forty numbers per photo.
+"""The light and the skin tone of a photo, put on a synthetic face.
+
+What is taken from the photo: eleven numbers for light, eight for tone, six for the range of luma and of chroma; of a toned photo its curve
+of sixteen points.
 
 Light is what an even surface of the face's shape shows under distant light: spherical harmonics of the second order in the mesh's normals
 (Ramamoorthi and Hanrahan, SIGGRAPH 2001), and a slope over the face. Hair, beards and cast shadows are not of this kind and are left out.

@@ -1,6 +1,7 @@
 """A synthetic face as sharp and as grainy as its photo, in photo pixels.
 
-What is taken from the photo is one number per octave for the strength of edges and one per octave and channel for grain, some ten in all.
+What is taken from the photo is one number per octave for the strength of edges (seven at most) and one per octave and channel for grain
+(three for luma, two each for Cb and Cr).
 Octaves are those of a Laplacian pyramid (Burt and Adelson 1983).
 
 Conventions: pictures are (h, w, 3) RGB float32 0..255. Numbers without a source were tuned on photos.
@@ -26,8 +27,11 @@ _BLURRED = 0.85
 # Grain: the finest octaves; by the height of the face in pixels from which one, two and three of them are measured. In smaller faces
 # every octave is full of features. Color has grain from the second one on, as cameras and JPEG store it at half the resolution.
 _GRAIN_HEIGHTS = (48, 128, 256)
-# This share of the skin is where its structure is least: no wrinkles, no beard. It needs so many pixels.
-_SMOOTH_SHARE, _MIN_GRAIN_PIXELS = 0.5, 40
+# Skin is looked at in so many rows and columns of parts. This share of each is where its structure is least: no wrinkles, no strands. A
+# part needs so many pixels.
+_PARTS, _SMOOTH_SHARE, _MIN_GRAIN_PIXELS = (3, 2), 0.4, 20
+# Grain falls at least this fast from octave to octave: that of white noise by 0.24, blurred by 0.7 pixels by 0.58.
+_MAX_GROWTH = 0.6
 # Limit of the grain's standard deviation per octave, and the grain that rounding to whole pixel values makes, in pixel values.
 MAX_GRAIN, _ROUNDING = 6.0, 0.5
 # Cameras and JPEG blur grain: ratio of its second octave to its first one after a Gaussian blur of so many pixels, measured on white noise.
@@ -35,7 +39,7 @@ _GRAIN_RATIOS, _GRAIN_BLURS = (0.24, 0.28, 0.36, 0.47, 0.58, 0.69, 0.88, 1.12, 1
 # Sides of the square of noise, for small and for large faces.
 _NOISE_SIDES = (128, 256)
 # More pixels than about this are subsampled.
-_MAX_SAMPLES = 20_000
+_MAX_SAMPLES = 8_000
 # Standard deviation of the grain in a channel's octave for which nothing is added.
 _NO_GRAIN = 0.2
 _EPSILON = 1e-3  # against division by zero
@@ -67,31 +71,29 @@ def match_sharpness(
     own, wanted = (_octaves(values, _octave_count(height, regions.shape)) for values in (own_luma, luma))
     grains = min(int(np.searchsorted(_GRAIN_HEIGHTS, height, side="right")), len(own) - 1)
     smooth = [_smooth_skin(octaves[grains], regions, grains) for octaves in (own, wanted)]
-    own_grain, grain = (
-        [_grain(octave, where) for octave in octaves[:grains]] for octaves, where in zip((own, wanted), smooth, strict=True)
-    )
+    own_grain, grain = (_grains(octaves[:grains], parts) for octaves, parts in zip((own, wanted), smooth, strict=True))
     factors = _edge_factors(own, wanted, regions, own_grain, grain)
     blurred = min(factors) < _BLURRED
     noise = _Noise(generator, max(regions.shape), grain)
     changes = [np.zeros_like(octave) if blurred else octave * np.float32(factor - 1) for octave, factor in zip(own, factors, strict=True)]
-    for number, (there, here) in enumerate(zip(grain, own_grain, strict=True)):
-        noise.add(changes[number], number, 0, _missing(there, here * factors[number]))
+    for number, (strength, present) in enumerate(zip(grain, own_grain, strict=True)):
+        noise.add(changes[number], number, 0, _missing(strength, present * factors[number]))
     luma = _collapse(changes)
     result = synthetic + cv2.merge([luma, luma, luma])
     if blurred:
-        octaves = _octaves(synthetic, len(own))
-        for octave, factor in zip(octaves, factors, strict=True):
+        own = _octaves(synthetic, len(own))
+        for octave, factor in zip(own, factors, strict=True):
             octave *= np.float32(factor - 1)
-        result += _collapse(octaves)
+        result += _collapse(own)
     if grains > 1:
         own_color, color = (cv2.split(cv2.transform(cv2.pyrDown(picture), RGB_TO_YCBCR[1:])) for picture in (synthetic, original))
         changes = []
         for channel, pair in enumerate(zip(own_color, color, strict=True), start=1):
-            here, there = (_octaves(values, grains) for values in pair)
+            here, there = (_octaves(values, grains - 1) for values in pair)
             total = [np.zeros_like(octave) for octave in here]
-            for number in range(grains):
-                present, strength = (_grain(octaves[number], where) for octaves, where in zip((here, there), smooth, strict=True))
-                noise.add(total[number], number + 1, channel, _missing(strength, present * min(factors[number + 1], 1), _ROUNDING / 2))
+            for number, (present, strength) in enumerate(zip(_grains(here, smooth[0]), _grains(there, smooth[1]), strict=True)):
+                limited = min(strength, grain[0])  # color is never grainier than luma: that would be a pattern
+                noise.add(total[number], number + 1, channel, _missing(limited, present * min(factors[number + 1], 1), _ROUNDING / 2))
             changes.append(_collapse(total))
         if noise.colored:
             result += _up(cv2.transform(cv2.merge(changes), YCBCR_TO_RGB[:, 1:]), result.shape)
@@ -127,24 +129,51 @@ def _collapse(octaves: list[np.ndarray]) -> np.ndarray:
 
 
 def _smooth_skin(structure: np.ndarray, regions: np.ndarray, number: int) -> np.ndarray:
-    """Where skin has least structure, judged by octave ``number``, the first one that is coarser than grain: (h, w) bool in its size."""
+    """Parts of the face where skin has least structure, judged by octave ``number``, the first one that is coarser than grain.
+
+    Returns:
+        (h, w) uint8 of the octave's size: the number of the part from 1 on (forehead, cheeks, jaw; right and left), 0 elsewhere.
+    """
     skin = _subsampled(regions, number) == SKIN
+    x, y, width, height = cv2.boundingRect(skin.view(np.uint8))
     strength = cv2.blur(np.abs(structure), (3, 3))
-    values = strength[skin]
-    return skin & (strength <= quantile(values, _SMOOTH_SHARE)) if len(values) else skin
+    parts = np.zeros(skin.shape, np.uint8)
+    rows, columns = _PARTS
+    for part in range(rows * columns):
+        row, column = divmod(part, columns)
+        here = (
+            slice(y + height * row // rows, y + height * (row + 1) // rows),
+            slice(x + width * column // columns, x + width * (column + 1) // columns),
+        )
+        values = strength[here][skin[here]]
+        if len(values):
+            parts[here][skin[here] & (strength[here] <= quantile(values, _SMOOTH_SHARE))] = part + 1
+    return parts
 
 
 def _subsampled(regions: np.ndarray, number: int) -> np.ndarray:
     return regions[:: 1 << number, :: 1 << number]
 
 
-def _grain(octave: np.ndarray, smooth: np.ndarray) -> float:
-    """Standard deviation of an octave on smooth skin. The median overlooks the edges of JPEG blocks; 0 with too little skin."""
-    where = cv2.resize(smooth.view(np.uint8), octave.shape[::-1], interpolation=cv2.INTER_NEAREST).view(bool)
-    values = np.abs(octave[where])
-    if len(values) < _MIN_GRAIN_PIXELS:
-        return 0.0
-    return MEDIAN_TO_DEVIATION * quantile(values[:: len(values) // _MAX_SAMPLES + 1], 0.5)
+def _grain(octave: np.ndarray, parts: np.ndarray) -> float:
+    """Standard deviation of an octave on smooth skin; 0 with too little skin.
+
+    The median overlooks the edges of JPEG blocks, the smoother third of the parts masks of cloth, beards and hair.
+    """
+    labels = cv2.resize(parts, octave.shape[::-1], interpolation=cv2.INTER_NEAREST).ravel()
+    step = len(labels) // _MAX_SAMPLES * 2 + 1  # odd: not the same columns in every row
+    labels, values = labels[::step], np.abs(octave.ravel()[::step])
+    found = [values[labels == part] for part in range(1, _PARTS[0] * _PARTS[1] + 1)]
+    medians = sorted(quantile(some, 0.5) for some in found if len(some) >= _MIN_GRAIN_PIXELS)
+    return MEDIAN_TO_DEVIATION * medians[(len(medians) - 1) // 3] if medians else 0.0
+
+
+def _grains(octaves: list[np.ndarray], parts: np.ndarray) -> list[float]:
+    """Grain of the finest octaves; what does not fall from one to the next is structure."""
+    grains = [_grain(octave, parts) for octave in octaves]
+    for number in range(1, len(grains)):
+        grains[number] = min(grains[number], _MAX_GROWTH * grains[number - 1])
+    return grains
 
 
 def _missing(wanted: float, present: float, rounding: float = _ROUNDING) -> float:
@@ -198,6 +227,7 @@ class _Noise:
         ratio = grain[1] / max(grain[0], _EPSILON) if len(grain) > 1 else 0.0
         self._blur = float(np.interp(ratio, _GRAIN_RATIOS, _GRAIN_BLURS))
         self._octaves: list[np.ndarray] = []
+        self._deviations: list[float] = []
         self.colored = False
 
     def add(self, octave: np.ndarray, number: int, channel: int, deviation: float) -> None:
@@ -209,8 +239,9 @@ class _Noise:
             if self._blur:
                 noise = cv2.GaussianBlur(noise, (0, 0), self._blur)
             self._octaves = _octaves(noise, len(_GRAIN_HEIGHTS) + 1)
+            self._deviations = [max(cv2.meanStdDev(one)[1].item(), _EPSILON) for one in self._octaves]
         self.colored |= channel > 0
-        tile = np.rot90(self._octaves[number], channel)
-        tile = tile * np.float32(deviation / max(cv2.meanStdDev(tile)[1].item(), _EPSILON))
-        height, width = (max(have - own, 0) for have, own in zip(octave.shape, tile.shape, strict=True))
-        octave += cv2.copyMakeBorder(tile, 0, height, 0, width, cv2.BORDER_REFLECT)[: octave.shape[0], : octave.shape[1]]
+        tile = np.rot90(self._octaves[number], channel)[: octave.shape[0], : octave.shape[1]]
+        tile = tile * np.float32(deviation / self._deviations[number])
+        height, width = (have - own for have, own in zip(octave.shape, tile.shape, strict=True))
+        octave += cv2.copyMakeBorder(tile, 0, height, 0, width, cv2.BORDER_REFLECT) if height or width else tile
