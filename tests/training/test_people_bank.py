@@ -29,7 +29,7 @@ def portraits(count: int = 12, *, luma: np.ndarray | None = None, trust: np.ndar
     luma = (noise if luma is None else luma).astype(np.float32)
     trust = np.ones((count, SIZE, SIZE), np.float32) if trust is None else trust
     chroma = generator.normal(0, 3, (count, 2, SIZE // 2, SIZE // 2)).astype(np.float32)
-    return Portraits(luma, chroma, trust, generator.standard_normal((count, 4)) * 0.5, np.arange(count))
+    return Portraits(luma, chroma, trust, generator.standard_normal((count, 4)) * 0.5, np.arange(count), np.ones(count, bool))
 
 
 def mouths(count: int) -> Mouths:

@@ -39,6 +39,9 @@ _BROAD_SHARE = 0.35
 # Share of the middle band that is made symmetric.
 _SYMMETRIC_MIDDLE = 0.65
 _CONTRAST = 0.95
+# Of the color in which a portrait differs from others, except of the irises, so much is kept; and people in fair light that their common
+# color needs.
+_TINT_SHARE, _MIN_FAIR = 0.4, 4
 # Gloss belongs to the light of the portrait: on skin and lips, what is brighter than expected by more gray values than the first number
 # keeps the second share of the rest.
 _GLOSS, _GLOSS_SHARE = 12.0, 0.4
@@ -100,6 +103,10 @@ class Blender:
         self._skin = np.zeros((size, size), np.float32)
         self._skin[rows, columns] = owner < MOUTH_START
         self._skin = cv2.GaussianBlur(self._skin, (0, 0), size / 256)
+        iris = np.zeros((size // 2, size // 2), np.float32)
+        for rows, columns, _ in _iris_sources(size // 2):
+            iris[rows, columns] = 1
+        self._color = _TINT_SHARE + (1 - _TINT_SHARE) * iris
         self._calm = 1 - _FROWN_SHARE * cv2.GaussianBlur(frown, (0, 0), _FROWN_BORDER * size)
 
     def blend(self, members: np.ndarray, cohort: np.ndarray, generator: np.random.Generator) -> BankEntry:
@@ -125,9 +132,12 @@ class Blender:
         luma = _CONTRAST * (common + _BROAD_SHARE * restored * _symmetric(broad) + self._calm * detail)
         luma -= self._skin * (1 - _GLOSS_SHARE) * np.maximum(luma - _GLOSS, 0)
         half_masks = np.stack([cv2.resize(m, (size // 2, size // 2), interpolation=cv2.INTER_AREA) for m in masks])
-        half_trust = np.stack([half_size(self._portraits.trust[i]) for i in members])
-        tint = np.stack([self._common([self._tint[i][0][c] for i in members], half_trust) for c in range(2)])
-        tint = tint + sum(m * self._tint[i][1] for m, i in zip(half_masks, members, strict=True))
+        # the broad color is that of people who look alike in fair light, or of everybody: lips redder than skin, not the tint of a lamp
+        fair = [i for i in cohort if self._portraits.fair[i]]
+        fair = fair if len(fair) >= _MIN_FAIR else np.flatnonzero(self._portraits.fair).tolist() or cohort.tolist()
+        half_trust = np.stack([half_size(self._portraits.trust[i]) for i in fair])
+        tint = np.stack([self._common([self._tint[i][0][c] for i in fair], half_trust) for c in range(2)])
+        tint = tint + self._color * sum(m * self._tint[i][1] for m, i in zip(half_masks, members, strict=True))
         mean = self._portraits.shape[cohort].mean(axis=0)
         shape = mean + restored * (weights @ self._portraits.shape[members] - mean)
         return BankEntry(luma, tint, np.clip(shape, -3, 3))

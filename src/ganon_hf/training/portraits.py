@@ -5,7 +5,7 @@ things are taken out of it, so that it may stand on any face in any photo:
 
 * expression: what blendshape scores and head pose explain (ridge regression over all portraits);
 * hair, rims of eyeglasses, hats, hands: texels far from the distribution over all portraits are not trusted;
-* skin tone: the color of the skin, by a factor on red, green and blue.
+* skin tone: the mean chroma of the skin.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..core.color import RGB_TO_YCBCR, YCBCR_TO_RGB
 from ..core.face_mesh import UV_MAP
 from ..core.modeling_ganon import AppearancePrior, ShapeStatistics, shape_features
 from ..core.opencv import cv2
+from .appearance_prior import skin_tone
 from .blendshape_network import BLENDSHAPE_NAMES, BlendshapeNetwork
 from .lighting import LightModel
 from .texture_encoding import resize_maps
@@ -49,8 +49,8 @@ _UNREST = (
 ).split()
 # The upper edge of the brows.
 _BROW_LINE = (127, 139, 71, 68, 104, 69, 108, 151, 337, 299, 333, 298, 301, 368, 356)
-# Y, Cb and Cr of the skin that the color of all portraits is adapted to, and the largest difference to it.
-_REFERENCE_SKIN, _MAX_CHROMA = (150.0, -13.0, 17.0), 60.0
+# Fair light: least luma of the skin, and its largest Cr as a share of the luma.
+_FAIR_LUMA, _FAIR_CHROMA = 100.0, 0.18
 # Mouths: largest yaw and pitch, and the scale of opening and width in which they should differ. Values of teeth beyond the third number
 # are compressed, by no more than the fourth.
 _MAX_MOUTH_ANGLES, _MOUTH_SCALE, _BRIGHT_TEETH, _TEETH_ROOM = (18.0, 16.0), (0.03, 0.08), 135.0, 45.0
@@ -66,6 +66,7 @@ class Portraits:
         trust: (n, T, T) float32, 0 where the person's skin is hidden.
         shape: (n, k) identity coefficients of the neutral shape.
         rows: (n,) indices of the pictures that they were made from.
+        fair: (n,) bool, the light is fair enough for the color of lips and brows.
     """
 
     luma: np.ndarray
@@ -73,6 +74,7 @@ class Portraits:
     trust: np.ndarray
     shape: np.ndarray
     rows: np.ndarray
+    fair: np.ndarray
 
     def __len__(self) -> int:
         return len(self.luma)
@@ -149,7 +151,7 @@ def read_portraits(
     trust = np.stack([cv2.GaussianBlur(cv2.erode(one, np.ones((3, 3))), (0, 0), 1.5) for one in textures.trust[rows]]) / np.float32(255)
     luma, _ = even_luma(textures, prior, rows, light)
     luma -= (features @ resize_maps(prior.luma, size).reshape(features.shape[1], -1)).reshape(luma.shape)
-    chroma = adapted_chroma(textures, rows, color[rows], light)
+    chroma, fair = relative_chroma(textures, rows, color[rows], light)
     expected = features @ resize_maps(prior.chroma, size // 2).reshape(features.shape[1], -1)
     expected = expected.reshape(-1, 2, size // 2, size // 2) - prior.tone_mean[1:].numpy()[:, None, None]
     chroma -= expected
@@ -173,7 +175,7 @@ def read_portraits(
         "%d of %d pictures are resting, frontal portraits; %d have even light and visible skin", len(rows), len(textures), kept.sum()
     )
     luma *= _contrast(luma, trust, alike)[:, None, None]
-    return Portraits(luma[kept], chroma[kept], trust[kept], shape[kept], rows[kept])
+    return Portraits(luma[kept], chroma[kept], trust[kept], shape[kept], rows[kept], fair[kept])
 
 
 def _contrast(luma: np.ndarray, trust: np.ndarray, groups: np.ndarray) -> np.ndarray:
@@ -205,13 +207,13 @@ def even_luma(textures: TextureSet, prior: AppearancePrior, rows: np.ndarray, li
 
 
 def _conditions(textures: TextureSet, rows: np.ndarray) -> np.ndarray:
-    """(m, c) expression and pose of pictures, zero at rest: leading components of the blendshape scores, and the angles."""
+    """(m, c) expression and pose of pictures, zero for the usual portrait: leading components of the blendshape scores, and angles."""
     scores = BlendshapeNetwork()(textures.shapes[rows])
-    scores = scores - np.quantile(scores, 0.25, axis=0)  # resting people have low scores, not zero
+    scores = scores - np.median(scores, axis=0)  # the usual portrait is about at rest; beyond it a line would be extrapolated
     deviations = scores.std(axis=0) + 0.02
     _, _, axes = np.linalg.svd((scores - scores.mean(axis=0)) / deviations, full_matrices=False)
     yaw, pitch = textures.angles[rows].T / 15
-    return np.column_stack([scores / deviations @ axes[:12].T, yaw, pitch, np.abs(yaw)]).astype(np.float32)
+    return np.column_stack([scores / deviations @ axes[:12].T, yaw, pitch, np.abs(yaw) - np.median(np.abs(yaw))]).astype(np.float32)
 
 
 def identity_coefficients(shapes: np.ndarray, statistics: ShapeStatistics) -> np.ndarray:
@@ -316,15 +318,12 @@ def read_mouths(textures: TextureSet, prior: AppearancePrior, resolution: np.nda
     luma, _ = even_luma(textures, prior, rows, light)
     high = np.maximum(luma - _BRIGHT_TEETH, 0)
     luma = np.minimum(luma, _BRIGHT_TEETH) + high * _TEETH_ROOM / (high + _TEETH_ROOM)  # on dark skin under even light they are too bright
-    chroma = adapted_chroma(textures, rows, color[rows], light) + prior.tone_mean[1:].numpy()[:, None, None]
+    chroma = relative_chroma(textures, rows, color[rows], light)[0] + prior.tone_mean[1:].numpy()[:, None, None]
     return Mouths(luma, chroma, shapes[rows], rows)
 
 
-def adapted_chroma(textures: TextureSet, rows: np.ndarray, color_rows: np.ndarray, light: LightModel) -> np.ndarray:
-    """Chroma as if the skin of every picture had one color (von Kries adaptation: a factor on red, green and blue), relative to that skin.
-
-    Lips and brows keep their color beside the skin. A difference of Cb and Cr would not do: it grows with the exposure, and in a dark,
-    warm photo lips have less of Cr than skin because they are darker.
+def relative_chroma(textures: TextureSet, rows: np.ndarray, color_rows: np.ndarray, light: LightModel) -> tuple[np.ndarray, np.ndarray]:
+    """Chroma relative to the skin's, and which pictures show it in fair light.
 
     Args:
         textures: unwrapped pictures.
@@ -332,22 +331,15 @@ def adapted_chroma(textures: TextureSet, rows: np.ndarray, color_rows: np.ndarra
         light: knows which texels are skin.
 
     Returns:
-        (m, 2, T / 2, T / 2) float32 Cb and Cr.
+        (m, 2, T / 2, T / 2) float32 Cb and Cr, and (m,) bool: differences of Cb and Cr grow with the exposure, and in a dark, warm photo
+        lips have less of Cr than the skin because they are darker.
     """
-    half = textures.chroma.shape[1]
-    skin = np.zeros(4 * half * half, bool)
-    skin[light.skin] = True
-    skin = skin.reshape(half, 2, half, 2).any(axis=(1, 3))
-    wanted = YCBCR_TO_RGB @ np.array(_REFERENCE_SKIN, np.float32)
-    result = np.empty((len(rows), 2, half, half), np.float32)
-    for number, (row, color_row) in enumerate(zip(rows, color_rows, strict=True)):
-        pixels = np.dstack([half_size(textures.luma[row]).astype(np.float32), textures.chroma[color_row].astype(np.float32) - 128])
-        picture = np.maximum(cv2.transform(pixels, YCBCR_TO_RGB), 1)
-        seen = skin & (textures.trust[row, ::2, ::2] > 127)
-        tone = np.median(picture[seen], axis=0) if seen.any() else wanted
-        adapted = cv2.transform(picture * (wanted / tone).astype(np.float32), RGB_TO_YCBCR)[..., 1:]
-        result[number] = (adapted - np.array(_REFERENCE_SKIN[1:], np.float32)).transpose(2, 0, 1)
-    return np.clip(result, -_MAX_CHROMA, _MAX_CHROMA)
+    chroma = textures.chroma[color_rows].astype(np.float32) - 128
+    tones = skin_tone(chroma, textures.trust[rows, ::2, ::2] / np.float32(255), light)
+    chroma -= tones[:, None, None]
+    levels = np.median(textures.luma[rows].reshape(len(rows), -1)[:, light.skin], axis=1)
+    fair = (levels > _FAIR_LUMA) & (tones[:, 1] < _FAIR_CHROMA * levels)
+    return np.ascontiguousarray(chroma.transpose(0, 3, 1, 2)), fair
 
 
 def _spread_out(places: np.ndarray, count: int) -> np.ndarray:
