@@ -253,7 +253,9 @@ def without_normalization(network: LookClassifier) -> LookClassifier:
     """A copy with the batch normalization merged into the convolutions: the same outputs in evaluation mode."""
     network = copy.deepcopy(network).eval()
     for parent, name, layer in _layers(network, nn.Sequential):
-        setattr(parent, name, fuse_conv_bn_eval(layer[0], layer[1]))
+        convolution, normalization = layer
+        if isinstance(convolution, nn.Conv2d) and isinstance(normalization, nn.BatchNorm2d):
+            setattr(parent, name, fuse_conv_bn_eval(convolution, normalization))
     return network.requires_grad_(False)
 
 
