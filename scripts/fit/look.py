@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 from collections import Counter
 from pathlib import Path
 
@@ -24,16 +25,17 @@ from safetensors.torch import load_file, save_file
 
 from ganon_hf.core.color import luma_of
 from ganon_hf.core.detection_search import YuNetDetector
+from ganon_hf.core.faces import box_of_points
 from ganon_hf.core.look import AGES, Look, age_class
 from ganon_hf.core.look_reading import decide_look, measure_skin_angle, read_look
 from ganon_hf.core.modeling_ganon import GanonConfig, LookClassifier
 from ganon_hf.core.opencv import cv2
 from ganon_hf.training.face_measurement import find_largest_face, read_picture
 from ganon_hf.training.look_classifier import LookTrainingOptions, train_look_classifier
-from ganon_hf.training.look_samples import SEEN_SIZE, STORED_SIZE, LookSamples, make_samples, read_heads, read_labels
+from ganon_hf.training.look_samples import SEEN_SIZE, STORED_SIZE, LookSamples, make_samples, read_heads, read_labels, shrink_face
 
 LABELS = Path(__file__).with_name("looks.csv")
-SIZES = (None, 64, 24)  # heights of faces in pixels at which photos are read; None is as they are
+SIZES = (None, 64, 24)  # heights of faces in pixels at which photos are read, with the landmarks found there; None is as they are
 
 
 def train(arguments: argparse.Namespace) -> None:
@@ -52,10 +54,12 @@ def train(arguments: argparse.Namespace) -> None:
     parts = [make_samples([places[row] for row in part], heads[part], shapes[part], labels) for part in (rows[~held_out], rows[held_out])]
     samples, unseen = parts
     logging.info("%d heads to train with, %d held out", len(samples), len(unseen))
-    network = train_look_classifier(samples, LookTrainingOptions(channels=arguments.channels, steps=arguments.steps, seed=arguments.seed))
+    start = open_network(arguments.start) if arguments.start else None
+    options = LookTrainingOptions(channels=arguments.channels, steps=arguments.steps, seed=arguments.seed)
+    network = train_look_classifier(samples, options, start)
     report_held_out(network, unseen)
     save_file(network.state_dict(), arguments.output)
-    logging.info("wrote %s; its configuration is look_channels=%d", arguments.output, arguments.channels)
+    logging.info("wrote %s; its configuration is look_channels=%d", arguments.output, len(network.stem.bias))  # type: ignore[arg-type]
 
 
 def hold_out(places: list[tuple[str, int]], shares: dict[str, float]) -> np.ndarray:
@@ -70,9 +74,9 @@ def report_held_out(network: LookClassifier, samples: LookSamples) -> None:
     gray = luma_of(np.ascontiguousarray(samples.pictures[:, margin:-margin, margin:-margin].reshape(-1, SEEN_SIZE, 3)).astype(np.float32))
     gray = gray.reshape(-1, SEEN_SIZE, SEEN_SIZE)
     small = np.stack([cv2.resize(cv2.resize(one, (38, 38), interpolation=cv2.INTER_AREA), (SEEN_SIZE, SEEN_SIZE)) for one in gray])
-    for title, pictures in (("as they are", gray), ("24 px", small)):
+    for title, pictures, size in (("as they are", gray, 0), ("24 px", small, 2)):
         with torch.inference_mode():
-            components = network.components(torch.from_numpy(samples.shapes))
+            components = network.components(torch.from_numpy(samples.shapes[:, size]))
             logits = network(torch.from_numpy(pictures)[:, None], components).double().numpy()
         looks = [decide_look(one, "medium", "medium") for one in logits]
         adult = (samples.ages[:, :2].sum(axis=1) < 0.5) & (samples.weights[:, 1] > 0)
@@ -103,16 +107,14 @@ def possible_ages(text: str) -> set[str]:
     return {age_class(year) for year in years}
 
 
-def shrunk(photo: np.ndarray, landmarks: np.ndarray, height: int | None, *, gray: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """The photo with a face of that height, and its landmarks."""
+def shrunk(
+    photo: np.ndarray, landmarks: np.ndarray, height: int | None, detector: YuNetDetector, *, gray: bool
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """The photo with a face of that height, and the landmarks found there; None where there are none."""
     if gray:
         photo = np.repeat(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
-    factor = 1.0 if height is None else height / float(np.ptp(landmarks[:, 1]))
-    if factor >= 1:
-        return photo, landmarks
-    size = [max(8, round(side * factor)) for side in photo.shape[1::-1]]
-    scale = np.array([size[0] / photo.shape[1], size[1] / photo.shape[0], factor])
-    return cv2.resize(photo, size, interpolation=cv2.INTER_AREA), landmarks * scale
+    small, points = shrink_face(photo, landmarks, height or math.inf)
+    return (photo, landmarks) if small is photo else (small, detector.landmarks(small, box_of_points(points)))
 
 
 def check(arguments: argparse.Namespace) -> None:
@@ -129,9 +131,16 @@ def check(arguments: argparse.Namespace) -> None:
     print("|---|---|---|---|---|---|---|")
     for height in SIZES:
         for gray in (False, True):
-            looks = [read_look(network, *shrunk(photo, points, height, gray=gray)) for photo, points, *_ in people]
-            print(f"| {height or 'as it is'}{', gray' if gray else ''} | {row_of(looks, people)} |")
+            photos = [shrunk(photo, points, height, detector, gray=gray) for photo, points, *_ in people]
+            found = [(photo, points, person) for (photo, points), person in zip(photos, people, strict=True) if points is not None]
+            cells = row_of([read_look(network, photo, points) for photo, points, _ in found], [person for *_, person in found])
+            print(f"| {f'{height} px' if height else 'as it is'}{', gray' if gray else ''} | {cells} |", flush=True)
     looks = [read_look(network, photo, points) for photo, points, *_ in people]
+    shares = np.array(list(Counter(map(str, looks)).values())) / len(looks)
+    coarse = np.array(list(Counter((look.age, look.sex, look.beard) for look in looks).values())) / len(looks)
+    for title, values in (("all five parts", shares), ("age, sex and beard", coarse)):
+        bits, left = -float((values * np.log2(values)).sum()), 1000 * float((values**2).sum())
+        print(f"\n{title}: {len(values)} looks, {bits:.1f} bits; of 1,000 such people {left:.0f} have the look of one on average")
     print("\n| typology angle of the skin | people | sex read | right where read | adults called children | children called adults |")
     print("|---|---|---|---|---|---|")
     angles = np.array([np.nan if person[4] is None else person[4] for person in people])
@@ -177,6 +186,7 @@ def main(argv: list[str] | None = None) -> None:
     training.add_argument("--labels", type=Path, default=LABELS, help="table of labels")
     training.add_argument("--heads", type=Path, help="file (.npz) that keeps the heads for later runs")
     training.set_defaults(hold_out={"synthetic": 0.12, "train-staff": 0.25})
+    training.add_argument("--start", type=Path, help="weights that are trained further")
     training.add_argument("--channels", type=int, default=LookTrainingOptions.channels)
     training.add_argument("--steps", type=int, default=LookTrainingOptions.steps)
     training.add_argument("--seed", type=int, default=LookTrainingOptions.seed)

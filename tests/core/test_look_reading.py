@@ -142,8 +142,8 @@ def answer(ages: tuple[float, ...] = (0, 0, 0, 9, 0), woman: float = 0.0, beard:
         (answer(woman=0.0, beard=9.0), ("middle", "unsure", True)),
         (answer(woman=2.0, beard=9.0), ("middle", "woman", False)),
         # the likelier of child and adult, then the median of the ages there
-        (answer((3, 3.1, 3.5, 0, 0)), ("child", "unsure", False)),
-        (answer((2, 0, 2.1, 2, -9)), ("young", "unsure", False)),
+        (answer((2.8, 2.9, 3.8, 0, 0)), ("child", "unsure", False)),
+        (answer((2, 0, 2.6, 2.4, -9)), ("young", "unsure", False)),
         (answer((-9, -9, 1, 0, 1)), ("middle", "unsure", False)),
         (answer((-9, -9, 0, 0, 5)), ("old", "unsure", False)),
         # a child has no beard, and its sex must be surer

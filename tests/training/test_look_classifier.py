@@ -18,9 +18,11 @@ from ganon_hf.core.look import AGES
 from ganon_hf.core.modeling_ganon import GanonConfig, LookClassifier
 from ganon_hf.training.look_classifier import (
     LookTrainingOptions,
+    draw_side,
     fit_components,
     look_loss,
     normalized,
+    shape_for,
     train_look_classifier,
     vary,
     without_normalization,
@@ -34,6 +36,7 @@ from ganon_hf.training.look_samples import (
     read_heads,
     read_labels,
     set_of,
+    shapes_at_sizes,
 )
 
 TABLE = Path(__file__).parents[2] / "scripts/fit/looks.csv"
@@ -49,7 +52,8 @@ def toy(count: int = 60) -> LookSamples:
         picture[half] //= 2
     shapes = MEAN_LANDMARKS + generator.normal(0, 0.02, (count, 1, 1)) + 0.2 * beard[:, None, None] * (MEAN_LANDMARKS > 0)
     ages = np.eye(len(AGES))[3 * beard]
-    return LookSamples(pictures, shapes.astype(np.float32), ages, woman * 1.0, beard * 1.0, np.ones((count, 3)), np.ones(count))
+    shapes = np.repeat(shapes[:, None], 3, axis=1).astype(np.float32)
+    return LookSamples(pictures, shapes, ages, woman * 1.0, beard * 1.0, np.ones((count, 3)), np.ones(count))
 
 
 # ---- training
@@ -62,7 +66,7 @@ def test_it_learns_from_picture_and_shape() -> None:
     assert torch.get_num_threads() == threads and not network.training
     margin = (STORED_SIZE - SEEN_SIZE) // 2
     gray = torch.from_numpy(samples.pictures[:, margin:-margin, margin:-margin, 0].astype(np.float32))[:, None]
-    logits = network(gray, network.components(torch.from_numpy(samples.shapes))).numpy()
+    logits = network(gray, network.components(torch.from_numpy(samples.shapes[:, 0]))).numpy()
     assert ((logits[:, 5] > 0) == (samples.woman > 0)).mean() > 0.9
     assert ((logits[:, 6] > 0) == (samples.beard > 0)).mean() > 0.9
     assert (logits[:, :5].argmax(axis=1) == 3 * samples.beard).mean() > 0.9
@@ -117,16 +121,23 @@ def test_options_must_be_positive(name: str) -> None:
 def test_pictures_vary_in_all_that_photos_do() -> None:
     picture = np.zeros((STORED_SIZE, STORED_SIZE, 3), np.uint8)
     picture[:, STORED_SIZE // 2 :] = 200
-    one, again = (vary(picture, np.random.default_rng(3)) for _ in range(2))
+    one, again = (vary(picture, SEEN_SIZE, np.random.default_rng(3)) for _ in range(2))
     assert np.array_equal(one, again)
     generator = np.random.default_rng(0)
-    many = np.stack([vary(picture, generator) for _ in range(60)])
+    many = np.stack([vary(picture, draw_side(generator), generator) for _ in range(60)])
     assert many.shape == (60, SEEN_SIZE, SEEN_SIZE) and many.dtype == np.float32 and np.isfinite(many).all()
     brighter = many[:, :, 45:].mean(axis=(1, 2)) > many[:, :, :27].mean(axis=(1, 2))
     assert 0.25 < brighter.mean() < 0.75  # mirrored every other time
     assert np.ptp(many.mean(axis=(1, 2))) > 60  # exposure
     sharpness = np.abs(np.diff(many, axis=2)).max(axis=(1, 2))
     assert sharpness.max() > 3 * sharpness.min()  # resolution
+
+
+def test_small_crops_go_with_the_landmarks_of_small_faces() -> None:
+    assert [shape_for(side) for side in (110, SEEN_SIZE, SEEN_SIZE - 1, 66, 40, 28)] == [0, 0, 1, 1, 2, 2]
+    generator = np.random.default_rng(0)
+    sides = [draw_side(generator) for _ in range(200)]
+    assert min(sides) >= 28 and max(sides) == SEEN_SIZE and 0.3 < np.mean([side == SEEN_SIZE for side in sides]) < 0.8
 
 
 # ---- labels and samples
@@ -171,14 +182,14 @@ def test_samples_have_their_shares_and_weights() -> None:
     }
     places = [("synthetic", 1), ("train-staff", 3), ("train-staff", 4), ("synthetic", 0)]
     heads = np.arange(4, dtype=np.uint8)[:, None, None, None] * np.ones((1, STORED_SIZE, STORED_SIZE, 3), np.uint8)
-    samples = make_samples(places, heads, np.zeros((4, 478, 3), np.float32), labels)
+    samples = make_samples(places, heads, np.zeros((4, 3, 478, 3), np.float32), labels)
     assert samples.pictures[:, 0, 0, 0].tolist() == [0, 2, 3]  # what has no label is left out
     assert samples.woman.tolist() == [0, 0, 1] and samples.beard.tolist() == [1, 0, 0]
     assert samples.weights[1].tolist() == [0.5, 0, 0] and 0 < samples.weights[2, 1] < 1
     assert samples.frequency[[0, 2]].sum() == pytest.approx(0.55) and samples.frequency[1] == pytest.approx(0.12)
     assert samples.frequency[2] > samples.frequency[0]
     with pytest.raises(ValueError, match="no picture to train with"):
-        make_samples(places, heads, np.zeros((4, 478, 3), np.float32), {})
+        make_samples(places, heads, np.zeros((4, 3, 478, 3), np.float32), {})
     with pytest.raises(ValueError, match="woman must have the shape"):
         LookSamples(samples.pictures, samples.shapes, samples.ages, samples.woman[:2], samples.beard, samples.weights, samples.frequency)
 
@@ -201,4 +212,24 @@ def test_heads_are_read_in_the_order_of_the_set(tmp_path: Path) -> None:
     places, heads, shapes = read_heads(paths, detector, lambda place: place != ("some", 2))
     assert places == [("some", 0), ("some", 3)]
     assert heads.shape == (2, STORED_SIZE, STORED_SIZE, 3) and not np.array_equal(heads[0], heads[1])
-    assert shapes == pytest.approx(np.stack([MEAN_LANDMARKS] * 2), abs=1e-3)
+    assert shapes == pytest.approx(np.broadcast_to(MEAN_LANDMARKS, (2, 3, 478, 3)), abs=1e-3)
+
+
+def test_landmarks_are_found_again_in_small_faces() -> None:
+    """In the photo shrunk to faces of 48 and 24 px; where none are found, the exact ones stand."""
+    boxes: list[tuple[tuple[int, ...], float]] = []
+
+    class Fitting(KnownFaces):
+        def landmarks(self, image: np.ndarray, box: tuple[float, ...]) -> np.ndarray | None:
+            boxes.append((image.shape, box[3] - box[1]))
+            turned = face_at(20, 20, 24, yaw=30).landmarks
+            return turned if len(boxes) == 1 else None
+
+    face = face_at(60, 60, 96)
+    assert face.landmarks is not None
+    shapes = shapes_at_sizes(noise_photo(), face.landmarks, Fitting())
+    assert [shape for shape, _ in boxes] == [(60, 80, 3), (30, 40, 3)] and [height for _, height in boxes] == pytest.approx(
+        [48, 24], abs=0.1
+    )
+    assert np.array_equal(shapes[0], shapes[2])
+    assert len(shapes_at_sizes(noise_photo(), face_at(60, 60, 20).landmarks, Fitting())) == 3 and len(boxes) == 2  # type: ignore[arg-type]

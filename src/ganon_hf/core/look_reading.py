@@ -1,8 +1,8 @@
 """The look of a person in a photo, in coarse classes: age, sex and beard from a small network, shades of brows and skin measured.
 
 Where the network is not sure the answer is the one in between, which does least harm on the wrong head: ``"unsure"`` of the sex,
-clean-shaven, the median of the ages that are likely. Between child and adult there is nothing in between: the likelier one is taken, and
-then the median among the ages of children or of adults. ``docs/look.md`` has the figures.
+clean-shaven, the median of the ages that are likely. Between child and adult there is nothing in between: what may well be a
+child is called one, and then it is the median among the ages of children or of adults. ``docs/look.md`` has the figures.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from .opencv import cv2
 LOOK_SIDE, LOOK_RISE = 4.3, 0.2
 # Probability from which the sex of an adult and of a child counts as read, and from which there is a beard.
 _SURE_SEX, _SURE_CHILD_SEX, _SURE_BEARD = 0.8, 0.9, 0.65
-# Probability of both classes of children together from which a face is a child's.
-_CHILD = 0.5
+# Probability of both classes of children together from which a face is a child's: an adult on a child is worse than the reverse.
+_CHILD = 0.4
 # Side of the texture in which shades are measured, and trust below which a texel was not seen.
 _SIZE, _SEEN = 64, 0.3
 # Texels that a shade needs.

@@ -11,7 +11,8 @@ import copy
 import logging
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -21,14 +22,20 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..core.modeling_ganon import GanonConfig, LookClassifier
 from ..core.opencv import cv2
-from .look_samples import SEEN_SIZE, STORED_SIZE, LookSamples
+from .look_samples import SEEN_SIZE, SMALL_FACES, STORED_SIZE, LookSamples
 
 logger = logging.getLogger(__name__)
 
-# Sides in pixels of the head's crop down to which pictures are shrunk: a face of 24 px is in a crop of 36.
-_SMALLEST, _LARGEST = 26, 110
-# Largest standard deviation of the noise that is added to the components of the shape.
-_SHAPE_NOISE = 1.0
+Layer = TypeVar("Layer", bound=nn.Module)
+
+# Sides in pixels of the classifier's crop in a photo: a face of 24 px is in a crop of 38.
+_SMALLEST, _LARGEST = 28, 120
+# Learning rate of a trained network, relative to that of a new one.
+_FURTHER = 0.15
+# Height of a face over the side of the classifier's crop around it.
+_FACE_SHARE = 0.63
+# Standard deviation of the noise that is added to the components of the shape.
+_SHAPE_NOISE = 0.3
 # Shapes whose principal components are computed; the first of them are the most diverse set.
 _MAX_SHAPES = 5000
 _LOG_EVERY = 50
@@ -53,7 +60,7 @@ class LookTrainingOptions:
     """
 
     channels: int = 14
-    steps: int = 2400
+    steps: int = 1600
     batch_size: int = 64
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
@@ -67,15 +74,36 @@ class LookTrainingOptions:
                 raise ValueError(f"{name} must be positive, but got {getattr(self, name)!r}.")
 
 
-def vary(picture: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """One random change of a stored picture (90, 90, 3) uint8 -> (72, 72) float32 luma, as a photo might have shown it."""
+def draw_side(generator: np.random.Generator) -> int:
+    """A random side in pixels that the classifier's crop has in a photo, where it is no larger than what the classifier sees."""
+    if generator.uniform() < 0.35:
+        return SEEN_SIZE
+    return min(SEEN_SIZE, round(math.exp(generator.uniform(math.log(_SMALLEST), math.log(_LARGEST)))))
+
+
+def shape_for(side: int) -> int:
+    """Which of the shapes of :class:`.LookSamples` belongs to a crop of that side: the exact one, or of the face nearest in height."""
+    if side >= SEEN_SIZE:
+        return 0
+    return 1 + int(np.argmin([abs(math.log(side * _FACE_SHARE / height)) for height in SMALL_FACES]))
+
+
+def vary(picture: np.ndarray, side: int, generator: np.random.Generator) -> np.ndarray:
+    """One random change of a stored picture, as a photo might have shown it.
+
+    Args:
+        picture: (90, 90, 3) uint8.
+        side: of the classifier's crop in that photo, in pixels.
+        generator: decides everything else.
+
+    Returns:
+        (72, 72) float32 luma.
+    """
     uniform = generator.uniform
     shares = generator.dirichlet((3.0, 6.0, 2.0)) if uniform() < 0.6 else np.array([0.299, 0.587, 0.114])
     gray = picture.astype(np.float32) @ shares.astype(np.float32)
     if uniform() < 0.3:
         gray = _cut(gray, generator)
-    side = SEEN_SIZE if uniform() < 0.35 else math.exp(uniform(math.log(_SMALLEST), math.log(_LARGEST)))
-    side = min(SEEN_SIZE, round(side))
     angle, size = math.radians(generator.normal(0, 5)), side / SEEN_SIZE * math.exp(generator.normal(0, 0.05))
     turned = size * np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
     turned[:, 0] *= math.exp(generator.normal(0, 0.04)) * (-1 if uniform() < 0.5 else 1)
@@ -127,16 +155,27 @@ def _cover(gray: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     return covered
 
 
-def train_look_classifier(samples: LookSamples, options: LookTrainingOptions) -> LookClassifier:
-    """Train a classifier; the same samples and options give the same network on the same machine."""
+def train_look_classifier(samples: LookSamples, options: LookTrainingOptions, start: LookClassifier | None = None) -> LookClassifier:
+    """Train a classifier; the same samples and options give the same network on the same machine.
+
+    Args:
+        samples: pictures with labels.
+        options: how it is trained.
+        start: a trained network that is trained further, at 0.15 of the learning rate; it keeps its width and the principal
+            components of the shape. None begins anew.
+    """
     generator = np.random.default_rng(options.seed)
     threads = torch.get_num_threads()
     torch.set_num_threads(options.threads)
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(options.seed)
-            network = normalized(LookClassifier(GanonConfig(look_channels=options.channels)))
-            fit_components(network, samples.shapes)
+            if start is None:
+                network = normalized(LookClassifier(GanonConfig(look_channels=options.channels)))
+                fit_components(network, samples.shapes[:, 0])
+            else:
+                network = copy.deepcopy(start).requires_grad_(True)
+                options = replace(options, learning_rate=options.learning_rate * _FURTHER)
             _run(network, samples, options, generator)
     finally:
         torch.set_num_threads(threads)
@@ -146,7 +185,7 @@ def train_look_classifier(samples: LookSamples, options: LookTrainingOptions) ->
 def _run(network: LookClassifier, samples: LookSamples, options: LookTrainingOptions, generator: np.random.Generator) -> None:
     optimizer = torch.optim.AdamW(network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay)
     chances = samples.frequency / samples.frequency.sum()
-    components = network.components(torch.from_numpy(samples.shapes))
+    components = network.components(torch.from_numpy(samples.shapes).flatten(0, 1)).unflatten(0, samples.shapes.shape[:2])
     targets, weights = torch.from_numpy(samples.targets), torch.from_numpy(samples.weights.astype(np.float32))
     start, losses = time.perf_counter(), []
     network.train()
@@ -154,11 +193,11 @@ def _run(network: LookClassifier, samples: LookSamples, options: LookTrainingOpt
         rise, fall = min(1.0, (step + 1) / 100), 0.5 * (1 + math.cos(math.pi * step / options.steps))
         optimizer.param_groups[0]["lr"] = options.learning_rate * rise * fall
         rows = generator.choice(len(samples), options.batch_size, p=chances)
-        pictures = torch.from_numpy(np.stack([vary(samples.pictures[row], generator) for row in rows])[:, None])
-        # small and blurred faces have less exact landmarks
-        noise = torch.from_numpy(generator.standard_normal(components[rows].shape, np.float32))
-        noise *= torch.from_numpy(generator.uniform(0, _SHAPE_NOISE, (len(rows), 1)).astype(np.float32))
-        loss = look_loss(network(pictures, components[rows] + noise), targets[rows], weights[rows], options.smoothing)
+        sides = [draw_side(generator) for _ in rows]
+        pictures = torch.from_numpy(np.stack([vary(samples.pictures[row], side, generator) for row, side in zip(rows, sides, strict=True)]))
+        shapes = components[rows, [shape_for(side) for side in sides]]
+        shapes = shapes + _SHAPE_NOISE * torch.from_numpy(generator.standard_normal(shapes.shape, np.float32))
+        loss = look_loss(network(pictures[:, None], shapes), targets[rows], weights[rows], options.smoothing)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), 5.0)
@@ -214,9 +253,11 @@ def without_normalization(network: LookClassifier) -> LookClassifier:
     """A copy with the batch normalization merged into the convolutions: the same outputs in evaluation mode."""
     network = copy.deepcopy(network).eval()
     for parent, name, layer in _layers(network, nn.Sequential):
-        setattr(parent, name, fuse_conv_bn_eval(layer[0], layer[1]))
+        convolution, normalization = layer
+        if isinstance(convolution, nn.Conv2d) and isinstance(normalization, nn.BatchNorm2d):
+            setattr(parent, name, fuse_conv_bn_eval(convolution, normalization))
     return network.requires_grad_(False)
 
 
-def _layers(network: nn.Module, kind: type[nn.Module]) -> list[tuple[nn.Module, str, nn.Module]]:
+def _layers(network: nn.Module, kind: type[Layer]) -> list[tuple[nn.Module, str, Layer]]:
     return [(parent, name, layer) for parent in network.modules() for name, layer in parent.named_children() if isinstance(layer, kind)]

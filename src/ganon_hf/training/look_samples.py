@@ -20,21 +20,24 @@ from tqdm import tqdm
 
 from ..core.alignment import crop_image
 from ..core.face_mesh import MEAN_LANDMARKS
-from ..core.faces import FaceDetector
+from ..core.faces import FaceDetector, box_of_points
 from ..core.geometry import normalize_pose
 from ..core.look import AGES, SEXES
 from ..core.look_reading import LOOK_SIDE, look_crop
 from ..core.modeling_ganon import LookClassifier
+from ..core.opencv import cv2
 from .face_measurement import find_largest_face, read_picture
 
 # Side of the stored pictures in pixels, and of the part of them that the classifier sees: the rest is margin for moving and turning.
 SEEN_SIZE = LookClassifier.image_size
 STORED_SIZE = SEEN_SIZE * 5 // 4
+# Heights in pixels of the faces in which landmarks are found once more: those of small faces are less exact, and all resemble an adult's.
+SMALL_FACES = (48, 24)
 # Share of the batches that each set gets, and how much oftener than the rest of its set a kind of picture is drawn: few pictures show
 # children or beards.
 _SHARES = {"synthetic": 0.55, "train-staff": 0.12, "train-color": 0.12, "train-expressions": 0.21}
 _OTHER_SHARE = 0.1
-_AGE_FREQUENCY = {"toddler": 4.0, "child": 5.0, "young": 1.0, "middle": 1.3, "old": 1.6}
+_AGE_FREQUENCY = {"toddler": 5.0, "child": 7.0, "young": 1.0, "middle": 1.3, "old": 1.6}
 _BEARD_FREQUENCY, _STYLIZED_FREQUENCY = 2.0, 0.5
 # Probability of the age that the table says, where it is sure and where not; neighboring classes share the rest. Weight of unsure ages,
 # and of what is said of the sex and beard of children.
@@ -48,7 +51,7 @@ class LookSamples:
 
     Attributes:
         pictures: (n, 90, 90, 3) uint8 RGB, the classifier's crop with margin.
-        shapes: (n, 478, 3) canonical landmarks.
+        shapes: (n, 3, 478, 3) canonical landmarks, found in the picture as it is and with a face of each of :data:`SMALL_FACES`.
         ages: (n, 5) probabilities of :data:`~ganon_hf.core.look.AGES`.
         woman, beard: (n,) probabilities.
         weights: (n, 3) how much age, sex and beard of each count; 0 leaves one out.
@@ -70,7 +73,13 @@ class LookSamples:
         count, side = len(self.pictures), STORED_SIZE
         if not count:
             raise ValueError("there is no picture to train with: none of the rows in the table was given.")
-        expected = {"pictures": (side, side, 3), "shapes": MEAN_LANDMARKS.shape, "ages": (len(AGES),), "woman": (), "beard": ()}
+        expected = {
+            "pictures": (side, side, 3),
+            "shapes": (1 + len(SMALL_FACES), *MEAN_LANDMARKS.shape),
+            "ages": (len(AGES),),
+            "woman": (),
+            "beard": (),
+        }
         for name, shape in {**expected, "weights": (3,), "frequency": ()}.items():
             value = getattr(self, name)
             if value.shape != (count, *shape):
@@ -162,7 +171,7 @@ def read_heads(
         wanted: says of (set, row) whether it is read.
 
     Returns:
-        the places (set, row) of the pictures in which a face was found, (n, 90, 90, 3) uint8 pictures and (n, 478, 3) float32 shapes.
+        the places (set, row) of the pictures in which a face was found, (n, 90, 90, 3) uint8 pictures and (n, 3, 478, 3) float32 shapes.
     """
     places, heads, shapes = [], [], []
     for place, row in tqdm(_rows(paths), unit="picture", desc="finding heads"):
@@ -172,10 +181,35 @@ def read_heads(
         _, landmarks = find_largest_face(photo, detector)
         if landmarks is not None:
             heads.append(crop_image(photo, look_crop(landmarks, STORED_SIZE, side=LOOK_SIDE * STORED_SIZE / SEEN_SIZE)))
-            shapes.append(normalize_pose(landmarks)[0].astype(np.float32))
+            shapes.append(shapes_at_sizes(photo, landmarks, detector))
             places.append(place)
     pictures = np.array(heads, np.uint8).reshape(-1, STORED_SIZE, STORED_SIZE, 3)
-    return places, pictures, np.array(shapes, np.float32).reshape(-1, *MEAN_LANDMARKS.shape)
+    return places, pictures, np.array(shapes, np.float32).reshape(-1, 1 + len(SMALL_FACES), *MEAN_LANDMARKS.shape)
+
+
+def shrink_face(photo: np.ndarray, landmarks: np.ndarray, height: float) -> tuple[np.ndarray, np.ndarray]:
+    """The photo scaled down to a face of a height in pixels, and its landmarks there; as it is where the face is not larger."""
+    factor = height / max(float(np.ptp(landmarks[:, 1])), 1e-6)
+    if factor >= 1:
+        return photo, landmarks
+    size = [max(8, round(side * factor)) for side in photo.shape[1::-1]]
+    scale = np.array([size[0] / photo.shape[1], size[1] / photo.shape[0], factor])
+    return cv2.resize(photo, size, interpolation=cv2.INTER_AREA), landmarks * scale
+
+
+def shapes_at_sizes(photo: np.ndarray, landmarks: np.ndarray, detector: FaceDetector) -> np.ndarray:
+    """(3, 478, 3) canonical landmarks of a face, as they are and found with a face of each of :data:`SMALL_FACES`.
+
+    Where a detector cannot fit landmarks to a box, or none are found, the exact ones stand.
+    """
+    fit = getattr(detector, "landmarks", None)
+    found = [landmarks]
+    for height in SMALL_FACES if fit is not None else ():
+        small, points = shrink_face(photo, landmarks, height)
+        again = fit(small, box_of_points(points)) if small is not photo else None  # type: ignore[misc]  # not None here
+        found.append(landmarks if again is None else again)
+    found += [landmarks] * (1 + len(SMALL_FACES) - len(found))
+    return np.stack([normalize_pose(points)[0] for points in found]).astype(np.float32)
 
 
 def _rows(paths: Iterable[str | Path]) -> Iterator[tuple[tuple[str, int], Mapping[str, Any]]]:
