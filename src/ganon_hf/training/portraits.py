@@ -50,7 +50,7 @@ _UNREST = (
 # The upper edge of the brows.
 _BROW_LINE = (127, 139, 71, 68, 104, 69, 108, 151, 337, 299, 333, 298, 301, 368, 356)
 # Fair light: least luma of the skin, and its largest Cr as a share of the luma.
-_FAIR_LUMA, _FAIR_CHROMA = 100.0, 0.18
+_FAIR_LUMA, _FAIR_CHROMA = 125.0, 0.14
 # Mouths: largest yaw and pitch, and the scale of opening and width in which they should differ. Values of teeth beyond the third number
 # are compressed, by no more than the fourth.
 _MAX_MOUTH_ANGLES, _MOUTH_SCALE, _BRIGHT_TEETH, _TEETH_ROOM = (18.0, 16.0), (0.03, 0.08), 135.0, 45.0
