@@ -35,10 +35,11 @@ from .portraits import Mouths, Portraits, blurred, half_size
 # Standard deviations of Gaussian blurs as shares of the texture's side: broader structure counts as broad, finer as fine, the rest between.
 BROAD, FINE = 0.055, 0.016
 # Of the broad structure in which a portrait differs from people who look alike, so much is kept: the rest is its light.
-_BROAD_SHARE = 0.35
+_BROAD_SHARE = 0.45
 # Share of the middle band that is made symmetric.
 _SYMMETRIC_MIDDLE = 0.65
-_CONTRAST = 0.95
+# Detail is taken down by so much: then its energy in photos is that of real faces (scripts/benchmarks/compare_checkpoints.py).
+_CONTRAST = 0.88
 # Of the color in which a portrait differs from others, except of the irises, so much is kept; and people in fair light that their common
 # color needs.
 _TINT_SHARE, _MIN_FAIR = 0.4, 4
@@ -129,7 +130,7 @@ class Blender:
         restored = 1 / np.sqrt((weights**2).sum())
         detail = sum(m * self._bands[i][1] for m, i in zip(masks, members, strict=True)) / np.maximum(energy, _MIN_MIDDLE_ENERGY)
         detail = detail + sum(m * self._bands[i][2] for m, i in zip(masks, members, strict=True)) / energy
-        luma = _CONTRAST * (common + _BROAD_SHARE * restored * _symmetric(broad) + self._calm * detail)
+        luma = common + _BROAD_SHARE * restored * _symmetric(broad) + _CONTRAST * self._calm * detail
         luma -= self._skin * (1 - _GLOSS_SHARE) * np.maximum(luma - _GLOSS, 0)
         half_masks = np.stack([cv2.resize(m, (size // 2, size // 2), interpolation=cv2.INTER_AREA) for m in masks])
         # the broad color is that of people who look alike in fair light, or of everybody: lips redder than skin, not the tint of a lamp
