@@ -35,6 +35,8 @@ _OUTLIER = (3.2, 4.5)
 _HAIR = 0.3
 # Ridge penalties: of the regression on expression and pose in portraits, and of the shape's coefficients.
 _REST_RIDGE, _SHAPE_RIDGE = 40.0, 0.3
+# Quantile of the blendshape scores that counts as rest of the shape.
+_SHAPE_REST = 0.15
 # Portraits: largest yaw and pitch in degrees, largest opening of the mouth in distances of the outer corners of the eyes, least resolution,
 # and the largest share of the skin that may be hidden or unlike skin.
 _MAX_ANGLES, _MAX_OPENING, _MIN_RESOLUTION, _MAX_HIDDEN = (20.0, 18.0), 0.06, 0.4, 0.25
@@ -160,7 +162,8 @@ def read_portraits(
     half_trust = np.stack([half_size(one) for one in trust])
     chroma = np.stack([_at_rest(chroma[:, channel], half_trust, conditions) for channel in range(2)], axis=1)
     shape = identity_coefficients(textures.shapes[rows], statistics)
-    shape -= _explained(shape, conditions, _REST_RIDGE)
+    # usual portraits look earnest: their shapes are brought further than their textures, which a line does not describe so well
+    shape -= _explained(shape, _conditions(textures, rows, _SHAPE_REST), _REST_RIDGE)
     alike = groups[rows]
     trust = _without_outliers(luma, chroma, trust, alike)
     hidden = np.array([1 - one.reshape(-1)[light.skin].mean() for one in trust])
@@ -206,10 +209,15 @@ def even_luma(textures: TextureSet, prior: AppearancePrior, rows: np.ndarray, li
     return even.reshape(-1, size, size).astype(np.float32), gain.reshape(-1, size, size)
 
 
-def _conditions(textures: TextureSet, rows: np.ndarray) -> np.ndarray:
-    """(m, c) expression and pose of pictures, zero for the usual portrait: leading components of the blendshape scores, and angles."""
+def _conditions(textures: TextureSet, rows: np.ndarray, rest: float = 0.5) -> np.ndarray:
+    """(m, c) expression and pose of pictures: leading components of the blendshape scores, and angles.
+
+    Args:
+        textures, rows: which pictures.
+        rest: the quantile of each score that counts as rest and becomes zero.
+    """
     scores = BlendshapeNetwork()(textures.shapes[rows])
-    scores = scores - np.median(scores, axis=0)  # the usual portrait is about at rest; beyond it a line would be extrapolated
+    scores = scores - np.quantile(scores, rest, axis=0)
     deviations = scores.std(axis=0) + 0.02
     _, _, axes = np.linalg.svd((scores - scores.mean(axis=0)) / deviations, full_matrices=False)
     yaw, pitch = textures.angles[rows].T / 15
