@@ -41,7 +41,7 @@ def parse_engine_options(text: str) -> AnonymizeOptions:
 
 
 def _default_engine_options() -> tuple[AnonymizeOptions, ...]:
-    return tuple(map(parse_engine_options, ("", "privacy=low", "privacy=high", "geometry=original")))
+    return tuple(map(parse_engine_options, ("", "look=random", "privacy=low", "privacy=high", "geometry=original")))
 
 
 @dataclass(frozen=True, kw_only=True)
