@@ -170,7 +170,8 @@ def _iris_sources(size: int) -> list[tuple[np.ndarray, np.ndarray, tuple[int, in
     for center, corners in zip(IRIS_PATCHES, (RIGHT_EYE_CORNERS, LEFT_EYE_CORNERS), strict=True):
         near = (u - center[0]) ** 2 + (v - center[1]) ** 2 < (IRIS_PATCH_RADIUS * (IRIS_REACH + 0.4)) ** 2
         place = np.round(UV_MAP[list(corners)].mean(axis=0) * size).astype(int)
-        sources.append((*np.nonzero(near), (int(place[0]), int(place[1]))))
+        rows, columns = np.nonzero(near)
+        sources.append((rows, columns, (int(place[0]), int(place[1]))))
     return sources
 
 
