@@ -17,13 +17,14 @@ SIDE = 384
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 5])
+    parser.add_argument("--side", type=int, default=SIDE, help="pixels of each picture")
     parser.add_argument("--out", type=Path, default=Path("docs/images/before_after.png"))
     arguments = parser.parse_args()
     photo, anonymizer = Image.fromarray(data.astronaut()), Anonymizer.from_pretrained()
     pictures = [photo] + [anonymizer(photo, AnonymizeOptions(seed=seed)).image for seed in arguments.seeds]
-    sheet = Image.new("RGB", (SIDE * len(pictures), SIDE))
+    sheet = Image.new("RGB", (arguments.side * len(pictures), arguments.side))
     for number, picture in enumerate(pictures):
-        sheet.paste(picture.crop(BOX).resize((SIDE, SIDE), Image.Resampling.LANCZOS), (number * SIDE, 0))
+        sheet.paste(picture.crop(BOX).resize((arguments.side,) * 2, Image.Resampling.LANCZOS), (number * arguments.side, 0))
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(arguments.out)
 
