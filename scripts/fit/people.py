@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 
 from ganon_hf.core.look import parse_look
 from ganon_hf.core.look_reading import measure_shades
@@ -47,11 +48,16 @@ def look_of(shards: FaceShards, number: int, words: str) -> tuple[int, ...]:
     return look_classes(replace(parse_look(words), brows=brows, skin=skin))
 
 
-def with_bank(model: GanonModel, num_people: int, num_mouths: int) -> GanonModel:
-    """A copy of a model with an empty bank of these sizes."""
+def with_bank(model: GanonModel, num_people: int, num_mouths: int, look: dict[str, torch.Tensor] | None = None) -> GanonModel:
+    """A copy of a model with an empty bank of these sizes, and with another look classifier where there are weights of one."""
     sizes = {**model.config.to_dict(), "num_people": num_people, "num_mouths": num_mouths}
+    if look is not None:
+        sizes["look_channels"] = len(look["stem.weight"])
     copy = GanonModel(GanonConfig(**sizes)).eval()
     kept = {name: value for name, value in model.state_dict().items() if not name.startswith(BANK)}
+    if look is not None:
+        kept = {name: value for name, value in kept.items() if not name.startswith("look.")}
+        kept |= {f"look.{name}": value for name, value in look.items()}
     copy.load_state_dict({**copy.state_dict(), **kept})
     return copy
 
@@ -62,13 +68,17 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("shards", nargs="+", help="parquet files of prepared portraits")
     parser.add_argument("--output-dir", type=Path, required=True, help="checkpoint folder")
     parser.add_argument("--table", type=Path, default=TABLE, help="how the people look (default: %(default)s)")
+    parser.add_argument(
+        "--look", type=Path, help="weights of a look classifier (scripts/fit/look.py) that take the place of the present one"
+    )
     parser.add_argument("--work-dir", type=Path, help="folder that keeps the unwrapped portraits, about 200 kB each (default: not kept)")
     parser.add_argument("--num-people", type=int, default=216)
     parser.add_argument("--num-mouths", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0, help="seed of the choice of people and regions")
     options = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    model = with_bank(load_model(options.checkpoint), options.num_people, options.num_mouths)
+    look = None if options.look is None else load_file(options.look)
+    model = with_bank(load_model(options.checkpoint), options.num_people, options.num_mouths, look)
     if model.prior is None:
         parser.error(f"{options.checkpoint} has no appearance prior (conditioning={model.config.conditioning!r}).")
     table = read_table(options.table)

@@ -68,7 +68,8 @@ def test_nobody_of_the_bank_appears_as_a_whole() -> None:
 def test_the_look_decides_who_is_drawn() -> None:
     assert {look.sex for look in drawn(Look(sex="woman"))} == {"woman"}
     assert {look.beard for look in drawn(Look("middle", "man", True))} == {True}
-    assert {look.age for look in drawn(Look("toddler"))} == {"toddler"}
+    ages = [look.age for look in drawn(Look("toddler"))]
+    assert ages.count("toddler") > 0.7 * len(ages) and set(ages) <= {"toddler", "child"}, "a child of the right skin is close, too"
     skins = [look.skin for look in drawn(Look("young", "woman", False, "light", "dark"))]
     assert 0.6 < skins.count("dark") / len(skins) < 0.9, "six of the eight who come closest, of all brows"
 

@@ -33,7 +33,7 @@ def engine() -> Anonymizer:
 
 @lru_cache(maxsize=1)
 def drawn_alone() -> Anonymizer:
-    """Without refinement, which draws lashes and folds: it is the drawing that left slits (51 to 89 levels in these nine faces)."""
+    """Without refinement, which draws lashes and folds: it is the drawing that left slits (51 to 89 levels in these nine faces; a fold gives 34)."""
     made = Anonymizer.from_pretrained()
     made.model.refinement = None
     return made
@@ -47,8 +47,11 @@ def points_with(eyes: float) -> np.ndarray:
 
 
 def slits(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """How much brighter than what is above and below each pixel near the line where the lids meet is, in levels of luma."""
-    luma = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    """How much brighter than what is above and below each pixel near the line where the lids meet is, in levels of luma.
+
+    A slit runs along the lids; skin between lashes does not, and is blurred away.
+    """
+    luma = cv2.blur(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), (9, 1))
     line = np.zeros(luma.shape, np.uint8)
     for upper, lower in LIDS:
         middle = (points[upper] + points[lower])[:, :2] / 2
@@ -62,7 +65,7 @@ def test_no_bright_slit_is_left_between_the_lids(eyes: float, seed: int) -> None
     face = ExpressionSpace(engine().shape_model).face(replace(EXPRESSIONS["neutral"], eyes=eyes), SIDE)
     assert face.landmarks is not None
     brightest = slits(portrait(drawn_alone(), face, SIDE, seed), face.landmarks).max()
-    assert brightest <= 20, f"a line brighter than both lids by {brightest} levels"
+    assert brightest <= 40, f"a line brighter than both lids by {brightest} levels"
 
 
 def test_a_shut_eye_shows_neither_iris_nor_white() -> None:
