@@ -2,9 +2,9 @@
 
     python scripts/benchmarks/people_distance.py runs/people/train-*.parquet --recognizer face_recognition.onnx [--draws 300]
 
-A face recognizer compares neutral, frontal pictures of people drawn from seeds, alone on black, with each other and with the prepared portraits.
-Printed are quantiles of the cosine similarity to the most similar one. The same person in two expressions shows what "the same" means to the
-recognizer. 300 people and 1,300 portraits take four minutes on one core.
+A face recognizer compares neutral, frontal pictures of people drawn from seeds, alone on black, with each other and with the prepared
+portraits. Printed are quantiles of the cosine similarity to the most similar one. The same person in two expressions shows what "the same"
+means to the recognizer. 300 people and 1,300 portraits take four minutes on one core.
 """
 
 from __future__ import annotations

@@ -10,7 +10,9 @@ import pytest
 from script_loading import load_script
 
 from ganon_hf.core.face_mesh import MEAN_LANDMARKS, MOUTH_CORNERS, UV_MAP
-from ganon_hf.core.geometry import Identity, ShapeModel
+from ganon_hf.core.geometry import ShapeModel
+from ganon_hf.core.look import Look
+from ganon_hf.core.people import Identity
 
 _SCRIPT = load_script("benchmarks/compare_geometry")
 KSame, target_measures = _SCRIPT.KSame, _SCRIPT.target_measures
@@ -54,7 +56,8 @@ def drawing() -> Callable[[], Identity]:
 
     def draw() -> Identity:
         shape = np.random.default_rng(next(numbers)).standard_normal(6)
-        return Identity(shape, np.zeros(0), np.zeros(3), 0, np.zeros(0), np.zeros(3))
+        nobody = np.zeros(0, np.int64)
+        return Identity(shape, nobody, np.zeros((0, 5)), nobody, Look(), np.zeros(3), 0, np.zeros(0), np.zeros(3))
 
     return draw
 
