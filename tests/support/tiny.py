@@ -57,7 +57,7 @@ def tiny_model(**changes: object) -> GanonModel:
             model.prior.chroma[0, 0] -= 15.0
             model.prior.chroma[0, 1] += 20.0
             model.prior.tone_factor.copy_(torch.diag(torch.tensor([0.2, 5.0, 5.0])))
-        noise(model.geometry.people_shapes, 1.5)
+        noise(model.geometry.people_shapes, 1.0)
         # all combinations of age, sex and beard that occur, with brows and skin of any shade
         classes = [(age, sex, beard) for age in range(5) for sex in range(2) for beard in range(2) if not beard or (sex and age > 1)]
         for number in range(model.config.num_people):

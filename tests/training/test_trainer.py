@@ -75,8 +75,8 @@ def test_a_run_leaves_a_model_checkpoints_and_samples(options: TrainingOptions) 
     ]
     old, new = weights(options.pretrained_model_name_or_path or ""), weights(folder)
     # stored in half precision, so to be compared with what was loaded rounded likewise
-    rounded = {name: value.half().float() if new[name].dtype == torch.float16 else value for name, value in old.items()}
-    assert all(torch.equal(new[name].to(rounded[name].dtype), rounded[name]) for name in old), "the prior and the geometry are frozen"
+    rounded = {name: value.half().float() if name.startswith("prior.") and value.ndim > 2 else value for name, value in old.items()}
+    assert all(torch.equal(new[name], rounded[name]) for name in old), "the prior and the geometry are frozen"
     assert new["refinement.out.weight"].abs().max() > 0
     assert Anonymizer.from_pretrained(folder).model.refinement is not None
 

@@ -325,7 +325,8 @@ def test_time_stamps_stay_with_their_frames(look_ahead: float) -> None:
     def check(shown: AnonymizedFrame) -> int:
         source = stamped(shown.index)
         assert (shown.pts, shown.duration) == (source.pts, source.duration), shown.index
-        assert np.array_equal(shown.image[0], source.image[0]), "and it is this frame: its first row holds its number, and no face"
+        # the end of its first row, far from the faces and what is bent around them
+        assert np.array_equal(shown.image[0, -30:], source.image[0, -30:]), "and it is this frame"
         return shown.index
 
     first, snapshots, seen = stream(), {}, []
