@@ -325,8 +325,8 @@ def test_time_stamps_stay_with_their_frames(look_ahead: float) -> None:
     def check(shown: AnonymizedFrame) -> int:
         source = stamped(shown.index)
         assert (shown.pts, shown.duration) == (source.pts, source.duration), shown.index
-        # the end of its first row, far from the faces and what is bent around them
-        assert np.array_equal(shown.image[0, -30:], source.image[0, -30:]), "and it is this frame"
+        # its first pixel holds its number; the faces and what is bent around them begin further right
+        assert np.array_equal(shown.image[0, :20], source.image[0, :20]), "and it is this frame"
         return shown.index
 
     first, snapshots, seen = stream(), {}, []
