@@ -78,7 +78,7 @@ def report_held_out(network: LookClassifier, samples: LookSamples) -> None:
         with torch.inference_mode():
             components = network.components(torch.from_numpy(samples.shapes[:, size]))
             logits = network(torch.from_numpy(pictures)[:, None], components).double().numpy()
-        looks = [decide_look(one, "medium", "medium") for one in logits]
+        looks = [decide_look(one) for one in logits]
         adult = (samples.ages[:, :2].sum(axis=1) < 0.5) & (samples.weights[:, 1] > 0)
         read = np.array([look.sex != "unsure" for look in looks]) & adult
         right = np.array([(look.sex == "woman") == woman for look, woman in zip(looks, samples.woman > 0.5, strict=True)])

@@ -220,10 +220,10 @@ def test_what_the_script_is_told_arrives(capsys: pytest.CaptureFixture[str]) -> 
 def test_rows_of_a_report() -> None:
     names = [method.name for method in report_methods(EvaluationOptions(), identity=True)]
     assert names[:3] == ["original", "original, encoded again", "ganon-hf"]
-    assert names[3:6] == ["ganon-hf, privacy low", "ganon-hf, privacy high", "ganon-hf, geometry original"]
+    assert names[3:7] == ["ganon-hf, look random", "ganon-hf, privacy low", "ganon-hf, privacy high", "ganon-hf, geometry original"]
     assert "ganon-hf, one seed for all" in names and "ganon-hf, somebody else's landmarks" in names and names[-1] == "solid cover"
     bare = report_methods(EvaluationOptions(attacks=(), baselines=False), identity=True)
-    assert [method.name for method in bare] == names[:6]
+    assert [method.name for method in bare] == names[:7]
 
 
 @pytest.mark.parametrize(

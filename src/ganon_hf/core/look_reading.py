@@ -1,4 +1,5 @@
-"""The look of a person in a photo, in coarse classes: age, sex and beard from a small network, shades of brows and skin measured.
+"""The look of a person in a photo, in coarse classes: age, sex and beard from a small network; and shades of brows and skin, measured, for
+the people of the bank.
 
 Where the network is not sure the answer is the one in between, which does least harm on the wrong head: ``"unsure"`` of the sex,
 clean-shaven, the median of the ages that are likely. Between child and adult there is nothing in between: what may well be a
@@ -69,7 +70,9 @@ def look_crop(landmarks: np.ndarray, size: int = LookClassifier.image_size, *, s
 
 
 def read_look(network: LookClassifier, photo: np.ndarray, landmarks: np.ndarray) -> Look:
-    """The look of a person in a photo, in coarse classes; no part is None.
+    """Age, sex and beard of a person in a photo, in coarse classes.
+
+    Shades of brows and skin are not read: matched, too, they made people in a small gallery known by their look (docs/look.md).
 
     Args:
         network: the trained classifier, on any device.
@@ -85,12 +88,11 @@ def read_look(network: LookClassifier, photo: np.ndarray, landmarks: np.ndarray)
     with torch.inference_mode():
         pictures, shapes = (torch.from_numpy(values).to(weight.device, weight.dtype)[None] for values in (picture[None], shape))
         logits = network(pictures, network.components(shapes))
-    brows, skin = measure_shades(photo, landmarks)
-    return decide_look(logits[0].double().cpu().numpy(), brows, skin)
+    return decide_look(logits[0].double().cpu().numpy())
 
 
-def decide_look(logits: np.ndarray, brows: Shade, skin: Shade) -> Look:
-    """Look from (7,) outputs of :class:`.LookClassifier` and measured shades."""
+def decide_look(logits: np.ndarray) -> Look:
+    """Look from (7,) outputs of :class:`.LookClassifier`."""
     ages = np.exp(logits[:-2] - logits[:-2].max())
     ages /= ages.sum()
     woman, beard = (float(1 / (1 + np.exp(-value))) for value in logits[-2:])
@@ -98,7 +100,7 @@ def decide_look(logits: np.ndarray, brows: Shade, skin: Shade) -> Look:
     is_child = age in AGES[:2]
     sure = _SURE_CHILD_SEX if is_child else _SURE_SEX
     sex = "woman" if woman > sure else "man" if woman < 1 - sure else "unsure"
-    return Look(age, sex, beard=not is_child and sex != "woman" and beard > _SURE_BEARD, brows=brows, skin=skin)  # type: ignore[arg-type]
+    return Look(age, sex, beard=not is_child and sex != "woman" and beard > _SURE_BEARD)  # type: ignore[arg-type]
 
 
 def _decide_age(ages: np.ndarray) -> Age:
