@@ -33,7 +33,8 @@ def engine() -> Anonymizer:
 
 @lru_cache(maxsize=1)
 def drawn_alone() -> Anonymizer:
-    """Without refinement, which draws lashes and folds: it is the drawing that left slits (51 to 89 levels in these nine faces; a fold gives 34)."""
+    """Without refinement, which draws lashes and folds: it is the drawing that left slits (51 to 89 levels in these nine faces; a fold of
+    the bank's people gives 34)."""
     made = Anonymizer.from_pretrained()
     made.model.refinement = None
     return made

@@ -78,7 +78,7 @@ class AnonymizeOptions:
     look: str = field(
         default="match",
         metadata={
-            "help": "Of which group a person is drawn: `match` reads coarse classes of age, sex, beard, brows and skin from the face, "
+            "help": "Of which group a person is drawn: `match` reads coarse classes of age, sex and beard from the face, "
             "`random` draws anybody, words such as `woman, 30` or `man, old, beard` decide by hand.",
             "check": check_look,
         },

@@ -117,7 +117,7 @@ class FaceAnonymizationPipeline(ChunkPipeline):
                 expression, but the shape can identify.
             privacy: how little of the shape of the face passes with geometry `anonymous`: `low` keeps expressions best, `high` hides most.
             skin_tone: `match` takes the tone from the skin around the face, `random` from the synthetic person.
-            look: of which group a person is drawn: `match` reads coarse classes of age, sex, beard, brows and skin from the face, `random`
+            look: of which group a person is drawn: `match` reads coarse classes of age, sex and beard from the face, `random`
                 draws anybody, words such as `woman, 30` or `man, old, beard` decide by hand.
             output: `photo` puts the synthetic faces back into the photo; `crop` returns them alone on black, side by side.
             min_face_size: height in pixels of the smallest face to search for. Smaller finds more and takes longer.
