@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from ganon_hf.core.look import AGES, SEXES, SHADES, Look
-from ganon_hf.core.people import NUM_BLENDED, NUM_REGIONS, Population, draw_identity, look_classes, look_of
+from ganon_hf.core.modeling_ganon import NUM_REGIONS
+from ganon_hf.core.people import NUM_BLENDED, Population, draw_identity, look_classes, look_of
 
 # every age with either sex, bearded men among the adults, all shades; three of each, with shapes that tell the ages apart
 LOOKS = [

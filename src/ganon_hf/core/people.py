@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from .look import AGES, SEXES, SHADES, Look
+from .modeling_ganon import NUM_LOOK_PARTS, NUM_REGIONS
 
-# People of the bank that one synthetic person is blended from, and regions of a face that may come from different ones of them: eyes with
-# brows, nose, mouth and chin, skin (``modeling_ganon.PeopleTextures``).
-NUM_BLENDED, NUM_REGIONS = 3, 4
+# People of the bank that one synthetic person is blended from.
+NUM_BLENDED = 3
 # A person is drawn among at least so many people of the bank: those who come closest to the look.
 _MIN_POOL = 8
 # How much a part of the look that differs counts. A child among adults, or an adult among children, is the worst mistake; shades decide
@@ -72,8 +72,10 @@ class Population:
     num_mouths: int = 0
 
     def __post_init__(self) -> None:
-        if self.shapes.ndim != 2 or not len(self.shapes) or self.looks.shape != (len(self.shapes), 5):
-            raise ValueError(f"shapes must be (people, n) and looks (people, 5), but got {self.shapes.shape} and {self.looks.shape}.")
+        if self.shapes.ndim != 2 or not len(self.shapes) or self.looks.shape != (len(self.shapes), NUM_LOOK_PARTS):
+            raise ValueError(
+                f"shapes must be (people, n) and looks (people, {NUM_LOOK_PARTS}), but got {self.shapes.shape} and {self.looks.shape}."
+            )
 
     def alike(self, look: Look) -> np.ndarray:
         """Numbers of the people who come closest to a look: at least :data:`_MIN_POOL`, and all who are as close as these."""

@@ -149,21 +149,22 @@ def read_portraits(
     rows = np.flatnonzero(good & (color >= 0))
     if len(rows) < 20:
         raise ValueError(f"a bank needs at least 20 resting, frontal portraits in color, but got {len(rows)} of {len(textures)} pictures.")
-    features = prior_features(prior, textures, rows)
+    features, predicted = _predicted(prior, textures, rows)
     trust = np.stack([cv2.GaussianBlur(cv2.erode(one, np.ones((3, 3))), (0, 0), 1.5) for one in textures.trust[rows]]) / np.float32(255)
-    luma, _ = even_luma(textures, prior, rows, light)
-    luma -= (features @ resize_maps(prior.luma, size).reshape(features.shape[1], -1)).reshape(luma.shape)
+    luma = _even_luma(textures, rows, predicted, light)
+    luma -= predicted.reshape(luma.shape)
     chroma, fair = relative_chroma(textures, rows, color[rows], light)
     expected = features @ resize_maps(prior.chroma, size // 2).reshape(features.shape[1], -1)
     expected = expected.reshape(-1, 2, size // 2, size // 2) - prior.tone_mean[1:].numpy()[:, None, None]
     chroma -= expected
-    conditions = _conditions(textures, rows)
+    scores = BlendshapeNetwork()(textures.shapes[rows])
+    conditions = _conditions(scores, textures.angles[rows])
     luma = _at_rest(luma, trust, conditions)
     half_trust = np.stack([half_size(one) for one in trust])
     chroma = np.stack([_at_rest(chroma[:, channel], half_trust, conditions) for channel in range(2)], axis=1)
     shape = identity_coefficients(textures.shapes[rows], statistics)
     # usual portraits look earnest: their shapes are brought further than their textures, which a line does not describe so well
-    shape -= _explained(shape, _conditions(textures, rows, _SHAPE_REST), _REST_RIDGE)
+    shape -= _explained(shape, _conditions(scores, textures.angles[rows], _SHAPE_REST), _REST_RIDGE)
     alike = groups[rows]
     trust = _without_outliers(luma, chroma, trust, alike)
     hidden = np.array([1 - one.reshape(-1)[light.skin].mean() for one in trust])
@@ -172,7 +173,8 @@ def read_portraits(
         [blurred(one, weight, _LIGHT_SCALE).reshape(-1)[light.skin].std() for one, weight in zip(luma, trust, strict=True)]
     )
     kept = hidden < _MAX_HIDDEN
-    for faults in (unevenness, _unrest(textures, rows)):
+    unrest = scores[:, [BLENDSHAPE_NAMES.index(name) for name in _UNREST]].sum(axis=1)
+    for faults in (unevenness, unrest):
         kept &= _deviations(faults, alike) < _MAX_FAULT
     logger.info(
         "%d of %d pictures are resting, frontal portraits; %d have even light and visible skin", len(rows), len(textures), kept.sum()
@@ -192,35 +194,32 @@ def _contrast(luma: np.ndarray, trust: np.ndarray, groups: np.ndarray) -> np.nda
     return np.minimum(1, _MAX_CONTRAST * usual / np.maximum(strength, 1e-6)).astype(np.float32)
 
 
-def prior_features(prior: AppearancePrior, textures: TextureSet, rows: np.ndarray) -> np.ndarray:
-    """(m, F) shape features of some of the pictures."""
+def _predicted(prior: AppearancePrior, textures: TextureSet, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(m, F) shape features of some of the pictures, and the (m, T * T) luma that the prior predicts from them."""
     shapes, angles = torch.from_numpy(textures.shapes[rows]), torch.from_numpy(textures.angles[rows])
-    return shape_features(shapes, angles, prior.shape_mean, prior.shape_basis, prior.num_quadratic).numpy()
+    features = shape_features(shapes, angles, prior.shape_mean, prior.shape_basis, prior.num_quadratic).numpy()
+    return features, features @ resize_maps(prior.luma, textures.luma.shape[-1]).reshape(features.shape[1], -1)
 
 
-def even_luma(textures: TextureSet, prior: AppearancePrior, rows: np.ndarray, light: LightModel) -> tuple[np.ndarray, np.ndarray]:
-    """(m, T, T) luma under even light as bright as the prior's faces, and the (m, T, T) gain that was divided out."""
-    size = textures.luma.shape[-1]
-    features = prior_features(prior, textures, rows)
-    expected = features @ resize_maps(prior.luma, size).reshape(features.shape[1], -1)
+def _even_luma(textures: TextureSet, rows: np.ndarray, predicted: np.ndarray, light: LightModel) -> np.ndarray:
+    """(m, T, T) luma under even light, as bright as the (m, T * T) predicted faces."""
     luma = textures.luma[rows].reshape(len(rows), -1).astype(np.float32)
-    trust = textures.trust[rows].reshape(len(rows), -1) / np.float32(255)
-    even, gain = light.remove(luma, trust, expected)
-    return even.reshape(-1, size, size).astype(np.float32), gain.reshape(-1, size, size)
+    even, _ = light.remove(luma, textures.trust[rows].reshape(len(rows), -1) / np.float32(255), predicted)
+    return even.reshape(-1, *textures.luma.shape[1:]).astype(np.float32)
 
 
-def _conditions(textures: TextureSet, rows: np.ndarray, rest: float = 0.5) -> np.ndarray:
+def _conditions(scores: np.ndarray, angles: np.ndarray, rest: float = 0.5) -> np.ndarray:
     """(m, c) expression and pose of pictures: leading components of the blendshape scores, and angles.
 
     Args:
-        textures, rows: which pictures.
+        scores: (m, 52) blendshape scores.
+        angles: (m, 2) yaw and pitch in degrees.
         rest: the quantile of each score that counts as rest and becomes zero.
     """
-    scores = BlendshapeNetwork()(textures.shapes[rows])
     scores = scores - np.quantile(scores, rest, axis=0)
     deviations = scores.std(axis=0) + 0.02
     _, _, axes = np.linalg.svd((scores - scores.mean(axis=0)) / deviations, full_matrices=False)
-    yaw, pitch = textures.angles[rows].T / 15
+    yaw, pitch = angles.T / 15
     return np.column_stack([scores / deviations @ axes[:12].T, yaw, pitch, np.abs(yaw) - np.median(np.abs(yaw))]).astype(np.float32)
 
 
@@ -278,12 +277,6 @@ def _above(points: tuple[int, ...], size: int) -> np.ndarray:
     return (v < np.interp(u, line[:, 0], line[:, 1])).astype(np.float32)
 
 
-def _unrest(textures: TextureSet, rows: np.ndarray) -> np.ndarray:
-    """(m,) how far faces are from rest, by the blendshape scores of frowns, sneers, squints and smiles."""
-    scores = BlendshapeNetwork()(textures.shapes[rows])
-    return scores[:, [BLENDSHAPE_NAMES.index(name) for name in _UNREST]].sum(axis=1)
-
-
 @dataclass(frozen=True, eq=False)
 class Mouths:
     """Insides of open mouths, sorted by opening.
@@ -323,7 +316,7 @@ def read_mouths(textures: TextureSet, prior: AppearancePrior, resolution: np.nda
         raise ValueError(f"{count} frontal, open mouths in color are needed, but got {len(rows)} in {len(textures)} pictures.")
     rows = rows[_spread_out(shapes[rows] / np.array(_MOUTH_SCALE), count)]
     rows = rows[np.argsort(shapes[rows, 0], kind="stable")]
-    luma, _ = even_luma(textures, prior, rows, light)
+    luma = _even_luma(textures, rows, _predicted(prior, textures, rows)[1], light)
     high = np.maximum(luma - _BRIGHT_TEETH, 0)
     luma = np.minimum(luma, _BRIGHT_TEETH) + high * _TEETH_ROOM / (high + _TEETH_ROOM)  # on dark skin under even light they are too bright
     chroma = relative_chroma(textures, rows, color[rows], light)[0] + prior.tone_mean[1:].numpy()[:, None, None]
