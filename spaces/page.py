@@ -74,6 +74,8 @@ def control(name: str, **settings: Any) -> gr.components.Component:
     shown = {"value": option.default, "label": label, "info": option.metadata["help"], **settings}
     if choices := choices_of(option):
         return gr.Radio(list(choices), **shown)
+    if option.type is bool:
+        return gr.Checkbox(**shown)
     if option.type is str:
         return gr.Textbox(max_lines=1, **shown)
     low, high = option.metadata["range"]

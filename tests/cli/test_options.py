@@ -85,9 +85,10 @@ def test_a_command_gets_the_options_in_one_piece() -> None:
         privacy="low",
         skin_tone="match",
         look="woman, 30",
+        keep_occluders=False,
         min_face_size=8,
         min_score=0.25,
         on_no_face="keep",
         own=4,
     )
-    assert got == ["here", AnonymizeOptions(7, "original", "low", "match", "woman, 30", "photo", 8, 0.25, "keep"), 4]
+    assert got == ["here", AnonymizeOptions(7, "original", "low", "match", "woman, 30", "photo", False, 8, 0.25, "keep"), 4]

@@ -97,6 +97,7 @@ def test_report_says_why_a_face_is_covered() -> None:
         "status": "covered",
         "reason": "no landmarks",
         "look": "",
+        "kept": [],
     }
     for status, reason in (("covered", ""), ("doubtful", ""), ("replaced", "why"), ("skipped", "")):
         with pytest.raises(ValueError):

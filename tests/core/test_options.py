@@ -29,6 +29,7 @@ REFUSED = {
     "skin_tone": ["pale"],
     "look": ["", "girl", "woman, man", "woman; 30", "121", "woman,,30", "random, woman", None, 30],
     "output": ["both"],
+    "keep_occluders": [None, 1, "yes"],
     "min_face_size": [7, 4097, 24.5, "24", None, math.nan, True],
     "min_score": [-0.1, 1.1, "high", None, math.nan, False],
     "on_no_face": ["copy", "ignore"],
@@ -68,7 +69,7 @@ def test_the_error_says_the_rule() -> None:
 def test_every_field_describes_itself(option: dataclasses.Field[Any]) -> None:
     """Command line, Space and docs are made from this."""
     assert option.metadata["help"].endswith(".")
-    assert [bool(choices_of(option)), "range" in option.metadata, "check" in option.metadata].count(True) == 1
+    assert [bool(choices_of(option)), "range" in option.metadata, "check" in option.metadata, option.type is bool].count(True) == 1
     for choice in choices_of(option) if option.name != "privacy" else ("low", "high"):
         assert f"`{choice}`" in option.metadata["help"]
 
@@ -92,6 +93,8 @@ def test_the_table_in_the_readme_is_that_of_the_fields() -> None:
     def values(option: dataclasses.Field[Any]) -> str:
         if option.name == "look":
             return f"{shown(MATCH)}, {shown(RANDOM)} or words"
+        if option.type is bool:
+            return "`True`, `False`"
         low, high = option.metadata.get("range", (0, 0))
         return ", ".join(map(shown, choices_of(option))) or f"{low} to {high}".replace(str(2**63 - 1), "2^63 - 1")
 

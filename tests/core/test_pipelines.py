@@ -66,7 +66,7 @@ def test_all_doors_lead_to_the_same_pixels(pipe: FaceAnonymizationPipeline, expe
     assert agree([pipe(photo, seed=7) for photo in ALL], expected)
     statuses = [[face["status"] for face in result["faces"]] for result in expected]
     assert statuses == [[], ["replaced"], ["replaced"] * 3, ["covered"]]
-    assert set(expected[1]["faces"][0]) == {"box", "score", "status", "reason", "look"}
+    assert set(expected[1]["faces"][0]) == {"box", "score", "status", "reason", "look", "kept"}
     assert set(expected[1]["faces"][0]["box"]) == {"xmin", "ymin", "xmax", "ymax"}
 
 

@@ -35,7 +35,16 @@ GROUP_ROWS = 64
 _READERS = 16  # requests at a time where only footers are read
 _COUNTS = b"ganon_hf"
 _BOX = pyarrow.struct([(name, pyarrow.float64()) for name in ("xmin", "ymin", "xmax", "ymax")])
-_FACE = pyarrow.struct([("box", _BOX), ("score", pyarrow.float64()), ("status", pyarrow.string()), ("reason", pyarrow.string())])
+_FACE = pyarrow.struct(
+    [
+        ("box", _BOX),
+        ("score", pyarrow.float64()),
+        ("status", pyarrow.string()),
+        ("reason", pyarrow.string()),
+        ("look", pyarrow.string()),
+        ("kept", pyarrow.list_(pyarrow.string())),
+    ]
+)
 # Counted in every shard: rows by status, and of those that are ok the ones with a doubtful cover.
 COUNTS = ("ok", "refused", "failed", "doubtful")
 SCHEMA = pyarrow.schema(

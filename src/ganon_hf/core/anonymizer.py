@@ -33,6 +33,7 @@ from .landmarks import triangle_map
 from .look import Look
 from .model_loading import load_model
 from .modeling_ganon import GanonModel
+from .occluder_map import Occluders, read_occluders
 from .opencv import cv2
 from .options import AnonymizeOptions
 from .people import Population
@@ -274,7 +275,7 @@ class Anonymizer:
             image = face.reason if face.inputs is None else next(left)
             reasons.append(image if isinstance(image, str) else "")
             synthetic.append(None if isinstance(image, str) else self._apply_skin_tone(image, face, plan.options))
-        self._place(plan, synthetic, reasons, canvas)
+        kept = self._place(plan, synthetic, reasons, canvas)
         reports = [
             FaceReport(
                 one.face.box,
@@ -282,8 +283,9 @@ class Anonymizer:
                 "replaced" if not reason else "doubtful" if one.face.doubtful else "covered",
                 reason,
                 "" if reason else str(one.identity.look),
+                () if reason else names,
             )
-            for one, reason in zip(plan.faces, reasons, strict=True)
+            for one, reason, names in zip(plan.faces, reasons, kept, strict=True)
         ]
         if plan.options.output == "crop":
             squares = [
@@ -292,9 +294,13 @@ class Anonymizer:
             canvas = np.concatenate(squares, axis=1) if squares else np.zeros((self.model.config.image_size,) * 2 + (3,), np.uint8)
         return canvas, tuple(reports)
 
-    def _place(self, plan: PhotoPlan, synthetic: list[np.ndarray | None], reasons: list[str], canvas: np.ndarray) -> None:
-        """Cover and composite the faces in an order in which neither undoes the other; fills in the reasons of further covers."""
-        covers = Covers(canvas)
+    def _place(self, plan: PhotoPlan, synthetic: list[np.ndarray | None], reasons: list[str], canvas: np.ndarray) -> list[tuple[str, ...]]:
+        """Cover and composite the faces in an order in which neither undoes the other; fills in the reasons of further covers.
+
+        Returns:
+            for each face what was kept in front of it.
+        """
+        covers, kept = Covers(canvas), [()] * len(plan.faces)
         for face, image in zip(plan.faces, synthetic, strict=True):
             if image is None:
                 covers.add(face.face)
@@ -307,11 +313,12 @@ class Anonymizer:
         # from back to front: smaller faces are mostly further away
         for number in reversed(range(len(plan.faces))):
             if (image := synthetic[number]) is not None:
-                reasons[number] = self._composite(plan, number, image, canvas)
+                reasons[number], kept[number] = self._composite(plan, number, image, canvas)
                 if reasons[number]:
                     covers.add(plan.faces[number].face)
         if exclusive:
             covers.renew([face.face for face, reason in zip(plan.faces, reasons, strict=True) if not reason])
+        return kept
 
     def _to_face(self, photo: np.ndarray, face: Any) -> Face:
         if hasattr(face, "landmarks"):  # not isinstance: code loaded from a Hub folder has a class Face of its own
@@ -336,15 +343,16 @@ class Anonymizer:
             luma, chroma = prior(prior.shape_mean.view(1, -1, 3), torch.zeros(1, 2), torch.zeros(1, len(prior.luma_appearance)))
         return SkinPainter.of(luma[0, 0].numpy(), chroma[0].numpy())
 
-    def _composite(self, plan: PhotoPlan, number: int, synthetic: np.ndarray, canvas: np.ndarray) -> str:
-        """Returns the reason why the face must be covered; empty where it was replaced."""
+    def _composite(self, plan: PhotoPlan, number: int, synthetic: np.ndarray, canvas: np.ndarray) -> tuple[str, tuple[str, ...]]:
+        """Returns the reason why the face must be covered, empty where it was replaced; and what was kept in front of it."""
         face = plan.faces[number]
         if face.crop is None or face.points is None:
-            return face.reason
+            return face.reason, ()
         generator = np.random.default_rng([face.identity.grain_seed, number])
         try:
             if face.head_warp is not None:
                 warp_head(canvas, face.head_warp)
+            occluders = self._occluders(plan, face, synthetic, canvas)
             change = composite_face(
                 canvas,
                 synthetic,
@@ -354,11 +362,22 @@ class Anonymizer:
                 grayscale=face.grayscale,
                 generator=generator,
                 features=face.features,
+                occluders=occluders,
             )
         except (*COMPOSITE_ERRORS, cv2.error) as error:  # the canvas still shows the original
             logger.error("A face could not be put back and is covered: %s", error)
-            return f"the face could not be put back: {error}"
-        return "" if change >= MIN_CHANGE else "the synthetic face did not change the picture"
+            return f"the face could not be put back: {error}", ()
+        if change < MIN_CHANGE:
+            return "the synthetic face did not change the picture", ()
+        return "", () if occluders is None else occluders.names
+
+    def _occluders(self, plan: PhotoPlan, face: FacePlan, synthetic: np.ndarray, canvas: np.ndarray) -> Occluders | None:
+        """What lies in front of a face; None where it is not looked for."""
+        if self.model.occluders is None or not plan.options.keep_occluders or plan.options.output == "crop":
+            return None
+        if face.crop is None or face.original is None:
+            return None
+        return read_occluders(self.model.occluders, canvas, face.crop, face.original, synthetic)
 
     def _synthetic_on_black(self, plan: FacePlan, synthetic: np.ndarray | None) -> np.ndarray:
         """The paper's output: the synthetic face on black; a gray square where the face was covered."""

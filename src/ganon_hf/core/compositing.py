@@ -16,6 +16,7 @@ from .face_mesh import CHIN, FACE_OVAL, MOUTH_START
 from .faces import Box, Crop, box_of_points, clip_box, scale_box
 from .landmarks import mesh_mask, triangle_map
 from .light_matching import match_light, surface_normals, tone_curve
+from .occluder_map import Occluders
 from .opencv import cv2
 from .sharpness_matching import ELSEWHERE, FIRST_FEATURE, OUTSIDE, SKIN, match_sharpness
 
@@ -49,6 +50,8 @@ _EXTRAPOLATION = 3.0
 # Matte, resampled to the photo, that counts as the face without its rim.
 _INSIDE = 0.95
 _EPSILON = 1e-3  # against division by zero
+# Pixels of the crop around a frame of spectacles that are painted over with it.
+_FRAME_MARGIN = 1.5
 
 # Features by which a face is recognized, as points of the mesh: right and left eye with brow, nose, mouth. Their convex hulls are hidden.
 _FEATURES = (
@@ -139,6 +142,7 @@ def composite_face(
     grayscale: bool,
     generator: np.random.Generator,
     features: np.ndarray | None = None,
+    occluders: Occluders | None = None,
 ) -> float:
     """Composite one face into ``canvas`` (in place).
 
@@ -152,6 +156,7 @@ def composite_face(
         grayscale: the photo has no color here, and the face gets none.
         generator: source of the grain.
         features: (S, S) bool, see :func:`face_matte`.
+        occluders: what lies in front of the face and stays; None where nothing does.
 
     Returns:
         mean absolute change where the matte is at least half, in pixel values; 0 where no part of the face lies inside the canvas.
@@ -161,12 +166,15 @@ def composite_face(
         return 0.0
     index = triangle_map(points, crop.size)
     mask = index >= 0
+    if occluders is not None:
+        erase_frames(canvas, crop, occluders.frame)
     part = _part_of(mask)
     here = slice(part[1], part[3]), slice(part[0], part[2])
     matte = face_matte(np.ascontiguousarray(mask[here]), None if features is None else np.ascontiguousarray(features[here]), crop.size)
     index, inside_photo = index[here], _inside_photo(canvas, crop)[here]
+    bare = inside_photo if occluders is None else inside_photo & ~occluders.not_skin[here]
     synthetic, original = synthetic[here], crop_image(canvas, crop, part).astype(np.float32)
-    skin = (matte > OPAQUE) & (index < MOUTH_START) & inside_photo
+    skin = (matte > OPAQUE) & (index < MOUTH_START) & bare
     extent = tuple(2 * side / crop.size - 1 for side in part)
     normals = surface_normals(points, index)
     openings = index >= MOUTH_START
@@ -174,7 +182,7 @@ def composite_face(
     curve = None if grayscale else tone_curve(canvas, canvas[region[1] : region[3], region[0] : region[2]])
     if curve is not None:
         synthetic = curve.apply(synthetic)
-    synthetic = match_border(synthetic, original, matte * inside_photo, crop.size)
+    synthetic = match_border(synthetic, original, matte * bare, crop.size)
     x_min, y_min, x_max, y_max = region
     # premultiplied, so that nothing from outside the mesh leaks in while resampling
     premultiplied = cv2.merge([*(channel * matte for channel in cv2.split(synthetic)), matte])
@@ -185,6 +193,8 @@ def composite_face(
     faint, divisor = alpha <= _MIN_DIVISOR, np.maximum(alpha, _MIN_DIVISOR)
     face = cv2.merge([channel / divisor for channel in channels])
     np.copyto(face, _extrapolate(warped), where=faint[..., None])
+    if occluders is not None and occluders.names:
+        alpha *= 1 - np.clip(warp_to_photo(np.ascontiguousarray(occluders.keep[here]), crop, region, part[:2]), 0, 1)
     inside_here = alpha > _INSIDE
     if not inside_photo.all():
         inside_here &= warp_to_photo(inside_photo.astype(np.float32), crop, region, part[:2]) > _INSIDE
@@ -203,6 +213,30 @@ def composite_face(
     change = cv2.mean(cv2.absdiff(result, before), mask=(alpha >= 0.5).astype(np.uint8))[:3]  # 0 where the mask is empty
     canvas[y_min:y_max, x_min:x_max] = result
     return sum(change) / 3
+
+
+def erase_frames(canvas: np.ndarray, crop: Crop, frame: np.ndarray) -> None:
+    """Paint frames of spectacles over from their surroundings (in place; Telea 2004): half of a pair must not stay beside a face.
+
+    Args:
+        canvas: (h, w, 3) uint8.
+        crop: the face's square.
+        frame: (S, S) bool, the frames in it.
+    """
+    if not frame.any():
+        return
+    corners = crop.to_photo(np.argwhere(frame)[:, ::-1].astype(float) + 0.5)
+    margin = _FRAME_MARGIN * max(1.0, 1 / crop.scale)
+    x_min, y_min, x_max, y_max = box_of_points(corners)
+    box = x_min - 4 * margin, y_min - 4 * margin, x_max + 4 * margin, y_max + 4 * margin
+    region = clip_box(box, height=canvas.shape[0], width=canvas.shape[1])
+    if region is None:
+        return
+    where = (warp_to_photo(frame.astype(np.float32), crop, region) > 0.3).view(np.uint8)
+    reach = max(1, round(margin))
+    where = cv2.dilate(where, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
+    part = np.ascontiguousarray(canvas[region[1] : region[3], region[0] : region[2]])
+    canvas[region[1] : region[3], region[0] : region[2]] = cv2.inpaint(part, where, margin, cv2.INPAINT_TELEA)
 
 
 def _face_regions(points: np.ndarray, region: tuple[int, int, int, int], inside: np.ndarray) -> tuple[np.ndarray, float]:

@@ -26,7 +26,7 @@ class GanonPipelineOutput(BaseOutput):
 
     Attributes:
         images: one RGB picture per photo; with ``output_type="np"`` (height, width, 3) float32 arrays in [0, 1].
-        faces: per photo a list of ``{"box", "score", "status", "reason"}``.
+        faces: per photo a list of ``{"box", "score", "status", "reason", "look", "kept"}``.
     """
 
     images: list[Image.Image] | list[np.ndarray]
@@ -103,6 +103,7 @@ class GanonPipeline(DiffusionPipeline):
         skin_tone: SkinTone = "match",
         look: str = "match",
         output: OutputKind = "photo",
+        keep_occluders: bool = True,
         min_face_size: int = 24,
         min_score: float = 0.5,
         on_no_face: OnNoFace = "raise",
@@ -123,6 +124,8 @@ class GanonPipeline(DiffusionPipeline):
             look: of which group a person is drawn: `match` reads coarse classes of age, sex and beard from the face, `random`
                 draws anybody, words such as `woman, 30` or `man, old, beard` decide by hand.
             output: `photo` puts the synthetic faces back into the photo; `crop` returns them alone on black, side by side.
+            keep_occluders: what lies in front of a face stays: masks, hands, hats, hair, sunglasses, microphones. Off: the whole face is
+                painted, whatever is there.
             min_face_size: height in pixels of the smallest face to search for. Smaller finds more and takes longer.
             min_score: detector confidence below which a face is ignored. Lower misses fewer faces and covers more by mistake.
             on_no_face: where no face is found, one may have been missed: `raise` refuses the photo or video, `keep` returns it unchanged.
@@ -150,6 +153,7 @@ class GanonPipeline(DiffusionPipeline):
             skin_tone=skin_tone,
             look=look,
             output=output,
+            keep_occluders=keep_occluders,
             min_face_size=min_face_size,
             min_score=min_score,
             on_no_face=on_no_face,

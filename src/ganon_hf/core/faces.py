@@ -133,6 +133,7 @@ class FaceReport:
             ``"doubtful"``, covered likewise, although it may be no face: somebody should look.
         reason: why it was covered; empty where it was replaced.
         look: the look of which the synthetic person was drawn, in words; empty where the face was covered.
+        kept: what of the photo stayed in front of the synthetic face: ``"sunglasses"``, ``"cloth"``, ``"hand"``, ``"hair"``, ``"object"``.
     """
 
     box: Box
@@ -140,6 +141,7 @@ class FaceReport:
     status: str
     reason: str = ""
     look: str = ""
+    kept: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         require_choice("FaceReport.status", self.status, STATUSES)
@@ -150,7 +152,14 @@ class FaceReport:
         """JSON-ready form, the one the pipelines and the report use."""
         corners = ("xmin", "ymin", "xmax", "ymax")
         box = {name: round(value, 2) for name, value in zip(corners, self.box, strict=True)}
-        return {"box": box, "score": round(self.score, 4), "status": self.status, "reason": self.reason, "look": self.look}
+        return {
+            "box": box,
+            "score": round(self.score, 4),
+            "status": self.status,
+            "reason": self.reason,
+            "look": self.look,
+            "kept": list(self.kept),
+        }
 
 
 @dataclass(frozen=True, eq=False)

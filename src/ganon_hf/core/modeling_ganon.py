@@ -74,6 +74,7 @@ class GanonConfig(PretrainedConfig):
         mouth_box: (x, y, width, height) in texels of the people's textures around the inside of the mouth, each even.
         refinement_channels: width of the refinement network; 0 leaves it out.
         look_channels: width of the look classifier; 0 leaves it out.
+        occluder_channels: width of the network for the occluder map; 0 leaves it out.
     """
 
     model_type = "ganon"
@@ -96,6 +97,7 @@ class GanonConfig(PretrainedConfig):
         mouth_box: tuple[int, int, int, int] = (90, 178, 76, 40),
         refinement_channels: int = 0,
         look_channels: int = 0,
+        occluder_channels: int = 0,
         **kwargs: Any,
     ) -> None:
         if conditioning not in ("mesh", "landmarks"):
@@ -126,6 +128,7 @@ class GanonConfig(PretrainedConfig):
         self.mouth_box = list(mouth_box)
         self.refinement_channels = refinement_channels
         self.look_channels = look_channels
+        self.occluder_channels = occluder_channels
         # An exported folder names its own code; the installed package uses its own instead.
         if not __name__.startswith("transformers_modules"):
             kwargs.pop("auto_map", None)
@@ -543,6 +546,42 @@ class LookClassifier(nn.Module):
         return self.out(torch.cat([hidden, functional.leaky_relu(self.shape(components), 0.2), components], dim=1))
 
 
+class OccluderNetwork(nn.Module):
+    """Says of each pixel of an aligned crop what lies in front of the face there (``occluders.py`` has the classes).
+
+    A U-Net at half the resolution. Its map decides which pixels of a photo stay, never what is generated. Trained by
+    ``training/occluder_training.py``.
+    """
+
+    # Side of the crop in pixels, channels of the picture with the hulls of the face's parts, and classes.
+    image_size = 128
+    num_inputs, num_classes = 3 + 4, 7
+
+    def __init__(self, config: GanonConfig):
+        super().__init__()
+        width = config.occluder_channels
+        self.stem, self.encode0 = nn.Conv2d(self.num_inputs, width, 5, stride=2, padding=2), RefinementBlock(width)
+        self.down1, self.encode1 = nn.Conv2d(width, width * 2, 3, stride=2, padding=1), RefinementBlock(width * 2)
+        self.down2, self.encode2 = nn.Conv2d(width * 2, width * 4, 3, stride=2, padding=1), RefinementBlock(width * 4)
+        self.down3, self.encode3 = nn.Conv2d(width * 4, width * 6, 3, stride=2, padding=1), RefinementBlock(width * 6)
+        self.middle = RefinementBlock(width * 6)
+        self.up3, self.decode2 = nn.Conv2d(width * 6, width * 4, 1), RefinementBlock(width * 4)
+        self.up2, self.decode1 = nn.Conv2d(width * 4, width * 2, 1), RefinementBlock(width * 2)
+        self.up1, self.decode0 = nn.Conv2d(width * 2, width, 1), RefinementBlock(width)
+        self.out = nn.Conv2d(width, 4 * self.num_classes, 3, padding=1)
+
+    def forward(self, pictures: torch.Tensor, hulls: torch.Tensor) -> torch.Tensor:
+        """(B, 3, 128, 128) RGB in [-1, 1] and (B, 4, 128, 128) hulls of 0 or 1 -> (B, 7, 128, 128) logits."""
+        level0 = self.encode0(self.stem(torch.cat([pictures, hulls], dim=1)))
+        level1 = self.encode1(self.down1(functional.leaky_relu(level0, 0.2)))
+        level2 = self.encode2(self.down2(functional.leaky_relu(level1, 0.2)))
+        level3 = self.middle(self.encode3(self.down3(functional.leaky_relu(level2, 0.2))))
+        level2 = self.decode2(functional.interpolate(self.up3(level3), scale_factor=2.0, mode="nearest") + level2)
+        level1 = self.decode1(functional.interpolate(self.up2(level2), scale_factor=2.0, mode="nearest") + level1)
+        level0 = self.decode0(functional.interpolate(self.up1(level1), scale_factor=2.0, mode="nearest") + level0)
+        return functional.pixel_shuffle(self.out(functional.leaky_relu(level0, 0.2)), 2)
+
+
 class UNetDown(nn.Module):
     """Halving block of the published generator; ``model.0`` is the convolution, as in its checkpoints."""
 
@@ -621,6 +660,7 @@ class GanonModel(PreTrainedModel):
         self.prior: AppearancePrior | None = None
         self.people: PeopleTextures | None = None
         self.look = LookClassifier(config) if config.look_channels else None
+        self.occluders = OccluderNetwork(config) if config.occluder_channels else None
         self.refinement: RefinementNetwork | None = None
         if config.conditioning == "landmarks":
             self.generator = LandmarkGenerator()

@@ -87,6 +87,13 @@ class AnonymizeOptions:
         default="photo",
         metadata={"help": "`photo` puts the synthetic faces back into the photo; `crop` returns them alone on black, side by side."},
     )
+    keep_occluders: bool = field(
+        default=True,
+        metadata={
+            "help": "What lies in front of a face stays: masks, hands, hats, hair, sunglasses, microphones. Off: the whole face is "
+            "painted, whatever is there."
+        },
+    )
     min_face_size: int = field(
         default=24,
         metadata={
@@ -113,6 +120,9 @@ class AnonymizeOptions:
             value = getattr(self, option.name)
             if choices := choices_of(option):
                 require_choice(option.name, value, choices)
+            elif option.type is bool:
+                if not isinstance(value, bool):
+                    raise ValueError(f"{option.name} must be True or False, but got {value!r}.")
             elif check := option.metadata.get("check"):
                 check(value)
             else:

@@ -98,6 +98,7 @@ class FaceAnonymizationPipeline(ChunkPipeline):
         skin_tone: SkinTone = "match",
         look: str = "match",
         output: OutputKind = "photo",
+        keep_occluders: bool = True,
         min_face_size: int = 24,
         min_score: float = 0.5,
         on_no_face: OnNoFace = "raise",
@@ -120,6 +121,8 @@ class FaceAnonymizationPipeline(ChunkPipeline):
             look: of which group a person is drawn: `match` reads coarse classes of age, sex and beard from the face, `random`
                 draws anybody, words such as `woman, 30` or `man, old, beard` decide by hand.
             output: `photo` puts the synthetic faces back into the photo; `crop` returns them alone on black, side by side.
+            keep_occluders: what lies in front of a face stays: masks, hands, hats, hair, sunglasses, microphones. Off: the whole face is
+                painted, whatever is there.
             min_face_size: height in pixels of the smallest face to search for. Smaller finds more and takes longer.
             min_score: detector confidence below which a face is ignored. Lower misses fewer faces and covers more by mistake.
             on_no_face: where no face is found, one may have been missed: `raise` refuses the photo or video, `keep` returns it unchanged.
@@ -128,9 +131,9 @@ class FaceAnonymizationPipeline(ChunkPipeline):
             num_workers: accepted and not used: a photo's faces and tiles are computed side by side already.
 
         Returns:
-            ``{"image": PIL picture, "faces": [{"box", "score", "status", "reason"}]}`` for one photo, a list of these for a list or tuple,
-            an iterator for everything else. Of several photos, one that is refused or no usable picture
-            gives ``{"image": None, "faces": [], "error": why}``, and the others go on.
+            ``{"image": PIL picture, "faces": [{"box", "score", "status", "reason", "look", "kept"}]}`` for one photo, a list of these for
+            a list or tuple, an iterator for everything else. Of several photos, one that is refused or no usable picture gives
+            ``{"image": None, "faces": [], "error": why}``, and the others go on.
 
         Raises:
             UnusableImageError: a single input that is no usable picture.
@@ -144,6 +147,7 @@ class FaceAnonymizationPipeline(ChunkPipeline):
             skin_tone=skin_tone,
             look=look,
             output=output,
+            keep_occluders=keep_occluders,
             min_face_size=min_face_size,
             min_score=min_score,
             on_no_face=on_no_face,

@@ -91,7 +91,8 @@ class FacePlanner:
                 if options.output == "photo":
                     head_warp = HeadWarp.between(original, points)
                     original = head_warp.move(original)
-            features = feature_mask(crop.to_crop(original), crop.size)
+            original = crop.to_crop(original)
+            features = feature_mask(original, crop.size)
             points = crop.to_crop(points)
             if options.output == "photo" and not covers_features(points, features):
                 return FacePlan(face, identity, reason="the synthetic face would not hide all of it")
@@ -103,7 +104,7 @@ class FacePlanner:
             for name in ("people", "shares", "mouths"):
                 inputs[name] = torch.from_numpy(getattr(identity, name))[None]
             inputs["grayscale"] = torch.tensor([[float(gray)]])
-        return FacePlan(face, identity, crop, points, features, inputs, head_warp, gray)
+        return FacePlan(face, identity, crop, points, original, features, inputs, head_warp, gray)
 
 
 def _is_enlarged(crop: Crop) -> bool:

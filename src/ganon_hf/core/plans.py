@@ -22,6 +22,7 @@ class FacePlan:
         identity: the synthetic person.
         crop: the aligned square.
         points: (478, 3) landmarks of the synthetic face in crop pixels.
+        original: (478, 3) landmarks of the original face in crop pixels, moved with the head.
         features: (S, S) bool, the original's eyes, brows, nose and mouth in the crop.
         inputs: the model's inputs for this face, each with a leading dimension of 1.
         head_warp: moves the head's outline to the synthetic one; None where the outline stays the photo's.
@@ -33,6 +34,7 @@ class FacePlan:
     identity: Identity
     crop: Crop | None = None
     points: np.ndarray | None = None
+    original: np.ndarray | None = None
     features: np.ndarray | None = None
     inputs: dict[str, torch.Tensor] | None = None
     head_warp: HeadWarp | None = None

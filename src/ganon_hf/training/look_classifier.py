@@ -12,21 +12,18 @@ import logging
 import math
 import time
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..core.modeling_ganon import GanonConfig, LookClassifier
 from ..core.opencv import cv2
+from .batch_normalization import normalized, without_normalization
 from .look_samples import SEEN_SIZE, SMALL_FACES, STORED_SIZE, LookSamples
 
 logger = logging.getLogger(__name__)
-
-Layer = TypeVar("Layer", bound=nn.Module)
 
 # Sides in pixels of the classifier's crop in a photo: a face of 24 px is in a crop of 38.
 _SMALLEST, _LARGEST = 28, 120
@@ -235,29 +232,3 @@ def look_loss(logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor
     parts = functional.binary_cross_entropy_with_logits(logits[:, -2:], signs, reduction="none")
     losses = torch.stack([age, 1.5 * parts[:, 0], parts[:, 1]], dim=1) * weights
     return (losses.sum(dim=0) / weights.sum(dim=0).clamp_min(1.0)).sum()
-
-
-def normalized(network: LookClassifier) -> LookClassifier:
-    """A copy with batch normalization after each convolution, for training."""
-    network = copy.deepcopy(network)
-    for parent, name, layer in _layers(network, nn.Conv2d):
-        nn.init.kaiming_normal_(layer.weight, a=0.2, nonlinearity="leaky_relu")
-        normalization = nn.BatchNorm2d(layer.out_channels)
-        if name == "conv2":
-            nn.init.constant_(normalization.weight, 0.2)  # a block starts close to the identity
-        setattr(parent, name, nn.Sequential(layer, normalization))
-    return network
-
-
-def without_normalization(network: LookClassifier) -> LookClassifier:
-    """A copy with the batch normalization merged into the convolutions: the same outputs in evaluation mode."""
-    network = copy.deepcopy(network).eval()
-    for parent, name, layer in _layers(network, nn.Sequential):
-        convolution, normalization = layer
-        if isinstance(convolution, nn.Conv2d) and isinstance(normalization, nn.BatchNorm2d):
-            setattr(parent, name, fuse_conv_bn_eval(convolution, normalization))
-    return network.requires_grad_(False)
-
-
-def _layers(network: nn.Module, kind: type[Layer]) -> list[tuple[nn.Module, str, Layer]]:
-    return [(parent, name, layer) for parent in network.modules() for name, layer in parent.named_children() if isinstance(layer, kind)]

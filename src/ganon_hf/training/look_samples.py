@@ -174,7 +174,7 @@ def read_heads(
         the places (set, row) of the pictures in which a face was found, (n, 90, 90, 3) uint8 pictures and (n, 3, 478, 3) float32 shapes.
     """
     places, heads, shapes = [], [], []
-    for place, row in tqdm(_rows(paths), unit="picture", desc="finding heads"):
+    for place, row in tqdm(read_rows(paths), unit="picture", desc="finding heads"):
         if not wanted(place):
             continue
         photo = read_picture(row["image"])
@@ -212,7 +212,8 @@ def shapes_at_sizes(photo: np.ndarray, landmarks: np.ndarray, detector: FaceDete
     return np.stack([normalize_pose(points)[0] for points in found]).astype(np.float32)
 
 
-def _rows(paths: Iterable[str | Path]) -> Iterator[tuple[tuple[str, int], Mapping[str, Any]]]:
+def read_rows(paths: Iterable[str | Path]) -> Iterator[tuple[tuple[str, int], Mapping[str, Any]]]:
+    """((set, row), record with the column ``image``) of parquet files, those of a set in the order of their names."""
     count = Counter[str]()
     for path in sorted(map(Path, paths), key=lambda path: path.name):
         name = set_of(path)

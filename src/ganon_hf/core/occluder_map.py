@@ -1,0 +1,167 @@
+"""What lies in front of a face and stays: masks, hands, hats, hair, sunglasses, microphones.
+
+A small network says of each pixel of the aligned crop what lies there. It may err, and pixels that are kept must not be face. Therefore
+the hulls of eyes, nose and mouth stay only where three readings agree, of the crop as it is, mirrored and in gray, and where the photo does
+not look like the face that was generated for the place: the synthetic face has the same expression and pose, so that even a painted or
+oddly lit face resembles it (correlation of what is finer than the light). Spectacles never stay: frames are replaced inside of the face
+and painted over outside of it.
+
+Conventions: crops are (S, S, 3), maps (S, S) float32 0..1 or bool.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from .alignment import crop_image
+from .color import luma_of
+from .faces import Crop
+from .modeling_ganon import OccluderNetwork
+from .occluders import CLOTH, GLASSES, HAIR, HAND, MAP_SIZE, NONE, OBJECT, OCCLUDER_NAMES, SUNGLASSES, draw_hulls
+from .opencv import cv2
+
+# Classes that stay, the last ones.
+_KEPT_CLASSES = (SUNGLASSES, CLOTH, HAND, HAIR, OBJECT)
+# Probability from which something lies in front of a face, and from which it counts there in full: between, the edge is soft.
+_KEPT = (0.5, 0.8)
+# Probability from which a pixel is not looked at for light and tone, and from which a frame is painted over.
+_NOT_SKIN, _FRAME = 0.3, 0.35
+# In the hulls of eyes, nose and mouth the least sure of the three readings must reach this on average.
+_SURE = 0.8
+# Share of such a hull that must be covered before anything of it stays, and below which it is no matter of features at all.
+_MIN_SHARE = 0.12
+# Correlation with the synthetic face from which a covered part looks like a face, and the pixels that it takes.
+_RESEMBLES, _MIN_PIXELS = 0.35, 24
+# Standard deviations in pixels of the map of the band in which they are compared.
+_BAND = (1.0, 6.0)
+# Smallest thing that stays, as a share of the map.
+_MIN_AREA = 0.0015
+# Guided filter (He, Sun, Tang 2010): radius in pixels of the map, and variance of luma below which it smooths.
+_RADIUS, _VARIANCE = 3, 60.0
+
+
+@dataclass(frozen=True, eq=False)
+class Occluders:
+    """What lies in front of one face.
+
+    Attributes:
+        keep: (S, S) float32 0..1, how much of the photo stays.
+        not_skin: (S, S) bool, where something lies in front of the face, kept or not.
+        frame: (S, S) bool, frames of spectacles.
+        names: what is kept, in the words of :data:`.occluders.OCCLUDER_NAMES`.
+    """
+
+    keep: np.ndarray
+    not_skin: np.ndarray
+    frame: np.ndarray
+    names: tuple[str, ...]
+
+
+def read_occluders(network: OccluderNetwork, photo: np.ndarray, crop: Crop, points: np.ndarray, synthetic: np.ndarray) -> Occluders:
+    """What lies in front of a face.
+
+    Args:
+        network: trained.
+        photo: (height, width, 3) uint8.
+        crop: the face's square.
+        points: (478, 3) crop pixels of the original face.
+        synthetic: (S, S, 3) float32 0..255, the synthetic face for the place.
+
+    Returns:
+        maps in the crop's size.
+    """
+    factor = MAP_SIZE / crop.size
+    picture = crop_image(photo, Crop(crop.matrix * factor, MAP_SIZE))
+    hulls = draw_hulls(points * factor, MAP_SIZE)
+    chances = _read(network, [picture], [hulls])[0]
+    front = _front(chances)
+    kept = (front > _KEPT[0]) & (front > chances[GLASSES])
+    if (kept & (hulls[..., 1:].max(axis=2) > 0)).any():
+        kept &= ~_unsure(network, picture, hulls, chances, kept, synthetic)
+    kept = _without_specks(kept)
+    front = np.where(kept, front, 0)
+    luma = luma_of(crop_image(photo, crop).astype(np.float32))
+    keep = cv2.resize(np.clip((front - _KEPT[0]) / (_KEPT[1] - _KEPT[0]), 0, 1), luma.shape, interpolation=cv2.INTER_LINEAR)
+    if keep.any():
+        keep = np.clip(_guided(keep, luma, max(1, round(_RADIUS / factor))), 0, 1)
+    large = (cv2.resize(values, luma.shape, interpolation=cv2.INTER_LINEAR) for values in (1 - chances[NONE], chances[GLASSES]))
+    other, frame = large
+    classes = np.where(kept & (hulls[..., 0] > 0), _KEPT_CLASSES[0] + chances[_KEPT_CLASSES[0] :].argmax(axis=0), NONE)
+    names = tuple(OCCLUDER_NAMES[number] for number in _KEPT_CLASSES if (classes == number).mean() > _MIN_AREA)
+    return Occluders(keep.astype(np.float32), other > _NOT_SKIN, frame > _FRAME, names)
+
+
+def _front(chances: np.ndarray) -> np.ndarray:
+    """Probability of what may stay: (7, h, w) -> (h, w)."""
+    return 1 - chances[NONE] - chances[GLASSES]
+
+
+def _read(network: OccluderNetwork, pictures: list[np.ndarray], hulls: list[np.ndarray]) -> np.ndarray:
+    """(n, 7, 128, 128) float32 probabilities."""
+    weight = network.stem.weight
+    with torch.inference_mode():
+        batches = (torch.from_numpy(np.stack(values)).to(weight.device).permute(0, 3, 1, 2) for values in (pictures, hulls))
+        seen, known = (batch.to(weight.dtype, memory_format=torch.channels_last) for batch in batches)
+        return network(seen / 127.5 - 1, known / 255).float().softmax(dim=1).cpu().numpy()
+
+
+def _unsure(
+    network: OccluderNetwork, picture: np.ndarray, hulls: np.ndarray, chances: np.ndarray, kept: np.ndarray, synthetic: np.ndarray
+) -> np.ndarray:
+    """(128, 128) bool, what must not be kept: things over eyes, nose or mouth that may be face, and all of such a thing."""
+    gray = np.repeat(np.round(luma_of(picture.astype(np.float32)))[..., None].astype(np.uint8), 3, axis=2)
+    mirrored, colorless = _read(network, [picture[:, ::-1], gray], [hulls[:, ::-1], hulls])
+    agreed = np.minimum(_front(chances), np.minimum(_front(mirrored)[:, ::-1], _front(colorless)))
+    small = cv2.resize(synthetic, (MAP_SIZE, MAP_SIZE), interpolation=cv2.INTER_AREA)
+    ours, theirs = (_band(luma_of(np.ascontiguousarray(values, np.float32))) for values in (picture, small))
+    # strands of hair are many, and what one of them covers says nothing of the others
+    things = kept & (hulls[..., 0] > 0) & (chances.argmax(axis=0) != HAIR)
+    _, things = cv2.connectedComponents(things.view(np.uint8))
+    unsure = np.zeros(kept.shape, bool)
+    for channel in range(1, hulls.shape[2]):
+        count, parts = cv2.connectedComponents(hulls[..., channel])
+        for part in range(1, count):
+            here = parts == part
+            covered = here & kept
+            if not covered.any():
+                continue
+            if covered.sum() < _MIN_SHARE * here.sum():
+                unsure |= covered
+            elif resemblance(ours, theirs, covered) > _RESEMBLES or agreed[covered].mean() < _SURE:
+                unsure |= here | (np.isin(things, np.unique(things[covered])) & (things > 0))
+    return cv2.dilate(unsure.view(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
+
+
+def _band(luma: np.ndarray) -> np.ndarray:
+    """Structure between fine detail and light."""
+    fine, broad = (cv2.GaussianBlur(luma, (0, 0), sigma) for sigma in _BAND)
+    return fine - broad
+
+
+def resemblance(ours: np.ndarray, theirs: np.ndarray, where: np.ndarray) -> float:
+    """Correlation of two pictures (h, w) where a mask is set; 1 where there is too little to tell."""
+    if np.count_nonzero(where) < _MIN_PIXELS:
+        return 1.0
+    first, second = ours[where] - ours[where].mean(), theirs[where] - theirs[where].mean()
+    size = float(np.sqrt((first @ first) * (second @ second)))
+    return float(first @ second) / size if size > 0 else 1.0
+
+
+def _without_specks(kept: np.ndarray) -> np.ndarray:
+    """Parts too small to be anything are dropped."""
+    _, parts, statistics, _ = cv2.connectedComponentsWithStats(kept.view(np.uint8), connectivity=8)
+    large = statistics[:, cv2.CC_STAT_AREA] >= _MIN_AREA * kept.size
+    large[0] = False
+    return large[parts]
+
+
+def _guided(values: np.ndarray, guide: np.ndarray, radius: int) -> np.ndarray:
+    """Values whose edges follow those of the guide."""
+    size = (2 * radius + 1,) * 2
+    mean_guide, mean_values, mean_both, mean_square = (cv2.blur(one, size) for one in (guide, values, guide * values, guide * guide))
+    slope = (mean_both - mean_guide * mean_values) / (mean_square - mean_guide * mean_guide + np.float32(_VARIANCE))
+    offset = mean_values - slope * mean_guide
+    return cv2.blur(slope, size) * guide + cv2.blur(offset, size)

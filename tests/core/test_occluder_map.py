@@ -1,0 +1,184 @@
+"""What lies in front of a face stays, and nothing that may be face does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tiny import face_at, noise_photo
+
+import ganon_hf
+from ganon_hf import AnonymizeOptions, Anonymizer
+from ganon_hf.core.alignment import align_face, crop_image
+from ganon_hf.core.color import luma_of
+from ganon_hf.core.compositing import erase_frames
+from ganon_hf.core.face_mesh import CHIN, FACE_OVAL, LEFT_IRIS, LIP_LOWER, RIGHT_IRIS
+from ganon_hf.core.faces import Crop, Face
+from ganon_hf.core.modeling_ganon import GanonConfig, OccluderNetwork
+from ganon_hf.core.occluder_map import read_occluders
+from ganon_hf.core.occluders import CLOTH, GLASSES, HAIR, HULL_CHANNELS, MAP_SIZE, NONE, OCCLUDER_NAMES, draw_hulls
+from ganon_hf.training.occluder_samples import BareFaces, compose, make_scene, paint
+from ganon_hf.training.occluder_shapes import hand, hat, mask
+
+PORTRAIT = Path(ganon_hf.__file__).parent / "card" / "portrait.jpg"
+SIDE = 256
+FACE = face_at(SIDE / 2, SIDE / 2, 150)
+assert FACE.landmarks is not None
+CROP = align_face(FACE.landmarks.astype(float), SIDE)
+POINTS = CROP.to_crop(FACE.landmarks)
+
+
+def sees(number: int) -> OccluderNetwork:
+    """A network that sees one class everywhere."""
+    network = OccluderNetwork(GanonConfig(occluder_channels=4)).eval()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.zero_()
+        network.out.bias.view(-1, 4)[number] = 12.0  # pixel_shuffle keeps the four places of a class together
+    return network
+
+
+def noise(seed: int) -> np.ndarray:
+    return noise_photo(SIDE, SIDE, seed=seed)
+
+
+# ---- hulls and network
+
+
+def test_hulls_are_where_the_features_are() -> None:
+    hulls = draw_hulls(POINTS, SIDE) > 0
+    for point, channel in ((RIGHT_IRIS[0], 1), (LEFT_IRIS[0], 1), (4, 2), (LIP_LOWER, 3), (CHIN - 1, 0)):
+        x, y = POINTS[point, :2].astype(int)
+        assert hulls[y, x, channel], f"point {point} is not in channel {channel}"
+    assert hulls.shape == (SIDE, SIDE, HULL_CHANNELS)
+    outside = hulls[..., 1:].any(axis=2) & ~hulls[..., 0]
+    assert not outside.any()
+    assert not hulls[0].any() and not draw_hulls(POINTS + 1e7, SIDE).any()
+
+
+def test_the_network_is_small_and_sees_each_pixel() -> None:
+    network = OccluderNetwork(GanonConfig(occluder_channels=16)).eval()
+    assert sum(value.numel() for value in network.state_dict().values()) < 700_000
+    with torch.inference_mode():
+        logits = network(torch.zeros(2, 3, MAP_SIZE, MAP_SIZE), torch.zeros(2, HULL_CHANNELS, MAP_SIZE, MAP_SIZE))
+    assert logits.shape == (2, len(OCCLUDER_NAMES), MAP_SIZE, MAP_SIZE)
+
+
+# ---- what stays
+
+
+def test_what_is_surely_in_front_stays() -> None:
+    found = read_occluders(sees(CLOTH), noise(1), CROP, POINTS, noise(2).astype(np.float32))
+    assert found.names == ("cloth",) and found.keep.mean() > 0.99 and found.not_skin.all() and not found.frame.any()
+
+
+def test_what_resembles_the_face_never_stays() -> None:
+    """The network may be as sure as it likes: a photo that looks like the synthetic face for the place shows a face."""
+    photo = noise(1)
+    seen = crop_image(photo, CROP).astype(np.float32)
+    found = read_occluders(sees(CLOTH), photo, CROP, POINTS, 0.5 * seen + 40)  # other light, the same structure
+    face = draw_hulls(POINTS, SIDE)[..., 0] > 0
+    assert found.keep[face].max() == 0 and found.names == ()
+
+
+def test_hair_over_one_eye_says_nothing_of_the_other_things() -> None:
+    photo = noise(1)
+    seen = crop_image(photo, CROP).astype(np.float32)
+    hulls = draw_hulls(POINTS, SIDE)
+    found = read_occluders(sees(HAIR), photo, CROP, POINTS, seen)
+    features = hulls[..., 1:].max(axis=2) > 0
+    assert found.keep[features].max() < 0.5 and found.keep[(hulls[..., 0] > 0) & ~features].mean() > 0.5
+
+
+@pytest.mark.parametrize(("number", "frame"), [(NONE, False), (GLASSES, True)])
+def test_faces_and_spectacles_never_stay(number: int, frame: bool) -> None:
+    found = read_occluders(sees(number), noise(1), CROP, POINTS, noise(2).astype(np.float32))
+    assert found.keep.max() == 0 and found.names == () and found.frame.all() == frame
+
+
+def test_frames_are_painted_over_from_around_them() -> None:
+    canvas = np.full((100, 120, 3), (200, 150, 120), np.uint8)
+    canvas[48:52, 20:100] = 10
+    crop = Crop(np.array([[1.0, 0, 0], [0, 1.0, 10]]), 120)
+    frame = np.zeros((120, 120), bool)
+    frame[58:62, 20:100] = True
+    erase_frames(canvas, crop, frame)
+    assert np.abs(canvas.astype(int) - (200, 150, 120)).max() <= 2
+    before = canvas.copy()
+    erase_frames(canvas, crop, np.zeros((120, 120), bool))
+    erase_frames(canvas, Crop(np.array([[1.0, 0, 900], [0, 1.0, 900]]), 120), frame)  # outside of the photo
+    assert (canvas == before).all()
+
+
+# ---- the shipped network
+
+
+@pytest.fixture(scope="module")
+def engine() -> Anonymizer:
+    return Anonymizer.from_pretrained()
+
+
+@pytest.fixture(scope="module")
+def portrait(engine: Anonymizer) -> tuple[np.ndarray, Face]:
+    photo = np.array(Image.open(PORTRAIT).convert("RGB"))
+    return photo, max(engine.detector(photo), key=lambda face: face.box[2] - face.box[0])
+
+
+def square(portrait: tuple[np.ndarray, Face]) -> tuple[BareFaces, Face]:
+    """The portrait as a picture of the size that things are laid over."""
+    photo, face = portrait
+    crop = align_face(np.asarray(face.landmarks, float), 128)
+    crop = Crop(crop.matrix + [[0, 0, 32]] * 2, 192)
+    points = crop.to_crop(np.asarray(face.landmarks)).astype(np.float32)
+    faces = BareFaces(np.repeat(crop_image(photo, crop)[None], 2, axis=0), np.repeat(points[None], 2, axis=0))
+    low, high = points[FACE_OVAL, :2].min(axis=0), points[FACE_OVAL, :2].max(axis=0)
+    return faces, Face((*low, *high), 0.9, points)
+
+
+@pytest.mark.detection
+@pytest.mark.parametrize(("draw", "name"), [(mask, "cloth"), (hand, "hand"), (hat, "cloth")])
+def test_things_in_front_stay_and_are_reported(engine: Anonymizer, portrait: tuple[np.ndarray, Face], draw, name: str) -> None:  # type: ignore[no-untyped-def]
+    faces, face = square(portrait)
+    scene, stayed, gone, named = make_scene(faces, 0), [], [], 0
+    for seed in range(6):
+        generator = np.random.default_rng(seed)
+        layers = draw(scene, generator)
+        image, labels = compose(faces.pictures[0], np.zeros((192, 192), np.uint8), layers, generator)
+        photo = np.clip(image, 0, 255).astype(np.uint8)
+        for keep, changes in ((True, stayed), (False, gone)):
+            options = AnonymizeOptions(seed=seed, keep_occluders=keep)
+            result = engine(photo, options, faces=[face])
+            where = (labels > 0) & (draw_hulls(np.asarray(face.landmarks), 192)[..., 0] > 0)
+            changes.append(float(np.abs(luma_of(np.asarray(result.image, np.float32)) - luma_of(photo.astype(np.float32)))[where].mean()))
+            named += keep and bool(result.faces[0].kept)
+            assert keep or result.faces[0].kept == ()
+    assert named >= 4, f"{name}: reported {named} times of 6"
+    assert np.median(stayed) < 0.6 * np.median(gone)
+
+
+@pytest.mark.detection
+def test_paint_and_light_are_not_taken_for_things(engine: Anonymizer, portrait: tuple[np.ndarray, Face]) -> None:
+    """Face paint, tattoos, make-up, colored light and hard shadows: eyes, nose and mouth are replaced all the same."""
+    faces, face = square(portrait)
+    scene, kept = make_scene(faces, 0), []
+    for seed in range(16):
+        generator = np.random.default_rng(seed)
+        layers = [layer for _ in range(3) for layer in paint(scene, generator)]
+        photo = np.clip(compose(faces.pictures[0], np.zeros((192, 192), np.uint8), layers, generator)[0], 0, 255).astype(np.uint8)
+        plan = engine.plan(photo, AnonymizeOptions(seed=seed), faces=[face])
+        made = engine.generate(plan.inputs)[0]
+        one = plan.faces[0]
+        assert engine.model.occluders is not None and one.crop is not None and one.original is not None and not isinstance(made, str)
+        found = read_occluders(engine.model.occluders, photo, one.crop, one.original, made)
+        kept.append(float(found.keep[draw_hulls(one.original, one.crop.size)[..., 1:].max(axis=2) > 0].mean()))
+    assert max(kept) < 0.02, kept
+
+
+def test_the_option_is_off_for_crops_and_where_the_user_says_so(portrait: tuple[np.ndarray, Face], engine: Anonymizer) -> None:
+    photo, face = portrait
+    for options in (AnonymizeOptions(seed=1, output="crop"), AnonymizeOptions(seed=1, keep_occluders=False)):
+        plan = engine.plan(photo, options, faces=[face])
+        assert engine._occluders(plan, plan.faces[0], np.zeros((256, 256, 3), np.float32), photo) is None
