@@ -4,7 +4,7 @@
 
 Things are laid over bare faces that training never saw (ganon_hf.training.occluder_samples), landmarks are found in the composed picture,
 and the engine's own map is compared with the truth. A second part shows what must not be kept: paint, tattoos, make-up, colored light and
-hard shadows over bare faces, three layers each.
+hard shadows over bare faces, two layers each.
 """
 
 from __future__ import annotations
@@ -67,7 +67,9 @@ def measure(engine: Anonymizer, photo: np.ndarray, labels: np.ndarray, bare: np.
         seed: of the synthetic person.
     """
     found = engine.detector.landmarks(photo, box_of_points(bare))  # type: ignore[attr-defined]
-    landmarks = bare if found is None else found
+    if found is None:
+        return  # covered
+    landmarks = found
     plan = engine.plan(photo, AnonymizeOptions(seed=seed), faces=[Face(box_of_points(landmarks), 1.0, landmarks)])
     face, made = plan.faces[0], engine.generate(plan.inputs)
     if face.inputs is None or face.crop is None or face.original is None or isinstance(made[0], str):
@@ -104,7 +106,7 @@ def run(engine: Anonymizer, faces: BareFaces, count: int, seed: int) -> list[str
         bare = bare_labels(picture, points)
         for counts, layers in (
             (covered, draw_layers(scene, generator)),
-            (painted, [layer for _ in range(3) for layer in paint(scene, generator)]),
+            (painted, [layer for _ in range(2) for layer in paint(scene, generator)]),
         ):
             image, labels = compose(picture, bare, layers, generator)
             measure(engine, degrade(image, generator), labels, points.astype(np.float64), counts, seed=turn)

@@ -39,6 +39,8 @@ _RESEMBLES, _MIN_PIXELS = 0.35, 24
 _BAND = (1.0, 6.0)
 # Smallest thing that stays, as a share of the map.
 _MIN_AREA = 0.0015
+# Standard deviation in pixels of the map of the continuation beyond the outline of the face.
+_REACH = 3.0
 # Guided filter (He, Sun, Tang 2010): radius in pixels of the map, and variance of luma below which it smooths.
 _RADIUS, _VARIANCE = 3, 60.0
 
@@ -82,7 +84,7 @@ def read_occluders(network: OccluderNetwork, photo: np.ndarray, crop: Crop, poin
     if (kept & (hulls[..., 1:].max(axis=2) > 0)).any():
         kept &= ~_unsure(network, picture, hulls, chances, kept, synthetic)
     kept = _without_specks(kept)
-    front = np.where(kept, front, 0)
+    front = _extended(np.where(kept, front, 0), hulls[..., 0] > 0)
     luma = luma_of(crop_image(photo, crop).astype(np.float32))
     keep = cv2.resize(np.clip((front - _KEPT[0]) / (_KEPT[1] - _KEPT[0]), 0, 1), luma.shape, interpolation=cv2.INTER_LINEAR)
     if keep.any():
@@ -156,6 +158,13 @@ def _without_specks(kept: np.ndarray) -> np.ndarray:
     large = statistics[:, cv2.CC_STAT_AREA] >= _MIN_AREA * kept.size
     large[0] = False
     return large[parts]
+
+
+def _extended(values: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """Values outside of a mask made those near by inside of it: around a face everything is something else, and must not shine into it."""
+    weights = inside.astype(np.float32)
+    near, weight = (cv2.GaussianBlur(one, (0, 0), _REACH) for one in (values * weights, weights))
+    return np.where(inside, values, near / np.maximum(weight, 1e-3))
 
 
 def _guided(values: np.ndarray, guide: np.ndarray, radius: int) -> np.ndarray:
