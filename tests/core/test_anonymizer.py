@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -14,7 +15,8 @@ from PIL import Image
 from tiny import KnownFaces, face_at, noise_photo, same, tiny_engine, tiny_model, tiny_processor
 
 from ganon_hf.core.anonymizer import MAX_PEOPLE, Anonymizer
-from ganon_hf.core.faces import AnonymizationResult, Face, NoFaceError, UnusableImageError, clip_box
+from ganon_hf.core.cover_shape import outline_mask
+from ganon_hf.core.faces import AnonymizationResult, Face, NoFaceError, UnusableImageError, box_of_points, clip_box
 from ganon_hf.core.modeling_ganon import GanonModel
 from ganon_hf.core.options import AnonymizeOptions
 from ganon_hf.core.people import draw_identity
@@ -47,10 +49,14 @@ def run(engine: Anonymizer, photo: np.ndarray, faces: object = None, **options: 
 
 
 def assert_erased(before: np.ndarray, after: np.ndarray, face: Face) -> None:
-    """Every pixel of the face's box has one color: nothing of the original can be computed from it."""
-    patch = after[box_slices(face, before)]
-    assert len(np.unique(patch.reshape(-1, 3), axis=0)) == 1
-    assert np.unique(before[box_slices(face, before)].reshape(-1, 3), axis=0).shape[0] > 1
+    """Every pixel of the face has one color: nothing of the original can be computed from it."""
+    erased = np.zeros(before.shape[:2], bool)
+    if face.landmarks is None or not np.allclose(box_of_points(face.landmarks), face.box, atol=0.01):
+        erased[box_slices(face, before)] = True
+    else:
+        hull = cv2.convexHull(np.ascontiguousarray(face.landmarks[:, :2]))[:, 0].astype(np.float64)
+        erased = outline_mask([hull], (0, 0, before.shape[1], before.shape[0]))
+    assert len(np.unique(after[erased], axis=0)) == 1 and len(np.unique(before[erased], axis=0)) > 1
 
 
 # -- replacing

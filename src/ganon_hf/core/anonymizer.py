@@ -294,11 +294,11 @@ class Anonymizer:
 
     def _place(self, plan: PhotoPlan, synthetic: list[np.ndarray | None], reasons: list[str], canvas: np.ndarray) -> None:
         """Cover and composite the faces in an order in which neither undoes the other; fills in the reasons of further covers."""
-        covers = Covers(canvas)
+        covers = Covers(canvas, plan.options.cover)
         for face, image in zip(plan.faces, synthetic, strict=True):
             if image is None:
                 covers.add(face.face)
-        # In a video covers stay as they are: many of them are guesses, and a face that was seen must not be covered now and then.
+        # In a video many covers are guesses, and a face that was seen must not be covered now and then.
         exclusive = plan.options.output == "photo" and not plan.in_video
         for number, face in enumerate(plan.faces):
             if exclusive and synthetic[number] is not None and covers.are_under(face.face):
@@ -310,12 +310,14 @@ class Anonymizer:
                 reasons[number] = self._composite(plan, number, image, canvas)
                 if reasons[number]:
                     covers.add(plan.faces[number].face)
-        if exclusive:
-            covers.renew([face.face for face, reason in zip(plan.faces, reasons, strict=True) if not reason])
+        if plan.options.output == "photo":
+            replaced = [face for face, reason in zip(plan.faces, reasons, strict=True) if not reason]
+            covers.renew([face.crop.to_photo(face.points) for face in replaced if face.crop is not None and face.points is not None])
 
     def _to_face(self, photo: np.ndarray, face: Any) -> Face:
         if hasattr(face, "landmarks"):  # not isinstance: code loaded from a Hub folder has a class Face of its own
-            return Face(face.box, face.score, face.landmarks, getattr(face, "doubtful", False))  # validates
+            doubtful, keypoints = getattr(face, "doubtful", False), getattr(face, "keypoints", None)
+            return Face(face.box, face.score, face.landmarks, doubtful, keypoints)  # validates
         box = Face(face, 1.0).box  # likewise
         if max(box) <= 2:
             raise ValueError(f"boxes are (x_min, y_min, x_max, y_max) in pixels of the upright photo, not shares of it, but got {face!r}.")

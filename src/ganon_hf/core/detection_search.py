@@ -18,10 +18,11 @@ import numpy as np
 
 from .detection_files import LANDMARKS_FILE, YUNET_FILE, read_network
 from .detection_merging import KNOWN_OVERLAP, already_known, merge, mesh_fits, order_of
-from .detection_mesh import LandmarkNetwork, LandmarkWorkers, Square, agreement, five_points, roll_of
+from .detection_mesh import LandmarkNetwork, LandmarkWorkers, Square, agreement
 from .detection_pyramid import Levels, check_photo, face_patch, without_noise
 from .detection_yunet import BORDER, LARGEST_SEEN, Detections, Tile, YuNet, plan_passes, plan_tiles, suppress
 from .faces import Box, Face, area_of, box_of_points, box_overlap, scale_box
+from .keypoints import five_points, roll_of
 from .opencv import cv2
 
 # Scores. From MIN_SCORE on a candidate counts; below CREDIBLE_SCORE it is only possible, and a face without a mesh is doubtful: it is
@@ -257,7 +258,7 @@ class YuNetDetector:
                 score = max(score, better)
         if face is not None or score < min_score:
             return face
-        return Face(scale_box(candidate.box, COVER), score, doubtful=score < CREDIBLE_SCORE)
+        return Face(scale_box(candidate.box, COVER), score, doubtful=score < CREDIBLE_SCORE, keypoints=candidate.points)
 
     def _judge(
         self, network: LandmarkNetwork, levels: Levels, candidate: Candidate, min_score: float, alone: bool
@@ -351,18 +352,29 @@ def _seen_again(candidates: Sequence[Candidate], expected: Sequence[Face]) -> tu
         overlap = box_overlap(box, np.array([face.box for face in expected]))[0]
         best = int(np.argmax(overlap)) if len(overlap) else 0
         if len(overlap) and overlap[best] > KNOWN_OVERLAP:
-            again.setdefault(best, Face(box, expected[best].score))
+            again.setdefault(best, Face(box, expected[best].score, keypoints=candidate.points))
         else:
             fresh.append(candidate)
     return list(again.values()), fresh
 
 
 def _lies_on_another(face: Face, faces: Sequence[Face]) -> bool:
-    """Whether a doubtful face without a mesh lies on one with a mesh: a mouth, say, that looks like a small face."""
+    """Whether a doubtful face without a mesh lies on one with a mesh: a mouth, say, that looks like a small face, or cheek and neck."""
     if not face.doubtful:
         return False
-    boxes = np.array([other.box for other in faces if other.landmarks is not None and area_of(other.box) > area_of(face.box)])
-    return len(boxes) > 0 and bool((box_overlap(face.box, boxes)[1] > 0.8).any())
+    for other in faces:
+        if other.landmarks is None or area_of(other.box) <= area_of(face.box):
+            continue
+        most = 0.5 if face.keypoints is not None and _stand_opposed(face.keypoints, five_points(other.landmarks)) else 0.8
+        if box_overlap(face.box, np.array([other.box]))[1][0] > most:
+            return True
+    return False
+
+
+def _stand_opposed(keypoints: np.ndarray, others: np.ndarray) -> bool:
+    """Whether one of two faces, (5, 2) points each, is turned by more than a right angle against the other."""
+    rolls = [roll_of(points[1] - points[0], points[3:].mean(axis=0) - points[:2].mean(axis=0)) for points in (keypoints, others)]
+    return math.cos(rolls[0] - rolls[1]) < 0
 
 
 def _lies_so(turned: Detections, upright: Detections) -> bool:

@@ -17,7 +17,7 @@ from .anonymizer import Anonymizer
 from .faces import Box, Face
 from .image_processing_ganon import GanonImageProcessor
 from .modeling_ganon import GanonModel
-from .options import AnonymizeOptions, Geometry, OnNoFace, OutputKind, PrivacyLevel, SkinTone, reject_unknown_options
+from .options import AnonymizeOptions, Cover, Geometry, OnNoFace, OutputKind, PrivacyLevel, SkinTone, reject_unknown_options
 
 
 @dataclass
@@ -103,6 +103,7 @@ class GanonPipeline(DiffusionPipeline):
         skin_tone: SkinTone = "match",
         look: str = "match",
         output: OutputKind = "photo",
+        cover: Cover = "tone",
         min_face_size: int = 24,
         min_score: float = 0.5,
         on_no_face: OnNoFace = "raise",
@@ -123,6 +124,7 @@ class GanonPipeline(DiffusionPipeline):
             look: of which group a person is drawn: `match` reads coarse classes of age, sex and beard from the face, `random`
                 draws anybody, words such as `woman, 30` or `man, old, beard` decide by hand.
             output: `photo` puts the synthetic faces back into the photo; `crop` returns them alone on black, side by side.
+            cover: color over a head whose face cannot be replaced: `tone` is the mean of what surrounds it, `black` is black.
             min_face_size: height in pixels of the smallest face to search for. Smaller finds more and takes longer.
             min_score: detector confidence below which a face is ignored. Lower misses fewer faces and covers more by mistake.
             on_no_face: where no face is found, one may have been missed: `raise` refuses the photo or video, `keep` returns it unchanged.
@@ -150,6 +152,7 @@ class GanonPipeline(DiffusionPipeline):
             skin_tone=skin_tone,
             look=look,
             output=output,
+            cover=cover,
             min_face_size=min_face_size,
             min_score=min_score,
             on_no_face=on_no_face,
