@@ -70,10 +70,7 @@ def outline_mask(outlines: list[np.ndarray], region: tuple[int, int, int, int]) 
     mask = np.zeros((height, width), np.uint8)
     for outline in outlines:
         places = outline - np.array(region[:2]) - 0.5
-        low, high = places.min(axis=0), places.max(axis=0)
-        if (high < -1).any() or low[0] > width or low[1] > height:
-            continue
-        if max(-low.min(), high.max()) > _FAR:
+        if np.abs(places).max() > _FAR:
             places = _clip(places, np.array([-4.0, -4.0]), np.array([width + 4.0, height + 4.0]))
         if len(places) >= 3:
             cv2.fillConvexPoly(mask, np.round(places * 16).astype(np.int32), 1, cv2.LINE_8, 4)

@@ -72,8 +72,12 @@ class Covers:
             synthetic: for each face that was replaced the points of the synthetic one, (478, 2 or 3) in photo pixels.
         """
         hulls = [cv2.convexHull(points[:, :2].astype(np.float32))[:, 0].astype(np.float64) for points in synthetic]
+        boxes = np.array([box_of_points(hull) for hull in hulls]).reshape(-1, 4)
         for cover in self._covers:
-            _paint(self._canvas, cover.region, cover.mask & ~outline_mask(hulls, cover.region), cover.color)
+            x_min, y_min, x_max, y_max = cover.region
+            near = (boxes[:, 0] < x_max) & (boxes[:, 1] < y_max) & (boxes[:, 2] > x_min) & (boxes[:, 3] > y_min)
+            before = outline_mask([hulls[number] for number in np.flatnonzero(near)], cover.region)
+            _paint(self._canvas, cover.region, cover.mask & ~before, cover.color)
 
 
 def cover_face(canvas: np.ndarray, face: Face, style: Cover = "tone") -> PaintedCover | None:
