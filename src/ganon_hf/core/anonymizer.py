@@ -38,6 +38,7 @@ from .options import AnonymizeOptions
 from .people import Population
 from .planning import MAX_PEOPLE, FacePlanner
 from .plans import FacePlan, PhotoPlan
+from .side_texture import continue_sides
 from .skin_tone import SkinPainter
 from .task import CHECKPOINT
 from .threads import single_threaded_pool
@@ -343,6 +344,8 @@ class Anonymizer:
         face = plan.faces[number]
         if face.crop is None or face.points is None:
             return face.reason
+        if self.model.config.conditioning == "mesh":
+            synthetic = continue_sides(synthetic, face.points)
         generator = np.random.default_rng([face.identity.grain_seed, number])
         try:
             if face.head_warp is not None:

@@ -14,6 +14,7 @@ import numpy as np
 from .alignment import to_uint8
 from .faces import Box, box_of_points, clip_box
 from .opencv import cv2
+from .silhouette import is_turned, silhouette_shifts
 
 # Distance from the outline at which the displacement is zero, and softening of distances near it; in units of the face's size.
 REACH = 0.55
@@ -26,6 +27,8 @@ _UNMOVED = 1 / 64
 _STRIP = 32
 # A displacement may compress or stretch the picture by at most this factor; 1 would fold it.
 MAX_STRAIN = 0.75
+# Shares of the way from the hull's warp to the silhouette's that are tried.
+_SILHOUETTE_SHARES = (1.0, 0.8, 0.6, 0.4)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,9 +61,23 @@ class HeadWarp:
             raise ValueError(f"the points of a face must span more than a pixel, but span {x_max - x_min:.3g} x {y_max - y_min:.3g}.")
         hull = cv2.convexHull(after[:, :2].astype(np.float32), returnPoints=False).ravel()
         warp = cls(after[hull, :2].astype(np.float64), (after - before)[hull, :2].astype(np.float64), size)
+        if is_turned(after, warp.targets, size):
+            warp = warp._along_silhouette(before, after)
         if warp.strain > MAX_STRAIN:
             raise ValueError(f"the outlines lie too far apart: the picture between them would be strained by {warp.strain:.2f}.")
         return warp
+
+    def _along_silhouette(self, before: np.ndarray, after: np.ndarray) -> HeadWarp:
+        """The same with the silhouette of a turned head, as far as the picture does not fold beside its nose."""
+        places, shifts = silhouette_shifts(before, after, self.move, self.size)
+        coarse = self.shift_at(places)
+        for share in _SILHOUETTE_SHARES:
+            exact = HeadWarp(
+                np.concatenate([self.targets, places]), np.concatenate([self.shifts, coarse + share * (shifts - coarse)]), self.size
+            )
+            if exact.strain <= MAX_STRAIN:
+                return exact
+        return self
 
     @property
     def box(self) -> Box:
