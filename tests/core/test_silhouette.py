@@ -10,7 +10,8 @@ from tiny import face_at
 from ganon_hf.core.face_mesh import MEAN_LANDMARKS
 from ganon_hf.core.faces import box_of_points
 from ganon_hf.core.head_warping import MAX_STRAIN, HeadWarp
-from ganon_hf.core.silhouette import is_turned, silhouette
+from ganon_hf.core.keypoints import five_points
+from ganon_hf.core.silhouette import is_turned, leaves_open, silhouette
 
 
 def points_at(yaw: float, *, nose: float = 1.0) -> np.ndarray:
@@ -59,3 +60,22 @@ def test_a_long_nose_does_not_stand_out_beside_a_short_one(yaw: float, longer: f
 def test_a_nose_is_pulled_in_only_as_far_as_the_picture_does_not_fold() -> None:
     before, after = points_at(45, nose=1.25), points_at(45, nose=0.85)
     assert HeadWarp.between(before, after).strain <= MAX_STRAIN
+
+
+@pytest.mark.parametrize("yaw", [0, 30, -50])
+def test_a_mesh_that_ends_inside_the_face_leaves_it_open(yaw: float) -> None:
+    """On a profile the mesh of a half-turned head lies behind nose and lips."""
+    points = points_at(yaw)
+    seen = five_points(points)
+    assert not leaves_open(points, seen)
+    size = np.sqrt(np.prod(np.ptp(points[:, :2], axis=0)))
+    outwards = np.array([-1.0 if yaw < 0 else 1.0, 0.0])
+    side = points[:, 0].min() if yaw < 0 else points[:, 0].max()
+    for point in (2, 3, 4):
+        for beyond_edge, left in ((0.05, False), (0.16, True)):
+            moved = seen.copy()
+            moved[point, 0] = side + outwards[0] * beyond_edge * size
+            assert leaves_open(points, moved) == left, (point, beyond_edge)
+    eye = seen.copy()
+    eye[0, 0] = side + outwards[0] * 0.3 * size
+    assert not leaves_open(points, eye), "the far eye of a profile is a guess"

@@ -24,6 +24,7 @@ from .detection_yunet import BORDER, LARGEST_SEEN, Detections, Tile, YuNet, plan
 from .faces import Box, Face, area_of, box_of_points, box_overlap, scale_box
 from .keypoints import five_points, roll_of
 from .opencv import cv2
+from .silhouette import leaves_open
 
 # Scores. From MIN_SCORE on a candidate counts; below CREDIBLE_SCORE it is only possible, and a face without a mesh is doubtful: it is
 # covered, and somebody should look. Nothing below CREDIBLE_SCORE gets a mesh, so that nothing is painted on what may be no face.
@@ -275,7 +276,8 @@ class YuNetDetector:
         if score >= max(CREDIBLE_SCORE, min_score):
             mesh = network.fit(levels, Square.of_detection(seen.box, seen.roll))
             distance, overlap = agreement(mesh.points, seen.box, seen.points)
-            if mesh.presence >= least_presence and distance <= most_distance and overlap >= MIN_OVERLAP:
+            agrees = mesh.presence >= least_presence and distance <= most_distance and overlap >= MIN_OVERLAP
+            if agrees and not leaves_open(mesh.points, seen.points):
                 return score, Face(box_of_points(mesh.points), score, mesh.points)
         return score, None
 

@@ -65,14 +65,12 @@ class HeadWarp:
             raise ValueError(f"the points of a face must span more than a pixel, but span {x_max - x_min:.3g} x {y_max - y_min:.3g}.")
         hull = cv2.convexHull(after[:, :2].astype(np.float32), returnPoints=False).ravel()
         warp = cls(after[hull, :2].astype(np.float64), (after - before)[hull, :2].astype(np.float64), size)
+        if warp.strain > MAX_STRAIN:  # often the mesh does not fit the face, and what follows would not help
+            raise ValueError(f"the outlines lie too far apart: the picture between them would be strained by {warp.strain:.2f}.")
         if is_turned(after, warp.targets, size):
             warp = warp._along_silhouette(before, after)
         short = replace(warp, reach=warp._least_reach)
-        if short.strain <= MAX_STRAIN:
-            return short
-        if warp.strain > MAX_STRAIN:
-            raise ValueError(f"the outlines lie too far apart: the picture between them would be strained by {warp.strain:.2f}.")
-        return warp
+        return short if short.strain <= MAX_STRAIN else warp
 
     @property
     def _least_reach(self) -> float:
