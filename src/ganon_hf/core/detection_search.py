@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 
 from .detection_files import LANDMARKS_FILE, YUNET_FILE, read_network
-from .detection_merging import KNOWN_OVERLAP, already_known, merge, mesh_fits, order_of
+from .detection_merging import KNOWN_OVERLAP, already_known, lies_on_another, merge, mesh_fits, order_of
 from .detection_mesh import LandmarkNetwork, LandmarkWorkers, Square, agreement
 from .detection_pyramid import Levels, check_photo, face_patch, without_noise
 from .detection_yunet import BORDER, LARGEST_SEEN, Detections, Tile, YuNet, plan_passes, plan_tiles, suppress
-from .faces import Box, Face, area_of, box_of_points, box_overlap, scale_box
+from .faces import Box, Face, box_of_points, box_overlap, scale_box
 from .keypoints import five_points, roll_of
 from .opencv import cv2
 from .silhouette import leaves_open
@@ -228,7 +228,7 @@ class YuNetDetector:
         # two candidates may have ended in one face: the one with a mesh stays
         bare = np.array([face.landmarks is None for face in faces])
         faces = [faces[i] for i in merge(np.array([face.box for face in faces]), np.array([face.score for face in faces]), bare)]
-        faces = [face for face in faces if not _lies_on_another(face, faces)]
+        faces = [face for face in faces if not lies_on_another(face, faces)]
         return [faces[i] for i in order_of([face.box for face in faces])]
 
     def _passes(self, levels: Levels, passes: Sequence[tuple[float, int]]) -> Detections:
@@ -358,25 +358,6 @@ def _seen_again(candidates: Sequence[Candidate], expected: Sequence[Face]) -> tu
         else:
             fresh.append(candidate)
     return list(again.values()), fresh
-
-
-def _lies_on_another(face: Face, faces: Sequence[Face]) -> bool:
-    """Whether a doubtful face without a mesh lies on one with a mesh: a mouth, say, that looks like a small face, or cheek and neck."""
-    if not face.doubtful:
-        return False
-    for other in faces:
-        if other.landmarks is None or area_of(other.box) <= area_of(face.box):
-            continue
-        most = 0.5 if face.keypoints is not None and _stand_opposed(face.keypoints, five_points(other.landmarks)) else 0.8
-        if box_overlap(face.box, np.array([other.box]))[1][0] > most:
-            return True
-    return False
-
-
-def _stand_opposed(keypoints: np.ndarray, others: np.ndarray) -> bool:
-    """Whether one of two faces, (5, 2) points each, is turned by more than a right angle against the other."""
-    rolls = [roll_of(points[1] - points[0], points[3:].mean(axis=0) - points[:2].mean(axis=0)) for points in (keypoints, others)]
-    return math.cos(rolls[0] - rolls[1]) < 0
 
 
 def _lies_so(turned: Detections, upright: Detections) -> bool:
