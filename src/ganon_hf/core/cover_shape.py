@@ -19,16 +19,16 @@ from .opencv import cv2
 # A detector's box without a mesh is grown by the detector already (``detection_search.COVER``).
 COVER_GROWTH = 1.25
 # The same for the side of a profile to which the nose points.
-_PROFILE_GROWTH = 1.08
+_PROFILE_GROWTH = 1.15
 # A box without points: exponent of a superellipse (Lamé) through its corners. 2 would be an ellipse, which is far larger than the box.
 _ROUNDNESS = 5.0
 # Height of a face over its width, where a tilted box does not tell them apart.
 _HEIGHT_OVER_WIDTH = 1.3
 _LEAST_RATIO, _MOST_RATIO = 0.8, 1.8
-# Distance of the eyes over that of eyes and mouth: below the first a head is turned, at the second it is seen in profile.
-_TURN_BEGINS, _PROFILE = 0.95, 0.35
+# Distance of the eyes over that of eyes and mouth: below the first a head is turned, at the second its ear is seen from the side.
+_TURN_BEGINS, _PROFILE = 0.95, 0.5
 # The back part of a profile: how far behind the face it lies, in half widths of the face, and its height over the face's.
-_BEHIND, _BACK_HEIGHT = 0.6, 0.8
+_BEHIND, _BACK_HEIGHT = 0.75, 0.8
 # Discs that hold eyes, nose and mouth; top of the forehead above the eyes and end of the chin below the mouth, of the mean face. In units
 # of the distance of eyes and mouth.
 _DISC, _FOREHEAD, _CHIN = 0.3, 0.8, 0.65
