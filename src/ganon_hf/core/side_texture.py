@@ -22,6 +22,8 @@ _SIDE = (0.65, 0.9)
 _LEAST_COSINE = 0.08
 # Standard deviations, as shares of the crop's side: of the edge of what is continued, and of the color that continues there.
 _EDGE, _REACH = 0.015, 0.06
+# Fraction of the pixels, along a side, on which both are computed.
+_COARSER = 4
 _EPSILON = 1e-3
 
 
@@ -47,13 +49,20 @@ def continue_sides(image: np.ndarray, points: np.ndarray) -> np.ndarray:
     x, y, width, height = cv2.boundingRect((stretched > 0).view(np.uint8))
     margin = round(3 * _REACH * size)  # what continues there comes from as far
     here = slice(max(0, y - margin), y + height + margin), slice(max(0, x - margin), x + width + margin)
-    part, stretched, inside = image[here], stretched[here], inside[here]
-    share = cv2.GaussianBlur(stretched, (0, 0), _EDGE * size) / np.maximum(cv2.GaussianBlur(inside, (0, 0), _EDGE * size), _EPSILON)
-    trusted = inside * (1 - np.minimum(1, share)) ** 2 + _EPSILON * inside
-    weighted = cv2.GaussianBlur(cv2.merge([*(channel * trusted for channel in cv2.split(part)), trusted]), (0, 0), _REACH * size)
+    part, inside = image[here], inside[here]
+    # all of it is smooth: a fraction of the pixels will do
+    small = (max(1, part.shape[1] // _COARSER), max(1, part.shape[0] // _COARSER))
+    stretched, covered = (cv2.resize(values, small, interpolation=cv2.INTER_AREA) for values in (stretched[here], inside))
+    edge, reach = (deviation * size / _COARSER for deviation in (_EDGE, _REACH))
+    share = np.minimum(1, cv2.GaussianBlur(stretched, (0, 0), edge) / np.maximum(cv2.GaussianBlur(covered, (0, 0), edge), _EPSILON))
+    trusted = (1 - share) ** 2 + _EPSILON
+    # premultiplied: beyond the mesh there is no color
+    colors = cv2.resize(part * inside[..., None], small, interpolation=cv2.INTER_AREA)
+    weighted = cv2.GaussianBlur(cv2.merge([*(channel * trusted for channel in cv2.split(colors)), covered * trusted]), (0, 0), reach)
     continued = weighted[..., :3] / np.maximum(weighted[..., 3:], 1e-9)
+    both = cv2.resize(np.dstack([continued, share]), part.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     result = image.copy()
-    result[here] += (share * inside)[..., None] * (continued - part)
+    result[here] += (both[..., 3] * inside)[..., None] * (both[..., :3] - part)
     return result
 
 
