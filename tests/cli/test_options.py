@@ -54,6 +54,7 @@ WRONG = {
     "seed": (-1, 2**63, "x"),
     "geometry": ("none",),
     "look": ("", "girl", "woman, man"),
+    "cover": ("blur",),
     "min_face_size": (7, 4097, 24.5),
     "min_score": (-0.1, 1.1, "nan"),
     "on_no_face": ("refuse", "copy"),
@@ -85,10 +86,11 @@ def test_a_command_gets_the_options_in_one_piece() -> None:
         privacy="low",
         skin_tone="match",
         look="woman, 30",
+        cover="black",
         keep_occluders=False,
         min_face_size=8,
         min_score=0.25,
         on_no_face="keep",
         own=4,
     )
-    assert got == ["here", AnonymizeOptions(7, "original", "low", "match", "woman, 30", "photo", False, 8, 0.25, "keep"), 4]
+    assert got == ["here", AnonymizeOptions(7, "original", "low", "match", "woman, 30", "photo", "black", False, 8, 0.25, "keep"), 4]

@@ -9,7 +9,7 @@ from lit_face import LIT, SIZE, SKIN, SYNTHETIC, X, Y, ycc
 from tiny import face_at
 
 from ganon_hf.core.alignment import align_face, warp_to_photo
-from ganon_hf.core.compositing import composite_face, cover_face, face_matte, match_border
+from ganon_hf.core.compositing import composite_face, face_matte, match_border
 from ganon_hf.core.face_mesh import TRIANGLES
 from ganon_hf.core.faces import Crop
 from ganon_hf.core.landmarks import triangle_map
@@ -284,46 +284,3 @@ def test_tiny_faces(height: float, size: int) -> None:
     assert changed.sum() > 0.35 * height**2 * 0.8
     original_share = np.abs(canvas.astype(int) - photo)[scene.alpha > 0.5].mean()
     assert original_share > 10, "a face of a dozen pixels is replaced, too"
-
-
-# ---- cover
-
-
-@pytest.mark.parametrize(
-    "box", [(60, 50, 100, 100), (-30, -20, 40, 60), (150, 100, 400, 300), (-50, -50, 500, 500), (20.2, 30.7, 22.1, 31.9)]
-)
-def test_a_cover_is_one_color_and_no_smaller_than_the_face(box: tuple[float, float, float, float]) -> None:
-    photo = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
-    canvas = photo.copy()
-    cover_face(canvas, box)
-    x_min, y_min = (max(0, int(np.floor(v))) for v in box[:2])
-    x_max, y_max = min(WIDTH, int(np.ceil(box[2]))), min(HEIGHT, int(np.ceil(box[3])))
-    patch = canvas[y_min:y_max, x_min:x_max].reshape(-1, 3)
-    assert len(patch) and (patch == patch[0]).all()
-    changed = np.argwhere((canvas != photo).any(axis=-1))
-    low, high = changed.min(axis=0), changed.max(axis=0)
-    width, height = box[2] - box[0], box[3] - box[1]
-    assert low[1] >= box[0] - 0.31 * width - 1 and high[1] <= box[2] + 0.31 * width + 1, "no more than a head"
-    assert low[0] >= box[1] - 0.31 * height - 1 and high[0] <= box[3] + 0.31 * height + 1
-
-
-def test_the_cover_takes_its_color_from_around_the_face() -> None:
-    canvas = np.full((HEIGHT, WIDTH, 3), (10, 200, 30), np.uint8)
-    canvas[60:100, 80:120] = (255, 0, 255)  # the face
-    cover_face(canvas, (80, 60, 120, 100))
-    assert (canvas == (10, 200, 30)).all()
-
-
-def test_the_cover_holds_all_landmarks() -> None:
-    scene = Scene(100, 80, 60)
-    canvas = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
-    canvas[::2] = 255
-    cover_face(canvas, (90, 70, 100, 80), scene.landmarks)  # a box that shows the nose alone
-    x, y = np.floor(scene.landmarks[:, :2]).astype(int).T
-    assert len(np.unique(canvas[y, x], axis=0)) == 1
-
-
-def test_a_cover_outside_the_photo_does_nothing() -> None:
-    canvas = lit_photo()
-    cover_face(canvas, (500, 500, 600, 600))
-    assert np.array_equal(canvas, lit_photo())

@@ -12,10 +12,11 @@ import pytest
 from skimage import data as skimage_data
 
 from ganon_hf.core.detection_files import LANDMARKS_FILE, read_network
-from ganon_hf.core.detection_mesh import MAX_LOOKS, PADDING, SIDE, LandmarkNetwork, Square, agreement, five_points, roll_of
+from ganon_hf.core.detection_mesh import MAX_LOOKS, PADDING, SIDE, LandmarkNetwork, Square, agreement
 from ganon_hf.core.detection_pyramid import Levels
 from ganon_hf.core.detection_search import YuNetDetector
 from ganon_hf.core.faces import Face, box_of_points
+from ganon_hf.core.keypoints import five_points, roll_of
 
 BOX, EYES = (178.0, 66.0, 272.0, 188.0), ((204, 101), (247, 103))  # of the astronaut
 

@@ -57,6 +57,12 @@ def test_face_refuses_landmarks_of_another_mesh(points: np.ndarray) -> None:
         Face(BOX, 0.5, points)
 
 
+@pytest.mark.parametrize("points", [np.zeros((4, 2)), np.zeros((5, 3)), np.full((5, 2), np.inf)])
+def test_face_refuses_keypoints_that_are_not_five(points: np.ndarray) -> None:
+    with pytest.raises(ValueError, match=r"Face.keypoints must be a finite \(5, 2\)"):
+        Face(BOX, 0.5, keypoints=points)
+
+
 def test_face_owns_its_landmarks() -> None:
     points = POINTS.copy()
     face = Face(BOX, 0.5, points)

@@ -8,7 +8,7 @@ import pytest
 from tiny import face_at
 
 from ganon_hf.core.face_mesh import FACE_OVAL
-from ganon_hf.core.head_warping import MAX_STRAIN, REACH, HeadWarp, warp_head
+from ganon_hf.core.head_warping import LEAST_REACH, MAX_STRAIN, REACH, HeadWarp, warp_head
 
 POINTS = face_at(200, 150, 120).landmarks
 assert POINTS is not None
@@ -35,7 +35,25 @@ def test_far_from_the_face_nothing_moves() -> None:
     x_min, y_min, x_max, y_max = warp.box
     outside = np.array([[x_min - 1, 150], [x_max + 1, 150], [200, y_min - 1], [200, y_max + 1.0]])
     assert not warp.shift_at(outside).any()
-    assert warp.size * REACH == pytest.approx(POINTS[:, 1].min() - y_min, abs=1)
+    assert warp.size * warp.reach == pytest.approx(POINTS[:, 1].min() - y_min, abs=1)
+
+
+def test_a_bend_ends_as_soon_as_it_can() -> None:
+    """A line a quarter of a face beside the head stays straight where the head changes little; a large change needs more room."""
+    reaches = [HeadWarp.between(POINTS, wider(factor)).reach for factor in (1.0, 1.02, 1.1, 1.2, 1.25)]
+    assert reaches[0] == reaches[1] == LEAST_REACH < 0.25 and reaches == sorted(reaches) and reaches[-1] <= REACH
+    little = HeadWarp.between(POINTS, wider(1.05))
+    beside = np.column_stack([np.full(50, POINTS[:, 0].max() + 0.25 * little.size), np.linspace(50, 250, 50)])
+    assert not little.shift_at(beside).any() and np.abs(little.shifts).max() > 1
+    steps = np.diff([HeadWarp.between(POINTS, wider(factor)).reach for factor in np.linspace(1.0, 1.2, 21)])
+    assert np.abs(steps).max() < 0.03, "in a video the picture must not jump"
+
+
+def test_where_a_short_bend_would_fold_a_longer_one_is_taken() -> None:
+    before, after = POINTS.copy(), POINTS.copy()
+    after[FACE_OVAL[::2], 0] += 3.0  # an outline that wriggles
+    warp = HeadWarp.between(before, after)
+    assert warp.strain <= MAX_STRAIN
 
 
 def test_a_picture_is_bent_as_its_points_are() -> None:

@@ -29,6 +29,7 @@ REFUSED = {
     "skin_tone": ["pale"],
     "look": ["", "girl", "woman, man", "woman; 30", "121", "woman,,30", "random, woman", None, 30],
     "output": ["both"],
+    "cover": ["blur", "pixelate", None],
     "keep_occluders": [None, 1, "yes"],
     "min_face_size": [7, 4097, 24.5, "24", None, math.nan, True],
     "min_score": [-0.1, 1.1, "high", None, math.nan, False],

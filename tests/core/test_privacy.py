@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -10,6 +11,7 @@ from tiny import KnownFaces, face_at, noise_photo, same, tiny_engine, tiny_model
 from ganon_hf.core.alignment import align_face
 from ganon_hf.core.anonymizer import Anonymizer
 from ganon_hf.core.compositing import composite_face, face_matte, feature_mask
+from ganon_hf.core.cover_shape import head_outline, outline_mask
 from ganon_hf.core.detection_search import YuNetDetector
 from ganon_hf.core.faces import AnonymizationResult, Box, Face, box_of_points, clip_box
 from ganon_hf.core.landmarks import triangle_map
@@ -134,7 +136,12 @@ def test_nothing_is_painted_or_moved_onto_a_covered_face(x: float, doubtful: boo
     assert warp is not None and np.abs(warp.shifts).max() > 1 and warp.box[2] > hidden.box[0] + 1, "the head beside it is warped"
     picture, reports = engine.paint(plan, engine.generate(plan.inputs))
     assert [report.status for report in reports] == ["replaced", "doubtful" if doubtful else "covered"]
-    assert colors(picture, hidden.box) == 1 and survivors(picture, other.box) < 0.1
+    synthetic = plan.faces[0]
+    assert synthetic.crop is not None and synthetic.points is not None
+    beside = ~outline_mask([cv2.convexHull(synthetic.crop.to_photo(synthetic.points)[:, :2].astype(np.float32))[:, 0]], (0, 0, 160, 120))
+    beside &= outline_mask(head_outline(hidden), (0, 0, 160, 120))
+    assert len(np.unique(picture[beside], axis=0)) == 1 and beside.sum() > 1000, "the cover lies beside the synthetic face, undisturbed"
+    assert survivors(picture, hidden.box) < 0.01 and survivors(picture, other.box) < 0.1
 
 
 OVERLAPS = {
@@ -143,6 +150,7 @@ OVERLAPS = {
     "a large one around a small one": (face_at(75, 75, 40), face_at(70, 60, 80)),
     "one on the other": (face_at(70, 60, 70), face_at(75, 62, 72)),
     "two fifths of it": (face_at(60, 60, 60), face_at(88, 60, 60)),
+    "three fifths of it": (face_at(60, 60, 60), face_at(83, 60, 80)),
 }
 
 
@@ -170,7 +178,8 @@ def test_the_picture_does_not_depend_on_a_covered_face(pair: str, doubtful: bool
         ("a large one around a small one", False, False),
         ("one on the other", False, True),
         ("two fifths of it", True, True),  # what is doubtful does not cost half of a face
-        ("two fifths of it", False, False),
+        ("two fifths of it", False, True),  # the cover lies behind it
+        ("three fifths of it", False, False),
     ],
 )
 def test_which_of_two_faces_gives_way(pair: str, doubtful: bool, replaced: bool) -> None:

@@ -20,7 +20,16 @@ from ganon_hf import AnonymizationResult, AnonymizeOptions, FaceReport
 
 SPACE = Path(__file__).parents[2] / "spaces"
 PHOTO = Image.fromarray(noise_photo())
-DEFAULTS = {"geometry": "anonymous", "privacy": "medium", "skin_tone": "match", "look": "match", "output": "photo", "keep_occluders": True, "min_face_size": 24.0}
+DEFAULTS = {
+    "geometry": "anonymous",
+    "privacy": "medium",
+    "skin_tone": "match",
+    "look": "match",
+    "output": "photo",
+    "cover": "tone",
+    "keep_occluders": True,
+    "min_face_size": 24.0,
+}
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from tiny import face_at
 
 from ganon_hf.core.face_mesh import LEFT_EYE_LOWER, LEFT_EYE_UPPER
 from ganon_hf.core.faces import Face, box_of_points
+from ganon_hf.core.keypoints import five_points
 from ganon_hf.video.gap_filling import GapFiller
 from ganon_hf.video.tracking import Track
 
@@ -96,3 +97,39 @@ def test_one_frame_alone_stays_as_it_is() -> None:
 def test_a_face_without_landmarks_is_left_alone() -> None:
     face = Face((10.0, 10.0, 50.0, 60.0), 0.7)
     assert GapFiller(RATE).smoothed(Track(0, {3: face}), 3) is face
+
+
+def bare(face: Face, shift: float = 0.0) -> Face:
+    """Without a mesh, where a detector sees it."""
+    assert face.landmarks is not None
+    keypoints = five_points(face.landmarks)
+    return Face(tuple(np.array(face.box) + shift), 0.9, keypoints=keypoints + np.float32(shift))
+
+
+def test_the_cover_of_a_still_face_does_not_flicker_with_the_detector() -> None:
+    noise = np.random.default_rng(0).normal(0, 0.02 * 80, 30)
+    face = face_at(100, 100, 80)
+    track = Track(0, {number: bare(face, shift) for number, shift in enumerate(noise)})
+    shown = [GapFiller(RATE).faces_at([track], number)[0].face for number in range(5, 25)]
+    places = np.array([one.box[0] for one in shown])
+    assert np.abs(np.diff(places)).mean() < 0.4 * np.abs(np.diff(noise[5:25])).mean()
+    assert all(one.keypoints is not None and one.landmarks is None for one in shown)
+
+
+def test_the_cover_of_a_face_that_jumps_is_where_it_is_seen() -> None:
+    face = face_at(100, 100, 80)
+    track = Track(0, {number: bare(face, 60.0 * (number >= 15)) for number in range(30)})
+    for number in (14, 15):
+        (one,) = GapFiller(RATE).faces_at([track], number)
+        assert np.abs(np.array(one.face.box) - track.faces[number].box).max() < 0.02 * 80
+
+
+def test_a_face_keeps_its_points_where_its_mesh_is_not_used_and_where_it_is_lost() -> None:
+    mesh = face_at(100, 100, 80)
+    faces = {number: mesh if number in (9, 10) else bare(mesh) for number in range(20)}
+    shown = {number: GapFiller(RATE).faces_at([Track(0, faces)], number)[0] for number in (10, 22)}
+    assert shown[10].face.landmarks is None and shown[22].kind == "held"
+    for one in shown.values():
+        assert one.face.keypoints is not None
+        middle = np.array([one.face.box[0] + one.face.box[2], one.face.box[1] + one.face.box[3]]) / 2
+        assert np.abs(one.face.keypoints.mean(axis=0) - middle).max() < 20

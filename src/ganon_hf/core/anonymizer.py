@@ -39,6 +39,7 @@ from .options import AnonymizeOptions
 from .people import Population
 from .planning import MAX_PEOPLE, FacePlanner
 from .plans import FacePlan, PhotoPlan
+from .side_texture import continue_sides
 from .skin_tone import SkinPainter
 from .task import CHECKPOINT
 from .threads import single_threaded_pool
@@ -297,14 +298,14 @@ class Anonymizer:
     def _place(self, plan: PhotoPlan, synthetic: list[np.ndarray | None], reasons: list[str], canvas: np.ndarray) -> list[tuple[str, ...]]:
         """Cover and composite the faces in an order in which neither undoes the other; fills in the reasons of further covers.
 
-        Returns:
-            for each face what was kept in front of it.
+        Returns what was kept in front of each face.
         """
-        covers, kept = Covers(canvas), [()] * len(plan.faces)
+        covers = Covers(canvas, plan.options.cover)
+        kept: list[tuple[str, ...]] = [()] * len(plan.faces)
         for face, image in zip(plan.faces, synthetic, strict=True):
             if image is None:
                 covers.add(face.face)
-        # In a video covers stay as they are: many of them are guesses, and a face that was seen must not be covered now and then.
+        # In a video many covers are guesses, and a face that was seen must not be covered now and then.
         exclusive = plan.options.output == "photo" and not plan.in_video
         for number, face in enumerate(plan.faces):
             if exclusive and synthetic[number] is not None and covers.are_under(face.face):
@@ -316,13 +317,15 @@ class Anonymizer:
                 reasons[number], kept[number] = self._composite(plan, number, image, canvas)
                 if reasons[number]:
                     covers.add(plan.faces[number].face)
-        if exclusive:
-            covers.renew([face.face for face, reason in zip(plan.faces, reasons, strict=True) if not reason])
+        if plan.options.output == "photo":
+            replaced = [face for face, reason in zip(plan.faces, reasons, strict=True) if not reason]
+            covers.renew([face.crop.to_photo(face.points) for face in replaced if face.crop is not None and face.points is not None])
         return kept
 
     def _to_face(self, photo: np.ndarray, face: Any) -> Face:
         if hasattr(face, "landmarks"):  # not isinstance: code loaded from a Hub folder has a class Face of its own
-            return Face(face.box, face.score, face.landmarks, getattr(face, "doubtful", False))  # validates
+            doubtful, keypoints = getattr(face, "doubtful", False), getattr(face, "keypoints", None)
+            return Face(face.box, face.score, face.landmarks, doubtful, keypoints)  # validates
         box = Face(face, 1.0).box  # likewise
         if max(box) <= 2:
             raise ValueError(f"boxes are (x_min, y_min, x_max, y_max) in pixels of the upright photo, not shares of it, but got {face!r}.")
@@ -348,6 +351,8 @@ class Anonymizer:
         face = plan.faces[number]
         if face.crop is None or face.points is None:
             return face.reason, ()
+        if self.model.config.conditioning == "mesh":
+            synthetic = continue_sides(synthetic, face.points)
         generator = np.random.default_rng([face.identity.grain_seed, number])
         try:
             if face.head_warp is not None:
@@ -367,15 +372,13 @@ class Anonymizer:
         except (*COMPOSITE_ERRORS, cv2.error) as error:  # the canvas still shows the original
             logger.error("A face could not be put back and is covered: %s", error)
             return f"the face could not be put back: {error}", ()
-        if change < MIN_CHANGE:
-            return "the synthetic face did not change the picture", ()
-        return "", () if occluders is None else occluders.names
+        names = () if occluders is None else occluders.names
+        return ("", names) if change >= MIN_CHANGE else ("the synthetic face did not change the picture", ())
 
     def _occluders(self, plan: PhotoPlan, face: FacePlan, synthetic: np.ndarray, canvas: np.ndarray) -> Occluders | None:
         """What lies in front of a face; None where it is not looked for."""
-        if self.model.occluders is None or not plan.options.keep_occluders or plan.options.output == "crop":
-            return None
-        if face.crop is None or face.original is None:
+        wanted = plan.options.keep_occluders and plan.options.output == "photo"
+        if self.model.occluders is None or not wanted or face.crop is None or face.original is None:
             return None
         return read_occluders(self.model.occluders, canvas, face.crop, face.original, synthetic)
 

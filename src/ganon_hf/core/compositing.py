@@ -1,4 +1,4 @@
-"""A synthetic face composited into its photo, and the solid cover for faces that cannot be replaced.
+"""A synthetic face composited into its photo.
 
 What is taken from the photo inside the face is a handful of numbers for light, skin tone, sharpness and grain, see ``light_matching.py``
 and ``sharpness_matching.py``. No pixel, edge or pattern of the original remains where the matte is 1.
@@ -25,8 +25,6 @@ from .sharpness_matching import ELSEWHERE, FIRST_FEATURE, OUTSIDE, SKIN, match_s
 # Matte: width of the blend inside the outline, as a share of the crop's side; above the second number it counts as opaque.
 FEATHER = 0.055
 OPAQUE = 0.9
-# BlazeFace boxes reach from the brows to the chin; a cover this much larger hides forehead, ears and jaw, too.
-COVER_FACTOR = 1.6
 # Mean difference between the largest and the smallest of R, G and B, in pixel values, below which a box counts as gray.
 _GRAY_SPREAD = 1.5
 
@@ -300,23 +298,3 @@ def is_gray(photo: np.ndarray, box: Box) -> bool:
     red, green, blue = cv2.split(patch)  # many times faster than a reduction over an axis of three
     spread = cv2.subtract(cv2.max(cv2.max(red, green), blue), cv2.min(cv2.min(red, green), blue))
     return bool(cv2.mean(spread)[0] < _GRAY_SPREAD)
-
-
-def cover_face(canvas: np.ndarray, box: Box, landmarks: np.ndarray | None = None) -> None:
-    """Hide a face for good (in place): a solid patch in the mean color of its border.
-
-    Args:
-        canvas: (h, w, 3) uint8.
-        box: the detected face.
-        landmarks: where known, the patch also covers all of them.
-    """
-    if landmarks is not None:
-        around = box_of_points(landmarks)
-        box = (min(box[0], around[0]), min(box[1], around[1]), max(box[2], around[2]), max(box[3], around[3]))
-    region = clip_box(scale_box(box, COVER_FACTOR), height=canvas.shape[0], width=canvas.shape[1])
-    if region is None:
-        return
-    x_min, y_min, x_max, y_max = region
-    patch = canvas[y_min:y_max, x_min:x_max]
-    rim = np.concatenate([patch[0], patch[-1], patch[:, 0], patch[:, -1]])
-    patch[:] = np.round(rim.mean(axis=0)).astype(np.uint8)

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from .faces import NUM_LANDMARKS, Box, Face, box_of_points, box_overlap
+from .faces import NUM_LANDMARKS, Box, Face, area_of, box_of_points, box_overlap
+from .keypoints import five_points, roll_of
 
 # Intersection over union of a known mesh's box and a detector's: 0.6 to 0.8 where both mean one face.
 KNOWN_OVERLAP = 0.45
@@ -66,3 +67,22 @@ def mesh_fits(points: np.ndarray, box: Box) -> bool:
     ratio = math.sqrt((mesh_box[2] - mesh_box[0]) * (mesh_box[3] - mesh_box[1]) / ((box[2] - box[0]) * (box[3] - box[1])))
     union, smaller = box_overlap(mesh_box, np.array([box]))
     return 0.5 < ratio < 2.0 and bool(smaller[0] > 0.6)
+
+
+def lies_on_another(face: Face, faces: Sequence[Face]) -> bool:
+    """Whether a doubtful face without a mesh lies on one with a mesh: a mouth, say, that looks like a small face, or cheek and neck."""
+    if not face.doubtful:
+        return False
+    for other in faces:
+        if other.landmarks is None or area_of(other.box) <= area_of(face.box):
+            continue
+        most = 0.5 if face.keypoints is not None and _stand_opposed(face.keypoints, five_points(other.landmarks)) else 0.8
+        if box_overlap(face.box, np.array([other.box]))[1][0] > most:
+            return True
+    return False
+
+
+def _stand_opposed(keypoints: np.ndarray, others: np.ndarray) -> bool:
+    """Whether one of two faces, (5, 2) points each, is turned by more than a right angle against the other."""
+    rolls = [roll_of(points[1] - points[0], points[3:].mean(axis=0) - points[:2].mean(axis=0)) for points in (keypoints, others)]
+    return math.cos(rolls[0] - rolls[1]) < 0

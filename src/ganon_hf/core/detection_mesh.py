@@ -23,13 +23,14 @@ from typing import Any
 import numpy as np
 
 from .detection_pyramid import Levels, brighten, face_patch
-from .face_mesh import CHIN, LEFT_EYE_CORNERS, LEFT_EYE_OUTER, LIP_CORNERS, RIGHT_EYE_CORNERS, RIGHT_EYE_OUTER
+from .face_mesh import CHIN, LEFT_EYE_OUTER, RIGHT_EYE_OUTER
 from .faces import NUM_LANDMARKS, Box, box_of_points, box_overlap
+from .keypoints import five_points, roll_of
 
 SIDE = 256
 # Side of the square over the extent of the points in it: what the network was trained with.
 PADDING = 1.5
-FOREHEAD, NOSE_TIP = 10, 1
+FOREHEAD = 10
 # Against a detector's box the points lie lower and reach less far, in sides of the box (medians of 228 faces).
 LOWER, SMALLER = 0.058, 0.91
 # A square has settled when its successor is so near: distance in sides, logarithm of the ratio of sides, radians. Measured on 228 faces: as
@@ -215,23 +216,6 @@ def quiet_stderr() -> Iterator[None]:
             os.dup2(saved, 2)
             os.close(saved)
             os.close(sink)
-
-
-def roll_of(across: np.ndarray, down: np.ndarray) -> float:
-    """How far a face is turned, in radians, clockwise on the screen.
-
-    Args:
-        across: (2,) from its right eye to its left one.
-        down: (2,) from forehead to chin, or from the eyes to the mouth: says it in profile, where the eyes lie upon each other.
-    """
-    x, y = across[0] + down[1] / 2, across[1] - down[0] / 2
-    return math.atan2(float(y), float(x))
-
-
-def five_points(points: np.ndarray) -> np.ndarray:
-    """(478, 2 or 3) mesh -> (5, 2): right and left eye, tip of the nose, right and left corner of the mouth, as detectors name them."""
-    right, left = (points[list(corners), :2].mean(axis=0) for corners in (RIGHT_EYE_CORNERS, LEFT_EYE_CORNERS))
-    return np.stack([right, left, points[NOSE_TIP, :2], *points[list(LIP_CORNERS), :2]])
 
 
 def agreement(points: np.ndarray, box: Box, keypoints: np.ndarray) -> tuple[float, float]:

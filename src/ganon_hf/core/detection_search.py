@@ -17,12 +17,14 @@ from typing import Any
 import numpy as np
 
 from .detection_files import LANDMARKS_FILE, YUNET_FILE, read_network
-from .detection_merging import KNOWN_OVERLAP, already_known, merge, mesh_fits, order_of
-from .detection_mesh import LandmarkNetwork, LandmarkWorkers, Square, agreement, five_points, roll_of
+from .detection_merging import KNOWN_OVERLAP, already_known, lies_on_another, merge, mesh_fits, order_of
+from .detection_mesh import LandmarkNetwork, LandmarkWorkers, Square, agreement
 from .detection_pyramid import Levels, check_photo, face_patch, without_noise
 from .detection_yunet import BORDER, LARGEST_SEEN, Detections, Tile, YuNet, plan_passes, plan_tiles, suppress
-from .faces import Box, Face, area_of, box_of_points, box_overlap, scale_box
+from .faces import Box, Face, box_of_points, box_overlap, scale_box
+from .keypoints import five_points, roll_of
 from .opencv import cv2
+from .silhouette import leaves_open
 
 # Scores. From MIN_SCORE on a candidate counts; below CREDIBLE_SCORE it is only possible, and a face without a mesh is doubtful: it is
 # covered, and somebody should look. Nothing below CREDIBLE_SCORE gets a mesh, so that nothing is painted on what may be no face.
@@ -226,7 +228,7 @@ class YuNetDetector:
         # two candidates may have ended in one face: the one with a mesh stays
         bare = np.array([face.landmarks is None for face in faces])
         faces = [faces[i] for i in merge(np.array([face.box for face in faces]), np.array([face.score for face in faces]), bare)]
-        faces = [face for face in faces if not _lies_on_another(face, faces)]
+        faces = [face for face in faces if not lies_on_another(face, faces)]
         return [faces[i] for i in order_of([face.box for face in faces])]
 
     def _passes(self, levels: Levels, passes: Sequence[tuple[float, int]]) -> Detections:
@@ -257,7 +259,7 @@ class YuNetDetector:
                 score = max(score, better)
         if face is not None or score < min_score:
             return face
-        return Face(scale_box(candidate.box, COVER), score, doubtful=score < CREDIBLE_SCORE)
+        return Face(scale_box(candidate.box, COVER), score, doubtful=score < CREDIBLE_SCORE, keypoints=candidate.points)
 
     def _judge(
         self, network: LandmarkNetwork, levels: Levels, candidate: Candidate, min_score: float, alone: bool
@@ -274,7 +276,8 @@ class YuNetDetector:
         if score >= max(CREDIBLE_SCORE, min_score):
             mesh = network.fit(levels, Square.of_detection(seen.box, seen.roll))
             distance, overlap = agreement(mesh.points, seen.box, seen.points)
-            if mesh.presence >= least_presence and distance <= most_distance and overlap >= MIN_OVERLAP:
+            agrees = mesh.presence >= least_presence and distance <= most_distance and overlap >= MIN_OVERLAP
+            if agrees and not leaves_open(mesh.points, seen.points):
                 return score, Face(box_of_points(mesh.points), score, mesh.points)
         return score, None
 
@@ -351,18 +354,10 @@ def _seen_again(candidates: Sequence[Candidate], expected: Sequence[Face]) -> tu
         overlap = box_overlap(box, np.array([face.box for face in expected]))[0]
         best = int(np.argmax(overlap)) if len(overlap) else 0
         if len(overlap) and overlap[best] > KNOWN_OVERLAP:
-            again.setdefault(best, Face(box, expected[best].score))
+            again.setdefault(best, Face(box, expected[best].score, keypoints=candidate.points))
         else:
             fresh.append(candidate)
     return list(again.values()), fresh
-
-
-def _lies_on_another(face: Face, faces: Sequence[Face]) -> bool:
-    """Whether a doubtful face without a mesh lies on one with a mesh: a mouth, say, that looks like a small face."""
-    if not face.doubtful:
-        return False
-    boxes = np.array([other.box for other in faces if other.landmarks is not None and area_of(other.box) > area_of(face.box)])
-    return len(boxes) > 0 and bool((box_overlap(face.box, boxes)[1] > 0.8).any())
 
 
 def _lies_so(turned: Detections, upright: Detections) -> bool:

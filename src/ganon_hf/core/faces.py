@@ -43,12 +43,15 @@ class Face:
             viewer negative), or None where no mesh could be fitted. A face without landmarks is covered, never kept.
         doubtful: it may be no face. It is covered whether it has landmarks or not, and reported as doubtful. Detectors decide this: the
             same score means different things for different ones.
+        keypoints: (5, 2) float array in photo pixels: right and left eye, tip of the nose, right and left corner of the mouth, as the
+            detector sees them; they give a cover its shape. None where they are not known.
     """
 
     box: Box
     score: float
     landmarks: np.ndarray | None = None
     doubtful: bool = False
+    keypoints: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         box = tuple(float(v) for v in self.box)
@@ -59,14 +62,13 @@ class Face:
         object.__setattr__(self, "box", box)
         require_number("Face.score", self.score, 0, 1)
         object.__setattr__(self, "score", float(self.score))
-        if self.landmarks is not None:
-            points = np.array(self.landmarks, dtype=np.float32)
-            if points.shape != (NUM_LANDMARKS, 3) or not np.isfinite(points).all():
-                raise ValueError(
-                    f"Face.landmarks must be a finite ({NUM_LANDMARKS}, 3) array in photo pixels, but got shape {points.shape}."
-                )
-            points.flags.writeable = False
-            object.__setattr__(self, "landmarks", points)
+        for name, shape in (("landmarks", (NUM_LANDMARKS, 3)), ("keypoints", (5, 2))):
+            if (value := getattr(self, name)) is not None:
+                points = np.array(value, dtype=np.float32)
+                if points.shape != shape or not np.isfinite(points).all():
+                    raise ValueError(f"Face.{name} must be a finite {shape} array in photo pixels, but got shape {points.shape}.")
+                points.flags.writeable = False
+                object.__setattr__(self, name, points)
 
 
 class FaceDetector(Protocol):
@@ -129,7 +131,7 @@ class FaceReport:
 
     Attributes:
         box, score: of the face that was detected.
-        status: ``"replaced"`` by a synthetic face; ``"covered"`` by a patch of one color, because it could not be replaced; or
+        status: ``"replaced"`` by a synthetic face; ``"covered"`` by one color, because it could not be replaced; or
             ``"doubtful"``, covered likewise, although it may be no face: somebody should look.
         reason: why it was covered; empty where it was replaced.
         look: the look of which the synthetic person was drawn, in words; empty where the face was covered.

@@ -2,21 +2,24 @@
 
 The outline of a face identifies like the rest of its shape, and a landmark detector would find it in the part of the head that remains in
 the photo. A synthetic face therefore has its own outline, and the picture around it is warped to fit: a smooth displacement that is
-complete at the outline and zero half a face further out (inverse distance weighting, Shepard 1968).
+complete at the outline and zero a little further out (inverse distance weighting, Shepard 1968). It ends as soon as it can without
+straining the picture, so that straight lines beside a head are bent as little as possible.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from .alignment import to_uint8
 from .faces import Box, box_of_points, clip_box
 from .opencv import cv2
+from .silhouette import is_turned, silhouette_shifts
 
-# Distance from the outline at which the displacement is zero, and softening of distances near it; in units of the face's size.
-REACH = 0.55
+# Distance from the outline at which the displacement is zero: between these, as far as the fade strains the picture by the third number
+# (its steepest slope is 1.5 times its mean slope). And softening of distances near the outline. In units of the face's size.
+LEAST_REACH, REACH, _FADE_STRAIN = 0.2, 0.55, 0.45
 _SOFTNESS = 0.03
 # Nodes along each side of the grid on which a displacement is computed: it is smooth, and the pixels between are interpolated.
 _NODES = 48
@@ -26,6 +29,8 @@ _UNMOVED = 1 / 64
 _STRIP = 32
 # A displacement may compress or stretch the picture by at most this factor; 1 would fold it.
 MAX_STRAIN = 0.75
+# Shares of the way from the hull's warp to the silhouette's that are tried.
+_SILHOUETTE_SHARES = (1.0, 0.8, 0.6, 0.4)
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,11 +41,13 @@ class HeadWarp:
         targets: (n, 2) new places of the outline's points, in photo pixels.
         shifts: (n, 2) their displacements, in photo pixels.
         size: of the face in pixels, the geometric mean of its width and height.
+        reach: distance from the outline at which the displacement is zero, in sizes of the face.
     """
 
     targets: np.ndarray
     shifts: np.ndarray
     size: float
+    reach: float = REACH
 
     @classmethod
     def between(cls, before: np.ndarray, after: np.ndarray) -> HeadWarp:
@@ -58,15 +65,36 @@ class HeadWarp:
             raise ValueError(f"the points of a face must span more than a pixel, but span {x_max - x_min:.3g} x {y_max - y_min:.3g}.")
         hull = cv2.convexHull(after[:, :2].astype(np.float32), returnPoints=False).ravel()
         warp = cls(after[hull, :2].astype(np.float64), (after - before)[hull, :2].astype(np.float64), size)
-        if warp.strain > MAX_STRAIN:
+        if warp.strain > MAX_STRAIN:  # often the mesh does not fit the face, and what follows would not help
             raise ValueError(f"the outlines lie too far apart: the picture between them would be strained by {warp.strain:.2f}.")
-        return warp
+        if is_turned(after, warp.targets, size):
+            warp = warp._along_silhouette(before, after)
+        short = replace(warp, reach=warp._least_reach)
+        return short if short.strain <= MAX_STRAIN else warp
+
+    @property
+    def _least_reach(self) -> float:
+        """How far the largest shift takes to fade; continuous in the points, so that the picture of a video does not jump."""
+        largest = float(np.linalg.norm(self.shifts, axis=1).max()) / self.size
+        return min(max(1.5 * largest / _FADE_STRAIN, LEAST_REACH), REACH)
+
+    def _along_silhouette(self, before: np.ndarray, after: np.ndarray) -> HeadWarp:
+        """The same with the silhouette of a turned head, as far as the picture does not fold beside its nose."""
+        places, shifts = silhouette_shifts(before, after, self.move, self.size)
+        coarse = self.shift_at(places)
+        for share in _SILHOUETTE_SHARES:
+            exact = HeadWarp(
+                np.concatenate([self.targets, places]), np.concatenate([self.shifts, coarse + share * (shifts - coarse)]), self.size
+            )
+            if exact.strain <= MAX_STRAIN:
+                return exact
+        return self
 
     @property
     def box(self) -> Box:
         """Region that changes: the outline's box grown by the reach on all sides."""
         x_min, y_min, x_max, y_max = box_of_points(self.targets)
-        reach = REACH * self.size
+        reach = self.reach * self.size
         return x_min - reach, y_min - reach, x_max + reach, y_max + reach
 
     def shift_at(self, points: np.ndarray) -> np.ndarray:
@@ -79,7 +107,7 @@ class HeadWarp:
         squared += np.float32((_SOFTNESS * self.size) ** 2)
         squared *= squared
         weights = np.reciprocal(squared, out=squared)
-        fade = np.clip(1 - np.sqrt(nearest) / np.float32(REACH * self.size), 0, 1)
+        fade = np.clip(1 - np.sqrt(nearest) / np.float32(self.reach * self.size), 0, 1)
         fade *= fade * (3 - 2 * fade)
         *shifts, total = np.vstack([self.shifts.T, np.ones(len(targets))]).astype(np.float32) @ weights
         fade /= total

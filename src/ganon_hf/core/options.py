@@ -18,6 +18,7 @@ Geometry = Literal["anonymous", "original"]
 PrivacyLevel = Literal["low", "medium", "high"]
 SkinTone = Literal["match", "random"]
 OutputKind = Literal["photo", "crop"]
+Cover = Literal["tone", "black"]
 OnNoFace = Literal["raise", "keep"]
 
 Parameters = ParamSpec("Parameters")
@@ -86,6 +87,10 @@ class AnonymizeOptions:
     output: OutputKind = field(
         default="photo",
         metadata={"help": "`photo` puts the synthetic faces back into the photo; `crop` returns them alone on black, side by side."},
+    )
+    cover: Cover = field(
+        default="tone",
+        metadata={"help": "Color over a head whose face cannot be replaced: `tone` is the mean of what surrounds it, `black` is black."},
     )
     keep_occluders: bool = field(
         default=True,

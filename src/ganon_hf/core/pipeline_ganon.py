@@ -19,6 +19,7 @@ from .faces import Box, Face, FaceDetector
 from .image_loading import ITEM_ERRORS, each_item, is_single, photo_of_item
 from .options import (
     AnonymizeOptions,
+    Cover,
     Geometry,
     OnNoFace,
     OutputKind,
@@ -98,6 +99,7 @@ class FaceAnonymizationPipeline(ChunkPipeline):
         skin_tone: SkinTone = "match",
         look: str = "match",
         output: OutputKind = "photo",
+        cover: Cover = "tone",
         keep_occluders: bool = True,
         min_face_size: int = 24,
         min_score: float = 0.5,
@@ -121,6 +123,7 @@ class FaceAnonymizationPipeline(ChunkPipeline):
             look: of which group a person is drawn: `match` reads coarse classes of age, sex and beard from the face, `random`
                 draws anybody, words such as `woman, 30` or `man, old, beard` decide by hand.
             output: `photo` puts the synthetic faces back into the photo; `crop` returns them alone on black, side by side.
+            cover: color over a head whose face cannot be replaced: `tone` is the mean of what surrounds it, `black` is black.
             keep_occluders: what lies in front of a face stays: masks, hands, hats, hair, sunglasses, microphones. Off: the whole face is
                 painted, whatever is there.
             min_face_size: height in pixels of the smallest face to search for. Smaller finds more and takes longer.
@@ -147,6 +150,7 @@ class FaceAnonymizationPipeline(ChunkPipeline):
             skin_tone=skin_tone,
             look=look,
             output=output,
+            cover=cover,
             keep_occluders=keep_occluders,
             min_face_size=min_face_size,
             min_score=min_score,

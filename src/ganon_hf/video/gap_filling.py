@@ -11,11 +11,13 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from ..core.compositing import COVER_FACTOR
+from ..core.cover_shape import COVER_GROWTH
+from ..core.detection_search import COVER
 from ..core.face_mesh import MEAN_LANDMARKS
 from ..core.faces import Box, Face, area_of, box_of_points, box_overlap, scale_box
 from ..core.geometry import Pose, normalize_pose
-from .tracking import Track, size_of
+from ..core.keypoints import five_points
+from .tracking import Track, center_of, size_of
 
 # Seconds before its first and after its last frame for which a face is covered where it should be.
 LEAD, HOLD = 0.35, 0.5
@@ -35,6 +37,8 @@ STEADY = 0.2
 GUESS_MARGIN, GUESS_GROWTH = 1.25, 0.9
 # A lost face is behind another one if that covers this share of its box.
 HIDDEN = 0.85
+# Displacement of a side of a detector's box, in sizes of the face, above which it is motion and not noise.
+BOX_NOISE = 0.05
 # Smoothing window to either side in seconds, and the displacement of a point, in shape units, above which it is motion and not noise.
 WINDOW, NOISE = 0.14, 0.025
 
@@ -83,13 +87,14 @@ class GapFiller:
         here = track.faces.get(frame)
         steady = self._is_steady(track, frame)
         if here is not None and here.landmarks is not None:
-            face = self.smoothed(track, frame) if steady else Face(here.box, here.score)
+            face = self.smoothed(track, frame) if steady else _bare(here)
             return ShownFace(track, face, "seen", face)
         bridge = self._bridge(track, frame) if steady else None
         if bridge is not None:
             return ShownFace(track, bridge, "filled", bridge)
         if here is not None:
-            return ShownFace(track, here, "seen", here)
+            face = self._smoothed_box(track, frame)
+            return ShownFace(track, face, "seen", face)
         before = max((number for number in track.faces if number < frame), default=None)
         after = min((number for number in track.faces if number > frame), default=None)
         if before is not None and after is not None:
@@ -129,7 +134,7 @@ class GapFiller:
             return ShownFace(track, face, "filled", face)
         if box_overlap(first.box, np.array([second.box]))[0][0] >= STILL:
             return ShownFace(track, face, "filled", face)
-        bare = Face(face.box, face.score)
+        bare = Face(face.box, face.score, keypoints=face.keypoints)
         return ShownFace(track, self._guessed(face, min(frame - before, after - frame)), "filled", bare)
 
     def _interpolated(self, track: Track, before: int, frame: int, after: int) -> Face:
@@ -139,15 +144,43 @@ class GapFiller:
         score, doubtful = min(first.score, second.score), first.doubtful and second.doubtful
         if first.landmarks is None or second.landmarks is None:
             box = np.array(first.box) + share * (np.array(second.box) - first.box)
-            return Face(tuple(box), score, doubtful=doubtful)
-        points = first.landmarks + np.float32(share) * (second.landmarks - first.landmarks)
-        return Face(box_of_points(points), score, points, doubtful)
+            here, there = _keypoints_of(first), _keypoints_of(second)
+            points = None if here is None or there is None else here + share * (there - here)
+            return Face(tuple(box), score, doubtful=doubtful, keypoints=points)
+        mesh = first.landmarks + np.float32(share) * (second.landmarks - first.landmarks)
+        return Face(box_of_points(mesh), score, mesh, doubtful)
 
     def _guessed(self, face: Face, frames: int) -> Face:
         """The box to cover for a face that was seen so many frames ago."""
         margin = GUESS_MARGIN + GUESS_GROWTH * frames / self._rate
         # the box of a face without a mesh has been grown by the detector
-        return Face(scale_box(face.box, margin / (COVER_FACTOR if face.landmarks is not None else 1.0)), face.score, doubtful=face.doubtful)
+        factor = margin / (COVER_GROWTH if face.landmarks is not None else 1.0)
+        points = _keypoints_of(face)
+        if points is not None:
+            middle = center_of(face.box)
+            points = middle + factor * (points - middle)
+        return Face(scale_box(face.box, factor), face.score, doubtful=face.doubtful, keypoints=points)
+
+    def _smoothed_box(self, track: Track, frame: int) -> Face:
+        """A face without a mesh where it was seen, without the jitter of the detector, which would make its cover flicker."""
+        face = track.faces[frame]
+        around = [
+            n
+            for n in range(frame - self._reach, frame + self._reach + 1)
+            if n in track.faces and track.faces[n].landmarks is None and (track.faces[n].keypoints is None) == (face.keypoints is None)
+        ]
+        if len(around) < 3 or self._reach < 1:
+            return face
+        offsets = np.array(around, dtype=np.float64) - frame
+        weights = np.exp(-0.5 * (offsets / max(self._reach / 2, 0.5)) ** 2)
+        seen = [track.faces[number] for number in around]
+        values = np.array([[*one.box, *(() if one.keypoints is None else one.keypoints.ravel())] for one in seen])
+        here = values[around.index(frame)]
+        change = _local_fit(offsets, weights, values) - here
+        # what is more than noise is motion: the cover must be where the face is seen
+        smooth = here + change * np.exp(-0.5 * (np.abs(change[:4]).max() / (BOX_NOISE * size_of(face.box))) ** 2)
+        points = None if face.keypoints is None else smooth[4:].reshape(5, 2)
+        return Face(tuple(smooth[:4]), face.score, doubtful=face.doubtful, keypoints=points)
 
     def smoothed(self, track: Track, frame: int) -> Face:
         """The face without the jitter of the mesh, and without lag: frames after it count as much as those before.
@@ -182,6 +215,16 @@ class GapFiller:
         if face not in self._shapes:
             self._shapes[face] = normalize_pose(np.asarray(face.landmarks))
         return self._shapes[face]
+
+
+def _bare(face: Face) -> Face:
+    """A face whose mesh is not used, so that it is covered as in the frames in which it has none."""
+    return Face(scale_box(face.box, COVER), face.score, doubtful=face.doubtful, keypoints=_keypoints_of(face))
+
+
+def _keypoints_of(face: Face) -> np.ndarray | None:
+    """(5, 2) points of a face, as seen or of its mesh."""
+    return face.keypoints if face.landmarks is None else five_points(face.landmarks)
 
 
 def _inside(box: Box, others: np.ndarray) -> bool:

@@ -95,7 +95,8 @@ def moved(face: Face, shift: np.ndarray) -> Face:
     x, y = float(shift[0]), float(shift[1])
     box = (face.box[0] + x, face.box[1] + y, face.box[2] + x, face.box[3] + y)
     landmarks = None if face.landmarks is None else face.landmarks + np.array([x, y, 0.0], np.float32)
-    return Face(box, face.score, landmarks, face.doubtful)
+    keypoints = None if face.keypoints is None else face.keypoints + np.array([x, y], np.float32)
+    return Face(box, face.score, landmarks, face.doubtful, keypoints)
 
 
 def size_of(box: Box) -> float:
@@ -280,7 +281,10 @@ class FaceTracker:
                 "missed": track.missed,
                 "ended": track.ended,
                 "scene": track.scene,
-                "faces": [[frame, face.box, face.score, face.landmarks, face.doubtful] for frame, face in sorted(track.faces.items())],
+                "faces": [
+                    [frame, face.box, face.score, face.landmarks, face.doubtful, face.keypoints]
+                    for frame, face in sorted(track.faces.items())
+                ],
             }
             for track in self.tracks
         ]

@@ -289,7 +289,7 @@ def test_the_api(site: Site, tmp_path: Path) -> None:
     endpoints = client.view_api(return_format="dict")["named_endpoints"]
     assert list(endpoints) == ["/anonymize", "/anonymize_video"]
     names = [parameter["parameter_name"] for parameter in endpoints["/anonymize"]["parameters"]]
-    assert names == ["photo", "seed", "geometry", "privacy", "skin_tone", "look", "output", "keep_occluders", "min_face_size"]
+    assert names == ["photo", "seed", "geometry", "privacy", "skin_tone", "look", "output", "cover", "keep_occluders", "min_face_size"]
     picture, faces = client.predict(handle_file(str(TWO)), seed=3, geometry="original", api_name="/anonymize")
     assert [face["status"] for face in faces] == ["replaced", "replaced"] and {face["seed"] for face in faces} == {3}
     with Image.open(picture) as image, Image.open(TWO) as original:

@@ -118,7 +118,7 @@ def test_the_api(site: Site, film: Path, unusable: dict[str, Path], tmp_path: Pa
 
     client = Client(site.url, verbose=False, download_files=str(tmp_path))
     parameters = client.view_api(return_format="dict")["named_endpoints"]["/anonymize_video"]["parameters"]
-    names = ["video", "seed", "geometry", "privacy", "skin_tone", "look", "keep_occluders", "min_face_size"]
+    names = ["video", "seed", "geometry", "privacy", "skin_tone", "look", "cover", "keep_occluders", "min_face_size"]
     assert [one["parameter_name"] for one in parameters] == names
     video, account = client.predict(handle_file(str(film)), seed=4, api_name="/anonymize_video")
     assert len(frames_of(video)) == FRAMES

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ...core.detection_mesh import five_points
 from ...core.faces import Box
+from ...core.keypoints import five_points
 from ...core.opencv import cv2
 from .blendshapes import MeshReader
 from .template_crops import as_input, crop_to_template
