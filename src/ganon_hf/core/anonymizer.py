@@ -296,10 +296,7 @@ class Anonymizer:
         return canvas, tuple(reports)
 
     def _place(self, plan: PhotoPlan, synthetic: list[np.ndarray | None], reasons: list[str], canvas: np.ndarray) -> list[tuple[str, ...]]:
-        """Cover and composite the faces in an order in which neither undoes the other; fills in the reasons of further covers.
-
-        Returns what was kept in front of each face.
-        """
+        """Cover and composite so that neither undoes the other; fills in reasons of further covers, returns what each face keeps."""
         covers = Covers(canvas, plan.options.cover)
         kept: list[tuple[str, ...]] = [()] * len(plan.faces)
         for face, image in zip(plan.faces, synthetic, strict=True):
