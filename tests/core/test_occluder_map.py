@@ -20,8 +20,9 @@ from ganon_hf.core.faces import Crop, Face
 from ganon_hf.core.modeling_ganon import GanonConfig, OccluderNetwork
 from ganon_hf.core.occluder_map import read_occluders
 from ganon_hf.core.occluders import CLOTH, GLASSES, HAIR, HULL_CHANNELS, MAP_SIZE, NONE, OCCLUDER_NAMES, draw_hulls
+from ganon_hf.training.occluder_objects import hand
 from ganon_hf.training.occluder_samples import BareFaces, compose, make_scene, paint
-from ganon_hf.training.occluder_shapes import hand, hat, mask
+from ganon_hf.training.occluder_shapes import hat, mask
 
 PORTRAIT = Path(ganon_hf.__file__).parent / "card" / "portrait.jpg"
 SIDE = 256
@@ -72,7 +73,8 @@ def test_the_network_is_small_and_sees_each_pixel() -> None:
 
 def test_what_is_surely_in_front_stays() -> None:
     found = read_occluders(sees(CLOTH), noise(1), CROP, POINTS, noise(2).astype(np.float32))
-    assert found.names == ("cloth",) and found.keep.mean() > 0.99 and found.not_skin.all() and not found.frame.any()
+    face = draw_hulls(POINTS, SIDE)[..., 0] > 0
+    assert found.names == ("cloth",) and found.keep[face].mean() > 0.99 and found.not_skin.all() and not found.frame.any()
 
 
 def test_what_resembles_the_face_never_stays() -> None:
@@ -90,7 +92,7 @@ def test_hair_over_one_eye_says_nothing_of_the_other_things() -> None:
     hulls = draw_hulls(POINTS, SIDE)
     found = read_occluders(sees(HAIR), photo, CROP, POINTS, seen)
     features = hulls[..., 1:].max(axis=2) > 0
-    assert found.keep[features].max() < 0.5 and found.keep[(hulls[..., 0] > 0) & ~features].mean() > 0.5
+    assert found.keep[features].max() == 0 and found.keep[(hulls[..., 0] > 0) & ~features].mean() > 0.5
 
 
 @pytest.mark.parametrize(("number", "frame"), [(NONE, False), (GLASSES, True)])
@@ -106,7 +108,7 @@ def test_frames_are_painted_over_from_around_them() -> None:
     frame = np.zeros((120, 120), bool)
     frame[58:62, 20:100] = True
     erase_frames(canvas, crop, frame)
-    assert np.abs(canvas.astype(int) - (200, 150, 120)).max() <= 2
+    assert np.abs(canvas.astype(int) - (200, 150, 120)).max() <= 3
     before = canvas.copy()
     erase_frames(canvas, crop, np.zeros((120, 120), bool))
     erase_frames(canvas, Crop(np.array([[1.0, 0, 900], [0, 1.0, 900]]), 120), frame)  # outside of the photo

@@ -12,6 +12,7 @@ from tiny import face_at
 from ganon_hf.core.modeling_ganon import GanonConfig, OccluderNetwork
 from ganon_hf.core.occluders import CLOTH, GLASSES, HAIR, HAND, NONE, OBJECT, SUNGLASSES, draw_hulls
 from ganon_hf.training.batch_normalization import normalized
+from ganon_hf.training.occluder_objects import hand, thing
 from ganon_hf.training.occluder_samples import (
     IGNORED,
     NO_GLASSES,
@@ -24,7 +25,8 @@ from ganon_hf.training.occluder_samples import (
     make_scene,
     paint,
 )
-from ganon_hf.training.occluder_shapes import Layer, glasses, hair, hand, hat, mask, scarf, smooth_curve, thing
+from ganon_hf.training.occluder_scene import Layer, smooth_curve
+from ganon_hf.training.occluder_shapes import glasses, hair, hat, mask, scarf
 from ganon_hf.training.occluder_textures import cloth, folds, photo_patch, pleats, surface
 from ganon_hf.training.occluder_training import OccluderTrainingOptions, finished, occluder_loss, to_tensors, train_occluders
 

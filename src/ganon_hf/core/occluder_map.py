@@ -81,14 +81,16 @@ def read_occluders(network: OccluderNetwork, photo: np.ndarray, crop: Crop, poin
     chances = _read(network, [picture], [hulls])[0]
     front = _front(chances)
     kept = (front > _KEPT[0]) & (front > chances[GLASSES])
+    denied = np.zeros(kept.shape, bool)
     if (kept & (hulls[..., 1:].max(axis=2) > 0)).any():
-        kept &= ~_unsure(network, picture, hulls, chances, kept, synthetic)
-    kept = _without_specks(kept)
+        denied = _unsure(network, picture, hulls, chances, kept, synthetic)
+    kept = _without_specks(kept & ~denied)
     front = _extended(np.where(kept, front, 0), hulls[..., 0] > 0)
     luma = luma_of(crop_image(photo, crop).astype(np.float32))
     keep = cv2.resize(np.clip((front - _KEPT[0]) / (_KEPT[1] - _KEPT[0]), 0, 1), luma.shape, interpolation=cv2.INTER_LINEAR)
     if keep.any():
-        keep = np.clip(_guided(keep, luma, max(1, round(_RADIUS / factor))), 0, 1)
+        allowed = cv2.resize((~denied).astype(np.float32), luma.shape, interpolation=cv2.INTER_LINEAR)
+        keep = np.clip(_guided(keep, luma, max(1, round(_RADIUS / factor))), 0, allowed)
     large = (cv2.resize(values, luma.shape, interpolation=cv2.INTER_LINEAR) for values in (1 - chances[NONE], chances[GLASSES]))
     other, frame = large
     classes = np.where(kept & (hulls[..., 0] > 0), _KEPT_CLASSES[0] + chances[_KEPT_CLASSES[0] :].argmax(axis=0), NONE)

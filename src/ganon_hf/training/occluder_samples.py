@@ -17,7 +17,9 @@ from ..core.face_mesh import FACE_OVAL, MEAN_LANDMARKS
 from ..core.landmarks import mesh_mask
 from ..core.occluders import HAIR, HULL_CHANNELS, MAP_SIZE, NONE, draw_hulls
 from ..core.opencv import cv2
-from .occluder_shapes import Layer, Scene, fill, glasses, hair, hand, hat, mask, scarf, smooth_curve, stroke, thing
+from .occluder_objects import hand, thing
+from .occluder_scene import Layer, Scene, fill, smooth_curve, stroke
+from .occluder_shapes import glasses, hair, hat, mask, scarf
 from .occluder_textures import plain_color, smooth_noise
 
 # Side of the stored pictures in pixels: the aligned crop of MAP_SIZE in their middle, and margin for moving and turning.

@@ -1,114 +1,22 @@
-"""What may lie in front of a face, drawn over the mesh of one: masks, scarves, hats, spectacles, hands, hair, objects.
+"""What people wear in front of their faces, drawn over the mesh of one: masks, scarves, hats, spectacles, and hair.
 
-Every function takes the landmarks of a face, (478, 3) pixels of a square picture, and returns layers from back to front. Nothing here is
-meant to be pretty: edges, places, sizes, folds and light must vary at least as much as they do in photos.
+Every function takes a :class:`.Scene` and returns layers from back to front. Nothing here is meant to be pretty: edges, places, sizes,
+folds and light must vary at least as much as they do in photos.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from ..core.face_mesh import CHIN, FACE_OVAL, LEFT_EYE_CORNERS, LEFT_EYE_OUTER, RIGHT_EYE_CORNERS, RIGHT_EYE_OUTER
+from ..core.face_mesh import CHIN, FACE_OVAL, LEFT_EYE_CORNERS, RIGHT_EYE_CORNERS
 from ..core.geometry import normalize_pose
-from ..core.occluders import CLOTH, GLASSES, HAIR, HAND, OBJECT, SUNGLASSES
+from ..core.occluders import CLOTH, GLASSES, HAIR, OBJECT, SUNGLASSES
 from ..core.opencv import cv2
-from .occluder_textures import cloth, folds, hair_color, photo_patch, plain_color, pleats, smooth_noise, surface
+from .occluder_scene import BINARY_PLACES, Layer, Scene, fill, smooth_curve, soft, stroke
+from .occluder_textures import folds, hair_color, plain_color, pleats, smooth_noise, surface
 
-_BITS = 4  # binary places of coordinates
 _BRIDGE = (168, 6, 197, 195, 5, 4, 1, 2)  # points of the nose from between the eyes to below the tip
-_MOUTH, _NOSE = (13, 14, 61, 291), 4
-
-
-@dataclass(frozen=True, eq=False)
-class Layer:
-    """One thing in front of a face.
-
-    Attributes:
-        kind: its class, see ``core/occluders.py``; 0 for what is part of a face, such as paint.
-        color: (S, S, 3) float32 0..255, lit.
-        alpha: (S, S) float32 0..1.
-        shadow: how dark its shadow on the face is, 0 to 1.
-        translucent: it shows what is behind it and does not change the class.
-    """
-
-    kind: int
-    color: np.ndarray
-    alpha: np.ndarray
-    shadow: float = 0.0
-    translucent: bool = False
-
-
-@dataclass(frozen=True, eq=False)
-class Scene:
-    """A face that something is laid over.
-
-    Attributes:
-        points: (478, 3) pixels.
-        light: (S, S) float32 gain of the light on the face, about 1.
-        level: luma of its skin, 0..255.
-        skin: (3,) median color of its cheeks.
-        pictures: (n, S, S, 3) uint8 of other faces, whose surroundings serve as textures.
-    """
-
-    points: np.ndarray
-    light: np.ndarray
-    level: float
-    skin: np.ndarray
-    pictures: np.ndarray
-
-    @property
-    def size(self) -> int:
-        return len(self.light)
-
-    @property
-    def unit(self) -> float:
-        """Distance of the outer corners of the eyes seen from the front, in pixels."""
-        p = self.points
-        return float(np.linalg.norm(p[LEFT_EYE_OUTER] - p[RIGHT_EYE_OUTER]))
-
-    def lit(self, texture: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-        """A texture in about the light of the face."""
-        light = self.light ** generator.uniform(0.3, 1.0)
-        exposure = (self.level / 140) ** generator.uniform(0.4, 1.0) * np.exp(generator.normal(0, 0.2))
-        return np.clip(texture * (light * np.float32(exposure))[..., None], 0, 255).astype(np.float32)
-
-    def texture(self, generator: np.random.Generator) -> np.ndarray:
-        """Cloth, drawn or from somebody's clothes."""
-        if generator.random() < 0.3:
-            return photo_patch(self.pictures, self.size, generator)
-        return cloth(self.size, generator)
-
-
-def smooth_curve(points: np.ndarray, *, closed: bool = True, rounds: int = 2) -> np.ndarray:
-    """Polygon or line with its corners cut off (Chaikin 1974)."""
-    for _ in range(rounds):
-        after = np.roll(points, -1, axis=0)
-        cut = np.stack([0.75 * points + 0.25 * after, 0.25 * points + 0.75 * after], axis=1)
-        points = cut.reshape(-1, 2) if closed else np.concatenate([points[:1], cut[:-1].reshape(-1, 2), points[-1:]])
-    return points
-
-
-def fill(size: int, polygon: np.ndarray) -> np.ndarray:
-    """(size, size) float32 coverage of a polygon (n, 2)."""
-    canvas = np.zeros((size, size), np.uint8)
-    corners = np.round((polygon - 0.5) * (1 << _BITS)).astype(np.int32)
-    cv2.fillPoly(canvas, [corners], 255, cv2.LINE_AA, _BITS)
-    return canvas.astype(np.float32) / 255
-
-
-def stroke(size: int, line: np.ndarray, width: float, *, closed: bool = False) -> np.ndarray:
-    """(size, size) float32 coverage of a line (n, 2); lines thinner than a pixel are fainter."""
-    canvas = np.zeros((size, size), np.uint8)
-    corners = np.round((line - 0.5) * (1 << _BITS)).astype(np.int32)
-    cv2.polylines(canvas, [corners], closed, 255, max(1, round(width)), cv2.LINE_AA, _BITS)
-    return canvas.astype(np.float32) * (min(width, 1.0) / 255)
-
-
-def soft(alpha: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """The edge a little out of focus."""
-    return cv2.GaussianBlur(alpha, (0, 0), generator.uniform(0.3, 1.2))
+_MOUTH = (13, 14, 61, 291)
 
 
 def mask(scene: Scene, generator: np.random.Generator) -> list[Layer]:
@@ -288,107 +196,6 @@ def glasses(scene: Scene, generator: np.random.Generator, *, dark: bool = False)
     return [*layers, Layer(GLASSES, painted, frame, generator.uniform(0, 0.5))]
 
 
-def hand(scene: Scene, generator: np.random.Generator) -> list[Layer]:
-    """A hand with some of its fingers before the face, and the arm that it belongs to."""
-    points, size, unit = scene.points[:, :2], scene.size, scene.unit
-    goal = points[int(generator.choice([13, 4, 50, 280, 205, 425, 159, 386, 152, 199, 9, 151, 172, 397]))] + generator.normal(
-        0, 0.12 * unit, 2
-    )
-    # the arm comes from below or from a side
-    angle = generator.uniform(-0.3, np.pi + 0.3) if generator.random() < 0.85 else generator.uniform(0, 2 * np.pi)
-    arm = np.array([np.cos(angle), np.sin(angle)])
-    across = np.array([-arm[1], arm[0]])
-    reach = generator.uniform(0.45, 0.8) * unit
-    thick = generator.uniform(0.085, 0.125) * unit
-    base = scene.skin * np.exp(generator.normal(0, 0.12)) + generator.normal(0, 5, 3)
-    if generator.random() < 0.12:
-        base = plain_color(generator)  # gloves
-    palm = goal + arm * reach
-    bend = generator.normal(0, 0.35)
-    height = np.full((size, size), -1e3, np.float32)  # of the surface, in pixels
-    gain = np.ones((size, size), np.float32)
-    parts = []
-    fingers = int(generator.integers(1, 5)) if generator.random() < 0.4 else 4
-    spread = generator.uniform(0.0, 0.35)
-    for number in range(fingers):
-        offset = (number - (fingers - 1) / 2) * thick * generator.uniform(1.75, 2.05)
-        lean = (number - (fingers - 1) / 2) * spread + bend
-        direction = -arm * np.cos(lean) + across * np.sin(lean)
-        root = palm + across * offset - arm * 0.15 * unit
-        length = reach * generator.uniform(0.75, 1.15)
-        knuckle = root + direction * length * 0.5
-        curl = generator.normal(0, 0.25)
-        onward = direction * np.cos(curl) + np.array([-direction[1], direction[0]]) * np.sin(curl)
-        parts += [(root, knuckle, thick * 1.05, thick), (knuckle, knuckle + onward * length * 0.5, thick, thick * 0.82)]
-    if generator.random() < 0.5:
-        side = generator.choice([-1, 1])
-        thumb = palm + across * side * thick * 3.2
-        parts.append(
-            (
-                palm + across * side * thick * 2 + arm * 0.2 * unit,
-                thumb - arm * generator.uniform(0.1, 0.5) * unit,
-                thick * 1.2,
-                thick * 0.95,
-            )
-        )
-    parts.append((palm - arm * 0.1 * unit, palm + arm * 0.25 * unit, thick * 3.3, thick * 3.0))
-    parts.append((palm + arm * 0.25 * unit, palm + arm * 3 * unit, thick * 2.2, thick * 2.8))
-    rows, columns = np.mgrid[:size, :size].astype(np.float32) + 0.5
-    light = generator.uniform(-0.5, 0.5)
-    for first, last, wide, end in parts:
-        line = last - first
-        share = np.clip(((columns - first[0]) * line[0] + (rows - first[1]) * line[1]) / max(float(line @ line), 1e-6), 0, 1)
-        dx, dy = columns - first[0] - share * line[0], rows - first[1] - share * line[1]
-        radius = wide + share * (end - wide)
-        squared = 1 - (dx * dx + dy * dy) / np.square(radius)
-        surface_height = np.sqrt(np.clip(squared, 0, None)) * min(float(radius.max()), 1.4 * thick) + np.where(squared > 0, 0, -1e3)
-        shade = 0.6 + 0.4 * np.sqrt(np.clip(squared, 0, 1)) + light * (dx - dy) / np.maximum(radius, 1) * 0.25
-        upper = surface_height > height
-        gain[upper], height[upper] = shade[upper], surface_height[upper]
-    alpha = soft((height > 0).astype(np.float32), generator)
-    texture = np.broadcast_to(base.astype(np.float32), (size, size, 3)) * gain[..., None]
-    texture = texture * (1 + 0.04 * smooth_noise(size, 3, generator) + 0.06 * smooth_noise(size, 10, generator))[..., None]
-    for first, last, wide, _ in parts[: 2 * fingers][1::2]:  # nails and creases
-        if generator.random() < 0.6:
-            direction = (last - first) / max(float(np.linalg.norm(last - first)), 1e-6)
-            nail = fill(
-                size,
-                smooth_curve(
-                    last
-                    + np.array([[-0.5, -0.6], [-0.5, 0.6], [0.5, 0.5], [0.5, -0.5]])
-                    @ np.array([direction, [-direction[1], direction[0]]])
-                    * wide
-                ),
-            )
-            color = base * 1.1 + 15 if generator.random() < 0.6 else plain_color(generator)
-            texture = texture + (color - texture) * (0.7 * nail)[..., None]
-        crease = (
-            first + np.outer([-1, 1], [-(last - first)[1], (last - first)[0]]) / max(float(np.linalg.norm(last - first)), 1e-6) * wide * 0.8
-        )
-        texture = texture * (1 - 0.25 * stroke(size, crease, 1.0))[..., None]
-    color = np.clip(texture.astype(np.float32) * (scene.light ** generator.uniform(0, 0.6))[..., None], 0, 255)
-    layers = [Layer(HAND, color.astype(np.float32), alpha, generator.uniform(0.2, 0.7))]
-    if generator.random() < 0.4:  # a sleeve
-        cuff = palm + arm * generator.uniform(0.5, 1.2) * unit
-        polygon = np.array(
-            [
-                cuff - across * thick * 3.5,
-                cuff + across * thick * 3.5,
-                cuff + arm * 3 * unit + across * thick * 4.5,
-                cuff + arm * 3 * unit - across * thick * 4.5,
-            ]
-        )
-        layers.append(
-            Layer(
-                CLOTH,
-                scene.lit(scene.texture(generator) * folds(size, generator)[..., None], generator),
-                soft(fill(size, polygon), generator),
-                0.4,
-            )
-        )
-    return layers
-
-
 def hair(scene: Scene, generator: np.random.Generator) -> list[Layer]:
     """A fringe, strands over the forehead, or hair that falls over a side of the face."""
     points, size, unit = scene.points[:, :2].astype(np.float64), scene.size, scene.unit
@@ -415,48 +222,10 @@ def hair(scene: Scene, generator: np.random.Generator) -> list[Layer]:
         belly = (root + tip) / 2 + generator.normal(0, 0.08 * unit, 2)
         line = smooth_curve(np.array([root, belly, tip]), closed=False, rounds=3)
         width, shade = generator.uniform(0.5, 0.03 * unit + 1), np.exp(generator.normal(0, 0.25))
-        corners = np.round((line - 0.5) * (1 << _BITS)).astype(np.int32)
-        cv2.polylines(color, [corners], False, (base * shade).tolist(), max(1, round(width)), cv2.LINE_8, _BITS)
-        cv2.polylines(drawn, [corners], False, min(width, 1.0) * 255, max(1, round(width)), cv2.LINE_AA, _BITS)
+        corners = np.round((line - 0.5) * (1 << BINARY_PLACES)).astype(np.int32)
+        cv2.polylines(color, [corners], False, (base * shade).tolist(), max(1, round(width)), cv2.LINE_8, BINARY_PLACES)
+        cv2.polylines(drawn, [corners], False, min(width, 1.0) * 255, max(1, round(width)), cv2.LINE_AA, BINARY_PLACES)
     amount = drawn.astype(np.float32) / 255
     if generator.random() < 0.5:
         amount = np.clip(cv2.GaussianBlur(amount, (0, 0), 1.0) * 1.5, 0, 1)
     return [Layer(HAIR, scene.lit(color, generator), amount, generator.uniform(0.1, 0.5))]
-
-
-def thing(scene: Scene, generator: np.random.Generator) -> list[Layer]:
-    """A microphone, a cup, a phone, or something of any shape and surface."""
-    points, size, unit = scene.points[:, :2].astype(np.float64), scene.size, scene.unit
-    goal = points[int(generator.choice([13, 17, 199, 4, 50, 280, 152, 159, 386]))] + generator.normal(0, 0.15 * unit, 2)
-    angle, kind = generator.uniform(0.2, np.pi - 0.2), generator.random()
-    arm = np.array([np.cos(angle), np.sin(angle)])
-    across = np.array([-arm[1], arm[0]])
-    texture = photo_patch(scene.pictures, size, generator) if generator.random() < 0.3 else surface(size, generator)
-    if kind < 0.3:  # microphone
-        radius = generator.uniform(0.1, 0.22) * unit
-        turn = np.linspace(0, 2 * np.pi, 24, endpoint=False)
-        head = goal + radius * np.stack([np.cos(turn), np.sin(turn)], axis=1)
-        handle = np.array(
-            [
-                goal + across * radius * 0.8,
-                goal - across * radius * 0.8,
-                goal + arm * 3 * unit - across * radius * 0.5,
-                goal + arm * 3 * unit + across * radius * 0.5,
-            ]
-        )
-        alpha = np.maximum(fill(size, head), fill(size, handle))
-        texture = texture * (1 + generator.uniform(0, 0.3) * smooth_noise(size, 1.5, generator))[..., None] * generator.uniform(0.1, 1)
-    elif kind < 0.65:  # cup, phone, book
-        wide, tall = generator.uniform(0.15, 0.5, 2) * unit
-        taper = generator.uniform(0.6, 1.0)
-        box = np.array([[-wide, -tall], [wide, -tall], [wide * taper, tall * 1.5], [-wide * taper, tall * 1.5]])
-        turned = goal + box @ np.stack([across, arm])
-        alpha = fill(size, smooth_curve(turned, rounds=1) if generator.random() < 0.5 else turned)
-    else:
-        count = int(generator.integers(4, 12))
-        turn = np.sort(generator.uniform(0, 2 * np.pi, count))
-        radius = generator.uniform(0.12, 0.5) * unit * generator.uniform(0.5, 1.3, count)
-        shape = goal + np.stack([np.cos(turn), np.sin(turn)], axis=1) * radius[:, None]
-        alpha = fill(size, smooth_curve(shape) if generator.random() < 0.6 else shape)
-    layers = [Layer(OBJECT, scene.lit(texture, generator), soft(alpha, generator), generator.uniform(0, 0.5))]
-    return layers if generator.random() < 0.7 else [*layers, *hand(scene, generator)]
