@@ -48,8 +48,8 @@ _EXTRAPOLATION = 3.0
 # Matte, resampled to the photo, that counts as the face without its rim.
 _INSIDE = 0.95
 _EPSILON = 1e-3  # against division by zero
-# Pixels of the crop around a frame of spectacles that are painted over with it.
-_FRAME_MARGIN = 1.5
+# Share of the crop's side around a frame of spectacles that is painted over with it.
+_FRAME_MARGIN = 0.01
 
 # Features by which a face is recognized, as points of the mesh: right and left eye with brow, nose, mouth. Their convex hulls are hidden.
 _FEATURES = (
@@ -224,7 +224,7 @@ def erase_frames(canvas: np.ndarray, crop: Crop, frame: np.ndarray) -> None:
     if not frame.any():
         return
     corners = crop.to_photo(np.argwhere(frame)[:, ::-1].astype(float) + 0.5)
-    margin = _FRAME_MARGIN * max(1.0, 1 / crop.scale)
+    margin = max(1.0, _FRAME_MARGIN * crop.size / crop.scale)
     x_min, y_min, x_max, y_max = box_of_points(corners)
     box = x_min - 4 * margin, y_min - 4 * margin, x_max + 4 * margin, y_max + 4 * margin
     region = clip_box(box, height=canvas.shape[0], width=canvas.shape[1])

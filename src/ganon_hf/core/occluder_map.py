@@ -27,14 +27,15 @@ from .opencv import cv2
 _KEPT_CLASSES = (SUNGLASSES, CLOTH, HAND, HAIR, OBJECT)
 # Probability from which something lies in front of a face, and from which it counts there in full: between, the edge is soft.
 _KEPT = (0.5, 0.8)
-# Probability from which a pixel is not looked at for light and tone, and from which a frame is painted over.
-_NOT_SKIN, _FRAME = 0.3, 0.35
+# Probability from which a pixel is not looked at for light and tone, from which there is a frame of spectacles, and down to which it goes on.
+_NOT_SKIN, _FRAME, _FRAME_GOES_ON = 0.3, 0.5, 0.12
 # In the hulls of eyes, nose and mouth the least sure of the three readings must reach this on average.
 _SURE = 0.8
 # Share of such a hull that must be covered before anything of it stays, and below which it is no matter of features at all.
 _MIN_SHARE = 0.12
-# Correlation with the synthetic face from which a covered part looks like a face, and the pixels that it takes.
-_RESEMBLES, _MIN_PIXELS = 0.35, 24
+# Correlation with the synthetic face up to which a covered part does not look like one, at the least probability above; for each 0.1 that
+# the probability is higher so much more: the bridge of a mask looks a little like a nose. And the pixels that it takes to tell.
+_RESEMBLES, _RESEMBLES_MORE, _MIN_PIXELS = 0.35, 0.2, 24
 # Standard deviations in pixels of the map of the band in which they are compared.
 _BAND = (1.0, 6.0)
 # Smallest thing that stays, as a share of the map.
@@ -91,11 +92,18 @@ def read_occluders(network: OccluderNetwork, photo: np.ndarray, crop: Crop, poin
     if keep.any():
         allowed = cv2.resize((~denied).astype(np.float32), luma.shape, interpolation=cv2.INTER_LINEAR)
         keep = np.clip(_guided(keep, luma, max(1, round(_RADIUS / factor))), 0, allowed)
-    large = (cv2.resize(values, luma.shape, interpolation=cv2.INTER_LINEAR) for values in (1 - chances[NONE], chances[GLASSES]))
+    large = (cv2.resize(values, luma.shape, interpolation=cv2.INTER_LINEAR) for values in (1 - chances[NONE], _frame(chances[GLASSES])))
     other, frame = large
     classes = np.where(kept & (hulls[..., 0] > 0), _KEPT_CLASSES[0] + chances[_KEPT_CLASSES[0] :].argmax(axis=0), NONE)
     names = tuple(OCCLUDER_NAMES[number] for number in _KEPT_CLASSES if (classes == number).mean() > _MIN_AREA)
-    return Occluders(keep.astype(np.float32), other > _NOT_SKIN, frame > _FRAME, names)
+    return Occluders(keep.astype(np.float32), other > _NOT_SKIN, frame > _FRAME_GOES_ON, names)
+
+
+def _frame(glasses: np.ndarray) -> np.ndarray:
+    """Probability of spectacles (h, w) where it belongs to a frame that is surely there; 0 elsewhere."""
+    _, parts = cv2.connectedComponents((glasses > _FRAME_GOES_ON).view(np.uint8), connectivity=8)
+    sure = np.unique(parts[glasses > _FRAME])
+    return np.where(np.isin(parts, sure[sure > 0]), glasses, 0)
 
 
 def _front(chances: np.ndarray) -> np.ndarray:
@@ -134,9 +142,14 @@ def _unsure(
                 continue
             if covered.sum() < _MIN_SHARE * here.sum():
                 unsure |= covered
-            elif resemblance(ours, theirs, covered) > _RESEMBLES or agreed[covered].mean() < _SURE:
+            elif not _is_sure(float(agreed[covered].mean()), resemblance(ours, theirs, covered)):
                 unsure |= here | (np.isin(things, np.unique(things[covered])) & (things > 0))
     return cv2.dilate(unsure.view(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
+
+
+def _is_sure(probability: float, likeness: float) -> bool:
+    """Whether something over a feature may stay, by the least sure reading and the likeness to the synthetic face."""
+    return probability >= _SURE and likeness <= _RESEMBLES + _RESEMBLES_MORE * 10 * (probability - _SURE)
 
 
 def _band(luma: np.ndarray) -> np.ndarray:
