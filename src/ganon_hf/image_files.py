@@ -21,7 +21,7 @@ from typing import IO, Any
 
 from PIL import BmpImagePlugin, ExifTags, GifImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 
-from ._atomic import atomic_file
+from ._atomic import atomic_file, write_atomically, write_new
 from .core.faces import MAX_PIXELS, UnusableImageError
 
 MAX_FILE_BYTES = 1 << 30  # some decoders read the whole file into memory
@@ -311,11 +311,16 @@ def write_temporary(picture: Picture, path: Path, temporary: Path, *, quality: i
     name = format_of(path)
     if name is None:
         raise ValueError(f"{printable(path)}: the name must end in one of {', '.join(FORMATS)}.")
-    with open(temporary, "xb") as file:
-        encode_image(picture, file, name, quality=quality)
-        file.flush()
-        os.fsync(file.fileno())
-        return os.fstat(file.fileno())
+    content = io.BytesIO()  # not the file itself: Pillow's encoders take a write for done of which the disk took a part
+    encode_image(picture, content, name, quality=quality)
+    return write_new(temporary, content.getbuffer())
+
+
+def save_image(image: Image.Image, path: str | os.PathLike[str], **options: Any) -> None:
+    """Like ``image.save``, for pictures that this program has drawn; complete or not at all. The suffix decides the format."""
+    content = io.BytesIO()
+    image.save(content, format=format_of(path), **options)
+    write_atomically(path, content.getvalue())
 
 
 def encode_image(picture: Picture, file: IO[bytes], name: str, *, quality: int = 95) -> None:

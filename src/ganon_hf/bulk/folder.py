@@ -16,7 +16,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from .._atomic import TEMPORARY_PREFIX, remove_leftovers, rename_into_place, temporary_name
+from .._atomic import TEMPORARY_PREFIX, LineLog, remove_leftovers, rename_into_place, temporary_name
 from ..core.faces import UnusableImageError
 from ..image_files import FORMATS, format_of, picture_pixels, printable
 from .tasks import Outcome, PhotoJob, PhotoTask, PhotoTaskHandler, Settings, TaskResult, error_outcome
@@ -137,25 +137,21 @@ class State:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self._file = open(folder / STATE_NAME, "a+b")  # lives as long as the run; close() ends it
+        self._log = LineLog(folder / STATE_NAME)  # lives as long as the run; close() ends it
         try:
-            lock(self._file)
+            lock(self._log.file)
         except OSError as error:
-            self._file.close()
+            self._log.close()
             raise PlanError(f"Another run is writing to {printable(folder)}.") from error
-        self._file.seek(0)
-        content = self._file.read()
         self._records: dict[tuple[str, int, int], dict[str, Any]] = {}
-        for line in content.split(b"\n"):
+        for line in self._log.read().split(b"\n"):
             with suppress(ValueError, TypeError, KeyError):  # a torn line was not finished, so its output was not either
                 record = json.loads(line)
                 self._records[record["output"], record["size"], record["mtime_ns"]] = record
-        if content and not content.endswith(b"\n"):
-            self._file.write(b"\n")
 
     def close(self) -> None:
         """Release the folder for other runs."""
-        self._file.close()
+        self._log.close()
 
     def record(self, target: Path) -> dict[str, Any] | None:
         """What is recorded about an output, or None where there is no record or the file has changed since."""
@@ -174,9 +170,9 @@ class State:
             "mtime_ns": status.st_mtime_ns,
             "faces": list(faces),
         }
+        append_record(self._log, record)
         # beside the earlier record, not over it: a kill between here and the renaming leaves the earlier output standing
         self._records[record["output"], status.st_size, status.st_mtime_ns] = record
-        append_line(self._file, record)
 
     def _name(self, target: Path) -> str:
         return target.relative_to(self.folder).as_posix()
@@ -190,11 +186,9 @@ def lock(file: IO[bytes]) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def append_line(file: IO[bytes], record: dict[str, Any]) -> None:
-    """Append a JSON object as one line; it is on disk when this returns."""
-    file.write(json.dumps(record).encode("ascii") + b"\n")
-    file.flush()
-    os.fsync(file.fileno())
+def append_record(log: LineLog, record: dict[str, Any]) -> None:
+    """Append a JSON object as one line; it is on disk when this returns, or after an error not there at all."""
+    log.append(json.dumps(record).encode("ascii"))
 
 
 def run(

@@ -29,6 +29,19 @@ def stop(message: str) -> NoReturn:
     raise typer.Exit(USAGE)
 
 
+def stop_because(error: Exception) -> NoReturn:
+    """End because of an error: :data:`INCOMPLETE` where the disk takes no more, which another command cannot mend, else as :func:`stop`."""
+    from .._atomic import storage_problem
+    from ..image_files import printable
+
+    problem = storage_problem(error)
+    if problem is None:
+        stop(str(error))
+    place = getattr(error, "filename", None)
+    typer.echo(f"failed: {problem}{f' ({printable(place)})' if place else ''}; nothing unfinished was left behind.", err=True)
+    raise typer.Exit(INCOMPLETE)
+
+
 @contextmanager
 def interruptible(advice: str = "Finished photos are kept; run the same command again to go on.") -> Iterator[None]:
     """Ctrl-C and SIGTERM end the command with a message and :data:`INTERRUPTED`, after temporary files have been removed."""
