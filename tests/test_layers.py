@@ -55,7 +55,7 @@ ROOMS = {
         "pipeline_ganon",
         "diffusion_pipeline_ganon",
     ),
-    " ": ("_register", "image_files"),
+    " ": ("_register", "color_profiles", "image_files"),
     "bulk": ("process_pool", "engine", "tasks", "worker_pool", "folder", "rows", "parquet_shards", "ray_job"),
     "video": (
         "colorspace",

@@ -3,8 +3,8 @@
 Reading: the content decides what a file is, never its name. Limits are checked before anything is decoded, and whatever goes wrong in a
 decoder becomes one :class:`~ganon_hf.core.faces.UnusableImageError` that names the file and the reason.
 
-Writing: a picture appears under its final name complete or not at all. Nothing but pixels and the ICC profile is written, plus the EXIF
-fields that the caller names; GPS, thumbnails, serial numbers, XMP and comments never.
+Writing: a picture appears under its final name complete or not at all. Nothing but pixels and a rebuilt ICC profile is written, plus the
+EXIF fields that the caller names; GPS, thumbnails, serial numbers, XMP and comments never.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from typing import IO, Any
 from PIL import BmpImagePlugin, ExifTags, GifImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 
 from ._atomic import atomic_file, write_atomically, write_new
+from .color_profiles import convert_to_srgb, rebuild_profile
 from .core.faces import MAX_PIXELS, UnusableImageError
 
 MAX_FILE_BYTES = 1 << 30  # some decoders read the whole file into memory
-MAX_ICC_BYTES = 4 << 20  # real profiles are below 2 MB
 FORMATS = {
     ".jpg": "JPEG",
     ".jpeg": "JPEG",
@@ -86,7 +86,7 @@ class Picture:
 
     Attributes:
         image: RGB, upright (EXIF orientation applied), transparency flattened over white, without any metadata.
-        icc_profile: color profile that still fits the RGB pixels, or None.
+        icc_profile: color profile that fits the RGB pixels, from :func:`~ganon_hf.color_profiles.rebuild_profile`, or None (sRGB).
         exif: the kept EXIF fields, encoded; empty when there are none.
         lossless: whether a WebP file was stored losslessly.
         format: Pillow's name of the format it was read from; empty where it was not read from a file.
@@ -206,10 +206,10 @@ def _read(file: IO[bytes], keep: tuple[str, ...]) -> Picture:
     image.load()  # raises on truncated data
     notes = ["only the first picture of an MPO file was used"] if image.format == "MPO" else []
     exif = read_exif(image)
-    profile = _usable_profile(image, notes)
     lossless = head[8:16] == b"WEBPVP8L"
     rgb, changes = to_rgb(exif_transpose(image))
     rgb.info = {}
+    rgb, profile = _with_profile(rgb, image, notes)
     return Picture(rgb, profile, _kept_fields(exif, keep), lossless, (*notes, *changes), str(image.format))
 
 
@@ -233,22 +233,24 @@ def _check(image: Any) -> None:
         raise UnusableImageError("is animated or has several pages; only single pictures are anonymized")
 
 
-def _usable_profile(image: Any, notes: list[str]) -> bytes | None:
-    """The ICC profile if it describes RGB pixels and is not absurd; other color spaces do not fit what is written."""
+def _with_profile(rgb: Image.Image, image: Any, notes: list[str]) -> tuple[Image.Image, bytes | None]:
+    """The pixels, and a rebuilt profile that says what they mean; where there cannot be one, they are converted to sRGB."""
     profile = image.info.get("icc_profile")
     if not profile:
-        return None
-    problem = None
-    if not isinstance(profile, bytes) or len(profile) < 128 or profile[36:40] != b"acsp":
-        problem = "is malformed"
-    elif len(profile) > MAX_ICC_BYTES:
-        problem = f"is larger than {MAX_ICC_BYTES >> 20} MiB"
-    elif profile[16:20] != b"RGB " or image.mode in ("CMYK", "L", "LA", "1", "I;16"):
-        problem = "is not for RGB"
-    if problem:
-        notes.append(f"the color profile {problem} and was dropped")
-        return None
-    return profile
+        return rgb, None
+    try:
+        if not isinstance(profile, bytes):
+            raise ValueError("is malformed")
+        if image.mode in ("CMYK", "L", "LA", "1", "I;16"):
+            raise ValueError("is not for RGB")
+        rebuilt = rebuild_profile(profile)
+        if rebuilt is None:
+            rgb = convert_to_srgb(rgb, profile)
+            notes.append("the colors were converted to sRGB, because their profile holds tables, in which anything can hide")
+        return rgb, rebuilt
+    except ValueError as error:
+        notes.append(f"the color profile {error} and was dropped")
+        return rgb, None
 
 
 def _kept_fields(exif: Image.Exif, keep: tuple[str, ...]) -> bytes:
