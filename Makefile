@@ -72,6 +72,7 @@ clean:
 $(VENV)/.created:
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info[:2] >= (3, 11) else "ganon-hf needs Python 3.11 or newer, but $(PYTHON) is %d.%d: make PYTHON=python3.13 ..." % sys.version_info[:2])'
 	$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -c 'import pip, sys; old = sys.version_info >= (3, 13) and tuple(map(int, pip.__version__.split(".")[:2])) < (24, 1); sys.exit("pip %s is too old for Python %d.%d: its files need 24.1 or newer. Run $(BIN)/python -m ensurepip --upgrade, then make again." % (pip.__version__, *sys.version_info[:2]) if old else None)'
 	@touch $@
 
 $(VENV)/.installed-run: pyproject.toml constraints.txt | $(VENV)/.created

@@ -25,6 +25,8 @@ ROOMS = {
         "look",
         "options",
         "faces",
+        "picture_reading",
+        "picture_download",
         "image_loading",
         "face_mesh",
         "landmarks",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -19,6 +21,20 @@ INCOMPLETE = 3
 INTERRUPTED = 130
 # Doubtful covers, or photos with some, that a closing line names.
 MAX_LISTED = 5
+
+
+def open_closed_streams() -> None:
+    """Give standard streams that the caller has closed (``2>&-``) to nobody.
+
+    Otherwise the next file that is opened gets the number of one, and what a library prints lands in it.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, closefd=False, encoding="utf-8"))
 
 
 def stop(message: str) -> NoReturn:

@@ -16,7 +16,7 @@ from .._version import __version__
 from ..bulk.engine import model_fingerprint
 from ..bulk.engine import read_engine as _load_engine
 from ..core.options import AnonymizeOptions
-from .common import INCOMPLETE, interruptible, list_first, stop, stop_because, stop_unloadable
+from .common import INCOMPLETE, interruptible, list_first, open_closed_streams, stop, stop_because, stop_unloadable
 from .evaluate import evaluate_command
 from .hub import export_command, publish_command
 from .options import Device, Model, anonymize_flags
@@ -45,6 +45,7 @@ def main(
     version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")] = False,
 ) -> None:
     """Replace every face in photos with a synthetic one that keeps expression, gaze and head pose."""
+    open_closed_streams()
 
 
 @app.command()
@@ -66,6 +67,7 @@ def anonymize(
     processes: Annotated[
         int | None, typer.Option(min=1, max=256, help="Photos at a time, each in a process of its own. Default: one per core.")
     ] = None,
+    timeout: Annotated[float, typer.Option(min=1.0, metavar="SECONDS", help="Give up a photo that takes longer.")] = 600.0,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors.")] = False,
 ) -> None:
     """Anonymize photos.
@@ -95,7 +97,8 @@ def anonymize(
         gpu = device is not None and not device.startswith("cpu")
         count = processes or min(usable_cores(), GPU_PROCESSES if gpu else len(jobs))
         load_engine = partial(_load_engine, model, device)
-        outcomes = run(jobs, settings, load_engine, state, processes=count, photos_per_call=PHOTOS_PER_CALL if gpu else 1)
+        together = PHOTOS_PER_CALL if gpu else 1
+        outcomes = run(jobs, settings, load_engine, state, processes=count, photos_per_call=together, photo_seconds=timeout)
         try:
             counts, doubtful = _follow(stack.enter_context(closing(outcomes)), len(jobs), report_file, settings, quiet)
         except EngineError as error:
