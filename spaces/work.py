@@ -120,7 +120,7 @@ def _refusal(path: str, error: UnusableImageError) -> Refusal:
     if not os.path.exists(path):
         return Refusal("This photo has been deleted here already: uploads are kept for less than a minute. Please choose it again.")
     reason = str(error).removeprefix(f"{printable(path)}: ")
-    return Refusal(f"This file cannot be used as a picture: it {reason}.")
+    return Refusal(f"This file cannot be read as a picture: it {reason}.")
 
 
 class PixelRoom:

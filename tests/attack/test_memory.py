@@ -59,6 +59,35 @@ def photo(folder: Path, kind: str, astronaut: Image.Image) -> str:
     return next(path.name for path in folder.glob("a.*"))
 
 
+TWO_UPLOADS = """
+import resource, sys, threading
+import app
+made = app.App()
+told = []
+threads = [threading.Thread(target=lambda path=path: told.append(made.photo(path, 7)[2])) for path in sys.argv[1:]]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+assert all("replaced" in one for one in told), told
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9)
+"""
+
+
+def test_two_large_uploads_at_once_stay_below_two_gigabytes(astronaut: Image.Image, tmp_path: Path) -> None:
+    pytest.importorskip("gradio")
+    image = Image.new("RGB", (7700, 5100), (120, 110, 100))
+    image.paste(astronaut.resize((900, 900)), (500, 500))
+    image.save(tmp_path / "a.jpg", quality=90)
+    (tmp_path / "b.jpg").write_bytes((tmp_path / "a.jpg").read_bytes())
+    space = Path(__file__).parents[2] / "spaces"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(space), *sys.path]), "TMPDIR": str(tmp_path)}
+    command = [sys.executable, "-c", TWO_UPLOADS, str(tmp_path / "a.jpg"), str(tmp_path / "b.jpg")]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=space, timeout=600)
+    assert done.returncode == 0, done.stderr[-2000:]
+    gigabytes = float(done.stdout.split()[-1])
+    print(f"two uploads of 39 megapixels at once: {gigabytes:.2f} GB")
+    assert gigabytes < 2.0
+
+
 @pytest.mark.parametrize("kind", ["camera", "thin", "transparent", "sixteen bits", "palette", "print"])
 def test_a_photo_takes_no_more_than_is_stated(kind: str, astronaut: Image.Image, tmp_path: Path) -> None:
     astronaut.save(tmp_path / "small.png")

@@ -101,7 +101,7 @@ def test_files_that_cannot_be_read_are_refused_without_their_path(work: ModuleTy
     (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:3000])
     for name, words in (
         ("text.jpg", "is not a picture"),
-        ("cut.png", "cannot be used as a picture"),
+        ("cut.png", "cannot be read as a picture"),
         ("huge.png", "45 million pixels"),
         ("gone.png", "deleted here"),
     ):
