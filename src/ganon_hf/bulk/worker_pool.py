@@ -25,7 +25,7 @@ from .process_pool import end_with_parent, single_threaded_children
 from .tasks import Engine
 
 LoadEngine = Callable[[int | None], Engine]  # takes the number of detection threads, None for one per core
-BYTES_PER_PIXEL = 24  # that a photo takes at its peak, from file to file, beside the engine
+BYTES_PER_PIXEL = 26  # that a photo takes at its peak, from file to file, beside the engine
 # Of the photos that are processed at a time, for each process; a larger one is processed alone.
 PIXELS_PER_PROCESS = 50_000_000
 # What loading an engine raises where a library, a file or a device is missing.

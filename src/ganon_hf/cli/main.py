@@ -72,7 +72,7 @@ def anonymize(
 ) -> None:
     """Anonymize photos.
 
-    Finished photos are skipped on a second run with the same options. Nothing but pixels and the color profile is written.
+    Finished photos are skipped on a second run with the same options. Nothing but pixels and a rebuilt color profile is written.
 
     Exit code 0: every photo was anonymized. 2: the command cannot be carried out, nothing was written. 3: some photos were refused or
     failed; each is named with the reason, and nothing was written for it.
