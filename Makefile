@@ -1,5 +1,6 @@
 # make run [IMAGE=my.jpg]   anonymize a photo into out/          make test      run the tests
 # make test-lowest          with the lowest versions admitted
+# make test-attack          hostile files, full disks, kills     make test-attack-long   a thousand of them, and memory
 # make style                fix formatting                       make quality   check formatting, lint and types
 # make space                the demo on this machine             make test-browser   it, through headless Chromium
 SHELL := /bin/bash
@@ -10,14 +11,24 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 APT := DEBIAN_FRONTEND=noninteractive apt-get -o APT::Sandbox::User=root
 IMAGE ?= $(shell $(BIN)/python -c "import skimage, pathlib; print(pathlib.Path(skimage.__file__).parent / 'data' / 'astronaut.png')" 2>/dev/null)
 
-.PHONY: run test test-lowest test-slow test-hub test-scale test-browser space style quality clean
+.PHONY: run test test-lowest test-slow test-hub test-scale test-browser test-attack test-attack-long space style quality clean
 
 run: $(VENV)/.installed-run
 	@$(BIN)/ganon-hf anonymize "$(IMAGE)" -o out
 	@echo "Look at out/$$(basename "$(IMAGE)")  (the original: $(IMAGE))"
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -m "not slow and not attack" $(ARGS)
+
+# The Space is part of it, so gradio is installed. The long form takes other files (SEED) and SCALE times as many; docs/security.md has counts.
+SEED ?= 2
+SCALE ?= 4
+test-attack: $(VENV)/.installed-browser
+	$(BIN)/python -m pytest -m "attack and not slow" tests/attack $(ARGS)
+
+test-attack-long: $(VENV)/.installed-browser
+	GANON_ATTACK_SEED=$(SEED) GANON_ATTACK_SCALE=$(SCALE) $(BIN)/python -m pytest -m "attack or detection" -s tests/attack \
+		tests/test_image_files_mutated.py $(ARGS)
 
 # The same tests with the lowest versions that pyproject.toml admits. TORCH: 2.6 is the lowest, but its wheel for Linux brings gigabytes of
 # CUDA. backports.strenum is required by ai-edge-litert, and its newest release is for Pythons before 3.11. fsspec is what the lowest datasets
@@ -72,6 +83,7 @@ clean:
 $(VENV)/.created:
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info[:2] >= (3, 11) else "ganon-hf needs Python 3.11 or newer, but $(PYTHON) is %d.%d: make PYTHON=python3.13 ..." % sys.version_info[:2])'
 	$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -c 'import pip, sys; old = sys.version_info >= (3, 13) and tuple(map(int, pip.__version__.split(".")[:2])) < (24, 1); sys.exit("pip %s is too old for Python %d.%d: its files need 24.1 or newer. Run $(BIN)/python -m ensurepip --upgrade, then make again." % (pip.__version__, *sys.version_info[:2]) if old else None)'
 	@touch $@
 
 $(VENV)/.installed-run: pyproject.toml constraints.txt | $(VENV)/.created

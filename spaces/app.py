@@ -6,27 +6,25 @@ are off, the page loads nothing from elsewhere.
 
 from __future__ import annotations
 
-import atexit
 import os
-import shutil
 import signal
 import sys
-import tempfile
-from pathlib import Path
 from typing import Any
 
+import scratch
+
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # both are read when gradio is imported
-ROOT = Path(tempfile.mkdtemp(prefix="ganon-space-"))
-atexit.register(shutil.rmtree, ROOT, ignore_errors=True)
+ROOT = scratch.open_scratch()
 SCRATCH, UNFINISHED = ROOT / "files", ROOT / "work"  # uploads and results, which are swept; videos that are being anonymized
 SCRATCH.mkdir()
 UNFINISHED.mkdir()
 os.environ["GRADIO_TEMP_DIR"] = str(SCRATCH)
 
 import gradio as gr  # noqa: E402
-from PIL import Image  # noqa: E402
+from starlette.middleware import Middleware  # noqa: E402
 
 import page  # noqa: E402
+import serving  # noqa: E402
 import work  # noqa: E402
 import work_video  # noqa: E402
 
@@ -40,18 +38,20 @@ class App:
     def __init__(self) -> None:
         self.engine = work.open_engine()
         self.queue = work_video.VideoQueue()
+        self.room = work.PixelRoom()
 
     def photo(self, path: str | None, seed: float | None = None, **choices: Any) -> tuple[Any, str, str]:
         """Photo -> (before, after), table of faces, status. A refusal clears the picture: no earlier result stands beside its message."""
         if path is None:
             return None, "", ""
         try:
-            done = work.anonymize(self.engine, work.read_photo(path), work.make_options(seed, **choices))
+            with self.room.photo(path) as photo:
+                done = work.anonymize(self.engine, photo, work.make_options(seed, **choices))
+                before, after = work.before_and_after(done)
+                pair = work.save(SCRATCH, "photo", before), work.save(SCRATCH, "anonymized", after)
+                return pair, work.face_table(done), work.status(work.summary(done))
         except work.Refusal as refusal:
             return None, "", work.status(str(refusal), refused=True)
-        before, after = work.before_and_after(done)
-        pair = work.save(SCRATCH, "photo", before), work.save(SCRATCH, "anonymized", after)
-        return pair, work.face_table(done), work.status(work.summary(done))
 
     def example(self, name: str) -> str:
         """An example, as if it had been uploaded."""
@@ -63,30 +63,34 @@ class App:
             return None, None, work.status("Please choose photos first.", refused=True)
         if len(paths) > work.MAX_PHOTOS:
             return None, None, work.status(f"At most {work.MAX_PHOTOS} photos at once, but these are {len(paths)}.", refused=True)
-        pictures: dict[str, Image.Image] = {}
+        pictures: dict[str, str] = {}
         gallery, problems = [], []
         for number, path in enumerate(paths, start=1):
+            name = f"photo-{number:02d}"
             try:
-                done = work.anonymize(self.engine, work.read_photo(path), work.make_options(seed, **choices))
+                with self.room.photo(path) as photo:
+                    done = work.anonymize(self.engine, photo, work.make_options(seed, **choices))
+                    pictures[name] = work.save(SCRATCH, name, done.result.image)
             except work.Refusal as refusal:
                 problems.append(f"Photo {number}: {refusal}")
                 continue
-            name = f"photo-{number:02d}"
-            pictures[name] = done.result.image
-            gallery.append((work.save(SCRATCH, name, done.result.image), f"Photo {number}: {work.summary(done)}"))
+            gallery.append((pictures[name], f"Photo {number}: {work.summary(done)}"))
         lines = [work.status(f"{len(pictures)} of {len(paths)} photos anonymized.", refused=not pictures)]
         lines += [work.status(problem, refused=True) for problem in problems]
         return gallery, work.save_zip(SCRATCH, pictures) if pictures else None, "".join(lines)
 
-    def webcam(self, picture: Image.Image | None, seed: float | None = None, **choices: Any) -> tuple[Any, str]:
+    def webcam(self, path: str | None, seed: float | None = None, **choices: Any) -> tuple[Any, str]:
         """One webcam picture -> anonymized picture, status. Without a face there is no picture: one may have been missed."""
-        if picture is None:
+        if path is None:
             return None, ""
-        picture.thumbnail((work.WEBCAM_SIDE, work.WEBCAM_SIDE))
         try:
-            done = work.anonymize(self.engine, picture, work.make_options(seed, **choices))
-        except work.Refusal:
+            with self.room.photo(path) as picture:
+                picture.thumbnail((work.WEBCAM_SIDE, work.WEBCAM_SIDE))
+                done = work.anonymize(self.engine, picture, work.make_options(seed, **choices))
+        except work.NoFace:
             return None, work.status("No face found, so no picture is shown.")
+        except work.Refusal as refusal:
+            return None, work.status(str(refusal), refused=True)
         return done.result.image, work.status(f"Live. Seed {done.options.seed}.")
 
     def video(
@@ -126,7 +130,8 @@ class App:
         if path is None:
             return *nothing, ""
         try:
-            return *work.what_the_generator_sees(self.engine, work.read_photo(path), work.make_options(seed, **choices)), ""
+            with self.room.photo(path) as picture:
+                return *work.what_the_generator_sees(self.engine, picture, work.make_options(seed, **choices)), ""
         except work.Refusal as refusal:
             return *nothing, work.status(str(refusal), refused=True)
 
@@ -138,12 +143,12 @@ class App:
         try:
             if photo is None:
                 raise work.Refusal("Please send a photo.")
-            done = work.anonymize(self.engine, work.read_photo(photo), work.make_options(seed, **choices))
+            with self.room.photo(photo) as picture:
+                done = work.anonymize(self.engine, picture, work.make_options(seed, **choices))
+                saved = work.save(SCRATCH, "anonymized", done.result.image)
         except work.Refusal as refusal:
             raise gr.Error(str(refusal), print_exception=False) from refusal
-        return work.save(SCRATCH, "anonymized", done.result.image), [
-            face.to_dict() | {"seed": done.options.seed} for face in done.result.faces
-        ]
+        return saved, [face.to_dict() | {"seed": done.options.seed} for face in done.result.faces]
 
     def api_video(
         self,
@@ -180,6 +185,7 @@ def launch(blocks: gr.Blocks, **changes: Any) -> Any:
         "max_file_size": MAX_FILE,
         "max_threads": 16,
         "footer_links": ["api", "settings"],
+        "app_kwargs": {"middleware": [Middleware(serving.Guard)]},
     }
     private = {
         "show_error": False,

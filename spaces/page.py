@@ -56,7 +56,7 @@ CSS = """
 
 def photo_input(**settings: Any) -> gr.Image:
     """An upload that is handed on as a path: the app reads it, and says what is wrong with it."""
-    image = gr.Image(sources=["upload", "clipboard"], type="filepath", buttons=["fullscreen"], **settings)
+    image = gr.Image(sources=["upload", "clipboard"], type="filepath", image_mode=None, buttons=["fullscreen"], **settings)
     # not a subclass: Gradio would look for a front end of its own for it
     image.preprocess = lambda payload: None if payload is None else payload.path
     return image
@@ -208,7 +208,8 @@ def _webcam_tab(app: App, shared: dict[str, Any]) -> None:
         camera = gr.Image(
             sources=["webcam"],
             streaming=True,
-            type="pil",
+            type="filepath",
+            image_mode=None,  # not decoded by Gradio, which knows other limits
             format="jpeg",
             label="Webcam",
             elem_id="camera",

@@ -6,7 +6,6 @@ A photo that cannot be shown safely raises :class:`Refusal`, whose text is for v
 from __future__ import annotations
 
 import html
-import io
 import json
 import math
 import os
@@ -16,7 +15,8 @@ import tempfile
 import threading
 import time
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -25,10 +25,10 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from ganon_hf import AnonymizationResult, AnonymizeOptions, Anonymizer, NoFaceError, UnusableImageError
-from ganon_hf.core.image_loading import exif_transpose
+from ganon_hf.image_files import picture_pixels, printable, read_image, save_image
 
 HERE = Path(__file__).resolve().parent
-MAX_PIXELS = 40_000_000
+MAX_PIXELS = 40_000_000  # of a photo, and of all that are worked on at a time
 MAX_PHOTOS = 12
 WEBCAM_SIDE = 480  # longer side of a webcam picture, in pixels
 QUALITY = 95
@@ -45,6 +45,10 @@ METRIC_TITLES = {
 
 class Refusal(Exception):
     """A photo was not anonymized; the message says why, in plain words."""
+
+
+class NoFace(Refusal):
+    """Because no face was found in it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,21 +93,59 @@ def make_options(seed: float | None, **choices: Any) -> AnonymizeOptions:
 
 
 def read_photo(path: str) -> Image.Image:
-    """An uploaded file -> upright RGB picture."""
+    """An uploaded file -> upright RGB picture. Errors as of :func:`count_pixels`."""
+    count_pixels(path)
     try:
-        with Image.open(path) as image:
-            if image.width * image.height > MAX_PIXELS:
-                limit = MAX_PIXELS // 1_000_000
-                raise Refusal(f"This photo has {image.width} x {image.height} pixels. At most {limit} million are possible here.")
-            return exif_transpose(image).copy()
-    except FileNotFoundError as error:
-        raise Refusal(
-            "This photo has been deleted here already: uploads are kept for less than a minute. Please choose it again."
-        ) from error
-    except Refusal:
-        raise
-    except Exception as error:  # decoders fail in many ways on damaged or hostile files
-        raise Refusal("This file cannot be read as a picture. It may be damaged, or of an unknown kind.") from error
+        return read_image(path).image
+    except UnusableImageError as error:
+        raise _refusal(path, error) from error
+
+
+def count_pixels(path: str) -> int:
+    """Of an uploaded file, by its header.
+
+    Raises:
+        Refusal: it is too large for a small server, or no picture.
+    """
+    try:
+        pixels = picture_pixels(path)
+    except UnusableImageError as error:
+        raise _refusal(path, error) from error
+    if pixels > MAX_PIXELS:
+        raise Refusal(f"This photo has {pixels / 1e6:.0f} million pixels. At most {MAX_PIXELS // 1_000_000} million are possible here.")
+    return pixels
+
+
+def _refusal(path: str, error: UnusableImageError) -> Refusal:
+    if not os.path.exists(path):
+        return Refusal("This photo has been deleted here already: uploads are kept for less than a minute. Please choose it again.")
+    reason = str(error).removeprefix(f"{printable(path)}: ")
+    return Refusal(f"This file cannot be read as a picture: it {reason}.")
+
+
+class PixelRoom:
+    """Bounds memory: photos that are worked on at a time have no more pixels together than one may have."""
+
+    def __init__(self, limit: int = MAX_PIXELS) -> None:
+        self._limit, self._taken, self._changed = limit, 0, threading.Condition()
+
+    @contextmanager
+    def photo(self, path: str) -> Iterator[Image.Image]:
+        """An uploaded file as an upright RGB picture, once there is room for it.
+
+        Raises:
+            Refusal: it is too large for a small server, or no picture.
+        """
+        pixels = count_pixels(path)
+        with self._changed:
+            self._changed.wait_for(lambda: self._taken + pixels <= self._limit)
+            self._taken += pixels
+        try:
+            yield read_photo(path)
+        finally:
+            with self._changed:
+                self._taken -= pixels
+                self._changed.notify_all()
 
 
 def anonymize(engine: Anonymizer, photo: Image.Image, options: AnonymizeOptions) -> AnonymizedPhoto:
@@ -111,7 +153,7 @@ def anonymize(engine: Anonymizer, photo: Image.Image, options: AnonymizeOptions)
     try:
         result = engine(photo, options)
     except NoFaceError as error:
-        raise Refusal(
+        raise NoFace(
             "No face was found, so nothing was changed and nothing is shown. Faces that are very small, dark, turned away or hidden "
             "are missed; a lower “Min face size” in the options finds more."
         ) from error
@@ -129,18 +171,16 @@ def before_and_after(done: AnonymizedPhoto) -> tuple[Image.Image, Image.Image]:
 def save(folder: Path, name: str, image: Image.Image) -> str:
     """Write a JPEG into a folder of its own below ``folder``, which is cleared by the app's server."""
     path = Path(tempfile.mkdtemp(dir=folder)) / f"{name}.jpg"
-    image.save(path, quality=QUALITY, subsampling=0)
+    save_image(image, path, quality=QUALITY, subsampling=0)
     return str(path)
 
 
-def save_zip(folder: Path, pictures: Mapping[str, Image.Image]) -> str:
-    """Write all pictures into one ZIP file, as JPEG."""
+def save_zip(folder: Path, pictures: Mapping[str, str]) -> str:
+    """Put files of :func:`save` into one ZIP file under the names that they are given with."""
     path = Path(tempfile.mkdtemp(dir=folder)) / "anonymized.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
-        for name, image in pictures.items():
-            data = io.BytesIO()
-            image.save(data, "JPEG", quality=QUALITY, subsampling=0)
-            archive.writestr(zipfile.ZipInfo(f"{name}.jpg"), data.getvalue())
+        for name, file in pictures.items():
+            archive.writestr(zipfile.ZipInfo(f"{name}.jpg"), Path(file).read_bytes())
     return str(path)
 
 

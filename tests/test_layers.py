@@ -25,6 +25,8 @@ ROOMS = {
         "look",
         "options",
         "faces",
+        "picture_reading",
+        "picture_download",
         "image_loading",
         "face_mesh",
         "keypoints",
@@ -61,7 +63,7 @@ ROOMS = {
         "pipeline_ganon",
         "diffusion_pipeline_ganon",
     ),
-    " ": ("_register", "image_files"),
+    " ": ("_register", "color_profiles", "image_files"),
     "bulk": ("process_pool", "engine", "tasks", "worker_pool", "folder", "rows", "parquet_shards", "ray_job"),
     "video": (
         "colorspace",

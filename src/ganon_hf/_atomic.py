@@ -1,20 +1,39 @@
 """Files and folders that appear under their name complete or not at all, also over a crash, a full disk or a power cut.
 
 Everything is written under a temporary name beside the target, flushed to disk and then renamed. Temporary names are hidden and have one
-prefix, so that folder walks leave them out and what a killed run leaves behind can be found.
+prefix, so that folder walks leave them out and what a killed run leaves behind can be found. Bytes go through Python's own files, which
+raise where the disk takes only a part of them: encoders that are handed a real file (Pillow's of JPEG, for one) overlook that.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 TEMPORARY_PREFIX = ".ganon-hf-"
 _SUFFIX = ".tmp"
+# What a disk says that cannot take more, and what that means for a person.
+_STORAGE_PROBLEMS = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "the file became larger than this system allows",
+    errno.EIO: "the disk reports an input/output error",
+    errno.EROFS: "the disk is read-only",
+}
+
+
+def storage_problem(error: BaseException | None) -> str | None:
+    """In words, what the disk had against being written to; None for an error, or the causes of one, that is about something else."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _STORAGE_PROBLEMS:
+            return _STORAGE_PROBLEMS[error.errno]
+        error = error.__cause__
+    return None
 
 
 @contextmanager
@@ -44,6 +63,66 @@ def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None
     """Write bytes, or text as UTF-8; everything else as in :func:`atomic_file`."""
     with atomic_file(path) as temporary:
         temporary.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
+
+
+def write_new(path: Path, content: bytes | memoryview) -> os.stat_result:
+    """Write a file that must not exist yet.
+
+    Returns:
+        its status; it is safely on disk.
+
+    Raises:
+        OSError: it cannot be written, or there is one; the caller removes what an error leaves behind.
+    """
+    with open(path, "xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+        return os.fstat(file.fileno())
+
+
+class LineLog:
+    """A file to which whole lines are appended: each is safely on disk when :meth:`append` returns, or not in the file at all.
+
+    Args:
+        path: an existing file is continued, on a line of its own.
+        fresh: empty it first.
+
+    Raises:
+        OSError: it cannot be opened or written.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, fresh: bool = False) -> None:
+        # unbuffered: what a full disk has refused must not be tried again when the file is closed
+        self.file = open(path, "wb" if fresh else "ab+", buffering=0)
+        self._may_be_torn = not fresh
+
+    def read(self) -> bytes:
+        """Everything that is in it."""
+        self.file.seek(0)
+        return self.file.read()
+
+    def append(self, line: bytes) -> None:
+        """Append a line, given without its end."""
+        size = self.file.seek(0, os.SEEK_END) if self.file.seekable() else 0
+        if size and self._may_be_torn:  # by a run that was killed
+            self.file.seek(size - 1)
+            line = line if self.file.read(1) == b"\n" else b"\n" + line
+        try:
+            rest = memoryview(line + b"\n")
+            while rest:
+                rest = rest[self.file.write(rest) :]
+            if self.file.seekable():
+                os.fsync(self.file.fileno())
+        except OSError:
+            with suppress(OSError):
+                self.file.truncate(size)
+            raise
+        self._may_be_torn = False
+
+    def close(self) -> None:
+        """Close the file."""
+        self.file.close()
 
 
 @contextmanager

@@ -1,31 +1,27 @@
 """Pictures on disk: reading untrusted files safely, writing results atomically, and what metadata survives.
 
-Reading: the content decides what a file is, never its name. Limits are checked before anything is decoded, and whatever goes wrong in a
-decoder becomes one :class:`~ganon_hf.core.faces.UnusableImageError` that names the file and the reason.
+Reading: :mod:`~ganon_hf.core.picture_reading` decides what is a picture; errors name the file and the reason.
 
-Writing: a picture appears under its final name complete or not at all. Nothing but pixels and the ICC profile is written, plus the EXIF
-fields that the caller names; GPS, thumbnails, serial numbers, XMP and comments never.
+Writing: a picture appears under its final name complete or not at all. Nothing but pixels and a rebuilt ICC profile is written, plus the
+EXIF fields that the caller names; GPS, thumbnails, serial numbers, XMP and comments never.
 """
 
 from __future__ import annotations
 
-import errno
 import io
 import os
-import stat
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from PIL import BmpImagePlugin, ExifTags, GifImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
+from PIL import ExifTags, Image, TiffImagePlugin
 
-from ._atomic import atomic_file
-from .core.faces import MAX_PIXELS, UnusableImageError
+from ._atomic import atomic_file, write_atomically, write_new
+from .color_profiles import convert_to_srgb, rebuild_profile
+from .core.picture_reading import MAX_FILE_BYTES as MAX_FILE_BYTES
+from .core.picture_reading import decode, open_file, open_picture, printable, unusable
 
-MAX_FILE_BYTES = 1 << 30  # some decoders read the whole file into memory
-MAX_ICC_BYTES = 4 << 20  # real profiles are below 2 MB
 FORMATS = {
     ".jpg": "JPEG",
     ".jpeg": "JPEG",
@@ -63,21 +59,7 @@ _EXIF_IFD = {
         ExifTags.Base.FocalLengthIn35mmFilm,
     ),
 }
-# Readers tried in this order, by the first bytes. Importing the modules above is what registers them.
-_READERS = tuple(
-    Image.OPEN[plugin.format]
-    for plugin in (
-        JpegImagePlugin.JpegImageFile,
-        PngImagePlugin.PngImageFile,
-        WebPImagePlugin.WebPImageFile,
-        BmpImagePlugin.BmpImageFile,
-        TiffImagePlugin.TiffImageFile,
-        GifImagePlugin.GifImageFile,
-    )
-)
 _MAX_TEXT = 64  # characters; longer "camera models" carry something else
-_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
-_READ_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)  # a named pipe must not hang the batch
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +68,7 @@ class Picture:
 
     Attributes:
         image: RGB, upright (EXIF orientation applied), transparency flattened over white, without any metadata.
-        icc_profile: color profile that still fits the RGB pixels, or None.
+        icc_profile: color profile that fits the RGB pixels, from :func:`~ganon_hf.color_profiles.rebuild_profile`, or None (sRGB).
         exif: the kept EXIF fields, encoded; empty when there are none.
         lossless: whether a WebP file was stored losslessly.
         format: Pillow's name of the format it was read from; empty where it was not read from a file.
@@ -101,16 +83,12 @@ class Picture:
     format: str = ""
 
 
-def printable(name: object) -> str:
-    """A file name or message made safe for one line of a terminal: control, format and undecodable characters are escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(name))
-
-
 def read_image(path: str | os.PathLike[str], *, root: Path | None = None, keep_metadata: Iterable[str] = ()) -> Picture:
     """Read a photo from an untrusted file.
 
     Args:
-        path: JPEG (of an MPO file the first picture), PNG, WebP, BMP, TIFF or GIF with one frame; at most 200 megapixels and 1 GiB.
+        path: JPEG (of an MPO file the first picture), PNG, WebP, BMP, TIFF or GIF with one frame, within the limits of
+            :mod:`~ganon_hf.core.picture_reading`.
         root: where given, the file must lie below this folder once links are resolved.
         keep_metadata: names from ``METADATA_GROUPS``.
 
@@ -118,137 +96,58 @@ def read_image(path: str | os.PathLike[str], *, root: Path | None = None, keep_m
         UnusableImageError: everything that makes the file unusable, with its name and the reason.
     """
     keep = tuple(keep_metadata)
-    with _unusable(path), _open_file(Path(path), root) as file:
+    with unusable(printable(path)), open_file(Path(path), root) as file:
         return _read(file, keep)
 
 
 def picture_pixels(source: str | os.PathLike[str] | bytes, *, root: Path | None = None) -> int:
     """How many pixels a file, or the bytes of one, has by its header: what it will take. Errors as in :func:`read_image`."""
-    path = None if isinstance(source, bytes) else source
-    with _unusable(path), io.BytesIO(source) if isinstance(source, bytes) else _open_file(Path(source), root) as file:
-        image = _open_picture(file, file.read(16))
-        _check(image)
+    name = "" if isinstance(source, bytes) else printable(source)
+    with unusable(name), io.BytesIO(source) if isinstance(source, bytes) else open_file(Path(source), root) as file:
+        image = open_picture(file)
         return image.width * image.height
 
 
 def decode_image(content: bytes, *, keep_metadata: Iterable[str] = ()) -> Picture:
     """Read a photo from untrusted bytes, for instance of a table; everything else as in :func:`read_image`."""
-    keep = tuple(keep_metadata)
-    with _unusable(None):
-        if not content:
-            raise UnusableImageError("is empty")
-        if len(content) > MAX_FILE_BYTES:
-            raise UnusableImageError(f"is larger than {MAX_FILE_BYTES >> 20} MiB")
-        return _read(io.BytesIO(content), keep)
-
-
-@contextmanager
-def _unusable(path: str | os.PathLike[str] | None) -> Iterator[None]:
-    """Whatever goes wrong inside becomes one error that names the file, where there is one, and the reason."""
-    name = "" if path is None else f"{printable(path)}: "
-    try:
-        yield
-    except UnusableImageError as error:
-        raise UnusableImageError(f"{name}{error}") from error.__cause__
-    except Exception as error:  # decoders meet hostile bytes: struct.error, SyntaxError, OverflowError, MemoryError, ...
-        raise UnusableImageError(f"{name}{_reason(error)}") from error
-
-
-def _reason(error: Exception) -> str:
-    """Why a file could not be read, for a person."""
-    if isinstance(error, OSError) and error.errno is not None:
-        return {
-            errno.EACCES: "permission denied",
-            errno.EISDIR: "is a folder",
-            errno.ENOENT: "does not exist",
-            errno.ELOOP: "is a link that leads nowhere",
-        }.get(error.errno, os.strerror(error.errno).lower())
-    if isinstance(error, MemoryError):
-        return "does not fit into memory"
-    if isinstance(error, SyntaxError):  # how Pillow's readers say that the header makes no sense, sizes of 0 included
-        return "has a damaged header or no pixels"
-    return printable(f"cannot be decoded ({error or type(error).__name__})")[:200]
-
-
-def _open_file(path: Path, root: Path | None) -> IO[bytes]:
-    """Open a regular file; links are resolved first so that they cannot leave ``root``."""
-    real = Path(os.path.realpath(path, strict=True))
-    if root is not None and not real.is_relative_to(os.path.realpath(root, strict=True)):
-        raise UnusableImageError("is a link that leaves the input folder")
-    descriptor = os.open(real, _READ_FLAGS | _NO_FOLLOW)
-    try:
-        info = os.fstat(descriptor)
-        if stat.S_ISDIR(info.st_mode):
-            raise UnusableImageError("is a folder")
-        if not stat.S_ISREG(info.st_mode):
-            raise UnusableImageError("is not a regular file")
-        if info.st_size == 0:
-            raise UnusableImageError("is empty")
-        if info.st_size > MAX_FILE_BYTES:
-            raise UnusableImageError(f"is larger than {MAX_FILE_BYTES >> 20} MiB")
-        return os.fdopen(descriptor, "rb")
-    except BaseException:
-        os.close(descriptor)
-        raise
+    with unusable(""):
+        return _read(io.BytesIO(content), tuple(keep_metadata))
 
 
 def _read(file: IO[bytes], keep: tuple[str, ...]) -> Picture:
-    """Check, decode, convert. The order matters: no pixel is decoded before the limits were checked."""
+    """Check, decode, convert."""
     # here, because it brings transformers: seconds that a run with nothing to read need not wait
     from .core.image_loading import exif_transpose, read_exif, to_rgb
 
-    head = file.read(16)
-    image = _open_picture(file, head)
-    _check(image)
-    if image.format == "PNG":  # decoding alone ignores the checksums
-        image.verify()
-        image = _open_picture(file, head)
-    image.load()  # raises on truncated data
+    image = decode(file)
     notes = ["only the first picture of an MPO file was used"] if image.format == "MPO" else []
     exif = read_exif(image)
-    profile = _usable_profile(image, notes)
-    lossless = head[8:16] == b"WEBPVP8L"
+    file.seek(0)
+    lossless = file.read(16)[8:16] == b"WEBPVP8L"
     rgb, changes = to_rgb(exif_transpose(image))
     rgb.info = {}
+    rgb, profile = _with_profile(rgb, image, notes)
     return Picture(rgb, profile, _kept_fields(exif, keep), lossless, (*notes, *changes), str(image.format))
 
 
-def _open_picture(file: IO[bytes], head: bytes) -> Any:
-    """The format's own reader, chosen by the first bytes. ``Image.open`` would do the same but refuses above 179 megapixels."""
-    for factory, accept in _READERS:
-        if accept is None or accept(head) is True:
-            file.seek(0)
-            return factory(file, "")
-    raise UnusableImageError("is not a picture (JPEG, PNG, WebP, BMP, TIFF, GIF)")
-
-
-def _check(image: Any) -> None:
-    """Refuse by size and kind, from the header alone."""
-    width, height = image.size
-    if width <= 0 or height <= 0:
-        raise UnusableImageError(f"has no pixels ({width} x {height})")
-    if width * height > MAX_PIXELS:
-        raise UnusableImageError(f"has {width} x {height} pixels, more than {MAX_PIXELS // 1_000_000} megapixels")
-    if image.format != "MPO" and getattr(image, "is_animated", False):
-        raise UnusableImageError("is animated or has several pages; only single pictures are anonymized")
-
-
-def _usable_profile(image: Any, notes: list[str]) -> bytes | None:
-    """The ICC profile if it describes RGB pixels and is not absurd; other color spaces do not fit what is written."""
+def _with_profile(rgb: Image.Image, image: Any, notes: list[str]) -> tuple[Image.Image, bytes | None]:
+    """The pixels, and a rebuilt profile that says what they mean; where there cannot be one, they are converted to sRGB."""
     profile = image.info.get("icc_profile")
     if not profile:
-        return None
-    problem = None
-    if not isinstance(profile, bytes) or len(profile) < 128 or profile[36:40] != b"acsp":
-        problem = "is malformed"
-    elif len(profile) > MAX_ICC_BYTES:
-        problem = f"is larger than {MAX_ICC_BYTES >> 20} MiB"
-    elif profile[16:20] != b"RGB " or image.mode in ("CMYK", "L", "LA", "1", "I;16"):
-        problem = "is not for RGB"
-    if problem:
-        notes.append(f"the color profile {problem} and was dropped")
-        return None
-    return profile
+        return rgb, None
+    try:
+        if not isinstance(profile, bytes):
+            raise ValueError("is malformed")
+        if image.mode in ("CMYK", "L", "LA", "1", "I;16"):
+            raise ValueError("is not for RGB")
+        rebuilt = rebuild_profile(profile)
+        if rebuilt is None:
+            rgb = convert_to_srgb(rgb, profile)
+            notes.append("the colors were converted to sRGB, because their profile holds tables, in which anything can hide")
+        return rgb, rebuilt
+    except ValueError as error:
+        notes.append(f"the color profile {error} and was dropped")
+        return rgb, None
 
 
 def _kept_fields(exif: Image.Exif, keep: tuple[str, ...]) -> bytes:
@@ -311,11 +210,16 @@ def write_temporary(picture: Picture, path: Path, temporary: Path, *, quality: i
     name = format_of(path)
     if name is None:
         raise ValueError(f"{printable(path)}: the name must end in one of {', '.join(FORMATS)}.")
-    with open(temporary, "xb") as file:
-        encode_image(picture, file, name, quality=quality)
-        file.flush()
-        os.fsync(file.fileno())
-        return os.fstat(file.fileno())
+    content = io.BytesIO()  # not the file itself: Pillow's encoders take a write for done of which the disk took a part
+    encode_image(picture, content, name, quality=quality)
+    return write_new(temporary, content.getbuffer())
+
+
+def save_image(image: Image.Image, path: str | os.PathLike[str], **options: Any) -> None:
+    """Like ``image.save``, for pictures that this program has drawn; complete or not at all. The suffix decides the format."""
+    content = io.BytesIO()
+    image.save(content, format=format_of(path), **options)
+    write_atomically(path, content.getvalue())
 
 
 def encode_image(picture: Picture, file: IO[bytes], name: str, *, quality: int = 95) -> None:

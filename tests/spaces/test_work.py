@@ -105,13 +105,13 @@ def test_without_a_seed_everybody_is_somebody_else(work: ModuleType) -> None:
 
 def test_files_that_cannot_be_read_are_refused_without_their_path(work: ModuleType, tmp_path: Path) -> None:
     (tmp_path / "text.jpg").write_text("no picture")
-    Image.new("1", (9000, 5000)).save(tmp_path / "huge.png")
+    Image.new("RGB", (9000, 5000)).save(tmp_path / "huge.png")
     PHOTO.save(tmp_path / "cut.png")
     (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:3000])
     for name, words in (
-        ("text.jpg", "cannot be read"),
-        ("cut.png", "cannot be read"),
-        ("huge.png", "9000 x 5000"),
+        ("text.jpg", "is not a picture"),
+        ("cut.png", "cannot be read as a picture"),
+        ("huge.png", "45 million pixels"),
         ("gone.png", "deleted here"),
     ):
         with pytest.raises(work.Refusal, match=words) as caught:
@@ -164,7 +164,7 @@ def test_figures_come_from_the_report(work: ModuleType, tmp_path: Path, monkeypa
 
 
 def test_a_zip_of_pictures(work: ModuleType, tmp_path: Path) -> None:
-    path = work.save_zip(tmp_path, {"one": PHOTO, "two": PHOTO})
+    path = work.save_zip(tmp_path, {name: work.save(tmp_path, name, PHOTO) for name in ("one", "two")})
     with zipfile.ZipFile(path) as archive:
         assert archive.namelist() == ["one.jpg", "two.jpg"] and archive.testzip() is None
 

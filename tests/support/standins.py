@@ -86,7 +86,7 @@ class SquareEngine:
         return AnonymizationResult(image, (FaceReport(tuple(map(float, plan.box)), 1.0, "replaced"),))  # type: ignore[arg-type]
 
 
-CRASH, BROKEN = (98, 64), (99, 64)  # sizes of photos that go wrong
+CRASH, BROKEN, ENDLESS = (98, 64), (99, 64), (101, 64)  # sizes of photos that go wrong
 
 
 class TroubledEngine(SquareEngine):
@@ -97,6 +97,15 @@ class TroubledEngine(SquareEngine):
             os.kill(os.getpid(), signal.SIGKILL)
         if image.size == BROKEN:
             raise RuntimeError("broken")
+        return super().plan(image, options)
+
+
+class EndlessEngine(SquareEngine):
+    """Never comes back from one size of photo; interruptible, as Python is."""
+
+    def plan(self, image: Image.Image, options: AnonymizeOptions | None = None) -> SquarePlan:
+        while image.size == ENDLESS:
+            time.sleep(0.01)
         return super().plan(image, options)
 
 

@@ -41,8 +41,9 @@ def model_fingerprint(model: str | None) -> str:
     folder = CHECKPOINT if model is None else Path(model)
     digest = hashlib.sha256()
     for path in sorted([*folder.glob("*.json"), *folder.glob("*.safetensors")]):
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+        if path.is_file():  # a named pipe would hang
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
     return f"{model or 'bundled'}@{digest.hexdigest()[:12]} ganon-hf {__version__}"
 
 

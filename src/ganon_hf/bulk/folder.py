@@ -16,11 +16,11 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from .._atomic import TEMPORARY_PREFIX, remove_leftovers, rename_into_place, temporary_name
+from .._atomic import TEMPORARY_PREFIX, LineLog, remove_leftovers, rename_into_place, temporary_name
 from ..core.faces import UnusableImageError
 from ..image_files import FORMATS, format_of, picture_pixels, printable
 from .tasks import Outcome, PhotoJob, PhotoTask, PhotoTaskHandler, Settings, TaskResult, error_outcome
-from .worker_pool import PIXELS_PER_PROCESS, LoadEngine, SerialPool, WorkerPool
+from .worker_pool import PHOTO_SECONDS, PIXELS_PER_PROCESS, LoadEngine, SerialPool, WorkerPool
 
 STATE_NAME = f"{TEMPORARY_PREFIX}state.jsonl"
 
@@ -60,8 +60,19 @@ def plan(inputs: Sequence[str], output: str) -> tuple[list[PhotoJob], int]:
         jobs = [dataclasses.replace(jobs[0], target=out, problem="")]
     elif out.exists() and not out.is_dir():
         raise PlanError(f"{printable(output)} exists and is not a folder.")
+    jobs = [dataclasses.replace(job, problem=job.problem or _leaves(job.target, out)) for job in jobs]
     _check_targets(jobs)
     return jobs, ignored
+
+
+def _leaves(target: Path, out: Path) -> str:
+    """Why a result must not be written: a folder on its way below ``out`` is a link, so it would appear somewhere else."""
+    between = target.parent.relative_to(out).parts if target.is_relative_to(out) and target != out else ()
+    for depth in range(len(between)):
+        folder = out.joinpath(*between[: depth + 1])
+        if folder.is_symlink():
+            return f"{printable(folder)} is a link, and results are written below {printable(out)} only: remove the link"
+    return ""
 
 
 def _expand(text: str, out: Path) -> Iterator[tuple[PhotoJob, bool]]:
@@ -137,25 +148,21 @@ class State:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self._file = open(folder / STATE_NAME, "a+b")  # lives as long as the run; close() ends it
+        self._log = LineLog(folder / STATE_NAME)  # lives as long as the run; close() ends it
         try:
-            lock(self._file)
+            lock(self._log.file)
         except OSError as error:
-            self._file.close()
+            self._log.close()
             raise PlanError(f"Another run is writing to {printable(folder)}.") from error
-        self._file.seek(0)
-        content = self._file.read()
         self._records: dict[tuple[str, int, int], dict[str, Any]] = {}
-        for line in content.split(b"\n"):
+        for line in self._log.read().split(b"\n"):
             with suppress(ValueError, TypeError, KeyError):  # a torn line was not finished, so its output was not either
                 record = json.loads(line)
                 self._records[record["output"], record["size"], record["mtime_ns"]] = record
-        if content and not content.endswith(b"\n"):
-            self._file.write(b"\n")
 
     def close(self) -> None:
         """Release the folder for other runs."""
-        self._file.close()
+        self._log.close()
 
     def record(self, target: Path) -> dict[str, Any] | None:
         """What is recorded about an output, or None where there is no record or the file has changed since."""
@@ -174,9 +181,9 @@ class State:
             "mtime_ns": status.st_mtime_ns,
             "faces": list(faces),
         }
+        append_record(self._log, record)
         # beside the earlier record, not over it: a kill between here and the renaming leaves the earlier output standing
         self._records[record["output"], status.st_size, status.st_mtime_ns] = record
-        append_line(self._file, record)
 
     def _name(self, target: Path) -> str:
         return target.relative_to(self.folder).as_posix()
@@ -190,11 +197,9 @@ def lock(file: IO[bytes]) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def append_line(file: IO[bytes], record: dict[str, Any]) -> None:
-    """Append a JSON object as one line; it is on disk when this returns."""
-    file.write(json.dumps(record).encode("ascii") + b"\n")
-    file.flush()
-    os.fsync(file.fileno())
+def append_record(log: LineLog, record: dict[str, Any]) -> None:
+    """Append a JSON object as one line; it is on disk when this returns, or after an error not there at all."""
+    log.append(json.dumps(record).encode("ascii"))
 
 
 def run(
@@ -205,6 +210,7 @@ def run(
     *,
     processes: int = 1,
     photos_per_call: int = 1,
+    photo_seconds: float = PHOTO_SECONDS,
 ) -> Generator[Outcome, None, None]:
     """Do the jobs; one that fails does not stop the others, and results do not depend on the number of processes.
 
@@ -218,23 +224,32 @@ def run(
         state: finished outputs, or None to record nothing.
         processes: number of worker processes; 1 works in this one.
         photos_per_call: faces of so many photos go through the generator in one batch, which is faster on a GPU only.
+        photo_seconds: a photo that takes longer is given up.
 
     Yields:
         One outcome per job, in the order of the jobs, as soon as it and all before it are done.
 
     Raises:
         EngineError: the engine cannot be loaded.
-        ValueError: a number below 1.
+        ValueError: a number below 1, or no time.
     """
-    if processes < 1 or photos_per_call < 1:
-        raise ValueError(f"processes and photos_per_call must be at least 1, but got {processes!r} and {photos_per_call!r}.")
+    if processes < 1 or photos_per_call < 1 or not photo_seconds > 0:
+        raise ValueError(
+            f"processes and photos_per_call must be at least 1 and photo_seconds positive, but got {processes!r}, {photos_per_call!r} and "
+            f"{photo_seconds!r}."
+        )
     if state is not None:
-        for target_folder in {job.target.parent for job in jobs}:
+        for target_folder in {job.target.parent for job in jobs if not job.problem}:
             remove_leftovers(target_folder)  # the lock on the state file says that no other run owns them
     serial, handler = processes == 1 or len(jobs) == 1, PhotoTaskHandler(settings)
     ready: dict[int, Outcome] = {}
     following = 0
-    with closing(SerialPool(load_engine, handler) if serial else WorkerPool(load_engine, handler, processes)) as pool:
+    made: SerialPool[PhotoTask, TaskResult] | WorkerPool[PhotoTask, TaskResult] = (
+        SerialPool(load_engine, handler, photo_seconds=photo_seconds)
+        if serial
+        else WorkerPool(load_engine, handler, processes, photo_seconds=photo_seconds)
+    )
+    with closing(made) as pool:
         for number, outcome in _as_completed(_tasks(jobs, settings, state), pool, state, photos_per_call):
             ready[number] = outcome
             while following in ready:

@@ -12,6 +12,9 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
+import signal
+import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -46,6 +49,27 @@ def single_threaded_children() -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+def end_with_parent() -> None:
+    """In a worker process: end at once, also in the middle of importing, when the process that started it is killed."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+    if sys.platform == "linux":
+        # The kernel does it, because importing a large library holds the interpreter's lock for seconds. The sentinel is a pipe that is
+        # closed when the parent ends; the signal of that ends a process that does not handle it.
+        import fcntl
+
+        signal.signal(signal.SIGIO, signal.SIG_DFL)
+        fcntl.fcntl(parent.sentinel, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(parent.sentinel, fcntl.F_SETFL, fcntl.fcntl(parent.sentinel, fcntl.F_GETFL) | os.O_ASYNC)
+
+    def wait() -> None:  # elsewhere, and where the parent had ended before
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True, name="end-with-parent").start()
 
 
 class ProcessPool(Generic[Tools]):
@@ -125,6 +149,7 @@ _made: Any = None
 
 def _start(make_tools: Callable[[], Any]) -> None:
     global _make
+    end_with_parent()
     _make = make_tools
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from .._atomic import storage_problem
 from ..core.faces import AnonymizationResult, NoFaceError, UnusableImageError
 from ..core.options import AnonymizeOptions
 from ..image_files import Picture, printable, read_image, write_temporary
@@ -225,4 +226,6 @@ def describe_error(error: object) -> tuple[str, str]:
         return "refused", "no face was found"
     if isinstance(error, UnusableImageError):
         return "refused", str(error)
+    if isinstance(error, Exception) and (problem := storage_problem(error)):
+        return "failed", f"{problem}, so nothing was written for it"
     return "failed", printable(f"{type(error).__name__}: {error}")

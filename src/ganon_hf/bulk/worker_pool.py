@@ -1,9 +1,9 @@
 """Worker processes that anonymize untrusted photos, and the same in this process where one is enough.
 
-A photo that crashes its process (a bug in a decoder, no memory) costs that photo and not the run, and the pixels in memory at a time are
-bounded; :mod:`ganon_hf.bulk.process_pool` does neither. Every worker computes with one thread, so that results do not depend on how many
-there are. Workers are spawned: torch's threads do not survive a fork. A worker never gives a picture its final name, and it ends when
-the process that started it does, for whatever reason.
+A photo that crashes its process (a bug in a decoder, no memory) or keeps it for too long costs that photo and not the run, and the pixels
+in memory at a time are bounded; :mod:`ganon_hf.bulk.process_pool` does neither. Every worker computes with one thread, so that results do
+not depend on how many there are. Workers are spawned: torch's threads do not survive a fork. A worker never gives a picture its final name,
+and it ends when the process that started it does, for whatever reason.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from __future__ import annotations
 import multiprocessing
 import signal
 import sys
+import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -19,14 +21,23 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Generic, Protocol, TypeVar
 
-from .process_pool import single_threaded_children
+from .process_pool import end_with_parent, single_threaded_children
 from .tasks import Engine
 
 LoadEngine = Callable[[int | None], Engine]  # takes the number of detection threads, None for one per core
-# Of the photos that are processed at a time, for each process. A photo takes up to 17 bytes per pixel; a larger one is processed alone.
+BYTES_PER_PIXEL = 26  # that a photo takes at its peak, from file to file, beside the engine
+# Of the photos that are processed at a time, for each process; a larger one is processed alone.
 PIXELS_PER_PROCESS = 50_000_000
 # What loading an engine raises where a library, a file or a device is missing.
 ENGINE_ERRORS = (ImportError, OSError, RuntimeError, ValueError)
+
+
+# Seconds that a photo may take. One of 200 megapixels with a thousand faces takes minutes on an old machine.
+PHOTO_SECONDS = 600.0
+
+
+class PhotoTimeoutError(BaseException):
+    """A photo has taken too long. Not an ``Exception``, so that nothing on the way takes it for the photo's fault and goes on."""
 
 
 class EngineError(RuntimeError):
@@ -63,10 +74,13 @@ class TaskHandler(Protocol[_Taken, _Given]):
 
 
 class SerialPool(Generic[Task, Result]):
-    """A :class:`WorkerPool` without processes: the one worker is this process, and a crash is the end of it."""
+    """A :class:`WorkerPool` without processes: the one worker is this process, and a crash is the end of it.
 
-    def __init__(self, load_engine: LoadEngine, handler: TaskHandler[Task, Result]) -> None:
-        self._load_engine, self._handle = load_engine, handler
+    A photo that takes too long is given up between two steps of Python, where the system has timers and this is the main thread.
+    """
+
+    def __init__(self, load_engine: LoadEngine, handler: TaskHandler[Task, Result], *, photo_seconds: float = PHOTO_SECONDS) -> None:
+        self._load_engine, self._handle, self._photo_seconds = load_engine, handler, photo_seconds
         self._engine: Engine | None = None
         self._tasks: Sequence[Task] = ()
         self._cleanup = ExitStack()
@@ -95,7 +109,22 @@ class SerialPool(Generic[Task, Result]):
                 from ..core.threads import one_torch_thread
 
                 self._cleanup.enter_context(one_torch_thread())  # as in a worker process
-        yield from zip(tasks, self._handle(self._engine, tasks), strict=True)
+        groups: list[Sequence[Task]] = [tasks]
+        while groups:
+            group = groups.pop(0)
+            try:
+                with _alarm(self._photo_seconds * len(group)):
+                    done = list(self._handle(self._engine, group))
+            except BaseException as error:
+                for task in group:
+                    self._handle.discard(task)
+                if not isinstance(error, PhotoTimeoutError):
+                    raise
+                if len(group) == 1:
+                    yield group[0], self._handle.crashed(group[0], too_long(self._photo_seconds))
+                groups[:0] = [[task] for task in group] if len(group) > 1 else []
+            else:
+                yield from zip(group, done, strict=True)
 
     def close(self) -> None:
         """Leave the process as it was."""
@@ -104,11 +133,15 @@ class SerialPool(Generic[Task, Result]):
 
 @dataclass(eq=False)
 class _Worker(Generic[Task]):
-    """A process, our end of the pipe to it, and its tasks, in groups that are done together; the first group has been sent."""
+    """A process, our end of the pipe to it, and its tasks, in groups that are done together; the first group has been sent.
+
+    ``since`` is when it began with what it is doing (``time.monotonic``).
+    """
 
     process: BaseProcess
     connection: Connection
     ready: bool = False
+    since: float = 0.0
     groups: deque[deque[Task]] = field(default_factory=deque)
 
 
@@ -119,10 +152,14 @@ class WorkerPool(Generic[Task, Result]):
         load_engine: picklable; called once in every process.
         handler: what is done with tasks.
         processes: at most so many.
+        photo_seconds: a photo that takes longer is given up, and its process ended. Loading the engine does not count.
     """
 
-    def __init__(self, load_engine: LoadEngine, handler: TaskHandler[Task, Result], processes: int) -> None:
+    def __init__(
+        self, load_engine: LoadEngine, handler: TaskHandler[Task, Result], processes: int, *, photo_seconds: float = PHOTO_SECONDS
+    ) -> None:
         self._load_engine, self._handler, self._processes = load_engine, handler, processes
+        self._photo_seconds = photo_seconds
         self._workers: list[_Worker[Task]] = []
 
     @property
@@ -147,7 +184,14 @@ class WorkerPool(Generic[Task, Result]):
             EngineError: a worker could not load the engine.
         """
         by_connection = {worker.connection: worker for worker in self._workers if worker.groups}
-        for connection in wait(list(by_connection)):
+        ends = [self._end_of(worker) for worker in by_connection.values() if worker.ready]
+        left = max(0.0, min(ends) - time.monotonic()) if ends else None
+        ready = wait(list(by_connection), left)
+        for worker in list(by_connection.values()):
+            if worker.ready and worker.connection not in ready and time.monotonic() >= self._end_of(worker):
+                worker.process.kill()
+                yield from self._handle_dead_worker(worker, too_long(self._photo_seconds))
+        for connection in ready:
             worker = by_connection[connection]  # type: ignore[index]
             try:
                 message = worker.connection.recv()
@@ -156,6 +200,7 @@ class WorkerPool(Generic[Task, Result]):
                 continue
             if isinstance(message, str):
                 raise EngineError(message)
+            worker.since = time.monotonic()
             if message is None:
                 worker.ready = True
                 continue
@@ -164,6 +209,10 @@ class WorkerPool(Generic[Task, Result]):
                 worker.groups.popleft()
                 self._send(worker, worker.groups)
             yield task, message
+
+    def _end_of(self, worker: _Worker[Task]) -> float:
+        """When a worker has had its first group for too long; the results of a group come together."""
+        return worker.since + self._photo_seconds * max(1, len(worker.groups[0]))
 
     def close(self) -> None:
         """End all workers at once and discard their unfinished tasks."""
@@ -188,15 +237,16 @@ class WorkerPool(Generic[Task, Result]):
         return worker
 
     def _send(self, worker: _Worker[Task], groups: deque[deque[Task]]) -> None:
-        worker.groups = groups
+        worker.groups, worker.since = groups, time.monotonic()
         if groups:
             try:
                 worker.connection.send(list(groups[0]))
             except OSError:
                 pass  # it has ended: collect() finds the end of the pipe
 
-    def _handle_dead_worker(self, worker: _Worker[Task]) -> Iterator[tuple[Task, Result]]:
-        """A process has ended by itself. A photo that was alone in it has crashed it; those of a group are tried again one by one."""
+    def _handle_dead_worker(self, worker: _Worker[Task], reason: str = "") -> Iterator[tuple[Task, Result]]:
+        """A process has ended, by itself where there is no reason. A photo that was alone in it is to blame; those of a group are tried
+        again one by one."""
         worker.process.join()
         worker.connection.close()
         self._workers.remove(worker)
@@ -210,11 +260,35 @@ class WorkerPool(Generic[Task, Result]):
             )
         if len(worker.groups[0]) == 1:
             code = worker.process.exitcode
-            error = f"the worker process ended (exit code {code}): the photo crashed it, or memory ran out"
+            error = reason or f"the worker process ended (exit code {code}): the photo crashed it, or memory ran out"
             yield tasks[0], self._handler.crashed(tasks[0], error)
             tasks = tasks[1:]
         if tasks:
             self._send(self._start(), deque(deque([task]) for task in tasks))
+
+
+def too_long(seconds: float) -> str:
+    """Why a photo was given up."""
+    return f"took longer than {seconds:g} seconds and was given up (--timeout)"
+
+
+@contextmanager
+def _alarm(seconds: float) -> Iterator[None]:
+    """PhotoTimeoutError inside, once so many seconds are over."""
+    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def expire(signum: int, frame: Any) -> None:
+        raise PhotoTimeoutError
+
+    before = signal.signal(signal.SIGALRM, expire)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 @contextmanager
@@ -232,6 +306,7 @@ def _sigint_blocked() -> Iterator[None]:
 
 def _run_worker(connection: Connection, load_engine: LoadEngine, handler: TaskHandler[Any, Any]) -> None:
     """What a worker process does: load the engine, send None, then one result for every task until the pipe ends."""
+    end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # where signals cannot be blocked
     try:
         engine = load_engine(1)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -21,12 +23,39 @@ INTERRUPTED = 130
 MAX_LISTED = 5
 
 
+def open_closed_streams() -> None:
+    """Give standard streams that the caller has closed (``2>&-``) to nobody.
+
+    Otherwise the next file that is opened gets the number of one, and what a library prints lands in it.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, closefd=False, encoding="utf-8"))
+
+
 def stop(message: str) -> NoReturn:
     """End with the exit code of a usage error."""
     from ..image_files import printable
 
     typer.echo(f"Error: {printable(message)}", err=True)
     raise typer.Exit(USAGE)
+
+
+def stop_because(error: Exception) -> NoReturn:
+    """End because of an error: :data:`INCOMPLETE` where the disk takes no more, which another command cannot mend, else as :func:`stop`."""
+    from .._atomic import storage_problem
+    from ..image_files import printable
+
+    problem = storage_problem(error)
+    if problem is None:
+        stop(str(error))
+    place = getattr(error, "filename", None)
+    typer.echo(f"failed: {problem}{f' ({printable(place)})' if place else ''}; nothing unfinished was left behind.", err=True)
+    raise typer.Exit(INCOMPLETE)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import typer
 
 from ..bulk.engine import quiet
 from ..evaluation.harness.options import EvaluationOptions, command_line_fields
-from .common import interruptible, stop
+from .common import interruptible, stop_because
 
 # Left to scripts/evaluate.py: they trade precision for time while the project itself is developed.
 SCRIPT_ONLY = ("repeats", "attack_pictures", "exposed_pictures")
@@ -87,7 +87,7 @@ def evaluate_command(
                 [EvaluationSet(pictures)], Toolkit.from_options(chosen), output, chosen, training=others, coverage=tables, progress=tqdm
             )
         except (ImportError, OSError, RuntimeError, ValueError) as error:
-            stop(str(error))
+            stop_because(error)
     notes = [*report.notes, *(note for part in report.sets for note in part.notes)]
     typer.echo("\n".join([*notes, f"Report: {output / 'report.md'}, figures: {output / 'report.json'}"]))
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .common import stop
+from .common import stop, stop_because
 from .options import Model
 
 _REPORT_HELP = (
@@ -70,7 +70,7 @@ def publish_command(
                 return
             done = publish(folder, options)
     except (PublishError, ValueError, OSError) as error:
-        stop(str(error))
+        stop_because(error)
     for line in (done.pull_request or f"{done.model} at {done.commit}", done.space):
         if line:
             typer.echo(line)
@@ -82,7 +82,7 @@ def _export(folder: Path, model: str | None, report: Path | None, training_log: 
     try:
         return export(folder, ExportOptions(model, report, training_log, onnx))
     except (ExportError, ValueError, OSError) as error:
-        stop(str(error))
+        stop_because(error)
 
 
 def _quiet_libraries() -> None:

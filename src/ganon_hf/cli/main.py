@@ -7,15 +7,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .._atomic import TEMPORARY_PREFIX, LineLog, storage_problem
 from .._version import __version__
 from ..bulk.engine import model_fingerprint
 from ..bulk.engine import read_engine as _load_engine
 from ..core.options import AnonymizeOptions
-from .common import INCOMPLETE, interruptible, list_first, stop, stop_unloadable
+from .common import INCOMPLETE, interruptible, list_first, open_closed_streams, stop, stop_because, stop_unloadable
 from .evaluate import evaluate_command
 from .hub import export_command, publish_command
 from .options import Device, Model, anonymize_flags
@@ -44,6 +45,7 @@ def main(
     version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")] = False,
 ) -> None:
     """Replace every face in photos with a synthetic one that keeps expression, gaze and head pose."""
+    open_closed_streams()
 
 
 @app.command()
@@ -65,11 +67,12 @@ def anonymize(
     processes: Annotated[
         int | None, typer.Option(min=1, max=256, help="Photos at a time, each in a process of its own. Default: one per core.")
     ] = None,
+    timeout: Annotated[float, typer.Option(min=1.0, metavar="SECONDS", help="Give up a photo that takes longer.")] = 600.0,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors.")] = False,
 ) -> None:
     """Anonymize photos.
 
-    Finished photos are skipped on a second run with the same options. Nothing but pixels and the color profile is written.
+    Finished photos are skipped on a second run with the same options. Nothing but pixels and a rebuilt color profile is written.
 
     Exit code 0: every photo was anonymized. 2: the command cannot be carried out, nothing was written. 3: some photos were refused or
     failed; each is named with the reason, and nothing was written for it.
@@ -88,13 +91,14 @@ def anonymize(
             settings = Settings(options, keep, overwrite, model_fingerprint(model))
             single_file = format_of(out) is not None and not Path(out).is_dir()
             state = None if single_file else stack.enter_context(closing(State(Path(out))))
-            report_file = None if report is None else stack.enter_context(_open_report(report))
+            report_file = None if report is None else stack.enter_context(closing(_open_report(report)))
         except (PlanError, ValueError, OSError) as error:
-            stop(str(error))
+            stop_because(error)
         gpu = device is not None and not device.startswith("cpu")
         count = processes or min(usable_cores(), GPU_PROCESSES if gpu else len(jobs))
         load_engine = partial(_load_engine, model, device)
-        outcomes = run(jobs, settings, load_engine, state, processes=count, photos_per_call=PHOTOS_PER_CALL if gpu else 1)
+        together = PHOTOS_PER_CALL if gpu else 1
+        outcomes = run(jobs, settings, load_engine, state, processes=count, photos_per_call=together, photo_seconds=timeout)
         try:
             counts, doubtful = _follow(stack.enter_context(closing(outcomes)), len(jobs), report_file, settings, quiet)
         except EngineError as error:
@@ -115,23 +119,22 @@ app.command(name="export")(export_command)
 app.command(name="publish")(publish_command)
 
 
-def _open_report(report: Path) -> IO[bytes]:
+def _open_report(report: Path) -> LineLog:
     """A new report; the name must look like one, so that a typing error replaces no photo."""
-    from .._atomic import TEMPORARY_PREFIX
 
     if report.suffix != ".jsonl" or report.name.startswith(TEMPORARY_PREFIX):
         raise ValueError(f"--report must name a file that ends in .jsonl, but got {report}.")
     try:
-        return report.open("wb")
+        return LineLog(report, fresh=True)
     except OSError as error:
         raise ValueError(f"--report {report} cannot be written: {error.strerror}.") from error
 
 
 def _follow(
-    outcomes: Iterable[Outcome], total: int, report: IO[bytes] | None, settings: Settings, quiet: bool
+    outcomes: Iterable[Outcome], total: int, report: LineLog | None, settings: Settings, quiet: bool
 ) -> tuple[dict[str, int], dict[Path, list[dict[str, Any]]]]:
     """Consume the outcomes: report line, message, progress. Returns the counts, and photo by photo its doubtful faces."""
-    from ..bulk.folder import append_line
+    from ..bulk.folder import append_record
     from ..image_files import printable
 
     counts = dict.fromkeys(("ok", "skipped", "refused", "failed", "replaced", "covered"), 0)
@@ -148,9 +151,9 @@ def _follow(
                 say(f"{outcome.status}: {printable(outcome.job.source)}: {outcome.error}")
             if report is not None:
                 try:
-                    append_line(report, outcome.to_dict() | extra)
+                    append_record(report, outcome.to_dict() | extra)
                 except OSError as error:  # going on without the report would be wrong
-                    say(f"failed: {printable(report.name)}: {error.strerror}")
+                    say(f"failed: {printable(report.file.name)}: {storage_problem(error) or error.strerror}; the run ends here")
                     raise typer.Exit(INCOMPLETE) from None
             advance()
     return counts, doubtful

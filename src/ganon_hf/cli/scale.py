@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ..core.options import AnonymizeOptions
-from .common import INCOMPLETE, interruptible, stop
+from .common import INCOMPLETE, interruptible, stop, stop_because
 from .options import anonymize_flags
 
 
@@ -49,7 +49,7 @@ def scale_command(
                 keep_metadata=[name.strip() for name in keep_metadata.split(",") if name.strip()],
             )
         except (ImportError, OSError, RuntimeError, ValueError) as error:
-            stop(str(error))
+            stop_because(error)
     doubtful = f" ({done.doubtful} with doubtful covers, see the column faces)" if done.doubtful else ""
     counts = f"{done.ok} anonymized{doubtful}, {done.refused} refused, {done.failed} failed"
     typer.echo(f"{counts} in {done.shards} shards ({done.skipped} finished before) -> {printable(target)}")

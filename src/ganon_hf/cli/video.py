@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ..core.options import AnonymizeOptions
-from .common import INCOMPLETE, interruptible, list_first, load_engine, stop
+from .common import INCOMPLETE, interruptible, list_first, load_engine, stop, stop_because
 from .options import Device, Model, anonymize_flags
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def video_command(
         except UnusableVideoError as error:
             _refuse(str(error))
         except (ImportError, OSError, ValueError) as error:
-            stop(str(error))
+            stop_because(error)
     if not quiet:
         typer.echo(_summary(done, out))
 
@@ -105,7 +105,7 @@ def webcam_command(
                 if shown:
                     cv2.destroyAllWindows()
         except (ImportError, OSError, ValueError, cv2.error) as error:
-            stop(str(error))
+            stop_because(error)
 
 
 def _show(image: np.ndarray) -> None:

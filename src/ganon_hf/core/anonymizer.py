@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from transformers import AutoImageProcessor
 
 from .compositing import COMPOSITE_ERRORS, composite_face, face_matte
 from .covering import Covers
@@ -31,7 +30,7 @@ from .image_loading import load_photo
 from .image_processing_ganon import GanonImageProcessor
 from .landmarks import triangle_map
 from .look import Look
-from .model_loading import load_model
+from .model_loading import load_image_processor, load_model
 from .modeling_ganon import GanonModel
 from .occluder_map import Occluders, read_occluders
 from .opencv import cv2
@@ -113,7 +112,7 @@ class Anonymizer:
         """
         source = str(CHECKPOINT if pretrained_model_name_or_path is None else pretrained_model_name_or_path)
         model = load_model(source)
-        processor = AutoImageProcessor.from_pretrained(source)
+        processor = load_image_processor(source)
         return cls(model if device is None else model.to(device), processor, detector)  # type: ignore[arg-type]  # transformers wraps `to`
 
     @property

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -9,9 +11,10 @@ from typing import Any
 
 import numpy as np
 from PIL import ExifTags, Image
-from transformers.image_utils import load_image
 
-from .faces import MAX_PIXELS, UnusableImageError
+from .faces import UnusableImageError
+from .picture_download import download
+from .picture_reading import check_size, decode, open_file, printable, unusable
 
 _TRANSPOSITIONS = {  # by the value of EXIF's Orientation; 1 is upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -22,6 +25,7 @@ _TRANSPOSITIONS = {  # by the value of EXIF's Orientation; 1 is upright
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_STRIP = 64  # rows
 _HOLD_ORIENTATION = ("exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp")  # entries of Image.info
 
 # What an unusable item of a list or stream raises; the others go on.
@@ -66,10 +70,13 @@ def to_rgb(image: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
         UnusableImageError: pixels whose range is not known.
     """
     if image.mode.startswith("I;16") or image.mode == "I":
-        values = np.asarray(image).astype(np.int64, copy=False)
+        values = np.asarray(image)
         if values.min() < 0 or values.max() > 65535:
             raise UnusableImageError("has 32-bit pixels whose range is not known")
-        return Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8)).convert("RGB"), ()
+        gray = np.empty(values.shape, np.uint8)
+        for top in range(0, len(values), _STRIP):  # in strips, because the products are eight bytes per pixel
+            gray[top : top + _STRIP] = (values[top : top + _STRIP].astype(np.int64) * 255 + 32767) // 65535
+        return Image.fromarray(gray).convert("RGB"), ()
     if image.mode == "F":
         raise UnusableImageError("has floating-point pixels whose range is not known")
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
@@ -92,7 +99,7 @@ def load_photo(source: Any) -> np.ndarray:
         (height, width, 3) uint8 RGB, C-contiguous; a copy, unless the array is read-only: nobody will change it then.
 
     Raises:
-        UnusableImageError: no picture, no pixels, or more than 200 megapixels.
+        UnusableImageError: no picture of the formats and within the limits of :mod:`~.picture_reading`, or a URL that cannot be fetched.
         TypeError: something that is no photo at all.
     """
     if isinstance(source, np.ndarray):
@@ -100,41 +107,42 @@ def load_photo(source: Any) -> np.ndarray:
             raise UnusableImageError(
                 f"an array must be uint8 of shape (height, width, 3) RGB or (height, width) gray, but got {source.dtype} {source.shape}."
             )
-        _require_pixels(height=source.shape[0], width=source.shape[1])  # before anything is copied
+        check_size(source.shape[1], source.shape[0])  # before anything is copied
         colored = source if source.ndim == 3 else np.repeat(source[..., None], 3, axis=2)
         photo = np.array(colored, order="C", copy=colored.flags.writeable)
     elif isinstance(source, str | Path | Image.Image):
         photo = np.array(_open(source))
     else:
         raise TypeError(f"a photo must be a path, a URL, a PIL image or a uint8 array, but got {type(source).__name__}.")
-    _require_pixels(height=photo.shape[0], width=photo.shape[1])
     return photo
 
 
-def _require_pixels(*, height: int, width: int) -> None:
-    if height == 0 or width == 0 or height * width > MAX_PIXELS:
-        raise UnusableImageError(f"a photo needs 1 to {MAX_PIXELS} pixels, but got {width} x {height}.")
-
-
 def _open(source: str | Path | Image.Image) -> Image.Image:
-    is_file = isinstance(source, Path) or (isinstance(source, str) and os.path.isfile(source))
-    name = f"{source}: " if is_file else ""
+    if isinstance(source, Image.Image):  # opened by the caller
+        with unusable(""):
+            check_size(source.width, source.height)
+            return _upright_rgb(source)
+    if isinstance(source, Path) or os.path.isfile(source):
+        with unusable(printable(source)), open_file(Path(source)) as file:
+            return _upright_rgb(decode(file))
+    with unusable(repr(source[:100])), io.BytesIO(_content_of(source)) as content:
+        return _upright_rgb(decode(content))
+
+
+def _content_of(source: str) -> bytes:
+    """The bytes behind a URL, or in base64 text."""
+    if source.startswith(("http://", "https://")):
+        return download(source)
     try:
-        if isinstance(source, Image.Image):
-            picture = source
-        else:
-            picture = Image.open(source) if is_file else load_image(str(source))  # the latter takes URLs and base64
-    except Exception as error:  # decoders meet hostile bytes, and connections fail in many ways
-        shown = name or f"{str(source)[:100]!r}: "
-        raise UnusableImageError(f"{shown}cannot be read as a picture ({str(error)[:300]})") from error
-    if picture.width * picture.height > MAX_PIXELS:
-        raise UnusableImageError(f"{name}has {picture.width} x {picture.height} pixels, more than {MAX_PIXELS // 1_000_000} megapixels")
-    try:
-        upright = exif_transpose(picture)
-        is_plain = upright.mode == "RGB" and "transparency" not in upright.info  # the caller copies the pixels: no copy here
-        return upright if is_plain else to_rgb(upright)[0]
-    except Exception as error:  # likewise
-        raise UnusableImageError(f"{name}cannot be decoded ({error})") from error
+        return base64.b64decode(source.partition(",")[2] if source.startswith("data:image/") else source, validate=True)
+    except ValueError as error:
+        raise UnusableImageError("is neither a file, nor a URL (http:// or https://), nor a picture in base64") from error
+
+
+def _upright_rgb(image: Image.Image) -> Image.Image:
+    upright = exif_transpose(image)
+    is_plain = upright.mode == "RGB" and "transparency" not in upright.info  # the caller copies the pixels: no copy here
+    return upright if is_plain else to_rgb(upright)[0]
 
 
 def is_single(inputs: Any) -> bool:

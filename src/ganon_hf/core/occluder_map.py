@@ -27,7 +27,8 @@ from .opencv import cv2
 _KEPT_CLASSES = (SUNGLASSES, CLOTH, HAND, HAIR, OBJECT)
 # Probability from which something lies in front of a face, and from which it counts there in full: between, the edge is soft.
 _KEPT = (0.5, 0.8)
-# Probability from which a pixel is not looked at for light and tone, from which there is a frame of spectacles, and down to which it goes on.
+# Probability from which a pixel is not looked at for light and tone, from which there is a frame of spectacles, and down to which that
+# frame goes on.
 _NOT_SKIN, _FRAME, _FRAME_GOES_ON = 0.3, 0.5, 0.12
 # In the hulls of eyes, nose and mouth the least sure of the three readings must reach this on average.
 _SURE = 0.8

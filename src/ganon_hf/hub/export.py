@@ -30,6 +30,7 @@ from ..core.detection_files import DETECTORS, FOLDER, SUMS
 from ..core.options import AnonymizeOptions
 from ..core.pipeline_ganon import FaceAnonymizationPipeline
 from ..evaluation.report.report import Report
+from ..image_files import save_image
 from .card_pictures import PORTRAIT, anonymize_hard_samples, sample_pictures
 from .model_card import HardSample, OnnxFile, fill_card, load_report, read_training_log
 from .onnx_export import FILE as ONNX
@@ -179,7 +180,7 @@ def _write_samples(folder: Path, engine: Anonymizer) -> tuple[list[HardSample], 
     hard_samples, failures = anonymize_hard_samples(engine)
     pictures = {**sample_pictures(engine), "failures.jpg": failures}
     for name, picture in pictures.items():
-        picture.save(folder / name, quality=88)
+        save_image(picture, folder / name, quality=88)
     return hard_samples, sorted(pictures)
 
 

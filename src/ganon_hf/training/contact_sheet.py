@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
+from ..image_files import save_image
+
 _SIDE = 128
 _CAPTION = 24
 _COLUMNS = 12
@@ -56,7 +58,7 @@ class ContactSheet:
                 line, column = divmod(place, _COLUMNS)
                 sheet.paste(tile, (column * _SIDE, top + _CAPTION + line * (_SIDE + _CAPTION)))
             top += height
-        sheet.save(path, "PNG")
+        save_image(sheet, path)
 
 
 def _tile(row: Mapping[str, Any]) -> Image.Image:

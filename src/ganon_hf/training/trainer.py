@@ -24,6 +24,7 @@ from tqdm import tqdm
 from ..core.model_loading import load_model
 from ..core.modeling_ganon import GanonConfig, GanonModel
 from ..core.task import CHECKPOINT
+from ..image_files import save_image
 from .checkpoints import load_checkpoint, save_checkpoint, save_model
 from .discriminator import build_discriminator
 from .gpu_dataset import DotDataset, FaceBatch, MeshDataset
@@ -324,7 +325,7 @@ class Trainer:
         errors, grid = validate(self._ema_model(), self.validation_dataset, self.patch_size)
         folder = self.output_dir / "samples"
         folder.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(grid).save(folder / f"step-{self.step:06d}.png")
+        save_image(Image.fromarray(grid), folder / f"step-{self.step:06d}.png")
         self.accelerator.log({f"validation/{name}": value for name, value in errors.items()}, step=self.step)
         self.accelerator.get_tracker("tensorboard").writer.add_image("validation", grid, self.step, dataformats="HWC")
         logger.info("step %d: %s", self.step, ", ".join(f"{name} {value:.3f}" for name, value in errors.items()))

@@ -12,18 +12,19 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .._atomic import TEMPORARY_PREFIX, rename_into_place
+from .._atomic import TEMPORARY_PREFIX, rename_into_place, storage_problem
 from ..bulk.engine import weights_digest
 from ..bulk.folder import lock
 from ..core.anonymizer import Anonymizer
 from ..core.faces import NoFaceError
 from ..core.options import AnonymizeOptions
 from ..image_files import printable
+from .colorspace import load_av
 from .mux import concatenate_segments
 from .reader import UnusableVideoError, VideoFrame, VideoReader
 from .snapshots import load_snapshot, save_snapshot
@@ -138,7 +139,8 @@ def anonymize_video(
         if work.snapshot is not None:
             stream.restore(work.snapshot["stream"])
             report.restore(work.snapshot["report"])
-        _write_segments(reader, stream, work, report, format, progress)
+        with _unusable_frames(source):
+            _write_segments(reader, stream, work, report, format, progress)
         if not report.tracks and options.on_no_face == "raise":
             work.remove()
             raise NoFaceError(f"{printable(source)}: no face was found in the video.")
@@ -148,6 +150,17 @@ def anonymize_video(
         rename_into_place(work.joined, target.absolute())
         work.remove()
         return report.build(stream.seed, [*reader.notes, *notes])
+
+
+@contextmanager
+def _unusable_frames(source: Path) -> Iterator[None]:
+    """What FFmpeg cannot encode is the video's fault, except where the disk is full."""
+    try:
+        yield
+    except load_av().error.FFmpegError as error:
+        if storage_problem(error):
+            raise OSError(error.errno, error.strerror, error.filename) from error
+        raise UnusableVideoError(f"{printable(source)}: its frames cannot be encoded ({printable(error.strerror)}).") from error
 
 
 def _write_segments(
@@ -236,6 +249,7 @@ class _WorkFolder:
         self._fingerprint, self._suffix = fingerprint, target.suffix
         self._snapshot_file = self.folder / "state.npz"
         self.snapshot: dict[str, Any] | None = None
+        self._saved = False
         self._count = 0
 
     def __enter__(self) -> _WorkFolder:
@@ -257,8 +271,9 @@ class _WorkFolder:
 
     def __exit__(self, *problem: object) -> None:
         self._lock.close()
-        if problem[0] is not None and issubclass(problem[0], UnusableVideoError) and self.folder.is_dir():  # type: ignore[arg-type]
-            self.remove()
+        unusable = isinstance(problem[1], UnusableVideoError)
+        if problem[0] is not None and (unusable or self.snapshot is None and not self._saved) and self.folder.is_dir():
+            self.remove()  # there is nothing in it that another run could go on from
 
     @classmethod
     def discard(cls, target: Path) -> None:
@@ -290,6 +305,7 @@ class _WorkFolder:
         self._count += 1
         if snapshot is not None:
             save_snapshot(self._snapshot_file, snapshot | {"fingerprint": self._fingerprint, "segments": self._count})
+            self._saved = True
 
     def remove(self) -> None:
         """Remove the folder, which is not needed any more."""

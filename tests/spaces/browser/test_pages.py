@@ -107,7 +107,7 @@ def unusable(tmp_path: Path) -> dict[str, Path]:
         ("noface", "No face was found, so nothing was changed and nothing is shown."),
         ("broken", "cannot be read as a picture"),
         ("text", "cannot be read as a picture"),
-        ("huge", "This photo has 9000 x 9000 pixels. At most 40 million"),
+        ("huge", "9000 x 9000 pixels"),
     ],
 )
 def test_what_cannot_be_anonymized_is_said_and_not_shown(visitor: Visitor, unusable: dict[str, Path], name: str, words: str) -> None:

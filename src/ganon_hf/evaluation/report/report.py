@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from ..._atomic import write_atomically
+from ...image_files import save_image
 from ..metrics.estimates import Estimate
 
 Table = Mapping[str, Mapping[str, Estimate]]
@@ -343,7 +344,7 @@ def write_sheet(path: Path, rows: Sequence[Sequence[np.ndarray]], *, titles: Seq
             top, left = sum(heights[:number]), sum(widths[:column])
             sheet[top : top + photo.shape[0], left : left + photo.shape[1]] = photo
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(sheet).save(path)
+    save_image(Image.fromarray(sheet), path)
 
 
 def _title(text: str, width: int) -> np.ndarray:
