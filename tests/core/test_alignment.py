@@ -198,6 +198,7 @@ def test_regions_of_the_photo_agree_with_the_whole() -> None:
 def test_levels_are_the_nearest_ones(values: list[float]) -> None:
     picture = np.array(values, np.float32).reshape(2, 2, 3)
     assert (to_uint8(picture) == np.clip(np.round(picture), 0, 255)).all()
+    assert (to_uint8(np.full((1, 1, 3), -7.0, np.float32)) == np.zeros((1, 1, 3))).all(), "a single pixel, too"
 
 
 @pytest.mark.parametrize("scale", [0.3, 0.9, 2.0])

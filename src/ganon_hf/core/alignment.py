@@ -94,4 +94,4 @@ def warp_to_photo(values: np.ndarray, crop: Crop, region: tuple[int, int, int, i
 
 def to_uint8(values: np.ndarray) -> np.ndarray:
     """Float32 pixel values of up to 4 channels -> uint8, rounded and clipped to 0..255."""
-    return cv2.convertScaleAbs(cv2.max(values, 0.0))
+    return cv2.convertScaleAbs(np.maximum(values, np.float32(0)))  # cv2.max takes a number for a column of four beside a single pixel
