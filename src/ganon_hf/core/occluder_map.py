@@ -32,6 +32,8 @@ _KEPT = (0.5, 0.8)
 _NOT_SKIN, _FRAME, _FRAME_GOES_ON = 0.3, 0.5, 0.12
 # In the hulls of eyes, nose and mouth the least sure of the three readings must reach this on average.
 _SURE = 0.8
+# Probability of anything but hair from which a pixel belongs to a thing that is dropped as a whole.
+_NOT_HAIR = 0.2
 # Share of such a hull that must be covered before anything of it stays, and below which it is no matter of features at all.
 _MIN_SHARE = 0.12
 # Correlation with the synthetic face up to which a covered part does not look like one, at the least probability above; for each 0.1 that
@@ -131,7 +133,7 @@ def _unsure(
     small = cv2.resize(synthetic, (MAP_SIZE, MAP_SIZE), interpolation=cv2.INTER_AREA)
     ours, theirs = (_band(luma_of(np.ascontiguousarray(values, np.float32))) for values in (picture, small))
     # strands of hair are many, and what one of them covers says nothing of the others
-    things = kept & (hulls[..., 0] > 0) & (chances.argmax(axis=0) != HAIR)
+    things = kept & (hulls[..., 0] > 0) & (_front(chances) - chances[HAIR] > _NOT_HAIR)
     _, things = cv2.connectedComponents(things.view(np.uint8))
     unsure = np.zeros(kept.shape, bool)
     for channel in range(1, hulls.shape[2]):
