@@ -191,7 +191,7 @@ def composite_face(
     faint, divisor = alpha <= _MIN_DIVISOR, np.maximum(alpha, _MIN_DIVISOR)
     face = cv2.merge([channel / divisor for channel in channels])
     np.copyto(face, _extrapolate(warped), where=faint[..., None])
-    if occluders is not None and occluders.names:
+    if occluders is not None and occluders.keep.any():
         alpha *= 1 - np.clip(warp_to_photo(np.ascontiguousarray(occluders.keep[here]), crop, region, part[:2]), 0, 1)
     inside_here = alpha > _INSIDE
     if not inside_photo.all():

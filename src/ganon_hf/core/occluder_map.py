@@ -41,8 +41,8 @@ _MIN_SHARE = 0.12
 _RESEMBLES, _RESEMBLES_MORE, _MIN_PIXELS = 0.35, 0.2, 24
 # Standard deviations in pixels of the map of the band in which they are compared.
 _BAND = (1.0, 6.0)
-# Smallest thing that stays, as a share of the map.
-_MIN_AREA = 0.0015
+# Smallest thing that stays, and smallest area of a class that is named, as shares of the map.
+_MIN_AREA, _NAMED_AREA = 0.0015, 0.005
 # Standard deviation in pixels of the map of the continuation beyond the outline of the face.
 _REACH = 3.0
 # Guided filter (He, Sun, Tang 2010): radius in pixels of the map, and variance of luma below which it smooths.
@@ -98,7 +98,7 @@ def read_occluders(network: OccluderNetwork, photo: np.ndarray, crop: Crop, poin
     large = (cv2.resize(values, luma.shape, interpolation=cv2.INTER_LINEAR) for values in (1 - chances[NONE], _frame(chances[GLASSES])))
     other, frame = large
     classes = np.where(kept & (hulls[..., 0] > 0), _KEPT_CLASSES[0] + chances[_KEPT_CLASSES[0] :].argmax(axis=0), NONE)
-    names = tuple(OCCLUDER_NAMES[number] for number in _KEPT_CLASSES if (classes == number).mean() > _MIN_AREA)
+    names = tuple(OCCLUDER_NAMES[number] for number in _KEPT_CLASSES if (classes == number).mean() > _NAMED_AREA)
     return Occluders(keep.astype(np.float32), other > _NOT_SKIN, frame > _FRAME_GOES_ON, names)
 
 
