@@ -33,6 +33,7 @@ def table(path: Path, cells: list[object], row_group_size: int = 2, column: str 
 
 def row(number: int, *, ok: bool = True) -> RowResult:
     face = {"box": {"xmin": 1.0, "ymin": 2.0, "xmax": 3.0, "ymax": 4.0}, "score": 0.9, "status": "replaced", "reason": ""}
+    face |= {"look": "woman, young", "kept": ["cloth"]}
     if not ok:
         return RowResult(f"{number}.jpg", None, "refused", "is empty")
     return RowResult(f"{number}.jpg", bytes([number]) * 9, "ok", faces=(face,), notes=("a note",))

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 from tiny import KnownFaces, face_at, noise_photo, same, tiny_engine, tiny_model, tiny_processor
 
+import ganon_hf.core.picture_reading
 from ganon_hf.core.anonymizer import MAX_PEOPLE, Anonymizer
 from ganon_hf.core.cover_shape import outline_mask
 from ganon_hf.core.faces import AnonymizationResult, Face, NoFaceError, UnusableImageError, box_of_points, clip_box
@@ -560,7 +561,7 @@ def test_hostile_files_name_themselves(engine: Anonymizer, tmp_path: Path, monke
     (tmp_path / "cut.png").write_bytes((tmp_path / "whole.png").read_bytes()[:2000])
     with pytest.raises(UnusableImageError, match="cut.png"):
         engine(tmp_path / "cut.png")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)  # Pillow's own alarm, which is no OSError
+    monkeypatch.setattr(ganon_hf.core.picture_reading, "MAX_PIXELS", 1000)
     with pytest.raises(UnusableImageError, match="whole.png"):
         engine(str(tmp_path / "whole.png"))
 

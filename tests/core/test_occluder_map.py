@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from ganon_hf.core.occluder_map import read_occluders
 from ganon_hf.core.occluders import CLOTH, GLASSES, HAIR, HULL_CHANNELS, MAP_SIZE, NONE, OCCLUDER_NAMES, draw_hulls
 from ganon_hf.training.occluder_objects import hand
 from ganon_hf.training.occluder_samples import BareFaces, compose, make_scene, paint
+from ganon_hf.training.occluder_scene import Layer, Scene
 from ganon_hf.training.occluder_shapes import hat, mask
 
 PORTRAIT = Path(ganon_hf.__file__).parent / "card" / "portrait.jpg"
@@ -141,24 +143,30 @@ def square(portrait: tuple[np.ndarray, Face]) -> tuple[BareFaces, Face]:
 
 
 @pytest.mark.detection
-@pytest.mark.parametrize(("draw", "name"), [(mask, "cloth"), (hand, "hand"), (hat, "cloth")])
-def test_things_in_front_stay_and_are_reported(engine: Anonymizer, portrait: tuple[np.ndarray, Face], draw, name: str) -> None:  # type: ignore[no-untyped-def]
+@pytest.mark.parametrize(("draw", "name", "least"), [(mask, "cloth", 5), (hat, "cloth", 5), (hand, "hand", 2)])
+def test_things_in_front_stay_and_are_reported(
+    engine: Anonymizer,
+    portrait: tuple[np.ndarray, Face],
+    draw: Callable[[Scene, np.random.Generator], list[Layer]],
+    name: str,
+    least: int,
+) -> None:
+    """Of eight drawn things some are refused, because they may be face; those that are reported stay as they are."""
     faces, face = square(portrait)
-    scene, stayed, gone, named = make_scene(faces, 0), [], [], 0
-    for seed in range(6):
+    scene, changes = make_scene(faces, 0), []
+    for seed in range(8):
         generator = np.random.default_rng(seed)
-        layers = draw(scene, generator)
-        image, labels = compose(faces.pictures[0], np.zeros((192, 192), np.uint8), layers, generator)
+        image, labels = compose(faces.pictures[0], np.zeros((192, 192), np.uint8), draw(scene, generator), generator)
         photo = np.clip(image, 0, 255).astype(np.uint8)
-        for keep, changes in ((True, stayed), (False, gone)):
-            options = AnonymizeOptions(seed=seed, keep_occluders=keep)
-            result = engine(photo, options, faces=[face])
-            where = (labels > 0) & (draw_hulls(np.asarray(face.landmarks), 192)[..., 0] > 0)
-            changes.append(float(np.abs(luma_of(np.asarray(result.image, np.float32)) - luma_of(photo.astype(np.float32)))[where].mean()))
-            named += keep and bool(result.faces[0].kept)
-            assert keep or result.faces[0].kept == ()
-    assert named >= 4, f"{name}: reported {named} times of 6"
-    assert np.median(stayed) < 0.6 * np.median(gone)
+        where = (labels > 0) & (draw_hulls(np.asarray(face.landmarks), 192)[..., 0] > 0)
+        results = [engine(photo, AnonymizeOptions(seed=seed, keep_occluders=keep), faces=[face]) for keep in (True, False)]
+        assert results[1].faces[0].kept == ()
+        if name in results[0].faces[0].kept:
+            before = luma_of(photo.astype(np.float32))
+            changes.append([float(np.abs(luma_of(np.asarray(one.image, np.float32)) - before)[where].mean()) for one in results])
+    assert len(changes) >= least, f"{name}: stayed {len(changes)} times of 8"
+    stayed, gone = np.median(changes, axis=0)
+    assert stayed < 0.75 * gone, "parts of a hand over an eye or the mouth are refused"
 
 
 @pytest.mark.detection
