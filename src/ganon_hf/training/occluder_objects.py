@@ -8,6 +8,9 @@ from ..core.occluders import CLOTH, HAND, OBJECT
 from .occluder_scene import Layer, Scene, fill, smooth_curve, soft, stroke
 from .occluder_textures import folds, photo_patch, plain_color, smooth_noise, surface
 
+# Corners of a finger's nail along it and across, in its widths.
+_NAIL = np.array([[-0.5, -0.6], [-0.5, 0.6], [0.5, 0.5], [0.5, -0.5]])
+
 
 def hand(scene: Scene, generator: np.random.Generator) -> list[Layer]:
     """A hand with some of its fingers before the face, and the arm that it belongs to."""
@@ -67,25 +70,16 @@ def hand(scene: Scene, generator: np.random.Generator) -> list[Layer]:
         upper = surface_height > height
         gain[upper], height[upper] = shade[upper], surface_height[upper]
     alpha = soft((height > 0).astype(np.float32), generator)
-    texture = np.broadcast_to(base.astype(np.float32), (size, size, 3)) * gain[..., None]
+    texture: np.ndarray = np.broadcast_to(base.astype(np.float32), (size, size, 3)) * gain[..., None]
     texture = texture * (1 + 0.04 * smooth_noise(size, 3, generator) + 0.06 * smooth_noise(size, 10, generator))[..., None]
     for first, last, wide, _ in parts[: 2 * fingers][1::2]:  # nails and creases
+        direction = (last - first) / max(float(np.linalg.norm(last - first)), 1e-6)
+        sideways = np.array([-direction[1], direction[0]])
         if generator.random() < 0.6:
-            direction = (last - first) / max(float(np.linalg.norm(last - first)), 1e-6)
-            nail = fill(
-                size,
-                smooth_curve(
-                    last
-                    + np.array([[-0.5, -0.6], [-0.5, 0.6], [0.5, 0.5], [0.5, -0.5]])
-                    @ np.array([direction, [-direction[1], direction[0]]])
-                    * wide
-                ),
-            )
-            color = base * 1.1 + 15 if generator.random() < 0.6 else plain_color(generator)
-            texture = texture + (color - texture) * (0.7 * nail)[..., None]
-        crease = (
-            first + np.outer([-1, 1], [-(last - first)[1], (last - first)[0]]) / max(float(np.linalg.norm(last - first)), 1e-6) * wide * 0.8
-        )
+            nail = fill(size, smooth_curve(last + wide * _NAIL @ np.array([direction, sideways])))
+            polish = base * 1.1 + 15 if generator.random() < 0.6 else plain_color(generator)
+            texture = texture + (polish - texture) * (0.7 * nail)[..., None]
+        crease = first + np.outer([-1, 1], sideways) * wide * 0.8
         texture = texture * (1 - 0.25 * stroke(size, crease, 1.0))[..., None]
     color = np.clip(texture.astype(np.float32) * (scene.light ** generator.uniform(0, 0.6))[..., None], 0, 255)
     layers = [Layer(HAND, color.astype(np.float32), alpha, generator.uniform(0.2, 0.7))]
@@ -141,8 +135,8 @@ def thing(scene: Scene, generator: np.random.Generator) -> list[Layer]:
     else:
         count = int(generator.integers(4, 12))
         turn = np.sort(generator.uniform(0, 2 * np.pi, count))
-        radius = generator.uniform(0.12, 0.5) * unit * generator.uniform(0.5, 1.3, count)
-        shape = goal + np.stack([np.cos(turn), np.sin(turn)], axis=1) * radius[:, None]
+        radii = generator.uniform(0.12, 0.5) * unit * generator.uniform(0.5, 1.3, count)
+        shape = goal + np.stack([np.cos(turn), np.sin(turn)], axis=1) * radii[:, None]
         alpha = fill(size, smooth_curve(shape) if generator.random() < 0.6 else shape)
     layers = [Layer(OBJECT, scene.lit(texture, generator), soft(alpha, generator), generator.uniform(0, 0.5))]
     return layers if generator.random() < 0.7 else [*layers, *hand(scene, generator)]

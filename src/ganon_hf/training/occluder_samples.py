@@ -204,7 +204,7 @@ def compose(picture: np.ndarray, labels: np.ndarray, layers: list[Layer], genera
     for layer in layers:
         if layer.shadow > 0:
             shift = generator.normal(0, 3, 2) + [0, 2]
-            moved = cv2.warpAffine(layer.alpha, np.float32([[1, 0, shift[0]], [0, 1, shift[1]]]), layer.alpha.shape[::-1])
+            moved = cv2.warpAffine(layer.alpha, np.array([[1, 0, shift[0]], [0, 1, shift[1]]], np.float32), layer.alpha.shape[::-1])
             image *= 1 - layer.shadow * cv2.GaussianBlur(moved, (0, 0), generator.uniform(1, 5))[..., None]
         image += (layer.color - image) * layer.alpha[..., None]
         if not layer.translucent:

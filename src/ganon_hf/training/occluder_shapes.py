@@ -54,9 +54,9 @@ def mask(scene: Scene, generator: np.random.Generator) -> list[Layer]:
         outline = smooth_curve(outline + generator.normal(0, 0.012 * height, outline.shape))
     alpha = soft(fill(size, outline), generator)
     texture = scene.texture(generator)
-    top, bottom = float(outline[:, 1].min()), float(outline[:, 1].max())
+    upper, lower = float(outline[:, 1].min()), float(outline[:, 1].max())
     if generator.random() < 0.5:
-        texture = texture * pleats(size, top, bottom, generator.uniform(-6, 6), generator)[..., None]
+        texture = texture * pleats(size, upper, lower, generator.uniform(-6, 6), generator)[..., None]
     texture = texture * folds(size, generator)[..., None] * _roundness(alpha, size, generator)[..., None]
     if generator.random() < 0.35:  # seam in the middle, or an edge
         texture = texture * (1 - generator.uniform(0.1, 0.4) * stroke(size, np.array([nose, points[CHIN]]), 1.5))[..., None]

@@ -117,7 +117,7 @@ def train_occluders(
         torch.manual_seed(options.seed)
         network = normalized(OccluderNetwork(GanonConfig(occluder_channels=options.channels))) if start is None else copy.deepcopy(start)
     network.requires_grad_(True)
-    network.to(memory_format=torch.channels_last)  # a third faster on a CPU
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a third faster on a CPU
     averaged = copy.deepcopy(network)
     optimizer = torch.optim.AdamW(network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay)
     begun, losses, step = time.perf_counter(), [], 0
@@ -159,4 +159,4 @@ def _follow(averaged: nn.Module, network: nn.Module, decay: float) -> None:
 
 def finished(network: OccluderNetwork) -> OccluderNetwork:
     """A copy for use, with the normalization merged into the convolutions."""
-    return without_normalization(network).to(memory_format=torch.contiguous_format)
+    return without_normalization(network).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload,no-any-return]
