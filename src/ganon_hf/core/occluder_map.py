@@ -26,12 +26,14 @@ from .opencv import cv2
 # Classes that stay, the last ones.
 _KEPT_CLASSES = (SUNGLASSES, CLOTH, HAND, HAIR, OBJECT)
 # Probability from which something lies in front of a face, and from which it counts there in full: between, the edge is soft.
-_KEPT = (0.5, 0.8)
+_KEPT = (0.6, 0.9)
 # Probability from which a pixel is not looked at for light and tone, from which there is a frame of spectacles, and down to which that
 # frame goes on.
 _NOT_SKIN, _FRAME, _FRAME_GOES_ON = 0.3, 0.5, 0.12
-# In the hulls of eyes, nose and mouth the least sure of the three readings must reach this on average.
-_SURE = 0.8
+# In the hulls of eyes, nose and mouth the least sure of the three readings must reach the first on average, and the second at a pixel.
+_SURE, _SURE_PIXEL = 0.8, 0.6
+# The hulls are grown by a few pixels: landmarks of covered faces are guesses.
+_GROWN = np.ones((7, 7), np.uint8)
 # Probability of anything but hair from which a pixel belongs to a thing that is dropped as a whole.
 _NOT_HAIR = 0.2
 # Share of such a hull that must be covered before anything of it stays, and below which it is no matter of features at all.
@@ -86,7 +88,7 @@ def read_occluders(network: OccluderNetwork, photo: np.ndarray, crop: Crop, poin
     front = _front(chances)
     kept = (front > _KEPT[0]) & (front > chances[GLASSES])
     denied = np.zeros(kept.shape, bool)
-    if (kept & (hulls[..., 1:].max(axis=2) > 0)).any():
+    if (kept & (cv2.dilate(hulls[..., 1:].max(axis=2), _GROWN) > 0)).any():
         denied = _unsure(network, picture, hulls, chances, kept, synthetic)
     kept = _without_specks(kept & ~denied)
     front = _extended(np.where(kept, front, 0), hulls[..., 0] > 0)
@@ -137,7 +139,7 @@ def _unsure(
     _, things = cv2.connectedComponents(things.view(np.uint8))
     unsure = np.zeros(kept.shape, bool)
     for channel in range(1, hulls.shape[2]):
-        count, parts = cv2.connectedComponents(hulls[..., channel])
+        count, parts = cv2.connectedComponents(cv2.dilate(hulls[..., channel], _GROWN))
         for part in range(1, count):
             here = parts == part
             covered = here & kept
@@ -147,6 +149,8 @@ def _unsure(
                 unsure |= covered
             elif not _is_sure(float(agreed[covered].mean()), resemblance(ours, theirs, covered)):
                 unsure |= here | (np.isin(things, np.unique(things[covered])) & (things > 0))
+            else:
+                unsure |= here & (agreed < _SURE_PIXEL)
     return cv2.dilate(unsure.view(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
 
 
