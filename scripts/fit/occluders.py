@@ -55,7 +55,10 @@ def collect_faces(arguments: argparse.Namespace) -> None:
     if others and arguments.network is None:
         raise SystemExit(f"{others[0]} and others are no synthetic portraits: --network must say which of their faces are bare.")
     if others:
-        parts.append(read_bare_faces(others, YuNetDetector(), lambda place: place in labels, open_network(arguments.network)))
+        sets = {name for name, _ in labels}  # of which the table names the usable pictures
+        parts.append(
+            read_bare_faces(others, YuNetDetector(), lambda place: place in labels or place[0] not in sets, open_network(arguments.network))
+        )
     pictures, landmarks = (np.concatenate([getattr(part, name) for part in parts]) for name in ("pictures", "landmarks"))
     np.savez(arguments.output, pictures=pictures, landmarks=landmarks)
     logging.info("%d bare faces", len(pictures))
