@@ -86,7 +86,9 @@ def measure(engine: Anonymizer, photo: np.ndarray, labels: np.ndarray, bare: np.
     begun = time.perf_counter()
     occluders = read_occluders(engine.model.occluders, canvas, face.crop, face.original, made[0])  # type: ignore[arg-type]
     counts.seconds.append(time.perf_counter() - begun)
-    own, feature, thing = (crop_image(truth, face.crop)[..., number] > 200 for number in range(3))
+    # where no synthetic face is painted, nothing is kept that would not stay anyway
+    painted = mesh_mask(face.points, face.crop.size)  # type: ignore[arg-type]  # there are points where there is a crop
+    own, feature, thing = ((crop_image(truth, face.crop)[..., number] > 200) & painted for number in range(3))
     kept = occluders.keep > 0.5
     counts.face += int(own.sum())
     counts.kept += int((own & kept).sum())
