@@ -43,7 +43,7 @@ except SystemExit:
 
 
 def test_import_takes_less_than_half_a_second() -> None:
-    assert cpu_seconds([sys.executable, "-c", "import ganon_hf"]) < 0.8  # torch alone takes more
+    assert cpu_seconds([sys.executable, "-c", "import ganon_hf"]) < 0.5
 
 
 def test_public_names_agree_everywhere() -> None:
