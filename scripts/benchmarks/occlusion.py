@@ -25,7 +25,7 @@ from ganon_hf.core.faces import box_of_points
 from ganon_hf.core.head_warping import warp_head
 from ganon_hf.core.landmarks import mesh_mask
 from ganon_hf.core.occluder_map import read_occluders
-from ganon_hf.core.occluders import GLASSES, NONE, draw_hulls
+from ganon_hf.core.occluders import GLASSES, NONE, OCCLUDER_NAMES, draw_hulls
 from ganon_hf.training.occluder_faces import read_bare_faces
 from ganon_hf.training.occluder_samples import STORED_SIZE, BareFaces, bare_labels, compose, degrade, draw_layers, make_scene, paint
 
@@ -66,19 +66,19 @@ def measure(engine: Anonymizer, photo: np.ndarray, labels: np.ndarray, bare: np.
         counts: are added to.
         seed: of the synthetic person.
     """
-    found = engine.detector.landmarks(photo, box_of_points(bare))  # type: ignore[attr-defined]
-    if found is None:
+    landmarks = engine.detector.landmarks(photo, box_of_points(bare))  # type: ignore[attr-defined]
+    if landmarks is None:
         return  # covered
-    landmarks = found
     plan = engine.plan(photo, AnonymizeOptions(seed=seed), faces=[Face(box_of_points(landmarks), 1.0, landmarks)])
     face, made = plan.faces[0], engine.generate(plan.inputs)
     if face.inputs is None or face.crop is None or face.original is None or isinstance(made[0], str):
         return  # covered
-    truth = np.repeat(labels[..., None], 3, axis=2)
     mesh = mesh_mask(bare, len(photo))
     features = (draw_hulls(bare, len(photo))[..., 1:].max(axis=2) > 0) & mesh
     # what belongs to the face, to its features, and what stays by right; as pictures that move with the head
-    parts = np.stack([mesh & (labels == NONE), features & (labels == NONE), mesh & (labels > GLASSES) & (labels < 250)], axis=2)
+    parts = np.stack(
+        [mesh & (labels == NONE), features & (labels == NONE), mesh & (labels > GLASSES) & (labels < len(OCCLUDER_NAMES))], axis=2
+    )
     truth, canvas = parts.astype(np.uint8) * 255, photo.copy()
     if face.head_warp is not None:
         warp_head(canvas, face.head_warp)

@@ -17,6 +17,7 @@ from .faces import Box, Crop, box_of_points, clip_box, scale_box
 from .landmarks import mesh_mask, triangle_map
 from .light_matching import match_light, surface_normals, tone_curve
 from .occluder_map import Occluders
+from .occluders import FEATURES
 from .opencv import cv2
 from .sharpness_matching import ELSEWHERE, FIRST_FEATURE, OUTSIDE, SKIN, match_sharpness
 
@@ -51,14 +52,7 @@ _EPSILON = 1e-3  # against division by zero
 # Share of the crop's side around a frame of spectacles that is painted over with it.
 _FRAME_MARGIN = 0.01
 
-# Features by which a face is recognized, as points of the mesh: right and left eye with brow, nose, mouth. Their convex hulls are hidden.
-_FEATURES = (
-    (46, 70, 63, 105, 66, 107, 55, 33, 130, 110, 144, 145, 153, 133),
-    (276, 300, 293, 334, 296, 336, 285, 263, 359, 339, 373, 374, 380, 362),
-    (168, 1, 2, 4, 5, 19, 98, 327, 48, 64, 278, 294, 94),
-    (61, 91, 84, 17, 314, 321, 291, 185, 39, 37, 0, 267, 269, 409),
-)
-# Sharpness is measured in these hulls, grown by the first factor; skin lies outside of them, grown by the second.
+# Sharpness is measured in the hulls of the features, grown by the first factor; skin lies outside of them, grown by the second.
 _FEATURE_REACH, _SKIN_DISTANCE = 1.15, 1.6
 # Raised for a face that cannot be composited, beside ``cv2.error``: arrays of the wrong shape, singular fits.
 COMPOSITE_ERRORS: tuple[type[Exception], ...] = (ArithmeticError, IndexError, RuntimeError, ValueError)
@@ -89,11 +83,11 @@ def feature_mask(points: np.ndarray, size: int) -> np.ndarray:
     Raises:
         ValueError: some of them lie outside the crop, where no synthetic face can hide them.
     """
-    known = points[[index for group in _FEATURES for index in group], :2]
+    known = points[[index for group in FEATURES for index in group], :2]
     if known.min() < -1 or known.max() > size + 1:
         raise ValueError("eyes, nose or mouth lie outside the crop.")
     mask = np.zeros((size, size), np.uint8)
-    for group in _FEATURES:
+    for group in FEATURES:
         hull = cv2.convexHull(np.floor(points[list(group), :2]).astype(np.int32))
         cv2.fillConvexPoly(mask, hull, 1)
     return (mask > 0) & mesh_mask(points, size)
@@ -240,7 +234,7 @@ def erase_frames(canvas: np.ndarray, crop: Crop, frame: np.ndarray) -> None:
 def _face_regions(points: np.ndarray, region: tuple[int, int, int, int], inside: np.ndarray) -> tuple[np.ndarray, float]:
     """Skin and features for :func:`match_sharpness` in a region of the photo, and the height of the face in its pixels."""
     places = points[:, :2] - 0.5 - np.array(region[:2])
-    hulls = [cv2.convexHull(places[list(group)].astype(np.float32))[:, 0] for group in _FEATURES]
+    hulls = [cv2.convexHull(places[list(group)].astype(np.float32))[:, 0] for group in FEATURES]
     regions = np.full(inside.shape, SKIN, np.uint8)
     for reach, first in ((_SKIN_DISTANCE, None), (_FEATURE_REACH, FIRST_FEATURE)):
         for number, hull in enumerate(hulls):
