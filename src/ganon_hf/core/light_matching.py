@@ -39,8 +39,9 @@ _MIN_FADE = 0.15
 # Chroma follows luma between these quantiles of the skin's luma, by at most so much per pixel value. What is brighter gets no more, so
 # that teeth are not tinted, and what is darker less and less: brows, lashes and pupils have colors of their own.
 _TONE_SHARES, _MAX_TONE_SLOPE = (0.1, 0.9), 0.35
-# The synthetic skin's chroma varies at most so many times as much as the photo's skin about its line.
-_CHROMA_VARIATION = 1.3
+# The synthetic skin's chroma varies at most so many times as much as the photo's skin about its line, and its luma as the photo's about
+# the light; the latter within so many standard deviations of the skin's luma, for brows and nostrils stay dark.
+_CHROMA_VARIATION, _LUMA_VARIATION, _LUMA_REACH = 1.3, 1.3, 2.5
 # Highlights of skin are compressed from the first of these quantiles of the photo's skin on and stay below the second: none burns out
 # beside skin that does not.
 _HIGHLIGHT_SHARES = (0.85, 0.99)
@@ -145,6 +146,7 @@ def match_light(
     luma, *chroma = cv2.split(ours)
     own_luma = to_uint8(luma)
     luma += _LUMA_OFFSET
+    _limit_contrast(luma, brightness, wanted / np.maximum(light @ terms, gain * _LIGHT_RANGE[0]))
     luma *= field
     luma -= _LUMA_OFFSET
     if keep_tone:
@@ -207,6 +209,21 @@ def _medians(channels: np.ndarray) -> np.ndarray:
 def _variation(chroma: np.ndarray) -> float:
     """Standard deviation of (2, n) Cb and Cr, estimated robustly."""
     return MEDIAN_TO_DEVIATION * quantile(np.abs(chroma - _medians(chroma)[:, None]).sum(axis=0), 0.5) / 2
+
+
+def _limit_contrast(luma: np.ndarray, own: np.ndarray, photo: np.ndarray) -> None:
+    """Take the contrast of skin down (in place) to not much more than that of the photo's skin: a fair photo has no deep folds.
+
+    Args:
+        luma: (h, w) of the synthetic face.
+        own, photo: (n,) luma at places on the skin, of the synthetic face and of the photo without its light.
+    """
+    middle = quantile(own, 0.5)
+    deviation, wanted = (MEDIAN_TO_DEVIATION * quantile(np.abs(some - quantile(some, 0.5)), 0.5) for some in (own, photo))
+    excess = 1 - _LUMA_VARIATION * wanted / max(deviation, _EPSILON)
+    if excess > 0:
+        reach = np.float32(_LUMA_REACH * deviation)
+        luma -= np.float32(excess) * reach * np.tanh((luma - np.float32(middle)) / reach)
 
 
 def _compress_highlights(luma: np.ndarray, where: np.ndarray, start: float, limit: float) -> None:

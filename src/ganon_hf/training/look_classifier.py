@@ -33,6 +33,8 @@ _FURTHER = 0.15
 _FACE_SHARE = 0.63
 # Standard deviation of the noise that is added to the components of the shape.
 _SHAPE_NOISE = 0.3
+# Share of the pictures in which something covers a part of the face: a child with a helmet must not become an adult.
+_COVERED_SHARE = 0.4
 # Shapes whose principal components are computed; the first of them are the most diverse set.
 _MAX_SHAPES = 5000
 _LOG_EVERY = 50
@@ -112,7 +114,7 @@ def vary(picture: np.ndarray, side: int, generator: np.random.Generator) -> np.n
     if uniform() < 0.3:
         gray = cv2.GaussianBlur(gray, (0, 0), uniform(0.3, 1.6))
     gray = _relight(gray, generator)
-    if uniform() < 0.25:
+    if uniform() < _COVERED_SHARE:
         gray = _cover(gray, generator)
     if uniform() < 0.5:
         gray = gray + generator.normal(0, uniform(1, 9), gray.shape).astype(np.float32)
@@ -144,12 +146,27 @@ def _relight(gray: np.ndarray, generator: np.random.Generator) -> np.ndarray:
 
 
 def _cover(gray: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """A rectangle of one shade somewhere."""
-    covered, side = gray.copy(), len(gray)
-    height, width = (int(side * generator.uniform(0.1, 0.35)) for _ in range(2))
-    top, left = int(generator.uniform(0, side - height)), int(generator.uniform(0, side - width))
-    covered[top : top + height, left : left + width] = generator.uniform(0, 255)
-    return covered
+    """Something in front of the face: a helmet or cap, a mask, a hand or hair from one side, or a rectangle somewhere."""
+    uniform, side = generator.uniform, len(gray)
+    mask = np.zeros((side, side), np.float32)
+    kind = generator.choice(("cap", "mask", "side", "rectangle"))
+    if kind == "rectangle":
+        height, width = (int(side * uniform(0.1, 0.35)) for _ in range(2))
+        top, left = int(uniform(0, side - height)), int(uniform(0, side - width))
+        mask[top : top + height, left : left + width] = 1
+    else:  # a large ellipse that reaches in from an edge, no further than the brows, the nose, or the nearer eye
+        reach, radius = (
+            side * {"cap": uniform(0.1, 0.4), "mask": uniform(0.2, 0.48), "side": uniform(0.1, 0.5)}[kind],
+            side * uniform(0.5, 2),
+        )
+        x, y = uniform(0.35, 0.65) * side, reach - radius
+        center = {"cap": (x, y), "mask": (x, side - y), "side": (y, uniform(0.3, 0.8) * side)}[kind]
+        axes = (radius, radius * uniform(0.4, 1)) if kind == "side" else (radius * uniform(0.6, 1), radius)
+        cv2.ellipse(mask, (center, (2 * axes[0], 2 * axes[1]), uniform(-15, 15)), 1, -1)
+    texture = cv2.GaussianBlur(generator.standard_normal((side, side)).astype(np.float32), (0, 0), side * uniform(0.01, 0.08))
+    paint = uniform(0, 255) + uniform(0, 50) * texture / max(float(texture.std()), 1e-6)
+    mask = cv2.GaussianBlur(mask, (0, 0), side * uniform(0.003, 0.02))
+    return gray + mask * (paint - gray)
 
 
 def train_look_classifier(samples: LookSamples, options: LookTrainingOptions, start: LookClassifier | None = None) -> LookClassifier:

@@ -3,8 +3,8 @@
 An entry of the bank is a blend of several people who look alike, so no portrait lies in the weights. Broad structure is their weighted
 mean; detail comes from one or the other, region by region, with smooth borders and the variance restored where they overlap (as in
 histogram-preserving blending, Heitz and Neyret 2018), so that skin does not become flat. Light is taken out: structure broader than about
-a twentieth of the texture is made symmetric, and of what differs from people who look alike only a part stays; finer structure is
-symmetric in part.
+a twentieth of the texture is made symmetric, and of what is particular to a portrait or to people who look alike only a part stays; finer
+structure is symmetric in part. Folds and frowns are taken out, see ``calm_skin.py``.
 
 The portraits should show people who do not exist: then the bank holds nobody's face.
 """
@@ -28,14 +28,17 @@ from ..core.face_mesh import (
     UV_MAP,
 )
 from ..core.landmarks import texel_table
+from ..core.look import AGES
 from ..core.modeling_ganon import BROAD_SIZE, REGIONS_SIZE, GanonModel, enlarge
 from ..core.opencv import cv2
-from .portraits import Mouths, Portraits, blurred, half_size
+from .calm_skin import CalmSkin
+from .portraits import BROAD, Mouths, Portraits, blurred, half_size, split_bands
 
-# Standard deviations of Gaussian blurs as shares of the texture's side: broader structure counts as broad, finer as fine, the rest between.
-BROAD, FINE = 0.055, 0.016
-# Of the broad structure in which a portrait differs from people who look alike, so much is kept: the rest is its light.
-_BROAD_SHARE = 0.45
+_ADULT = AGES.index("young")  # the first class of adults
+# Of the broad structure in which a portrait differs from people who look alike, so much is kept: the rest is its light. Of what these
+# share, adults keep the second share, for hard light is usual in portraits, and children all: it makes them children. Both together are
+# limited, in gray values.
+_BROAD_SHARE, _COMMON_SHARE, _BROAD_LIMIT = 0.2, 0.5, 8.0
 # Share of the middle band that is made symmetric.
 _SYMMETRIC_MIDDLE = 0.65
 # Detail is taken down by so much: then its energy in photos is that of real faces (scripts/benchmarks/compare_checkpoints.py).
@@ -46,8 +49,6 @@ _TINT_SHARE, _MIN_FAIR = 0.4, 4
 # Gloss belongs to the light of the portrait: on skin and lips, what is brighter than expected by more gray values than the first number
 # keeps the second share of the rest.
 _GLOSS, _GLOSS_SHARE = 12.0, 0.4
-# Models hardly ever rest their brows: between them so much of what is not broad is taken away, with a border of so much of the side.
-_FROWN, _FROWN_SHARE, _FROWN_BORDER = (9, 107, 336, 55, 285, 193, 417, 168), 0.6, 0.03
 # Regions: standard deviation of the random masks as a share of the texture's side, and how decided they are.
 _MASK_SCALE, _MASK_CONTRAST = 0.11, 4.5
 # Where people overlap, the middle band is divided by no less than this: brows must not become double.
@@ -81,25 +82,22 @@ class Blender:
 
     Args:
         portraits: the people.
+        ages: (n,) int, their classes of age, see ``AGES`` in ``core/look.py``.
     """
 
-    def __init__(self, portraits: Portraits):
-        self._portraits = portraits
+    def __init__(self, portraits: Portraits, ages: np.ndarray):
+        self._portraits, self._ages = portraits, ages
         size = portraits.luma.shape[-1]
         self._bands = []
         for luma, trust in zip(portraits.luma, portraits.trust, strict=True):
-            broad = blurred(luma, trust, BROAD)
-            middle = blurred(luma - broad, trust, FINE)
-            self._bands.append((broad, _symmetric(middle, _SYMMETRIC_MIDDLE), luma - broad - middle))
+            broad, middle, fine = split_bands(luma, trust)
+            self._bands.append((broad, _symmetric(middle, _SYMMETRIC_MIDDLE), fine))
         self._tint = []
         for chroma, trust in zip(portraits.chroma, portraits.trust, strict=True):
             weight = half_size(trust)
             broad = np.stack([blurred(c, weight, BROAD) for c in chroma])
             self._tint.append((broad, _symmetric(chroma - broad, _SYMMETRIC_MIDDLE)))
         self._eyes = _iris_sources(size)
-        frown = cv2.fillConvexPoly(
-            np.zeros((size, size), np.float32), cv2.convexHull(np.round(UV_MAP[list(_FROWN)] * size).astype(np.int32)), 1
-        )
         rows, columns, owner, _ = texel_table(size)
         self._skin = np.zeros((size, size), np.float32)
         self._skin[rows, columns] = owner < MOUTH_START
@@ -108,13 +106,13 @@ class Blender:
         for rows, columns, _ in _iris_sources(size // 2):
             iris[rows, columns] = 1
         self._color = _TINT_SHARE + (1 - _TINT_SHARE) * iris
-        self._calm = 1 - _FROWN_SHARE * cv2.GaussianBlur(frown, (0, 0), _FROWN_BORDER * size)
+        self._calm_skin = CalmSkin(size)
 
     def blend(self, members: np.ndarray, cohort: np.ndarray, generator: np.random.Generator) -> BankEntry:
         """Blend some of the portraits.
 
         Args:
-            members: indices of at least two portraits.
+            members: indices of at least two portraits; the first one says the age.
             cohort: indices of all portraits that look like them; what these share is theirs and not the light.
             generator: chooses weights and regions.
         """
@@ -128,9 +126,11 @@ class Blender:
         common = self._common([self._bands[i][0] for i in cohort], self._portraits.trust[cohort])
         broad = sum(w * self._bands[i][0] for w, i in zip(local, members, strict=True)) - common
         restored = 1 / np.sqrt((weights**2).sum())
-        detail = sum(m * self._bands[i][1] for m, i in zip(masks, members, strict=True)) / np.maximum(energy, _MIN_MIDDLE_ENERGY)
-        detail = detail + sum(m * self._bands[i][2] for m, i in zip(masks, members, strict=True)) / energy
-        luma = common + _BROAD_SHARE * restored * _symmetric(broad) + _CONTRAST * self._calm * detail
+        middle = sum(m * self._bands[i][1] for m, i in zip(masks, members, strict=True)) / np.maximum(energy, _MIN_MIDDLE_ENERGY)
+        fine = sum(m * self._bands[i][2] for m, i in zip(masks, members, strict=True)) / energy
+        age = int(self._ages[members[0]])
+        broad = (1.0 if age < _ADULT else _COMMON_SHARE) * common + _BROAD_SHARE * restored * _symmetric(broad)
+        luma = _BROAD_LIMIT * np.tanh(broad / _BROAD_LIMIT) + self._calm_skin.calm(_CONTRAST * middle, _CONTRAST * fine, age)
         luma -= self._skin * (1 - _GLOSS_SHARE) * np.maximum(luma - _GLOSS, 0)
         half_masks = np.stack([cv2.resize(m, (size // 2, size // 2), interpolation=cv2.INTER_AREA) for m in masks])
         # the broad color is that of people who look alike in fair light, or of everybody: lips redder than skin, not the tint of a lamp
@@ -226,7 +226,7 @@ def fill_bank(model: GanonModel, portraits: Portraits, looks: np.ndarray, mouths
     people, statistics = model.people, model.geometry
     if people is None:
         raise ValueError("a bank belongs to a model with conditioning='mesh'.")
-    generator, blender = np.random.default_rng(seed), Blender(portraits)
+    generator, blender = np.random.default_rng(seed), Blender(portraits, looks[:, 0])
     count, size = model.config.num_people, model.config.people_texture_size
     members, cohorts = _choose_members(looks, count, generator)
     with torch.no_grad():

@@ -11,16 +11,17 @@ things are taken out of it, so that it may stand on any face in any photo:
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from ..core.face_mesh import UV_MAP
 from ..core.modeling_ganon import AppearancePrior, ShapeStatistics, shape_features
 from ..core.opencv import cv2
 from .appearance_prior import skin_tone
 from .blendshape_network import BLENDSHAPE_NAMES, BlendshapeNetwork
+from .calm_skin import CalmSkin, above_brows
 from .lighting import LightModel
 from .texture_encoding import resize_maps
 from .textures import TextureSet
@@ -42,15 +43,17 @@ _SHAPE_REST = 0.15
 _MAX_ANGLES, _MAX_OPENING, _MIN_RESOLUTION, _MAX_HIDDEN = (20.0, 18.0), 0.06, 0.4, 0.25
 # Groups of fewer people are not compared among themselves.
 _MIN_GROUP = 12
-# Broader structure than this share of the texture's side counts as light; portraits with more of it than others who look alike, or further
-# from rest, by so many robust standard deviations are left out. Contrast is limited to so many times the usual.
-_LIGHT_SCALE, _MAX_FAULT, _MAX_CONTRAST = 0.055, 1.8, 1.1
+# Standard deviations of Gaussian blurs as shares of the texture's side: broader structure counts as broad, finer as fine, the rest between.
+BROAD, FINE = 0.055, 0.016
+# Much of broad structure is light: portraits with more of it than others who look alike, or further from rest, by so many robust standard
+# deviations are left out. Contrast is limited to so many times the usual.
+_MAX_FAULT, _MAX_CONTRAST = 1.8, 1.1
+# Of those who look alike the calmer half is used, but no fewer than the second number.
+_CALM_SHARE, _MIN_CALM = 0.5, 8
 _UNREST = (
     "browDownLeft browDownRight mouthFrownLeft mouthFrownRight mouthSmileLeft mouthSmileRight noseSneerLeft noseSneerRight mouthPressLeft "
     "mouthPressRight mouthPucker mouthFunnel"
 ).split()
-# The upper edge of the brows.
-_BROW_LINE = (127, 139, 71, 68, 104, 69, 108, 151, 337, 299, 333, 298, 301, 368, 356)
 # Fair light: least luma of the skin, and its largest Cr as a share of the luma.
 _FAIR_LUMA, _FAIR_CHROMA = 125.0, 0.14
 # Mouths: largest yaw and pitch, and the scale of opening and width in which they should differ. Values of teeth beyond the third number
@@ -90,6 +93,13 @@ def blurred(values: np.ndarray, weights: np.ndarray, sigma: float) -> np.ndarray
     return cv2.GaussianBlur(values.astype(np.float32) * weights, (0, 0), sigma * side) / np.maximum(total, 1e-3)
 
 
+def split_bands(luma: np.ndarray, trust: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(T, T) luma -> its broad, middle and fine structure, which add up to it."""
+    broad = blurred(luma, trust, BROAD)
+    middle = blurred(luma - broad, trust, FINE)
+    return broad, middle, luma - broad - middle
+
+
 def half_size(values: np.ndarray) -> np.ndarray:
     """(h, w) -> (h / 2, w / 2) by area."""
     return cv2.resize(values, (values.shape[1] // 2, values.shape[0] // 2), interpolation=cv2.INTER_AREA)
@@ -104,20 +114,25 @@ def mouth_shapes(shapes: np.ndarray) -> np.ndarray:
     )
 
 
-def _explained(values: np.ndarray, conditions: np.ndarray, ridge: float) -> np.ndarray:
-    """The part of (n, m) values that (n, c) conditions explain, relative to conditions of zero; linear, with an intercept."""
-    centered = conditions - conditions.mean(axis=0)
+def _explained(values: np.ndarray, conditions: np.ndarray, groups: np.ndarray, ridge: float) -> np.ndarray:
+    """The part of (n, m) values that (n, c) conditions explain, relative to conditions of zero; linear, one intercept for each group.
+
+    Without the groups the regression would take the large eyes of toddlers for an expression.
+    """
+    member = (groups[:, None] == np.unique(groups)).astype(np.float64)
+    share = member / member.sum(axis=0)
+    centered, deviations = (array - member @ (share.T @ array) for array in (conditions, values))
     gram = centered.T @ centered + ridge * np.diag(centered.var(axis=0) + 1e-6)
-    return (conditions @ np.linalg.solve(gram, centered.T @ (values - values.mean(axis=0)))).astype(values.dtype)
+    return (conditions @ np.linalg.solve(gram, centered.T @ deviations)).astype(values.dtype)
 
 
-def _at_rest(planes: np.ndarray, trust: np.ndarray, conditions: np.ndarray) -> np.ndarray:
+def _at_rest(planes: np.ndarray, trust: np.ndarray, conditions: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """(n, h, w) planes without what expression and pose explain; only structure that is not fine, for wrinkles never lie in one place."""
     side, small = planes.shape[-1], 64
     weights = trust + np.float32(1e-3)
     shrunk = [cv2.resize(one * w, (small, small), interpolation=cv2.INTER_AREA) for one, w in zip(planes, weights, strict=True)]
     weight = np.stack([cv2.resize(w, (small, small), interpolation=cv2.INTER_AREA) for w in weights])
-    explained = _explained((np.stack(shrunk) / weight).reshape(len(planes), -1), conditions, _REST_RIDGE).reshape(-1, small, small)
+    explained = _explained((np.stack(shrunk) / weight).reshape(len(planes), -1), conditions, groups, _REST_RIDGE).reshape(-1, small, small)
     return planes - np.stack([cv2.resize(one, (side, side), interpolation=cv2.INTER_CUBIC) for one in explained])
 
 
@@ -157,40 +172,50 @@ def read_portraits(
     expected = features @ resize_maps(prior.chroma, size // 2).reshape(features.shape[1], -1)
     expected = expected.reshape(-1, 2, size // 2, size // 2) - prior.tone_mean[1:].numpy()[:, None, None]
     chroma -= expected
-    scores = BlendshapeNetwork()(textures.shapes[rows])
-    conditions = _conditions(scores, textures.angles[rows])
-    luma = _at_rest(luma, trust, conditions)
+    scores, alike = BlendshapeNetwork()(textures.shapes[rows]), groups[rows]
+    conditions = _conditions(scores, textures.angles[rows], alike)
+    luma = _at_rest(luma, trust, conditions, alike)
     half_trust = np.stack([half_size(one) for one in trust])
-    chroma = np.stack([_at_rest(chroma[:, channel], half_trust, conditions) for channel in range(2)], axis=1)
+    chroma = np.stack([_at_rest(chroma[:, channel], half_trust, conditions, alike) for channel in range(2)], axis=1)
     shape = identity_coefficients(textures.shapes[rows], statistics)
     # usual portraits look earnest: their shapes are brought further than their textures, which a line does not describe so well
-    shape -= _explained(shape, _conditions(scores, textures.angles[rows], _SHAPE_REST), _REST_RIDGE)
-    alike = groups[rows]
+    shape -= _explained(shape, _conditions(scores, textures.angles[rows], alike, _SHAPE_REST), alike, _REST_RIDGE)
     trust = _without_outliers(luma, chroma, trust, alike)
     hidden = np.array([1 - one.reshape(-1)[light.skin].mean() for one in trust])
     # hard light leaves broad structure on both sides of a face that others do not have
-    unevenness = np.array(
-        [blurred(one, weight, _LIGHT_SCALE).reshape(-1)[light.skin].std() for one, weight in zip(luma, trust, strict=True)]
-    )
+    unevenness = np.array([blurred(one, weight, BROAD).reshape(-1)[light.skin].std() for one, weight in zip(luma, trust, strict=True)])
     kept = hidden < _MAX_HIDDEN
     unrest = scores[:, [BLENDSHAPE_NAMES.index(name) for name in _UNREST]].sum(axis=1)
     for faults in (unevenness, unrest):
         kept &= _deviations(faults, alike) < _MAX_FAULT
+    kept &= _calmer_half(luma, trust, alike, kept)
     logger.info(
-        "%d of %d pictures are resting, frontal portraits; %d have even light and visible skin", len(rows), len(textures), kept.sum()
+        "%d of %d pictures are resting, frontal portraits; %d have even light, visible skin and a calm face",
+        len(rows),
+        len(textures),
+        kept.sum(),
     )
     luma *= _contrast(luma, trust, alike)[:, None, None]
     return Portraits(luma[kept], chroma[kept], trust[kept], shape[kept], rows[kept], fair[kept])
 
 
+def _calmer_half(luma: np.ndarray, trust: np.ndarray, groups: np.ndarray, usable: np.ndarray) -> np.ndarray:
+    """(n,) bool, of the usable portraits of each group those that look least worn: models frown, and blends take the frowns of all."""
+    skin = CalmSkin(luma.shape[-1])
+    wear = np.array([skin.wear(*split_bands(one, weight)[:2], weight) for one, weight in zip(luma, trust, strict=True)])
+    calm = np.zeros(len(luma), bool)
+    for group in np.unique(groups):
+        some = np.flatnonzero((groups == group) & usable)
+        calm[some[np.argsort(wear[some], kind="stable")][: max(_MIN_CALM, round(_CALM_SHARE * len(some)))]] = True
+    return calm
+
+
 def _contrast(luma: np.ndarray, trust: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """(n,) factors that take portraits of high contrast down to what is usual among those who look alike."""
     strength = np.array(
-        [np.sqrt((weight * (one - blurred(one, weight, _LIGHT_SCALE)) ** 2).mean()) for one, weight in zip(luma, trust, strict=True)]
+        [np.sqrt((weight * (one - blurred(one, weight, BROAD)) ** 2).mean()) for one, weight in zip(luma, trust, strict=True)]
     )
-    usual = np.array(
-        [np.median(strength[groups == group]) if (groups == group).sum() >= _MIN_GROUP else np.median(strength) for group in groups]
-    )
+    usual = _among_alike(strength, groups, np.median)
     return np.minimum(1, _MAX_CONTRAST * usual / np.maximum(strength, 1e-6)).astype(np.float32)
 
 
@@ -208,15 +233,16 @@ def _even_luma(textures: TextureSet, rows: np.ndarray, predicted: np.ndarray, li
     return even.reshape(-1, *textures.luma.shape[1:]).astype(np.float32)
 
 
-def _conditions(scores: np.ndarray, angles: np.ndarray, rest: float = 0.5) -> np.ndarray:
+def _conditions(scores: np.ndarray, angles: np.ndarray, groups: np.ndarray, rest: float = 0.5) -> np.ndarray:
     """(m, c) expression and pose of pictures: leading components of the blendshape scores, and angles.
 
     Args:
         scores: (m, 52) blendshape scores.
         angles: (m, 2) yaw and pitch in degrees.
-        rest: the quantile of each score that counts as rest and becomes zero.
+        groups: (m,) int, the same number for people who look alike.
+        rest: the quantile of each score, among people who look alike, that counts as rest and becomes zero.
     """
-    scores = scores - np.quantile(scores, rest, axis=0)
+    scores = scores - _among_alike(scores, groups, lambda some: np.quantile(some, rest, axis=0))
     deviations = scores.std(axis=0) + 0.02
     _, _, axes = np.linalg.svd((scores - scores.mean(axis=0)) / deviations, full_matrices=False)
     yaw, pitch = angles.T / 15
@@ -232,6 +258,16 @@ def identity_coefficients(shapes: np.ndarray, statistics: ShapeStatistics) -> np
     gram = basis.T @ basis
     gram += _SHAPE_RIDGE * np.trace(gram) / len(gram) * np.eye(len(gram))
     return np.clip(np.linalg.solve(gram, basis.T @ coordinates.T).T, -3, 3)
+
+
+def _among_alike(values: np.ndarray, groups: np.ndarray, statistic: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """For each of n values the statistic of those who look alike, or of all where these are few."""
+    everybody = statistic(values)
+    result = np.empty((len(values), *np.shape(everybody)), values.dtype)
+    for group in np.unique(groups):
+        here = groups == group
+        result[here] = statistic(values[here]) if here.sum() >= _MIN_GROUP else everybody
+    return result
 
 
 def _deviations(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
@@ -254,27 +290,20 @@ def _without_outliers(luma: np.ndarray, chroma: np.ndarray, trust: np.ndarray, g
     size = luma.shape[-1]
     small = max(16, size // 4)
     planes = []
-    above_brows = _above(_BROW_LINE, size)
+    forehead = above_brows(size)
     for one, tint, weight in zip(luma, chroma, trust, strict=True):
         smooth = blurred(one, weight, _OUTLIER_SCALE)
-        strands = above_brows * np.log(2 + blurred(np.abs(one - smooth), weight, _OUTLIER_SCALE))
+        strands = forehead * np.log(2 + blurred(np.abs(one - smooth), weight, _OUTLIER_SCALE))
         tints = (cv2.resize(blurred(c, half_size(weight), _OUTLIER_SCALE), (size, size)) for c in tint)
         planes.append([cv2.resize(plane, (small, small), interpolation=cv2.INTER_AREA) for plane in (smooth, strands, *tints)])
     distance = np.abs(_deviations(np.array(planes, np.float32), groups)).max(axis=1)
-    distance *= 1 + _HAIR * cv2.resize(above_brows, (small, small), interpolation=cv2.INTER_AREA)
+    distance *= 1 + _HAIR * cv2.resize(forehead, (small, small), interpolation=cv2.INTER_AREA)
     doubt = np.clip((distance - _OUTLIER[0]) / (_OUTLIER[1] - _OUTLIER[0]), 0, 1)
     result = np.empty_like(trust)
     for number, one in enumerate(doubt):
         spread = cv2.GaussianBlur(cv2.dilate(one, np.ones((3, 3))), (0, 0), 1.0)
         result[number] = trust[number] * (1 - np.clip(cv2.resize(spread, (size, size)), 0, 1))
     return result
-
-
-def _above(points: tuple[int, ...], size: int) -> np.ndarray:
-    """(size, size) float32, 1 above a line of landmarks from the picture's left to its right in the UV map."""
-    v, u = (np.mgrid[:size, :size] + 0.5) / size
-    line = UV_MAP[list(points)]
-    return (v < np.interp(u, line[:, 0], line[:, 1])).astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)
