@@ -27,8 +27,11 @@ _BROW = (70, 63, 105, 66, 107, 55, 65, 52, 53, 46)
 _EYE = (33, 246, 161, 160, 159, 158, 157, 173, 133, 155, 154, 153, 145, 144, 163, 7)
 _NOSE = (98, 97, 2, 326, 327, 294, 278, 344, 440, 275, 4, 45, 220, 115, 48, 64)
 _LIPS = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181, 91, 146)
-_FEATURES = ((_BROW, 0.02, 0.35), (_EYE, 0.022, 0.7), (_NOSE, 0.0, 0.4), (_LIPS, 0.012, 0.6))
+_FEATURES = ((_BROW, 0.02, 0.35), (_EYE, 0.022, 0.7), (_NOSE, 0.0, 0.4), (_LIPS, 0.004, 0.6))
 _FEATURE_BLUR = 0.014
+# Where a beard grows; hair is detail of the person, and no fold.
+_BEARD = (2, 98, 327, 216, 436, 192, 416, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397)
+_BEARD_BLUR = 0.02
 # Between the brows and above: the hull, the blur of its border, and the shares of fine detail of features and of skin that go.
 _FROWN, _FROWN_BLUR, _FROWN_FINE = (9, 107, 336, 55, 285, 193, 417, 168, 151, 108, 337), 0.03, 0.6
 _FROWN_FOLDS = 0.7
@@ -41,6 +44,9 @@ class CalmSkin:
 
     Args:
         size: side T of the texture.
+
+    Attributes:
+        beard: (T, T) float32, 1 where a beard grows.
     """
 
     def __init__(self, size: int):
@@ -56,6 +62,7 @@ class CalmSkin:
         for x, y in IRIS_PATCHES:
             iris = (u - x) ** 2 + (v - y) ** 2 < (IRIS_PATCH_RADIUS * (IRIS_REACH + 0.4)) ** 2
             self._features[iris], self._middle[iris] = 1, _FEATURES[1][2]
+        self.beard = cv2.GaussianBlur(_filled((_BEARD,), size, 0.0), (0, 0), _BEARD_BLUR * size)
         self._frown = cv2.GaussianBlur(_filled((_FROWN,), size, 0.0), (0, 0), _FROWN_BLUR * size)
         self._above_brows = cv2.GaussianBlur(above_brows(size), (0, 0), 0.01 * size)
         rows, columns, owner, _ = texel_table(size)
@@ -63,22 +70,26 @@ class CalmSkin:
         self._skin[rows, columns] = owner < MOUTH_START
         self._skin *= 1 - self._features
 
-    def calm(self, middle: np.ndarray, fine: np.ndarray, age: int) -> np.ndarray:
+    def calm(self, middle: np.ndarray, fine: np.ndarray, age: int, beard: bool) -> np.ndarray:
         """Detail of a person who looks rested.
 
         Args:
             middle, fine: (T, T) bands of a residual texture, gray values.
             age: number of the class in :data:`~ganon_hf.core.look.AGES`.
+            beard: the person has one.
 
         Returns:
             (T, T) sum of what is left of the two.
         """
-        name, skin = AGES[age], 1 - self._features
+        name, features, share = AGES[age], self._features, self._middle
+        if beard:
+            features, share = np.maximum(features, self.beard), np.maximum(share, self.beard)
+        skin = 1 - features
         folds = _limited(_FOLDS[name] * (middle + middle[:, ::-1]) / 2, np.float32(_FOLD_LIMIT[name]))
         pores = _limited(fine, _FINE_LIMIT[name] * (1 - (1 - _FOREHEAD) * self._above_brows))
         fading = 1 - _FROWN_FINE * self._frown
-        middle = self._middle * (1 - self._frown) * middle + skin * (1 - _FROWN_FOLDS * self._frown) * folds
-        return middle + fading * (self._features * fine + skin * pores)
+        middle = share * (1 - self._frown) * middle + skin * (1 - _FROWN_FOLDS * self._frown) * folds
+        return middle + fading * (features * fine + skin * pores)
 
     def wear(self, broad: np.ndarray, middle: np.ndarray, trust: np.ndarray) -> float:
         """How worn and how unevenly lit a portrait looks: deviations, in gray values, of the middle band between the brows and on skin, and

@@ -36,9 +36,10 @@ from .portraits import BROAD, Mouths, Portraits, blurred, half_size, split_bands
 
 _ADULT = AGES.index("young")  # the first class of adults
 # Of the broad structure in which a portrait differs from people who look alike, so much is kept: the rest is its light. Of what these
-# share, adults keep the second share, for hard light is usual in portraits, and children all: it makes them children. Both together are
-# limited, in gray values.
-_BROAD_SHARE, _COMMON_SHARE, _BROAD_LIMIT = 0.2, 0.5, 8.0
+# share, children keep all, for it makes them children; adults the second share, for hard light is usual in portraits. Where a beard grows
+# it is all for those who have one, and the third share for the rest, whose upper lips must not be dark. Both together are limited, in gray
+# values; the second limit is that of beards.
+_BROAD_SHARE, _COMMON_SHARE, _SHAVEN_SHARE, _BROAD_LIMIT, _BEARD_LIMIT = 0.2, 0.5, 0.1, 8.0, 60.0
 # Share of the middle band that is made symmetric.
 _SYMMETRIC_MIDDLE = 0.65
 # Detail is taken down by so much: then its energy in photos is that of real faces (scripts/benchmarks/compare_checkpoints.py).
@@ -82,11 +83,11 @@ class Blender:
 
     Args:
         portraits: the people.
-        ages: (n,) int, their classes of age, see ``AGES`` in ``core/look.py``.
+        looks: (n, 5) their classes, see ``people.look_classes``.
     """
 
-    def __init__(self, portraits: Portraits, ages: np.ndarray):
-        self._portraits, self._ages = portraits, ages
+    def __init__(self, portraits: Portraits, looks: np.ndarray):
+        self._portraits, self._looks = portraits, looks
         size = portraits.luma.shape[-1]
         self._bands = []
         for luma, trust in zip(portraits.luma, portraits.trust, strict=True):
@@ -112,7 +113,7 @@ class Blender:
         """Blend some of the portraits.
 
         Args:
-            members: indices of at least two portraits; the first one says the age.
+            members: indices of at least two portraits; the first one says age and beard.
             cohort: indices of all portraits that look like them; what these share is theirs and not the light.
             generator: chooses weights and regions.
         """
@@ -128,9 +129,12 @@ class Blender:
         restored = 1 / np.sqrt((weights**2).sum())
         middle = sum(m * self._bands[i][1] for m, i in zip(masks, members, strict=True)) / np.maximum(energy, _MIN_MIDDLE_ENERGY)
         fine = sum(m * self._bands[i][2] for m, i in zip(masks, members, strict=True)) / energy
-        age = int(self._ages[members[0]])
-        broad = (1.0 if age < _ADULT else _COMMON_SHARE) * common + _BROAD_SHARE * restored * _symmetric(broad)
-        luma = _BROAD_LIMIT * np.tanh(broad / _BROAD_LIMIT) + self._calm_skin.calm(_CONTRAST * middle, _CONTRAST * fine, age)
+        age, beard = int(self._looks[members[0], 0]), bool(self._looks[members[0], 2])
+        lower = self._calm_skin.beard
+        share = 1.0 if age < _ADULT else _COMMON_SHARE + ((1.0 if beard else _SHAVEN_SHARE) - _COMMON_SHARE) * lower
+        limit = _BROAD_LIMIT + beard * (_BEARD_LIMIT - _BROAD_LIMIT) * lower
+        broad = share * common + _BROAD_SHARE * restored * _symmetric(broad)
+        luma = limit * np.tanh(broad / limit) + self._calm_skin.calm(_CONTRAST * middle, _CONTRAST * fine, age, beard)
         luma -= self._skin * (1 - _GLOSS_SHARE) * np.maximum(luma - _GLOSS, 0)
         half_masks = np.stack([cv2.resize(m, (size // 2, size // 2), interpolation=cv2.INTER_AREA) for m in masks])
         # the broad color is that of people who look alike in fair light, or of everybody: lips redder than skin, not the tint of a lamp
@@ -226,7 +230,7 @@ def fill_bank(model: GanonModel, portraits: Portraits, looks: np.ndarray, mouths
     people, statistics = model.people, model.geometry
     if people is None:
         raise ValueError("a bank belongs to a model with conditioning='mesh'.")
-    generator, blender = np.random.default_rng(seed), Blender(portraits, looks[:, 0])
+    generator, blender = np.random.default_rng(seed), Blender(portraits, looks)
     count, size = model.config.num_people, model.config.people_texture_size
     members, cohorts = _choose_members(looks, count, generator)
     with torch.no_grad():
