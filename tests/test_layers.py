@@ -95,6 +95,7 @@ ROOMS = {
         "expression_code",
         "appearance_prior",
         "texture_encoding",
+        "calm_skin",
         "portraits",
         "people_bank",
         "look_samples",

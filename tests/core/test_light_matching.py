@@ -144,6 +144,27 @@ def test_a_patchy_face_gets_no_more_patches_than_the_photo_has(patch: float) -> 
     assert ycc(lit(patchy, patchy))[SKIN][:, 2].std() > 5, "lips stay red where the photo's do"
 
 
+def test_skin_is_not_much_rougher_than_the_photos_and_brows_stay_dark() -> None:
+    folds = 12 * np.sin(9 * X) * np.sin(9 * Y)
+    rough, calm = rgb(130 + folds, -12.0, 14.0), rgb(130 + 0.15 * folds, -7.0, 10.0)
+    rough[20:24, 30:60] = 25
+    brow = np.s_[21:23, 32:58]
+    skin = SKIN.copy()
+    skin[18:26, 28:62] = False
+    before, on_calm, on_rough = (ycc(one)[..., 0] for one in (rough, lit(calm, rough, skin), lit(rough, rough, skin)))
+    assert on_calm[skin].std() < 0.6 * before[skin].std()
+    assert on_rough[skin].std() > 0.9 * before[skin].std(), "rough skin beside rough skin"
+    assert on_calm[brow].max() < before[brow].min() + 25
+
+
+def test_highlights_beyond_the_photos_keep_their_shape() -> None:
+    shiny = rgb(130 + 60 * np.sin(9 * X), -12.0, 14.0)
+    burnt = rgb(np.minimum(205 + 60 * np.sin(9 * Y), 225), -7.0, 10.0)
+    luma = ycc(lit(burnt, shiny))[48, :, 0][SKIN[48]]
+    highlights = luma[luma > np.quantile(luma, 0.75)]
+    assert luma.max() < 227 and np.ptp(highlights) > 4, "no flat patch"
+
+
 def test_skin_does_not_burn_out_beside_skin_that_does_not() -> None:
     shiny = rgb(LUMA + 90 * np.exp(-((X**2 + Y**2) * 12)), -12.0, 14.0)
     original = rgb(np.where(SKIN, 215 + 6 * np.sin(5 * X), 215), -7.0, 10.0)

@@ -45,6 +45,9 @@ _CHROMA_VARIATION, _LUMA_VARIATION, _LUMA_REACH = 1.3, 1.3, 2.5
 # Highlights of skin are compressed from the first of these quantiles of the photo's skin on and stay below the second: none burns out
 # beside skin that does not.
 _HIGHLIGHT_SHARES = (0.85, 0.99)
+# Highlights that exceed the photo's get as much room for the compression, up to so many pixel values: in less they would become flat
+# patches with borders.
+_HIGHLIGHT_ROOM = 28.0
 # Standard deviation of the blur that rounds the mesh's facets, as a share of the crop's side.
 _FACETS = 0.03
 # Of a normal distribution's magnitude the median is the standard deviation over this.
@@ -146,13 +149,16 @@ def match_light(
     luma, *chroma = cv2.split(ours)
     own_luma = to_uint8(luma)
     luma += _LUMA_OFFSET
-    _limit_contrast(luma, brightness, wanted / np.maximum(light @ terms, gain * _LIGHT_RANGE[0]))
+    fitted = np.maximum(light @ terms, gain * _LIGHT_RANGE[0])
+    _limit_contrast(luma, brightness, wanted / fitted)
     luma *= field
     luma -= _LUMA_OFFSET
     if keep_tone:
         luma *= 1 / gain
         return cv2.transform(cv2.merge([luma, *chroma]), YCBCR_TO_RGB)
-    _compress_highlights(luma, ~openings, *(quantile(target[0], share) for share in _HIGHLIGHT_SHARES))
+    start, limit = (quantile(target[0], share) for share in _HIGHLIGHT_SHARES)
+    excess = quantile(brightness * fitted, _HIGHLIGHT_SHARES[1]) - limit
+    _compress_highlights(luma, ~openings, min(start, limit - min(excess, _HIGHLIGHT_ROOM)), limit)
     variation = _variation(target[1:] - shifts[:, 3:] * tint_terms[3]) / max(fade * _variation(bare), _EPSILON)
     share = fade * float(np.clip(_CHROMA_VARIATION * variation, 0, 1))
     x, y = _places(extent, skin.shape)
