@@ -24,7 +24,7 @@ def at(values: np.ndarray, point: int) -> float:
     [
         (50, 0.2, "cheek: what is left of a fold"),
         (159, 0.6, "lid"),
-        (13, 0.4, "lip"),
+        (13, 0.6, "lip"),
         (9, 0.06, "between the brows"),
         (105, 0.25, "brow"),
     ],

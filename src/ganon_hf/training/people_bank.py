@@ -39,7 +39,7 @@ _ADULT = AGES.index("young")  # the first class of adults
 # share, children keep all, for it makes them children; adults the second share, for hard light is usual in portraits. Where a beard grows
 # it is all for those who have one, and the third share for the rest, whose upper lips must not be dark. Both together are limited, in gray
 # values; the second limit is that of beards.
-_BROAD_SHARE, _COMMON_SHARE, _SHAVEN_SHARE, _BROAD_LIMIT, _BEARD_LIMIT = 0.2, 0.5, 0.1, 8.0, 60.0
+_BROAD_SHARE, _COMMON_SHARE, _SHAVEN_SHARE, _BROAD_LIMIT, _BEARD_LIMIT = 0.45, 0.5, 0.1, 11.0, 60.0
 # Share of the middle band that is made symmetric.
 _SYMMETRIC_MIDDLE = 0.65
 # Detail is taken down by so much: then its energy in photos is that of real faces (scripts/benchmarks/compare_checkpoints.py).
