@@ -29,7 +29,7 @@ class PlanError(ValueError):
     """Inputs or output that cannot be used; nothing was written."""
 
 
-def plan(inputs: Sequence[str], output: str) -> tuple[list[PhotoJob], int]:
+def plan(inputs: Sequence[str], output: str) -> tuple[list[PhotoJob], list[Path]]:
     """Turn arguments of the command line into jobs, in a fixed order.
 
     Args:
@@ -37,20 +37,20 @@ def plan(inputs: Sequence[str], output: str) -> tuple[list[PhotoJob], int]:
         output: a folder; or, for exactly one file, a file name that ends like a picture.
 
     Returns:
-        The jobs, and the number of files in folders that are left out because their names do not end like those of pictures.
+        The jobs, and the files in folders that are left out because their names do not end like those of pictures.
 
     Raises:
         PlanError: nothing was found, two inputs have one output, or the output is an input or cannot be used.
     """
     out = Path(output)
     found: dict[tuple[str, str], PhotoJob] = {}
-    ignored = 0
+    ignored: list[Path] = []
     for text in inputs:
         for job, counts in _expand(text, out):
             if counts:
                 found.setdefault((os.path.abspath(job.source), str(job.target)), job)
             else:
-                ignored += 1
+                ignored.append(job.source)
     jobs = list(found.values())
     if not jobs:
         raise PlanError(f"No picture was found in {', '.join(map(printable, inputs))} (looked for {', '.join(FORMATS)}).")
@@ -60,9 +60,20 @@ def plan(inputs: Sequence[str], output: str) -> tuple[list[PhotoJob], int]:
         jobs = [dataclasses.replace(jobs[0], target=out, problem="")]
     elif out.exists() and not out.is_dir():
         raise PlanError(f"{printable(output)} exists and is not a folder.")
+    elif _is_like_a_file(output, inputs):
+        raise PlanError(
+            f"{printable(output)} looks like the name of a file, but pictures are written as {', '.join(FORMATS)} only. "
+            f"For a folder of that name, end it in a slash: {printable(output)}/"
+        )
     jobs = [dataclasses.replace(job, problem=job.problem or _leaves(job.target, out)) for job in jobs]
     _check_targets(jobs)
     return jobs, ignored
+
+
+def _is_like_a_file(output: str, inputs: Sequence[str]) -> bool:
+    """Whether somebody who names one photo and this output expects one file."""
+    one = len(inputs) == 1 and os.path.isfile(inputs[0])
+    return one and bool(Path(output).suffix) and not output.endswith(("/", os.sep)) and not Path(output).is_dir()
 
 
 def _leaves(target: Path, out: Path) -> str:

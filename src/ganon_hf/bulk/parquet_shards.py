@@ -46,7 +46,7 @@ _FACE = pyarrow.struct(
     ]
 )
 # Counted in every shard: rows by status, and of those that are ok the ones with a doubtful cover.
-COUNTS = ("ok", "refused", "failed", "doubtful")
+COUNTS = ("ok", "copied", "refused", "failed", "doubtful")
 SCHEMA = pyarrow.schema(
     [
         ("key", pyarrow.string()),

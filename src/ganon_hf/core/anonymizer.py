@@ -30,7 +30,8 @@ from .image_loading import load_photo
 from .image_processing_ganon import GanonImageProcessor
 from .landmarks import triangle_map
 from .look import Look
-from .model_loading import load_image_processor, load_model
+from .model_loading import load_image_processor, load_model, require_device
+from .model_location import locate_model
 from .modeling_ganon import GanonModel
 from .occluder_map import Occluders, read_occluders
 from .opencv import cv2
@@ -108,12 +109,13 @@ class Anonymizer:
 
         Raises:
             OSError: the folder or repository has no such files.
-            ValueError: the weights do not fit the configuration; a generator with made-up parts must never run.
+            ValueError: the weights do not fit the configuration (made-up parts must never run), or there is no such device.
         """
-        source = str(CHECKPOINT if pretrained_model_name_or_path is None else pretrained_model_name_or_path)
+        place = None if device is None else require_device(device)  # before the weights are read
+        source = locate_model(CHECKPOINT if pretrained_model_name_or_path is None else pretrained_model_name_or_path)
         model = load_model(source)
         processor = load_image_processor(source)
-        return cls(model if device is None else model.to(device), processor, detector)  # type: ignore[arg-type]  # transformers wraps `to`
+        return cls(model if place is None else model.to(place), processor, detector)  # type: ignore[arg-type]  # transformers wraps `to`
 
     @property
     def detector(self) -> FaceDetector:
@@ -250,7 +252,7 @@ class Anonymizer:
     def compose(self, plan: PhotoPlan, images: Sequence[np.ndarray | str]) -> AnonymizationResult:
         """Third step, as :meth:`paint`, with the result as a PIL picture."""
         picture, reports = self.paint(plan, images)
-        return AnonymizationResult(Image.fromarray(picture), reports)
+        return AnonymizationResult(Image.fromarray(picture), reports, plan.seed)
 
     def paint(self, plan: PhotoPlan, images: Sequence[np.ndarray | str]) -> tuple[np.ndarray, tuple[FaceReport, ...]]:
         """Third step: composite the synthetic faces into the photo, or cover faces.

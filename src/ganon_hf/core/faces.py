@@ -171,10 +171,13 @@ class AnonymizationResult:
     Attributes:
         image: RGB picture; with ``output="crop"`` the synthetic faces side by side in the order of ``faces``.
         faces: one report per face.
+        seed: with which the same result can be made again: the one that was given, or drawn. Who knows it can tell more about the shape
+            of the original face, so keep it to yourself.
     """
 
     image: Image.Image
     faces: tuple[FaceReport, ...]
+    seed: int | None = None
 
     @property
     def num_replaced(self) -> int:
@@ -191,7 +194,7 @@ class AnonymizationResult:
         return sum(face.status == "doubtful" for face in self.faces)
 
     def to_dict(self) -> dict[str, Any]:
-        return {"image": self.image, "faces": [face.to_dict() for face in self.faces]}
+        return {"image": self.image, "faces": [face.to_dict() for face in self.faces], "seed": self.seed}
 
 
 def box_of_points(points: np.ndarray) -> Box:

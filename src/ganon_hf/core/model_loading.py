@@ -22,6 +22,26 @@ _MAX_HEADER_BYTES = 10_000_000
 _FLOATING = ("F64", "F32", "F16", "BF16")
 
 
+def require_device(device: str | torch.device) -> torch.device:
+    """The device as torch names it.
+
+    Raises:
+        ValueError: torch knows no such device, or this machine has none.
+    """
+    try:
+        wanted = torch.device(device)
+        torch.empty(1, device=wanted)  # a build without CUDA says so in an AssertionError
+    except (AssertionError, RuntimeError, NotImplementedError) as error:
+        present = ["cpu"]
+        present += [f"cuda:{number}" for number in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+        present += ["mps"] if torch.backends.mps.is_available() else []
+        raise ValueError(
+            f"the device {str(device)!r} cannot be used ({str(error).strip().splitlines()[0].rstrip('.')}); "
+            f"torch {torch.__version__} finds {', '.join(present)} here"
+        ) from error
+    return wanted
+
+
 def register_auto_classes() -> None:
     """Make transformers' Auto classes know this model; repeated calls change nothing."""
     AutoConfig.register(GanonConfig.model_type, GanonConfig, exist_ok=True)

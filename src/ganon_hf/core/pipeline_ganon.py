@@ -134,9 +134,9 @@ class FaceAnonymizationPipeline(ChunkPipeline):
             num_workers: accepted and not used: a photo's faces and tiles are computed side by side already.
 
         Returns:
-            ``{"image": PIL picture, "faces": [{"box", "score", "status", "reason", "look", "kept"}]}`` for one photo, a list of these for
-            a list or tuple, an iterator for everything else. Of several photos, one that is refused or no usable picture gives
-            ``{"image": None, "faces": [], "error": why}``, and the others go on.
+            ``{"image": PIL picture, "faces": [{"box", "score", "status", "reason", "look", "kept"}], "seed": int}`` for one photo, a list
+            of these for a list or tuple, an iterator for everything else. Of several photos, one that is refused or no usable picture
+            gives ``{"image": None, "faces": [], "error": why}``, and the others go on.
 
         Raises:
             UnusableImageError: a single input that is no usable picture.
