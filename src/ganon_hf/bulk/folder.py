@@ -18,7 +18,7 @@ from typing import IO, Any
 
 from .._atomic import TEMPORARY_PREFIX, LineLog, remove_leftovers, rename_into_place, temporary_name
 from ..core.faces import UnusableImageError
-from ..image_files import FORMATS, format_of, picture_pixels, printable
+from ..image_files import FORMATS, PICTURE_SUFFIXES, format_of, is_picture_name, picture_pixels, printable, result_name
 from .tasks import Outcome, PhotoJob, PhotoTask, PhotoTaskHandler, Settings, TaskResult, error_outcome
 from .worker_pool import PHOTO_SECONDS, PIXELS_PER_PROCESS, LoadEngine, SerialPool, WorkerPool
 
@@ -53,7 +53,7 @@ def plan(inputs: Sequence[str], output: str) -> tuple[list[PhotoJob], list[Path]
                 ignored.append(job.source)
     jobs = list(found.values())
     if not jobs:
-        raise PlanError(f"No picture was found in {', '.join(map(printable, inputs))} (looked for {', '.join(FORMATS)}).")
+        raise PlanError(f"No picture was found in {', '.join(map(printable, inputs))} (looked for {', '.join(PICTURE_SUFFIXES)}).")
     if format_of(out) and not out.is_dir():
         if len(jobs) > 1 or Path(inputs[0]).is_dir():
             raise PlanError(f"{printable(output)} is one file, but there may be several results: name a folder.")
@@ -107,7 +107,7 @@ def _expand(text: str, out: Path) -> Iterator[tuple[PhotoJob, bool]]:
                 if "**" not in parts:  # the pattern lists what is inside by itself
                     yield from _walk(match, root, out)
             else:
-                yield _job(match, root, root, out), format_of(match) is not None
+                yield _job(match, root, root, out), is_picture_name(match)
     else:
         raise PlanError(f"{printable(text)} does not exist.")
 
@@ -129,12 +129,14 @@ def _walk(folder: Path, root: Path, out: Path) -> Iterator[tuple[PhotoJob, bool]
         elif entry.is_symlink() and path.is_dir():
             yield PhotoJob(path, out / path.relative_to(root), root, "is a link to a folder, which is not followed"), True
         else:
-            yield _job(path, root, root, out), format_of(path) is not None
+            yield _job(path, root, root, out), is_picture_name(path)
 
 
 def _job(source: Path, base: Path, root: Path | None, out: Path) -> PhotoJob:
-    problem = "" if format_of(source) else f"the name does not end in one of {', '.join(FORMATS)}"
-    return PhotoJob(source, out / source.relative_to(base), root, problem)
+    known = is_picture_name(source)
+    problem = "" if known else f"the name does not end in one of {', '.join(PICTURE_SUFFIXES)}"
+    name = source.relative_to(base)
+    return PhotoJob(source, out / (result_name(name) if known else name), root, problem)
 
 
 def _check_targets(jobs: Sequence[PhotoJob]) -> None:

@@ -19,8 +19,8 @@ from .tasks import Engine, anonymize_batch, describe_error, success
 if TYPE_CHECKING:
     from PIL import Image
 
-# Formats that are kept; photos in any other are written as PNG, which is lossless.
-SAME_FORMAT = {"JPEG": "JPEG", "MPO": "JPEG", "WEBP": "WEBP"}
+# Formats that are kept, and what takes the place of those that are only read; photos in any other are written as PNG, which is lossless.
+SAME_FORMAT = {"JPEG": "JPEG", "MPO": "JPEG", "WEBP": "WEBP", "AVIF": "JPEG", "HEIF": "JPEG"}
 
 
 @dataclass(frozen=True)

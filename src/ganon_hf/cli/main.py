@@ -101,7 +101,7 @@ def anonymize(
     from ..bulk.process_pool import usable_cores
     from ..bulk.tasks import Outcome, PhotoJob, Settings
     from ..bulk.worker_pool import EngineError
-    from ..image_files import FORMATS, METADATA_GROUPS, format_of
+    from ..image_files import METADATA_GROUPS, PICTURE_SUFFIXES, format_of
 
     keep = tuple(name.strip() for name in keep_metadata.split(",") if name.strip())
     if unknown := [name for name in keep if name not in METADATA_GROUPS]:
@@ -133,7 +133,7 @@ def anonymize(
         try:
             counts, doubtful, notes = _follow(stack.enter_context(closing(outcomes)), max(1, len(jobs)), record, quiet)
             for path in ignored:
-                record(Outcome(PhotoJob(path, path), "left out", error=f"the name does not end in one of {', '.join(FORMATS)}"))
+                record(Outcome(PhotoJob(path, path), "left out", error=f"the name does not end in one of {', '.join(PICTURE_SUFFIXES)}"))
         except ReportError as error:
             typer.echo(f"failed: {error}; the run ends here", err=True)
             raise typer.Exit(INCOMPLETE) from None
