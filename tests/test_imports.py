@@ -61,6 +61,45 @@ def test_every_public_name_loads(name: str) -> None:
     assert getattr(ganon_hf, name) is not None
 
 
+@pytest.mark.detection
+@pytest.mark.parametrize(
+    "order", ["import ganon_hf\nfrom transformers import pipeline", "from transformers import pipeline\nimport ganon_hf"]
+)
+def test_the_three_lines_of_the_readme_say_nothing(order: str, astronaut_path: Path, tmp_path: Path) -> None:
+    """No warning about a model that was not named, no progress bar; both are as before for others."""
+    code = f"""
+{order}
+pipeline("face-anonymization")({str(astronaut_path)!r}, seed=7)["image"].save({str(tmp_path / "a.png")!r})
+ganon_hf.Anonymizer.from_pretrained()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=240)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "") and (tmp_path / "a.png").is_file()
+    code = f"""
+{order}
+import logging
+from transformers.utils.logging import is_progress_bar_enabled
+assert is_progress_bar_enabled()
+pipeline("face-anonymization")
+assert is_progress_bar_enabled()
+logging.getLogger("transformers.pipelines").warning("No model was supplied, defaulted to another one")
+"""
+    assert "another one" in subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stderr
+
+
+@pytest.mark.parametrize("order", ["import ganon_hf, diffusers", "import diffusers, ganon_hf"])
+def test_diffusers_knows_the_class_that_a_model_index_names(order: str, tmp_path: Path) -> None:
+    """So that ``DiffusionPipeline.from_pretrained`` loads an exported folder."""
+    pytest.importorskip("diffusers")
+    from tiny import tiny_model, tiny_processor
+
+    pipeline = ganon_hf.GanonPipeline(tiny_model(), tiny_processor())
+    pipeline.save_config(tmp_path)
+    pipeline.generator.save_pretrained(tmp_path)
+    pipeline.image_processor.save_pretrained(tmp_path)
+    code = f"{order}; print(type(diffusers.DiffusionPipeline.from_pretrained({str(tmp_path)!r})).__module__)"
+    assert python(code) == "ganon_hf.core.diffusion_pipeline_ganon"
+
+
 def test_diffusers_pipeline_loads_where_diffusers_is_installed() -> None:
     pytest.importorskip("diffusers")
     assert ganon_hf.GanonPipeline is not None

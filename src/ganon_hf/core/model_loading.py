@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoImageProcessor, AutoModel
-from transformers.utils import cached_file
+from transformers.utils import cached_file, logging
 
 from .image_processing_ganon import GanonImageProcessor
 from .modeling_ganon import GanonConfig, GanonModel
@@ -66,7 +66,8 @@ def load_model(source: str) -> GanonModel:
     with _unreadable(source):
         config = _read_config(source)
         _check_weights(source, config)
-        loaded: Any = GanonModel.from_pretrained(source, config=config, output_loading_info=True, use_safetensors=True)
+        with without_progress_bar():
+            loaded: Any = GanonModel.from_pretrained(source, config=config, output_loading_info=True, use_safetensors=True)
     model, loading = loaded
     problems = {name: sorted(map(str, keys)) for name, keys in loading.items() if keys}
     if any("people_centers" in key for key in problems.get("unexpected_keys", ())):
@@ -87,6 +88,18 @@ def load_image_processor(source: str) -> GanonImageProcessor:
         if kind != GanonImageProcessor.__name__:
             raise ValueError(f"its image processor is {kind!r}, but must be {GanonImageProcessor.__name__!r}")
         return GanonImageProcessor(**{name: values[name] for name in ("conditioning", "image_size") if name in values})
+
+
+@contextmanager
+def without_progress_bar() -> Iterator[None]:
+    """transformers shows no progress bar inside; what was set before holds again afterwards."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 @contextmanager
