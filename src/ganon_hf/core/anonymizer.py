@@ -156,7 +156,9 @@ class Anonymizer:
         """First step: detect the faces and prepare the model's inputs.
 
         Args:
-            image, options, faces: as in :meth:`__call__`, which also says what is raised.
+            image: as in :meth:`__call__`, which also says what is raised.
+            options: likewise.
+            faces: likewise.
             people: for a frame of a video: for each of ``faces`` the number of the seed's synthetic person that it becomes, which a
                 person keeps. None is for a photo: its faces are numbered by size, and where a person does not fit others are tried.
             looks: for each of ``faces`` the look of which its person is drawn, None for anybody, as :meth:`look_of` gives it; a person of a
@@ -165,12 +167,8 @@ class Anonymizer:
         options = options or AnonymizeOptions()
         photo = load_photo(image)
         if faces is None:
-            found = [
-                self._to_face(photo, face)
-                for face in self.detector(photo, min_face_size=options.min_face_size, min_score=options.min_score)
-            ]
-        else:
-            found = [self._to_face(photo, face) for face in faces]
+            faces = self.detector(photo, min_face_size=options.min_face_size, min_score=options.min_score)
+        found = [self._to_face(photo, face) for face in faces]
         if not found and options.on_no_face == "raise":
             raise NoFaceError("no face was found in the photo.")
         seed = secrets.randbits(62) if options.seed is None else int(options.seed)

@@ -36,6 +36,9 @@ class UnusableImageError(ValueError):
 class Face:
     """One detected face.
 
+    >>> Face(box=(40, 30, 140, 160), score=0.9).box
+    (40.0, 30.0, 140.0, 160.0)
+
     Attributes:
         box: (x_min, y_min, x_max, y_max) in pixels; may reach beyond the photo.
         score: the detector's confidence, 0 to 1.
@@ -75,7 +78,16 @@ class FaceDetector(Protocol):
     """Anything that finds faces. Bring your own: the engine asks for no more than this call."""
 
     def __call__(self, image: np.ndarray, *, min_face_size: int = 24, min_score: float = 0.5) -> list[Face]:
-        """RGB uint8 (height, width, 3) -> faces with 478 landmarks in photo pixels, or ``landmarks=None`` where the mesh fails."""
+        """Find the faces of a photo.
+
+        Args:
+            image: RGB uint8 (height, width, 3).
+            min_face_size: height in pixels of the smallest face to search for.
+            min_score: confidence below which a face is left out.
+
+        Returns:
+            faces with 478 landmarks in photo pixels, or ``landmarks=None`` where the mesh fails.
+        """
         ...
 
 
@@ -128,6 +140,9 @@ class Crop:
 @dataclass(frozen=True)
 class FaceReport:
     """What was done with one face.
+
+    >>> FaceReport((40, 30, 140, 160), 0.9, "covered", "there are no landmarks").to_dict()["reason"]
+    'there are no landmarks'
 
     Attributes:
         box, score: of the face that was detected.

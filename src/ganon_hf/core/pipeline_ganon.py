@@ -214,7 +214,14 @@ class FaceAnonymizationPipeline(ChunkPipeline):
     def preprocess(  # type: ignore[override]
         self, item: Any, *, options: AnonymizeOptions, faces: Sequence[Face | Box] | None = None, strict: bool = True
     ) -> Iterator[dict[str, Any]]:
-        """One photo -> a chunk per face to replace; a photo without any, and an unusable item, give one chunk with no inputs."""
+        """One photo -> a chunk per face to replace; a photo without any, and an unusable item, give one chunk with no inputs.
+
+        Args:
+            item: one of the inputs of a call.
+            options: of the call.
+            faces: of a single photo, as in a call.
+            strict: raise what is wrong with the item, instead of going on without it.
+        """
         try:
             plan: Any = self.engine.plan(photo_of_item(item), options, faces=faces)
         except ITEM_ERRORS as error:
