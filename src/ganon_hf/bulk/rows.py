@@ -125,10 +125,11 @@ class AnonymizeRows:
     It is cheap to pickle: every process loads its engine with the first batch. With ``num_proc`` above 1 neither this package nor torch may
     have computed anything in the process that calls ``map``, because ``datasets`` forks it.
 
-    >>> rows = AnonymizeRows(column="photo")
-    >>> rows({"image": []})
-    Traceback (most recent call last):
-    KeyError: "the rows have no column 'photo', but image: name it with column=..."
+    Examples:
+        >>> rows = AnonymizeRows(column="photo")
+        >>> rows({"image": []})
+        Traceback (most recent call last):
+        KeyError: "the rows have no column 'photo', but image: name it with column=..."
 
     Adds the columns ``status``, ``reason`` and ``faces``. The photo is null unless the status is ok or copied.
 

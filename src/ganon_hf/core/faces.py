@@ -36,8 +36,9 @@ class UnusableImageError(ValueError):
 class Face:
     """One detected face.
 
-    >>> Face(box=(40, 30, 140, 160), score=0.9).box
-    (40.0, 30.0, 140.0, 160.0)
+    Examples:
+        >>> Face(box=(40, 30, 140, 160), score=0.9).box
+        (40.0, 30.0, 140.0, 160.0)
 
     Attributes:
         box: (x_min, y_min, x_max, y_max) in pixels; may reach beyond the photo.
@@ -141,8 +142,9 @@ class Crop:
 class FaceReport:
     """What was done with one face.
 
-    >>> FaceReport((40, 30, 140, 160), 0.9, "covered", "there are no landmarks").to_dict()["reason"]
-    'there are no landmarks'
+    Examples:
+        >>> FaceReport((40, 30, 140, 160), 0.9, "covered", "there are no landmarks").to_dict()["reason"]
+        'there are no landmarks'
 
     Attributes:
         box, score: of the face that was detected.

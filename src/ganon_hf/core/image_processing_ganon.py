@@ -20,10 +20,11 @@ from .landmarks import draw_dots, render_uv_map
 class GanonImageProcessor(BaseImageProcessor):
     """Prepares the generator's inputs from landmarks, and its output for compositing.
 
-    >>> from ganon_hf.core.face_mesh import MEAN_LANDMARKS
-    >>> processor = GanonImageProcessor(image_size=64)
-    >>> {name: tuple(value.shape) for name, value in processor(MEAN_LANDMARKS * 60 + 32).items()}
-    {'pixel_values': (1, 4, 64, 64), 'canonical_landmarks': (1, 478, 3), 'angles': (1, 2)}
+    Examples:
+        >>> from ganon_hf.core.face_mesh import MEAN_LANDMARKS
+        >>> processor = GanonImageProcessor(image_size=64)
+        >>> {name: tuple(value.shape) for name, value in processor(MEAN_LANDMARKS * 60 + 32).items()}
+        {'pixel_values': (1, 4, 64, 64), 'canonical_landmarks': (1, 478, 3), 'angles': (1, 2)}
 
     Args:
         conditioning: ``"mesh"`` or ``"landmarks"``, as in ``GanonConfig``.

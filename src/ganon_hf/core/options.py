@@ -48,11 +48,12 @@ class AnonymizeOptions:
     Each field says in its ``metadata`` what it does (``"help"``) and, where it is a number, its inclusive ``"range"``; where it is a text,
     ``"check"`` raises ValueError for a wrong one.
 
-    >>> AnonymizeOptions(seed=7, look="woman, 30").look
-    'woman, 30'
-    >>> AnonymizeOptions(privacy="none")
-    Traceback (most recent call last):
-    ValueError: privacy must be one of 'low', 'medium', 'high', but got 'none'.
+    Examples:
+        >>> AnonymizeOptions(seed=7, look="woman, 30").look
+        'woman, 30'
+        >>> AnonymizeOptions(privacy="none")
+        Traceback (most recent call last):
+        ValueError: privacy must be one of 'low', 'medium', 'high', but got 'none'.
 
     Raises:
         ValueError: a value that is no choice or out of range, or ``privacy`` with ``geometry="original"``, where it has no effect.
