@@ -18,7 +18,6 @@ from __future__ import annotations
 import importlib
 import importlib.abc
 import importlib.machinery
-import logging
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -33,6 +32,8 @@ _PIPELINE = f"diffusers.pipelines.{MODEL_TYPE}"
 
 
 def _register_task(pipelines: ModuleType) -> None:
+    import logging
+
     from transformers import AutoModel
 
     class BundledModel(AutoModel):
