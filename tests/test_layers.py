@@ -55,6 +55,7 @@ ROOMS = {
         "detection_mesh",
         "detection_search",
         "image_processing_ganon",
+        "model_location",
         "model_loading",
         "face_checks",
         "plans",
@@ -145,7 +146,8 @@ ROOMS = {
     "evaluation.report": ("figures", "limits", "same_look", "report", "plots", "people_sheet"),
     "evaluation": ("runner",),
     "hub": ("model_card", "card_pictures", "publish", "onnx_export", "export"),
-    "cli": ("common", "options", "evaluate", "hub", "scale", "video", "main"),
+    "cli": ("common", "options", "evaluate", "hub", "scale", "streams", "video", "main"),
+    "  ": ("__main__",),
 }
 ORDER = [f"{room.strip()}.{name}".lstrip(".") for room, names in ROOMS.items() for name in names]
 HUB_SET = ROOMS["core"]

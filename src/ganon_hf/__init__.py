@@ -68,8 +68,8 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """The public names, loaded or not."""
-    return sorted({*globals(), *_PUBLIC})
+    """The public names, loaded or not, and nothing else."""
+    return sorted(__all__)
 
 
 _register.install()

@@ -57,6 +57,11 @@ def test_a_row_has_a_picture_or_a_reason(content: bytes | str, status: str, reas
     assert row.image != content
 
 
+def test_a_row_without_a_face_that_may_stay_is_copied() -> None:
+    (row,) = RowTaskHandler(AnonymizeOptions(on_no_face="keep"))(tiny.tiny_engine(), [RowTask("a", encoded(tiny.noise_photo(90, 70)))])
+    assert row.status == "copied" and row.image is not None and row.faces == () and row.reason == ""
+
+
 @pytest.mark.parametrize(("name", "kept"), [("JPEG", "JPEG"), ("WEBP", "WEBP"), ("PNG", "PNG"), ("BMP", "PNG"), ("TIFF", "PNG")])
 def test_formats_are_kept_where_they_lose_little(name: str, kept: str) -> None:
     (row,) = WORK(tiny.tiny_engine(), [RowTask("a", encoded(tiny.noise_photo(), name), seed=1)])
@@ -136,7 +141,7 @@ def test_an_actor_survives_what_its_worker_does_not(tmp_path: Path) -> None:
     actor = ShardWorker(ShardJob(source.url, target.url, "image", WORK, "aa" * 32, TroubledEngine, photos_per_call=3))
     try:
         done = actor({"shard": np.array([shard.to_json()])})
-        assert done == {"name": [shard.name], "ok": [3], "refused": [1], "failed": [2], "doubtful": [0]}
+        assert done == {"name": [shard.name], "ok": [3], "copied": [0], "refused": [1], "failed": [2], "doubtful": [0]}
         before = (tmp_path / "out" / shard.name).stat()
         assert actor({"shard": np.array([shard.to_json()])}) == done
         assert (tmp_path / "out" / shard.name).stat().st_mtime_ns == before.st_mtime_ns, "a finished shard is not done again"

@@ -25,7 +25,7 @@ import pyarrow.parquet as parquet
 from fsspec.implementations.local import LocalFileSystem
 
 from .._atomic import is_temporary, rename_into_place, sync, temporary_name
-from ..image_files import MAX_FILE_BYTES, format_of, printable
+from ..image_files import MAX_FILE_BYTES, is_picture_name, printable
 from .rows import RowResult
 
 MANIFEST = "_ganon_hf_job.json"
@@ -46,7 +46,7 @@ _FACE = pyarrow.struct(
     ]
 )
 # Counted in every shard: rows by status, and of those that are ok the ones with a doubtful cover.
-COUNTS = ("ok", "refused", "failed", "doubtful")
+COUNTS = ("ok", "copied", "refused", "failed", "doubtful")
 SCHEMA = pyarrow.schema(
     [
         ("key", pyarrow.string()),
@@ -176,7 +176,7 @@ def plan_shards(source: Storage, rows_per_shard: int, column: str) -> tuple[list
     """
     files = source.files()
     tables = [name for name, _ in files if name.lower().endswith(".parquet")]
-    pictures = [name for name, _ in files if format_of(name)]
+    pictures = [name for name, _ in files if is_picture_name(name)]
     if bool(tables) == bool(pictures):
         what = "holds pictures and Parquet files; name a folder with one kind" if tables else "holds neither pictures nor Parquet files"
         raise JobError(f"{printable(source.url)} {what}.")

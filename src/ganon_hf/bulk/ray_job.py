@@ -122,13 +122,14 @@ class JobSummary:
     Attributes:
         shards: number of shards, all finished.
         skipped: how many of them were finished before.
-        ok, refused, failed: number of rows with this status, including those of the skipped shards.
+        ok, copied, refused, failed: number of rows with this status, including those of the skipped shards.
         doubtful: of the rows that are ok, those in which something was covered that may be no face.
     """
 
     shards: int
     skipped: int
     ok: int
+    copied: int
     refused: int
     failed: int
     doubtful: int
@@ -152,8 +153,8 @@ def anonymize_dataset(
         source: folder of pictures, or of Parquet files with a column of pictures: a path or URL that fsspec understands and that every
             machine can read.
         target: folder for the results, which every machine can write to: Parquet files with one row per photo and the columns key, image
-            (null unless the status is ok), status (ok, refused, failed), reason, faces and notes. The same call again goes on where one
-            was stopped.
+            (null unless the status is ok or copied), status (ok, copied, refused, failed), reason, faces and notes. The same call again
+            goes on where one was stopped.
         options: None refuses photos without a face and takes the defaults for the rest. Without a seed every photo gets its own people.
         workers: number of actors, each with one core; None takes one per core of the cluster.
         gpus_per_worker: share of a GPU for each actor; above 0 the generator runs there.

@@ -17,6 +17,8 @@ from ..core.faces import AnonymizationResult, NoFaceError, UnusableImageError
 from ..core.options import AnonymizeOptions
 from ..image_files import Picture, printable, read_image, write_temporary
 
+NO_FACE_ADVICE = " (--on-no-face keep writes it all the same)"
+
 
 class Engine(Protocol):
     """The three steps of :class:`~ganon_hf.core.anonymizer.Anonymizer`."""
@@ -56,22 +58,25 @@ class Outcome:
     """What became of a job; ``to_dict`` is a line of the report."""
 
     job: PhotoJob
-    status: str  # ok, skipped, refused (the input's fault) or failed (the machine's or the program's)
+    # ok, copied (no face was found, and may be none), skipped, left out, refused (the input's fault), failed (the machine's or program's)
+    status: str
     faces: tuple[dict[str, Any], ...] = ()
     error: str = ""
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
+    seed: int | None = None  # that was given or drawn; not known where the photo was not anonymized in this run
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready form. ``output`` is None where there is no file."""
         return {
             "input": str(self.job.source),
-            "output": str(self.job.target) if self.status in ("ok", "skipped") else None,
+            "output": str(self.job.target) if self.status in ("ok", "copied", "skipped") else None,
             "status": self.status,
             "faces": list(self.faces),
             "error": self.error or None,
             "notes": list(self.notes),
             "seconds": round(self.seconds, 3),
+            "seed": self.seed,
         }
 
 
@@ -209,14 +214,19 @@ def _write(task: PhotoTask, picture: Picture | Exception, result: AnonymizationR
             raise
         return TaskResult(error_outcome(task.job, error))
     faces = tuple(face.to_dict() for face in result.faces)
-    return TaskResult(Outcome(task.job, "ok", faces=faces, notes=picture.notes), status)
+    return TaskResult(Outcome(task.job, success(result), faces=faces, notes=picture.notes, seed=result.seed), status)
+
+
+def success(result: AnonymizationResult) -> str:
+    """``"ok"``, or ``"copied"`` where no face was found: such a photo must not be called anonymized."""
+    return "ok" if result.faces else "copied"
 
 
 def error_outcome(job: PhotoJob, error: object) -> Outcome:
     """An error as the outcome of a job."""
     status, reason = describe_error(error)
     if isinstance(error, NoFaceError):
-        reason += " (--on-no-face keep writes it all the same)"
+        reason += NO_FACE_ADVICE
     return Outcome(job, status, error=reason.removeprefix(f"{printable(job.source)}: "))
 
 

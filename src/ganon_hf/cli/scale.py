@@ -51,7 +51,8 @@ def scale_command(
         except (ImportError, OSError, RuntimeError, ValueError) as error:
             stop_because(error)
     doubtful = f" ({done.doubtful} with doubtful covers, see the column faces)" if done.doubtful else ""
-    counts = f"{done.ok} anonymized{doubtful}, {done.refused} refused, {done.failed} failed"
+    copied = f", {done.copied} copied without a face" if done.copied else ""
+    counts = f"{done.ok} anonymized{doubtful}{copied}, {done.refused} refused, {done.failed} failed"
     typer.echo(f"{counts} in {done.shards} shards ({done.skipped} finished before) -> {printable(target)}")
     if done.refused or done.failed:
         raise typer.Exit(INCOMPLETE)

@@ -30,7 +30,8 @@ from .image_loading import load_photo
 from .image_processing_ganon import GanonImageProcessor
 from .landmarks import triangle_map
 from .look import Look
-from .model_loading import load_image_processor, load_model
+from .model_loading import load_image_processor, load_model, require_device
+from .model_location import locate_model
 from .modeling_ganon import GanonModel
 from .occluder_map import Occluders, read_occluders
 from .opencv import cv2
@@ -108,12 +109,13 @@ class Anonymizer:
 
         Raises:
             OSError: the folder or repository has no such files.
-            ValueError: the weights do not fit the configuration; a generator with made-up parts must never run.
+            ValueError: the weights do not fit the configuration (made-up parts must never run), or there is no such device.
         """
-        source = str(CHECKPOINT if pretrained_model_name_or_path is None else pretrained_model_name_or_path)
+        place = None if device is None else require_device(device)  # before the weights are read
+        source = locate_model(CHECKPOINT if pretrained_model_name_or_path is None else pretrained_model_name_or_path)
         model = load_model(source)
         processor = load_image_processor(source)
-        return cls(model if device is None else model.to(device), processor, detector)  # type: ignore[arg-type]  # transformers wraps `to`
+        return cls(model if place is None else model.to(place), processor, detector)  # type: ignore[arg-type]  # transformers wraps `to`
 
     @property
     def detector(self) -> FaceDetector:
@@ -154,7 +156,9 @@ class Anonymizer:
         """First step: detect the faces and prepare the model's inputs.
 
         Args:
-            image, options, faces: as in :meth:`__call__`, which also says what is raised.
+            image: as in :meth:`__call__`, which also says what is raised.
+            options: likewise.
+            faces: likewise.
             people: for a frame of a video: for each of ``faces`` the number of the seed's synthetic person that it becomes, which a
                 person keeps. None is for a photo: its faces are numbered by size, and where a person does not fit others are tried.
             looks: for each of ``faces`` the look of which its person is drawn, None for anybody, as :meth:`look_of` gives it; a person of a
@@ -163,12 +167,8 @@ class Anonymizer:
         options = options or AnonymizeOptions()
         photo = load_photo(image)
         if faces is None:
-            found = [
-                self._to_face(photo, face)
-                for face in self.detector(photo, min_face_size=options.min_face_size, min_score=options.min_score)
-            ]
-        else:
-            found = [self._to_face(photo, face) for face in faces]
+            faces = self.detector(photo, min_face_size=options.min_face_size, min_score=options.min_score)
+        found = [self._to_face(photo, face) for face in faces]
         if not found and options.on_no_face == "raise":
             raise NoFaceError("no face was found in the photo.")
         seed = secrets.randbits(62) if options.seed is None else int(options.seed)
@@ -250,7 +250,7 @@ class Anonymizer:
     def compose(self, plan: PhotoPlan, images: Sequence[np.ndarray | str]) -> AnonymizationResult:
         """Third step, as :meth:`paint`, with the result as a PIL picture."""
         picture, reports = self.paint(plan, images)
-        return AnonymizationResult(Image.fromarray(picture), reports)
+        return AnonymizationResult(Image.fromarray(picture), reports, plan.seed)
 
     def paint(self, plan: PhotoPlan, images: Sequence[np.ndarray | str]) -> tuple[np.ndarray, tuple[FaceReport, ...]]:
         """Third step: composite the synthetic faces into the photo, or cover faces.
