@@ -25,6 +25,7 @@ ROOMS = {
         "look",
         "options",
         "faces",
+        "corrections",
         "picture_reading",
         "picture_download",
         "image_loading",
@@ -64,7 +65,7 @@ ROOMS = {
         "diffusion_pipeline_ganon",
     ),
     " ": ("_register", "color_profiles", "image_files"),
-    "bulk": ("process_pool", "engine", "tasks", "worker_pool", "folder", "rows", "parquet_shards", "ray_job"),
+    "bulk": ("process_pool", "engine", "correction_file", "tasks", "worker_pool", "folder", "rows", "parquet_shards", "ray_job"),
     "video": (
         "colorspace",
         "reader",

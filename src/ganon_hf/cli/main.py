@@ -19,7 +19,7 @@ from ..core.options import AnonymizeOptions
 from .common import INCOMPLETE, interruptible, list_first, open_closed_streams, stop, stop_because, stop_unloadable
 from .evaluate import evaluate_command
 from .hub import export_command, publish_command
-from .options import Device, Model, anonymize_flags
+from .options import Corrections, Device, Model, anonymize_flags
 from .scale import scale_command
 from .video import video_command, webcam_command
 
@@ -61,6 +61,7 @@ def anonymize(
     keep_metadata: Annotated[
         str, typer.Option(metavar="date,camera", help="EXIF fields to keep. Default: none. GPS, thumbnails, serial numbers never.")
     ] = "",
+    corrections: Corrections = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Redo finished photos and replace files that are in the way.")] = False,
     model: Model = None,
     device: Device = None,
@@ -77,6 +78,7 @@ def anonymize(
     Exit code 0: every photo was anonymized. 2: the command cannot be carried out, nothing was written. 3: some photos were refused or
     failed; each is named with the reason, and nothing was written for it.
     """
+    from ..bulk.correction_file import read_corrections, require_known
     from ..bulk.folder import PlanError, Settings, State, plan, run
     from ..bulk.process_pool import usable_cores
     from ..bulk.worker_pool import EngineError
@@ -88,7 +90,9 @@ def anonymize(
     with interruptible(), ExitStack() as stack:
         try:
             jobs, ignored = plan(inputs, out)
-            settings = Settings(options, keep, overwrite, model_fingerprint(model))
+            corrected = {} if corrections is None else read_corrections(corrections)
+            require_known(corrected, [job.name for job in jobs])
+            settings = Settings(options, keep, overwrite, model_fingerprint(model), corrected)
             single_file = format_of(out) is not None and not Path(out).is_dir()
             state = None if single_file else stack.enter_context(closing(State(Path(out))))
             report_file = None if report is None else stack.enter_context(closing(_open_report(report)))
@@ -139,7 +143,7 @@ def _follow(
 
     counts = dict.fromkeys(("ok", "skipped", "refused", "failed", "replaced", "covered"), 0)
     doubtful: dict[Path, list[dict[str, Any]]] = {}
-    extra = {"model": settings.model, "seed": settings.options.seed, "geometry": settings.options.geometry}
+    extra = settings.to_dict()
     with _progress(total, enabled=not quiet) as (advance, say):
         for outcome in outcomes:
             counts[outcome.status] += 1

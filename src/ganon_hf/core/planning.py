@@ -69,9 +69,11 @@ class FacePlanner:
         """Person number ``number`` of the seed, or another one in their place."""
         return draw_identity(seed, number, self.population, look=look, num_expression=self.model.config.num_expression, attempt=attempt)
 
-    def plan(self, photo: np.ndarray, options: AnonymizeOptions, face: Face, draw: Callable[..., Identity], attempts: int) -> FacePlan:
-        """The person whom ``draw`` gives in the face's place, or the first of so many attempts who fits there."""
-        if reason := rejection_reason(face, height=photo.shape[0], width=photo.shape[1]):
+    def plan(
+        self, photo: np.ndarray, options: AnonymizeOptions, face: Face, draw: Callable[..., Identity], attempts: int, reason: str = ""
+    ) -> FacePlan:
+        """The person whom ``draw`` gives in the face's place, or the first of so many attempts who fits there; a cover with a reason."""
+        if reason := reason or rejection_reason(face, height=photo.shape[0], width=photo.shape[1]):
             return FacePlan(face, draw(), reason=reason)
         first = self._plan_person(photo, options, face, draw())
         if not first.reason:
