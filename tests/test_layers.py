@@ -79,6 +79,7 @@ ROOMS = {
         "stream",
         "job",
     ),
+    "review": ("finished_run", "pictures", "session", "sheet", "server"),
     "training": (
         "options",
         "face_selection",
@@ -145,7 +146,7 @@ ROOMS = {
     "evaluation.report": ("figures", "limits", "same_look", "report", "plots", "people_sheet"),
     "evaluation": ("runner",),
     "hub": ("model_card", "card_pictures", "publish", "onnx_export", "export"),
-    "cli": ("common", "options", "evaluate", "hub", "scale", "video", "main"),
+    "cli": ("common", "options", "evaluate", "hub", "review", "scale", "video", "main"),
 }
 ORDER = [f"{room.strip()}.{name}".lstrip(".") for room, names in ROOMS.items() for name in names]
 HUB_SET = ROOMS["core"]

@@ -123,7 +123,7 @@ def test_a_correction_that_does_not_fit_the_photo_is_an_error(row: str) -> None:
 
 
 def test_frames_of_a_video_take_no_corrections() -> None:
-    with pytest.raises(ValueError, match="no corrections"):
+    with pytest.raises(ValueError, match="no corrections beside them"):
         engine().plan(noise_photo(), SEED, faces=[LARGE], people=[0], corrections=[FaceCorrection(LARGE.box, "cover")])
 
 

@@ -46,11 +46,7 @@ class PhotoCorrections:
     seed: int | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.photo, str) or not self.photo or len(self.photo) > MAX_NAME or "\0" in self.photo:
-            raise ValueError(f"photo must be a name of up to {MAX_NAME} characters, but got {printable(self.photo)[:80]!r}.")
-        path = PurePosixPath(self.photo)
-        if path.is_absolute() or ".." in path.parts or path.as_posix() != self.photo:
-            raise ValueError(f"photo must be a plain name below the folder of photos, but got {printable(self.photo)[:80]!r}.")
+        require_photo_name(self.photo)
         if not isinstance(self.sha256, str) or not _DIGEST.fullmatch(self.sha256):
             raise ValueError(f"sha256 must be 64 hexadecimal digits in lower case, but got {printable(self.sha256)[:80]!r}.")
         if not isinstance(self.faces, tuple) or len(self.faces) > MAX_CORRECTIONS:
@@ -83,6 +79,16 @@ class PhotoCorrections:
         if not isinstance(values["faces"], list) or len(values["faces"]) > MAX_CORRECTIONS:
             raise ValueError(f"faces must be a list of at most {MAX_CORRECTIONS} corrections.")
         return cls(values["photo"], values["sha256"], tuple(map(FaceCorrection.from_dict, values["faces"])), values.get("seed"))
+
+
+def require_photo_name(name: object) -> None:
+    """Raise ValueError unless this is the name of a photo below a folder, in its plain spelling and with forward slashes."""
+    given = printable(name)[:80]
+    if not isinstance(name, str) or not name or len(name) > MAX_NAME or "\0" in name:
+        raise ValueError(f"photo must be a name of up to {MAX_NAME} characters, but got {given!r}.")
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or path.as_posix() != name:
+        raise ValueError(f"photo must be a plain name below the folder of photos, but got {given!r}.")
 
 
 def require_digest(digest: str, wanted: str) -> None:

@@ -20,6 +20,7 @@ from .common import INCOMPLETE, interruptible, list_first, open_closed_streams, 
 from .evaluate import evaluate_command
 from .hub import export_command, publish_command
 from .options import Corrections, Device, Model, anonymize_flags
+from .review import ReviewPage, check_review_page, review_command, write_review_page
 from .scale import scale_command
 from .video import video_command, webcam_command
 
@@ -63,6 +64,7 @@ def anonymize(
     ] = "",
     corrections: Corrections = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Redo finished photos and replace files that are in the way.")] = False,
+    review_page: ReviewPage = None,
     model: Model = None,
     device: Device = None,
     processes: Annotated[
@@ -95,6 +97,8 @@ def anonymize(
             settings = Settings(options, keep, overwrite, model_fingerprint(model), corrected)
             single_file = format_of(out) is not None and not Path(out).is_dir()
             state = None if single_file else stack.enter_context(closing(State(Path(out))))
+            if review_page is not None:
+                check_review_page(review_page, options)
             report_file = None if report is None else stack.enter_context(closing(_open_report(report)))
         except (PlanError, ValueError, OSError) as error:
             stop_because(error)
@@ -103,10 +107,16 @@ def anonymize(
         load_engine = partial(_load_engine, model, device)
         together = PHOTOS_PER_CALL if gpu else 1
         outcomes = run(jobs, settings, load_engine, state, processes=count, photos_per_call=together, photo_seconds=timeout)
+        finished: list[Outcome] = []
         try:
-            counts, doubtful = _follow(stack.enter_context(closing(outcomes)), len(jobs), report_file, settings, quiet)
+            followed = _remember(stack.enter_context(closing(outcomes)), finished if review_page is not None else None)
+            counts, doubtful = _follow(followed, len(jobs), report_file, settings, quiet)
+            if review_page is not None:
+                write_review_page(review_page, finished, Path(out), settings)
         except EngineError as error:
             stop_unloadable(model, error)
+        except OSError as error:
+            stop_because(error)
     if not quiet:
         typer.echo(_summary(counts, ignored, out))
         if doubtful:
@@ -116,6 +126,7 @@ def anonymize(
 
 
 app.command(name="evaluate")(evaluate_command)
+app.command(name="review")(review_command)
 app.command(name="video")(video_command)
 app.command(name="webcam")(webcam_command)
 app.command(name="scale")(scale_command)
@@ -132,6 +143,14 @@ def _open_report(report: Path) -> LineLog:
         return LineLog(report, fresh=True)
     except OSError as error:
         raise ValueError(f"--report {report} cannot be written: {error.strerror}.") from error
+
+
+def _remember(outcomes: Iterable[Outcome], finished: list[Outcome] | None) -> Iterator[Outcome]:
+    """The outcomes, which are also put into a list where there is one."""
+    for outcome in outcomes:
+        if finished is not None:
+            finished.append(outcome)
+        yield outcome
 
 
 def _follow(

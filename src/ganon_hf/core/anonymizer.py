@@ -178,9 +178,10 @@ class Anonymizer:
         if not found and not corrections and options.on_no_face == "raise":
             raise NoFaceError("no face was found in the photo.")
         seed = secrets.randbits(62) if options.seed is None else int(options.seed)
-        for name, given in (("people", people), ("looks", looks)):
+        for name, what, given in (("people", "a number", people), ("looks", "an entry", looks)):
             if given is not None and (corrections or len(given) != len(found)):
-                raise ValueError(f"{name} must have an entry for each of the {len(found)} faces and no corrections, but has {len(given)}.")
+                also = " and no corrections beside them" if corrections else ""
+                raise ValueError(f"{name} must have {what} for each of the {len(found)} faces{also}, but has {len(given)}.")
         order = sorted(range(len(found)), key=lambda i: (-area_of(found[i].box), found[i].box))
         numbers = range(len(found)) if people is None else [people[i] for i in order]
         assigned = [Assignment(found[i], number, seed) for number, i in zip(numbers, order, strict=True)]
