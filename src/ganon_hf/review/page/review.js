@@ -9,7 +9,8 @@ const state = { filter: "all", numbers: [], at: 0, photo: null, boxes: [], selec
 const summaries = new Map(), asked = new Set(), pictures = new Map();
 
 async function call(address, body) {
-  const answer = await fetch(address, body === undefined ? {} : { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+  const request = body === undefined ? {} : { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
+  const answer = await fetch(address, request).catch(() => { throw new Error("The server does not answer: is `ganon-hf review` still running?"); });
   const value = await answer.json();
   if (!answer.ok) throw new Error(value.error);
   return value;
@@ -18,12 +19,18 @@ function say(text, wrong = false) {
   $("said").textContent = text;
   $("said").classList.toggle("wrong", wrong);
 }
-// One action at a time: an answer must never meet a photo that is no longer shown.
-async function act(action) {
-  if (state.busy) return;
+// One action after the other: an answer must never meet a photo that is no longer shown. Steps that a held key repeats are left out.
+let queue = Promise.resolve(), waiting = 0;
+function act(action, repeated = false) {
+  if (repeated && waiting > 1) return;
+  waiting += 1;
   state.busy = true;
-  try { await action(); } catch (error) { say(error.message || "The server does not answer: is `ganon-hf review` still running?", true); }
-  state.busy = false;
+  queue = queue.then(action).catch((error) => {
+    say(error.message, true);
+  }).then(() => {
+    waiting -= 1;
+    state.busy = waiting > 0;
+  });
 }
 
 // ---- the list ----
@@ -259,7 +266,7 @@ function drawBoxes() {
   }
   const focused = [...$("faces").children].indexOf(document.activeElement);
   $("faces").replaceChildren(...elements);
-  if (focused >= 0 && focused < state.boxes.length) $("faces").children[focused].focus({ preventScroll: true });
+  if (focused >= 0 && state.selected >= 0) $("faces").children[state.selected].focus({ preventScroll: true });
   $("drawn").hidden = !state.drawn;
   const one = state.boxes[state.selected];
   $("face").hidden = !one || Boolean(state.drawn);
@@ -419,7 +426,7 @@ $("list-toggle").addEventListener("click", () => { $("list-toggle").setAttribute
 $("list-pane").addEventListener("scroll", drawRows, { passive: true });
 window.addEventListener("resize", () => { fit(); drawRows(); });
 const KEYS = {
-  j: () => act(() => go(1)), ArrowRight: () => act(() => go(1)), k: () => act(() => go(-1)), ArrowLeft: () => act(() => go(-1)),
+  j: () => act(() => go(1), true), ArrowRight: () => act(() => go(1), true), k: () => act(() => go(-1), true), ArrowLeft: () => act(() => go(-1), true),
   f: () => act(fine), r: () => act(redo), o: showOriginal, a: startAdding, "+": () => zoom(1), "=": () => zoom(1), "-": () => zoom(-1),
   z: () => zoom(state.zoom ? -state.zoom : 2), n: () => act(() => correct({ do: "leave" })), Delete: () => act(() => correct({ do: "leave" })),
   p: () => act(() => correct({ do: "replace", seed: newSeed() })), c: () => act(() => correct({ do: "cover" })), u: () => act(undo),
