@@ -424,7 +424,8 @@ $("zoom-in").addEventListener("click", () => zoom(1));
 $("zoom-out").addEventListener("click", () => zoom(-1));
 $("list-toggle").addEventListener("click", () => { $("list-toggle").setAttribute("aria-expanded", String($("list-pane").classList.toggle("open"))); drawRows(); });
 $("list-pane").addEventListener("scroll", drawRows, { passive: true });
-window.addEventListener("resize", () => { fit(); drawRows(); });
+window.addEventListener("resize", drawRows);
+new ResizeObserver(() => { if (!start) fit(); }).observe($("viewport"));
 const KEYS = {
   j: () => act(() => go(1), true), ArrowRight: () => act(() => go(1), true), k: () => act(() => go(-1), true), ArrowLeft: () => act(() => go(-1), true),
   f: () => act(fine), r: () => act(redo), o: showOriginal, a: startAdding, "+": () => zoom(1), "=": () => zoom(1), "-": () => zoom(-1),
