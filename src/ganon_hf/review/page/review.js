@@ -3,7 +3,7 @@
 const FILTERS = [["all", "All"], ["open", "To look at"], ["doubtful", "Doubtful"], ["covered", "Covered"], ["unsure", "Small or unsure"],
   ["rest", "The rest"], ["missing", "Not written"], ["corrected", "Corrected"]];
 const LETTERS = { replaced: "R", covered: "C", doubtful: "?", pending: "+", left: "–" };
-const ROW = 72, PAGE = 40, KEPT = 600, ZOOMS = [1, 1.5, 2, 3, 4, 6];
+const ROW = 72, PAGE = 40, AHEAD = 3, KEPT = 600, ZOOMS = [1, 1.5, 2, 3, 4, 6];
 const $ = (id) => document.getElementById(id);
 const state = { filter: "all", numbers: [], at: 0, photo: null, boxes: [], selected: -1, drawn: null, zoom: 0, original: false, busy: false, run: {} };
 const summaries = new Map(), asked = new Set(), pictures = new Map();
@@ -121,7 +121,7 @@ function preload(number, version) {
     picture.draggable = false;
     picture.src = `result/view/${number}?v=${version}`;
     pictures.set(key, picture);
-    while (pictures.size > 6) pictures.delete(pictures.keys().next().value);
+    while (pictures.size > 2 * AHEAD + 2) pictures.delete(pictures.keys().next().value);
   }
   return pictures.get(key);
 }
@@ -135,11 +135,12 @@ async function show() {
   prepareNext();
 }
 async function prepareNext() {
-  const next = state.numbers[state.at + 1];
-  if (next === undefined) return;
-  if (!summaries.has(next)) await loadSummaries([next]);
-  const summary = summaries.get(next);
-  if (summary && summary.concern !== "missing") preload(next, summary.version);
+  const next = state.numbers.slice(state.at + 1, state.at + 1 + AHEAD), unknown = next.filter((number) => !summaries.has(number));
+  if (unknown.length) await loadSummaries(unknown);
+  for (const number of next) {
+    const summary = summaries.get(number);
+    if (summary && summary.concern !== "missing") preload(number, summary.version);
+  }
 }
 function scrollToRow() {
   const pane = $("list-pane"), top = state.at * ROW;
