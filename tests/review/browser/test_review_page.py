@@ -23,6 +23,7 @@ from ganon_hf.bulk.correction_file import read_corrections
 from ganon_hf.bulk.tasks import Settings
 from ganon_hf.core.options import AnonymizeOptions
 from ganon_hf.review.server import ReviewServer
+from ganon_hf.review.sheet import sheet_of, write_sheet
 
 X, Y, HEIGHT = PLACES[2]
 MISSED = (X - 30, Y - 36, X + 30, Y + 36)
@@ -142,7 +143,6 @@ def test_a_missed_face_is_drawn_with_the_mouse_and_gone_after_redo(reviewer: Rev
         "replaced"
     ] * 3
     assert reviewer.page.locator("#faces .box.replaced").count() == 3
-    reviewer.shoot("done")
 
 
 def test_a_false_cover_is_removed_with_the_mouse(reviewer: Reviewer, run: Run) -> None:
@@ -248,7 +248,6 @@ def test_the_original_is_shown_on_request_only_and_nothing_of_it_stays(playwrigh
     shown, cache = waiting.value.body(), waiting.value.headers["cache-control"]
     reviewer.until("document.querySelector('#picture img').complete")
     assert "can be recognized" in reviewer.page.locator("#banner").inner_text() and cache == "no-store"
-    reviewer.shoot("original")
     reviewer.press("j")
     assert reviewer.page.locator("#banner").is_hidden(), "the next photo is an anonymized one again"
     kept = reviewer.page.evaluate("[localStorage.length, sessionStorage.length, document.cookie.length]")
@@ -293,6 +292,25 @@ def _phone(playwright: Any, server: ReviewServer, profile: Path, settings: dict[
     reviewer.page.goto(server.url)
     reviewer.until("typeof state !== 'undefined' && state.photo && !state.busy")
     return context, reviewer
+
+
+def test_the_page_to_sign_opens_without_a_network_and_prints(playwright: Any, run: Run, tmp_path: Path) -> None:
+    page_file = tmp_path / "review.html"
+    with run.session(load_engine=mistaken_engine) as session:
+        write_sheet(page_file, sheet_of(session))
+    context = playwright.chromium.launch_persistent_context(
+        str(tmp_path / "profile"), executable_path=CHROMIUM, args=["--no-sandbox"], offline=True, viewport={"width": 1280, "height": 860}
+    )
+    page, requests, errors = context.new_page(), [], []
+    page.on("request", lambda request: requests.append(request.url))
+    page.on("console", lambda message: errors.append(message.text))
+    page.goto(page_file.as_uri())
+    assert {url.split(":")[0] for url in requests} <= {"file", "data"} and errors == []
+    assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0) && document.images.length") == 30
+    assert page.pdf().startswith(b"%PDF")
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / "review-sheet.jpg", type="jpeg", quality=85)
+    context.close()
 
 
 def test_what_was_looked_at_is_remembered(reviewer: Reviewer, run: Run) -> None:
