@@ -75,6 +75,12 @@ def resident(pid: int) -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
+def processor_seconds(pid: int) -> float:
+    """What a process has computed so far; unlike the clock it does not grow with what else the machine does."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def measure(root: Path, count: int, pause: float) -> dict[str, Any]:
     """Serve the run, look at every photo, and return the numbers."""
     from playwright.sync_api import sync_playwright
@@ -95,7 +101,7 @@ def measure(root: Path, count: int, pause: float) -> dict[str, Any]:
                 time.sleep(0.01)
             page.evaluate("document.querySelector('#picture img').decode()")
             shown = time.perf_counter() - started
-            steps, memory = [], []
+            steps, memory, before = [], [], processor_seconds(server.pid)
             for number in range(1, count):
                 steps.append(page.evaluate(STEP) / 1000)
                 if number % 100 == 0 or number == count - 1:
@@ -103,10 +109,11 @@ def measure(root: Path, count: int, pause: float) -> dict[str, Any]:
                     heap = session.send("Runtime.getHeapUsage")["usedSize"]
                     memory.append({"photo": number, "server": resident(server.pid), "page": int(heap)})
                 time.sleep(pause)
+            computed = (processor_seconds(server.pid) - before) / max(1, count - 1)
             browser.close()
         finally:
             server.kill()
-    return {"listening": listening, "page": shown, "steps": steps, "memory": memory}
+    return {"listening": listening, "page": shown, "steps": steps, "memory": memory, "server_seconds_per_step": computed}
 
 
 def main() -> int:
@@ -129,6 +136,7 @@ def main() -> int:
     print(f"{arguments.photos} photos of {arguments.width} x {arguments.height} pixels, load of the machine before: {load}")
     print(f"{verdict(up < TARGET_PAGE)}: from the command to the first photo {up:.2f} s (the command {numbers['listening']:.2f} s)")
     print(f"{verdict(worst < TARGET_STEP)}: a step: median {median(steps):.3f} s, 99 of 100 below {worst:.3f} s, longest {steps[-1]:.3f} s")
+    print(f"processor seconds of the server for a step: {numbers['server_seconds_per_step']:.3f}")
     sizes = ", ".join(f"{where} {late[0][where] / 1e6:.0f} -> {late[-1][where] / 1e6:.0f} MB" for where in growth)
     flat = all(value < TARGET_GROWTH for value in growth.values())
     print(f"{verdict(flat)}: memory from photo {late[0]['photo']} to {late[-1]['photo']}: {sizes}")

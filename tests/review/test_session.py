@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from review_runs import DOUBTFUL, FOUND, MISSED, PLAIN, Run, tiny_engine, tiny_run
+from review_runs import DOUBTFUL, FOUND, MISSED, PLAIN, Run, make_run, tiny_engine, tiny_run
 from standins import names, save, unloadable
 from tiny import noise_photo
 
@@ -269,6 +269,28 @@ def test_a_result_that_became_a_link_is_not_followed(run: Run, tmp_path: Path) -
     with run.session() as session:
         details = session.details(number_of(session, "0.png"))
         assert not details["written"] and "leaves the input folder" in details["error"]
+
+
+def test_a_folder_that_became_a_link_is_not_written_to(tmp_path: Path) -> None:
+    save(tmp_path / "in" / "sub" / "0.png", Image.fromarray(noise_photo(*PLAIN)))
+    run = make_run(tmp_path)
+    (run.out / "sub").rename(tmp_path / "elsewhere")
+    (run.out / "sub").symlink_to(tmp_path / "elsewhere")
+    before = (tmp_path / "elsewhere" / "0.png").read_bytes()
+    with run.session() as session, pytest.raises(ReviewError, match="is a link"):
+        session.redo(0)
+    assert (tmp_path / "elsewhere" / "0.png").read_bytes() == before
+
+
+def test_nothing_is_fine_whose_corrections_are_not_in_the_result(run: Run) -> None:
+    with run.session() as session:
+        number = number_of(session, "0.png")
+        session.set_corrections(number, [ADD])
+        with pytest.raises(ReviewError, match="redo comes first"):
+            session.set_fine(number, True)
+        session.redo(number)
+        session.set_fine(number, True)
+        assert session.details(number)["fine"]
 
 
 def test_a_run_again_after_a_review_does_nothing(run: Run) -> None:

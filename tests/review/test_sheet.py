@@ -83,6 +83,18 @@ def test_nothing_of_an_original_is_in_it(finished: Run, tmp_path: Path) -> None:
         assert np.abs(shown[face] - result[face]).mean() < 20 < np.abs(shown[face] - original[face]).mean()
 
 
+def test_corrections_that_are_not_in_the_picture_are_told(finished: Run, tmp_path: Path) -> None:
+    with finished.session() as session:
+        session.set_corrections(0, [{"box": [5, 5, 40, 40], "do": "cover", "drawn": True}])
+        write_sheet(tmp_path / "review.html", sheet_of(session))
+        words = " ".join(Page(tmp_path / "review.html").words)
+        assert "With corrections that are NOT in the picture yet 1" in words and words.count("corrections are NOT in the picture") == 1
+        session.redo(0)
+        write_sheet(tmp_path / "review.html", sheet_of(session))
+    words = " ".join(Page(tmp_path / "review.html").words)
+    assert "NOT" not in words and "corrected by hand; not looked at" in words
+
+
 def test_names_are_texts_and_pictures_small(tmp_path: Path) -> None:
     save(tmp_path / "in" / "<img src=x onerror=alert(1)>.png", Image.fromarray(np.full((400, 900, 3), 90, np.uint8)))
     run = tiny_run(tmp_path, [PLAIN], options=AnonymizeOptions(seed=1, on_no_face="keep"))

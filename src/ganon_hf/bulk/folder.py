@@ -60,12 +60,12 @@ def plan(inputs: Sequence[str], output: str) -> tuple[list[PhotoJob], int]:
         jobs = [dataclasses.replace(jobs[0], target=out, problem="")]
     elif out.exists() and not out.is_dir():
         raise PlanError(f"{printable(output)} exists and is not a folder.")
-    jobs = [dataclasses.replace(job, problem=job.problem or _leaves(job.target, out)) for job in jobs]
+    jobs = [dataclasses.replace(job, problem=job.problem or why_it_leaves(job.target, out)) for job in jobs]
     _check_targets(jobs)
     return jobs, ignored
 
 
-def _leaves(target: Path, out: Path) -> str:
+def why_it_leaves(target: Path, out: Path) -> str:
     """Why a result must not be written: a folder on its way below ``out`` is a link, so it would appear somewhere else."""
     between = target.parent.relative_to(out).parts if target.is_relative_to(out) and target != out else ()
     for depth in range(len(between)):

@@ -135,21 +135,20 @@ class ReviewSession:
         """Whether its result was looked at and found fine."""
         return self._reviewed.is_fine(photo)
 
-    def corrections_of(self, photo: ReviewedPhoto) -> PhotoCorrections | None:
-        """Its corrections; None where there are none."""
-        return self._rows.get(photo.name)
+    def is_corrected(self, photo: ReviewedPhoto) -> bool:
+        """Whether there are corrections of it."""
+        return photo.name in self._rows
 
     def summary(self, number: int) -> dict[str, Any]:
         """What the list shows of a photo, JSON-ready."""
         photo = self.photo(number)
-        row = self._rows.get(photo.name)
         return {
             "number": number,
             "name": printable(photo.name),
             "concern": photo.concern,
             "fine": self.is_fine(photo),
-            "corrected": row is not None,
-            "stale": self._is_stale(photo, row),
+            "corrected": photo.name in self._rows,
+            "stale": self.is_stale(photo),
             "version": str(_version_of(photo.target)[1]),
         }
 
@@ -171,17 +170,19 @@ class ReviewSession:
     def _size(self, photo: ReviewedPhoto) -> tuple[int, int]:
         return upright_size(photo.target, self.out) if photo.written else upright_size(photo.source, photo.root)
 
-    def _is_stale(self, photo: ReviewedPhoto, row: PhotoCorrections | None) -> bool:
-        """Whether the result that is there was made with other corrections."""
-        record = self._state.record(photo.target)
+    def is_stale(self, photo: ReviewedPhoto) -> bool:
+        """Whether the result that is there was made with other corrections than there are now."""
+        row, record = self._rows.get(photo.name), self._state.record(photo.target)
         return ("" if row is None else row.digest) != (record or {}).get("corrections", "")
 
     # ---- what is done ------------------------------------------------------------------------------------------------------------
 
     def set_fine(self, number: int, fine: bool) -> None:
-        """A photo was looked at, and is fine as it is; or not."""
+        """A photo was looked at, and is fine as it is; or not. ReviewError where its corrections are not in the result yet."""
         photo = self.photo(number)
         with self._lock:
+            if fine and self.is_stale(photo):
+                raise ReviewError("this photo has corrections that are not in the result yet: redo comes first.")
             self._saving(lambda: self._reviewed.set_fine(photo, fine))
 
     def set_corrections(self, number: int, faces: Any) -> None:
@@ -243,8 +244,9 @@ class ReviewSession:
     def _redo(self, photo: ReviewedPhoto) -> folder.Outcome:
         row = self._rows.get(photo.name)
         settings = dataclasses.replace(self.run.settings, corrections={} if row is None else {photo.name: row})
+        job = dataclasses.replace(photo.job, problem=folder.why_it_leaves(photo.target, self.out))
         try:
-            (outcome,) = folder.run([photo.job], settings, lambda threads: self._get_engine(), self._state)
+            (outcome,) = folder.run([job], settings, lambda threads: self._get_engine(), self._state)
         except EngineError as error:
             raise ReviewError(f"the model cannot be loaded: {printable(error)}") from error
         if outcome.status == "ok":

@@ -42,6 +42,7 @@ class SheetPhoto:
         status, error, faces: as in the report.
         fine: somebody looked at it and found it fine; None where nobody was asked.
         corrected: by hand.
+        stale: there are corrections that are not in the picture yet.
     """
 
     name: str
@@ -51,6 +52,7 @@ class SheetPhoto:
     faces: Sequence[Mapping[str, Any]]
     fine: bool | None = None
     corrected: bool = False
+    stale: bool = False
 
     @property
     def concern(self) -> Concern:
@@ -76,7 +78,16 @@ class Sheet:
 def sheet_of(session: ReviewSession) -> Sheet:
     """What a review has come to."""
     photos = [
-        SheetPhoto(one.name, one.target, one.status, one.error, one.faces, session.is_fine(one), session.corrections_of(one) is not None)
+        SheetPhoto(
+            name=one.name,
+            target=one.target,
+            status=one.status,
+            error=one.error,
+            faces=one.faces,
+            fine=session.is_fine(one),
+            corrected=session.is_corrected(one),
+            stale=session.is_stale(one),
+        )
         for one in session.run.photos
     ]
     return Sheet(photos, session.out, session.run.line)
@@ -138,6 +149,8 @@ def _counts(sheet: Sheet) -> str:
             ("Not looked at", sum(photo.fine is False for photo in sheet.photos)),
             ("Corrected by hand", sum(photo.corrected for photo in sheet.photos)),
         ]
+    if any(photo.stale for photo in sheet.photos):
+        rows.append(("With corrections that are NOT in the picture yet", sum(photo.stale for photo in sheet.photos)))
     return _table(rows)
 
 
@@ -165,10 +178,8 @@ def _legend() -> str:
 
 def _figure(photo: SheetPhoto, out: Path) -> str:
     name = html.escape(printable(photo.name))
-    marks = [
-        *(["corrected by hand"] if photo.corrected else []),
-        *([] if photo.fine is None else ["✓ fine" if photo.fine else "not looked at"]),
-    ]
+    marks = ["corrections are NOT in the picture yet"] if photo.stale else ["corrected by hand"] if photo.corrected else []
+    marks += [] if photo.fine is None else ["✓ fine" if photo.fine else "not looked at"]
     mark = f"<br><em>{'; '.join(marks)}</em>" if marks else ""
     if photo.status not in WRITTEN:
         return f"<figure><figcaption>{name}<br>{html.escape(printable(photo.error))}{mark}</figcaption></figure>\n"

@@ -319,6 +319,7 @@ function newSeed() {
   return String((high % 2 ** 20) * 2 ** 32 + low);
 }
 async function add(action) {
+  if (!state.drawn) return;
   const correction = { box: state.drawn, do: action, drawn: true };
   const others = state.photo.corrections;
   await save([...others, correction], "Saved. Redo shows it.");
