@@ -140,7 +140,7 @@ def test_every_answer_forbids_to_keep_it_and_to_load_from_elsewhere(client: Clie
         assert {key: headers[key] for key in HEADERS} == HEADERS and headers["Cache-Control"] == "no-store"
         for kept in ("ETag", "Last-Modified", "Expires", "Set-Cookie", "Content-Disposition"):
             assert kept not in headers
-    for name in ("", "review.js", "review.css"):
+    for name in ("", "review.js", "faces.js", "review.css"):
         text = client.ask(name)[2].decode()
         assert not re.search(r"https?://|//[a-z]|@import|url\(", text), f"{name} names another place"
         assert not re.search(r"localStorage|sessionStorage|indexedDB|caches|serviceWorker|document\.cookie", text), "nothing is kept"

@@ -1,6 +1,6 @@
 """The review page's server: for this machine only, for whoever has the address with its token, and nothing may be kept of an answer.
 
-Plain HTTP of the standard library: a page of three files, JSON, and pictures that are made when they are asked for.
+Plain HTTP of the standard library: a page of a few files, JSON, and pictures that are made when they are asked for.
 """
 
 from __future__ import annotations
@@ -43,7 +43,12 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-_PAGE = {"": ("index.html", "text/html"), "review.css": ("review.css", "text/css"), "review.js": ("review.js", "text/javascript")}
+_PAGE = {
+    "": ("index.html", "text/html"),
+    "review.css": ("review.css", "text/css"),
+    "review.js": ("review.js", "text/javascript"),
+    "faces.js": ("faces.js", "text/javascript"),
+}
 _SIDES = {"thumbnail": THUMBNAIL_SIDE, "view": VIEW_SIDE, "large": LARGE_SIDE}
 MAX_BODY = 2 << 20
 MAX_SUMMARIES = 200
