@@ -11,6 +11,7 @@ import hashlib
 import json
 import secrets
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -120,16 +121,19 @@ class ReviewSession:
         if name not in FILTERS:
             raise ReviewError(f"there is no filter {printable(name)[:40]!r}.")
         with self._lock:
-            return [number for number, photo in enumerate(self.run.photos) if self._passes(photo, name)]
+            return [number for number, photo in enumerate(self.run.photos) if name in self._filters_of(photo)]
 
     def counts(self) -> dict[str, int]:
         """How many photos each filter lets through."""
-        return {name: len(self.numbers(name)) for name in FILTERS}
+        with self._lock:
+            counted = Counter(name for photo in self.run.photos for name in self._filters_of(photo))
+        return {name: counted[name] for name in FILTERS}
 
-    def _passes(self, photo: ReviewedPhoto, name: str) -> bool:
-        if name in CONCERNS:
-            return photo.concern == name
-        return name == "all" or (not self.is_fine(photo) if name == "open" else photo.name in self._rows)
+    def _filters_of(self, photo: ReviewedPhoto) -> list[str]:
+        """Those of :data:`FILTERS` that let a photo through."""
+        names = ["all", photo.concern]
+        names += [] if self.is_fine(photo) else ["open"]
+        return [*names, "corrected"] if photo.name in self._rows else names
 
     def is_fine(self, photo: ReviewedPhoto) -> bool:
         """Whether its result was looked at and found fine."""
