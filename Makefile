@@ -2,7 +2,7 @@
 # make test-lowest          with the lowest versions admitted
 # make test-attack          hostile files, full disks, kills     make test-attack-long   a thousand of them, and memory
 # make style                fix formatting                       make quality   check formatting, lint and types
-# make space                the demo on this machine             make test-browser   it, through headless Chromium
+# make space                the demo on this machine             make test-browser   it and the review, through headless Chromium
 # make docs                 the site with these docs, in site/   make test-notebook  the notebook
 # make build                wheel and sdist in dist/, checked
 SHELL := /bin/bash
@@ -63,7 +63,7 @@ test-scale: $(VENV)/.installed-scale
 test-browser: $(VENV)/.installed-browser
 	@command -v chromium >/dev/null || { $(APT) update -qq && $(APT) install -y -qq --no-install-recommends chromium >/dev/null; } \
 		|| echo "chromium could not be installed (on Debian or Ubuntu that needs root): the browser tests will be skipped"
-	$(BIN)/python -m pytest -m browser tests/spaces/browser $(ARGS)
+	$(BIN)/python -m pytest -m browser tests/spaces/browser tests/review/browser $(ARGS)
 
 # Its tab "How private is it" shows the report in the package; REPORT=runs/report/report.json another.
 space: $(VENV)/.installed-browser

@@ -25,6 +25,7 @@ ROOMS = {
         "look",
         "options",
         "faces",
+        "corrections",
         "picture_reading",
         "picture_download",
         "image_loading",
@@ -65,7 +66,7 @@ ROOMS = {
         "diffusion_pipeline_ganon",
     ),
     " ": ("_register", "color_profiles", "image_files"),
-    "bulk": ("process_pool", "engine", "tasks", "worker_pool", "folder", "rows", "parquet_shards", "ray_job"),
+    "bulk": ("process_pool", "engine", "correction_file", "tasks", "worker_pool", "folder", "rows", "parquet_shards", "ray_job"),
     "video": (
         "colorspace",
         "reader",
@@ -79,6 +80,7 @@ ROOMS = {
         "stream",
         "job",
     ),
+    "review": ("finished_run", "pictures", "session", "sheet", "server"),
     "training": (
         "options",
         "face_selection",
@@ -146,7 +148,7 @@ ROOMS = {
     "evaluation.report": ("figures", "limits", "same_look", "report", "plots", "people_sheet"),
     "evaluation": ("runner",),
     "hub": ("model_card", "card_pictures", "publish", "onnx_export", "export"),
-    "cli": ("common", "options", "evaluate", "hub", "scale", "streams", "video", "main"),
+    "cli": ("common", "options", "evaluate", "hub", "review", "scale", "streams", "video", "main"),
     "  ": ("__main__",),
 }
 ORDER = [f"{room.strip()}.{name}".lstrip(".") for room, names in ROOMS.items() for name in names]

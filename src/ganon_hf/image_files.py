@@ -8,9 +8,10 @@ EXIF fields that the caller names; GPS, thumbnails, serial numbers, XMP and comm
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -85,7 +86,9 @@ class Picture:
     format: str = ""
 
 
-def read_image(path: str | os.PathLike[str], *, root: Path | None = None, keep_metadata: Iterable[str] = ()) -> Picture:
+def read_image(
+    path: str | os.PathLike[str], *, root: Path | None = None, keep_metadata: Iterable[str] = (), check: Callable[[str], None] | None = None
+) -> Picture:
     """Read a photo from an untrusted file.
 
     Args:
@@ -93,12 +96,16 @@ def read_image(path: str | os.PathLike[str], *, root: Path | None = None, keep_m
             :mod:`~ganon_hf.core.picture_reading`. HEIC needs the extra ``heif``.
         root: where given, the file must lie below this folder once links are resolved.
         keep_metadata: names from ``METADATA_GROUPS``.
+        check: called with the SHA-256 of the very file that is read, in hexadecimal digits; raises where it is another than was meant.
 
     Raises:
         UnusableImageError: everything that makes the file unusable, with its name and the reason.
     """
     keep = tuple(keep_metadata)
     with unusable(printable(path)), open_file(Path(path), root) as file:
+        if check is not None:
+            check(hashlib.file_digest(file, "sha256").hexdigest())  # type: ignore[arg-type]  # a file opened for reading bytes
+            file.seek(0)
         return _read(file, keep)
 
 

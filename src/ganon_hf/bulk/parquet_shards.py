@@ -15,7 +15,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -302,6 +302,7 @@ class Manifest:
         digest: of their names and sizes.
         shards, rows: how many.
         rows_per_shard, column, options, keep_metadata, model: what results depend on.
+        corrections: digests of the photos' corrections.
         key: the photos' seeds are derived from it where the options have none. Hex; secret while the job runs and empty afterwards,
             because a seed tells what was changed about the geometry of a face.
     """
@@ -315,6 +316,7 @@ class Manifest:
     options: dict[str, Any]
     keep_metadata: tuple[str, ...]
     model: str
+    corrections: list[str] = field(default_factory=list)
     key: str = ""
 
     def claim(self, target: Storage) -> Manifest:
@@ -332,7 +334,7 @@ class Manifest:
         with target.open(MANIFEST) as file:
             there = json.load(file)
         mine = json.loads(json.dumps(asdict(self)))
-        different = [name for name in mine if name != "key" and mine[name] != there.get(name)]
+        different = [name for name in mine if name != "key" and mine[name] != there.get(name, [])]  # an older one has no corrections
         if different:
             names = ", ".join(different)
             raise JobError(f"{printable(target.url)} holds another job's results ({names} differ): name another target, or empty it.")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.faces import AnonymizationResult
 from ..core.options import AnonymizeOptions
 from ..image_files import Picture, decode_image, encode_image, printable, read_image
+from .correction_file import PhotoCorrections
 from .engine import read_engine
 from .tasks import Engine, anonymize_batch, describe_error, success
 
@@ -32,12 +33,14 @@ class RowTask:
         content: the photo's file, or the reason why it could not be read.
         seed: decides the synthetic people; None draws one.
         pixels: of the photo, by its header; 0 where that cannot be read.
+        corrections: of the photo.
     """
 
     key: str
     content: bytes | str
     seed: int | None = None
     pixels: int = 0
+    corrections: PhotoCorrections | None = None
 
 
 @dataclass(frozen=True)
@@ -85,13 +88,16 @@ class RowTaskHandler:
             (picture.image if isinstance(picture, Picture) else picture, replace(self.options, seed=task.seed))
             for task, picture in zip(tasks, pictures, strict=True)
         ]
-        for task, picture, result in zip(tasks, pictures, anonymize_batch(engine, photos), strict=True):
+        results = anonymize_batch(engine, photos, [task.corrections for task in tasks])
+        for task, picture, result in zip(tasks, pictures, results, strict=True):
             yield _row(task.key, picture, result, self.format)
 
     def _read(self, task: RowTask) -> Picture | Exception:
         try:
             if isinstance(task.content, str):
                 raise OSError(task.content)
+            if task.corrections is not None:
+                task.corrections.check(task.content)
             return decode_image(task.content, keep_metadata=self.keep_metadata)
         except Exception as error:
             return error

@@ -30,13 +30,14 @@ from .common import (
 )
 from .evaluate import evaluate_command
 from .hub import export_command, publish_command
-from .options import Device, Model, anonymize_flags
+from .options import Corrections, Device, Model, anonymize_flags
+from .review import ReviewPage, check_review_page, review_command, write_review_page
 from .scale import scale_command
 from .streams import STANDARD, anonymize_stream, check_streams, uses_streams
 from .video import video_command, webcam_command
 
 if TYPE_CHECKING:
-    from ..bulk.tasks import Outcome
+    from ..bulk.tasks import Outcome, Settings
 
 # With a GPU: photos whose faces form one batch (on a CPU a batch gains nothing), and the most processes that share the GPU, because each
 # takes some hundred megabytes of its memory.
@@ -81,7 +82,9 @@ def anonymize(
     keep_metadata: Annotated[
         str, typer.Option(metavar="date,camera", help="EXIF fields to keep. Default: none. GPS, thumbnails, serial numbers never.")
     ] = "",
+    corrections: Corrections = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Redo finished photos and replace files that are in the way.")] = False,
+    review_page: ReviewPage = None,
     model: Model = None,
     device: Device = None,
     processes: Annotated[
@@ -97,6 +100,7 @@ def anonymize(
     Exit code 0: every photo was anonymized, or copied with --on-no-face keep. 2: the command cannot be carried out, nothing was written.
     3: some photos were refused or failed; each is named with the reason, and nothing was written for it.
     """
+    from ..bulk.correction_file import read_corrections, require_known
     from ..bulk.folder import PlanError, State, plan, run
     from ..bulk.process_pool import usable_cores
     from ..bulk.tasks import Outcome, PhotoJob, Settings
@@ -109,14 +113,20 @@ def anonymize(
     streams = uses_streams(inputs, out)
     if streams:
         check_streams(inputs, out)
+        if review_page is not None:
+            stop("--review-page shows the results of a folder, and a standard stream leaves none.")
     check_device(device)
     folder = fetch_model(model)
     with interruptible(), ExitStack() as stack:
         try:
             jobs, ignored = ([], []) if streams else plan(inputs, out)
-            settings = Settings(options, keep, overwrite, model_fingerprint(folder))
+            corrected = {} if corrections is None else read_corrections(corrections)
+            require_known(corrected, [job.name for job in jobs])
+            settings = Settings(options, keep, overwrite, model_fingerprint(folder), corrected)
             single_file = format_of(out) is not None and not Path(out).is_dir()
             state = None if single_file or streams else stack.enter_context(closing(State(Path(out))))
+            if review_page is not None:
+                check_review_page(review_page, options)
             report_file = None if report is None else stack.enter_context(closing(_open_report(report)))
         except (PlanError, ValueError, OSError) as error:
             stop_because(error)
@@ -124,21 +134,27 @@ def anonymize(
         count = processes or min(usable_cores(), GPU_PROCESSES if gpu else len(jobs))
         load_engine = partial(_load_engine, folder, device)
         together = PHOTOS_PER_CALL if gpu else 1
-        record = _recorder(report_file, options, model)
+        record = _recorder(report_file, settings, model)
         outcomes = (
             anonymize_stream(inputs[0], out, settings, load_engine, timeout)
             if streams
             else run(jobs, settings, load_engine, state, processes=count, photos_per_call=together, photo_seconds=timeout)
         )
+        finished: list[Outcome] = []
         try:
-            counts, doubtful, notes = _follow(stack.enter_context(closing(outcomes)), max(1, len(jobs)), record, quiet)
+            followed = _remember(stack.enter_context(closing(outcomes)), finished if review_page is not None else None)
+            counts, doubtful, notes = _follow(followed, max(1, len(jobs)), record, quiet)
             for path in ignored:
                 record(Outcome(PhotoJob(path, path), "left out", error=f"the name does not end in one of {', '.join(PICTURE_SUFFIXES)}"))
+            if review_page is not None:
+                write_review_page(review_page, finished, Path(out), settings)
         except ReportError as error:
             typer.echo(f"failed: {error}; the run ends here", err=True)
             raise typer.Exit(INCOMPLETE) from None
         except EngineError as error:
             stop_unloadable(model, error)
+        except OSError as error:
+            stop_because(error)
     if not quiet:
         to_stderr = out == STANDARD
         typer.echo(_summary(counts, ignored, out, reported=report is not None), err=to_stderr)
@@ -151,6 +167,7 @@ def anonymize(
 
 
 app.command(name="evaluate")(evaluate_command)
+app.command(name="review")(review_command)
 app.command(name="video")(video_command)
 app.command(name="webcam")(webcam_command)
 app.command(name="scale")(scale_command)
@@ -169,31 +186,35 @@ def _open_report(report: Path) -> LineLog:
         raise ValueError(f"--report {report} cannot be written: {error.strerror}.") from error
 
 
+def _remember(outcomes: Iterable[Outcome], finished: list[Outcome] | None) -> Iterator[Outcome]:
+    """The outcomes, which are also put into a list where there is one."""
+    for outcome in outcomes:
+        if finished is not None:
+            finished.append(outcome)
+        yield outcome
+
+
 class ReportError(OSError):
     """The report takes no more; going on without it would be wrong."""
 
 
-def _recorder(report: LineLog | None, options: AnonymizeOptions, model: str | None) -> Callable[[Outcome], None]:
+def _recorder(report: LineLog | None, settings: Settings, model: str | None) -> Callable[[Outcome], None]:
     """What writes the line of an outcome; it does nothing without a report.
 
     A line says all that is needed to make the result again. Seed and weights stand there for what was done in this run.
     """
-    import dataclasses
-
     from ..bulk.engine import weights_digest_of
     from ..bulk.folder import append_record
     from ..image_files import printable
 
     if report is None:
         return lambda outcome: None
-    chosen = {name: value for name, value in dataclasses.asdict(options).items() if name != "seed"}
     digest = cache(partial(weights_digest_of, model))  # beside the workers, which load the weights in the meantime
 
     def record(outcome: Outcome) -> None:
         weights = digest() if outcome.status in ("ok", "copied") else None
-        extra = {"options": chosen, "model": model or "bundled", "weights": weights, "version": __version__}
         try:
-            append_record(report, outcome.to_dict() | extra)
+            append_record(report, outcome.to_dict() | settings.to_dict() | {"weights": weights, "version": __version__})
         except OSError as error:
             raise ReportError(f"{printable(report.file.name)}: {storage_problem(error) or error.strerror}") from error
 

@@ -8,6 +8,7 @@ matrices map photo coordinates to crop coordinates.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -212,6 +213,30 @@ class AnonymizationResult:
 
     def to_dict(self) -> dict[str, Any]:
         return {"image": self.image, "faces": [face.to_dict() for face in self.faces], "seed": self.seed}
+
+
+def to_face(face: Any, fit: Callable[[Box], np.ndarray | None]) -> Face:
+    """A face that somebody hands in as a :class:`Face` or a box.
+
+    Args:
+        face: where it is.
+        fit: box -> landmarks (478, 3) in photo pixels, or None where none fit; for a box.
+
+    Raises:
+        ValueError: it is neither, or invalid.
+    """
+    if hasattr(face, "landmarks"):  # not isinstance: code loaded from a Hub folder has a class Face of its own
+        return Face(face.box, face.score, face.landmarks, getattr(face, "doubtful", False), getattr(face, "keypoints", None))  # validates
+    box = Face(face, 1.0).box  # likewise
+    if max(box) <= 2:
+        raise ValueError(f"boxes are (x_min, y_min, x_max, y_max) in pixels of the upright photo, not shares of it, but got {face!r}.")
+    return Face(box, 1.0, fit(box))
+
+
+def fit_landmarks(detector: FaceDetector, photo: np.ndarray, box: Box) -> np.ndarray | None:
+    """(478, 3) landmarks in photo pixels of the face in a box, or None where none fit or the detector has no method ``landmarks``."""
+    fit = getattr(detector, "landmarks", None)
+    return None if fit is None else fit(photo, box)
 
 
 def box_of_points(points: np.ndarray) -> Box:

@@ -120,7 +120,7 @@ def open_picture(file: IO[bytes]) -> Any:
         raise UnusableImageError("is empty")
     if size > MAX_FILE_BYTES:
         raise UnusableImageError(f"is larger than {MAX_FILE_BYTES >> 20} MiB")
-    image = _reader(file)
+    image = read_header(file)
     width, height = image.size
     check_size(width, height)
     if width * height > max(ALWAYS_ENOUGH_PIXELS, MAX_PIXELS_PER_BYTE * size):
@@ -141,7 +141,7 @@ def decode(file: IO[bytes]) -> Any:
     image = open_picture(file)
     if image.format == "PNG":  # decoding alone ignores the checksums
         image.verify()
-        image = _reader(file)
+        image = read_header(file)
     image.load()  # raises on truncated data
     check_size(image.width, image.height)  # of a HEIC file, what its header says is not what is decoded
     return image
@@ -172,8 +172,11 @@ def check_size(width: int, height: int) -> None:
         raise UnusableImageError(f"has {width} x {height} pixels, but neither side may have more than {MAX_SIDE}")
 
 
-def _reader(file: IO[bytes]) -> Any:
-    """The format's own reader, chosen by the first bytes. ``Image.open`` would do the same but refuses above 179 megapixels."""
+def read_header(file: IO[bytes]) -> Any:
+    """The format's own reader, chosen by the first bytes, for who needs no pixel; limits are checked by :func:`open_picture`.
+
+    ``Image.open`` would do the same but refuses above 179 megapixels. Errors as there.
+    """
     file.seek(0)
     head = file.read(16)
     for factory, accept in _READERS:
