@@ -167,7 +167,7 @@ def test_a_model_that_cannot_be_loaded_is_a_usage_error(tmp_path: Path) -> None:
 def test_the_report_may_lie_in_the_new_output_folder(run: Run, tmp_path: Path) -> None:
     assert run(save(tmp_path / "a.png"), "-o", tmp_path / "out", "--report", tmp_path / "out" / "r.jsonl").exit_code == 0
     (line,) = report_of(tmp_path / "out" / "r.jsonl")
-    assert line["model"] == "bundled" and line["seconds"] >= 0 and line["faces"][0]["status"] == "replaced"
+    assert line["model"].startswith("bundled@") and line["seconds"] >= 0 and line["faces"][0]["status"] == "replaced"
 
 
 def test_a_folder_may_have_a_dot_in_its_name(run: Run, tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def test_the_report_says_how_to_make_a_result_again(astronaut_path: Path, tmp_pa
     options = ["--privacy", "low", "--skin-tone", "random", "--cover", "black"]
     assert anonymize(astronaut_path, "-o", tmp_path / "a.png", *options, "--report", tmp_path / "r.jsonl").exit_code == 0
     (line,) = report_of(tmp_path / "r.jsonl")
-    again = ganon_hf.AnonymizeOptions(seed=line["seed"], **line["options"])
+    again = ganon_hf.AnonymizeOptions(**line["options"] | {"seed": line["seed"]})
     assert (again.privacy, again.skin_tone, again.output, again.cover) == ("low", "random", "photo", "black")
     engine = ganon_hf.Anonymizer.from_pretrained()
     result = engine(astronaut_path, again)

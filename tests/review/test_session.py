@@ -250,8 +250,22 @@ BAD_REPORTS: dict[str, Callable[[Run], tuple[str, str]]] = {
     "a face with markup for a status": lambda run: (line(run).replace('"replaced"', '"<script>"'), "status, reason or look"),
     "crops": lambda run: (line(run, options=json.loads(line(run))["options"] | {"output": "crop"}), "only photos can be reviewed"),
     "unknown options": lambda run: (line(run, options={"blur": 1}), "not of this version"),
-    "two runs": lambda run: (line(run) + "\n" + line(run, seed=9), "line 2: it was made with other options"),
+    "two runs": lambda run: (
+        line(run) + "\n" + line(run, options=json.loads(line(run))["options"] | {"seed": 9}),
+        "line 2: it was made with other options",
+    ),
 }
+
+
+def test_what_was_copied_is_looked_at_what_was_left_out_is_no_photo_and_results_have_their_own_names(tmp_path: Path) -> None:
+    run = tiny_run(tmp_path, [PLAIN])
+    lines = [line(run), line(run, name="empty.png", status="copied", faces=[]), line(run, name="", status="left out", faces=[])]
+    lines.append(line(run, name="IMG_1.heic"))
+    run.report.write_text("\n".join(lines))
+    photos = {photo.name: photo for photo in read_run(run.report, run.out).photos}
+    assert set(photos) == {json.loads(lines[0])["name"], "empty.png", "IMG_1.heic"}
+    assert photos["empty.png"].written and photos["empty.png"].concern == "unsure"
+    assert photos["IMG_1.heic"].target == run.out / "IMG_1.heic.jpg"
 
 
 @pytest.mark.parametrize("row", BAD_REPORTS)

@@ -171,8 +171,7 @@ class Anonymizer:
             faces: likewise.
             people: for a frame of a video: for each of ``faces`` the number of the seed's synthetic person that it becomes, which a
                 person keeps. None is for a photo: its faces are numbered by size, and where a person does not fit others are tried.
-            looks: for each of ``faces`` the look of which its person is drawn, None for anybody, as :meth:`look_of` gives it; a person of a
-                video must keep it, too. None reads them from the photo.
+            looks: for each of ``faces`` the look as :meth:`look_of` gives it, which a person of a video keeps. None reads the photo.
             corrections: as in :meth:`__call__`; not beside ``people`` or ``looks``.
         """
         options = options or AnonymizeOptions()
@@ -196,9 +195,8 @@ class Anonymizer:
             ordered = [self.look_of(photo, one.face, chosen) for one, chosen in zip(assigned, own, strict=True)]
         else:
             ordered = [looks[i] for i in order]
-        planner = self._planner
         plans = (
-            planner.plan(photo, options, one.face, partial(planner.draw, one.seed, one.number, look), attempts, one.reason)
+            self._planner.plan(photo, options, one.face, partial(self._planner.draw, one.seed, one.number, look), attempts, one.reason)
             for one, look in zip(assigned, ordered, strict=True)
         )
         return PhotoPlan(photo, options, seed, tuple(plans), in_video=people is not None)

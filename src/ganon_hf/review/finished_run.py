@@ -121,9 +121,9 @@ def read_run(report: Path, out: Path, originals: Path | None = None) -> Finished
                 continue
             try:
                 values = json.loads(line)
+                own = {name: values[name] for name in ("model", "options", "keep_metadata")}
                 if values["status"] == _NO_PHOTO:
                     continue
-                own = {name: values[name] for name in ("model", "options", "keep_metadata")}
                 common = common or own
                 if own != common:
                     raise ReportError("it was made with other options than the lines before")
