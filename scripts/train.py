@@ -32,7 +32,10 @@ def main() -> None:
         trainer = Trainer(parse(sys.argv[1:]))
     except (FileNotFoundError, ValueError) as error:
         sys.exit(f"{error}")
-    trainer.run()
+    logging.info("docs/fine-tuning.md explains what is logged.")
+    folder = trainer.run()
+    if trainer.accelerator.is_main_process:
+        logging.info("Done, the model is in %s. Now run: ganon-hf anonymize photo.jpg -o out.jpg --model %s", folder, folder)
 
 
 if __name__ == "__main__":

@@ -254,9 +254,10 @@ def table(caption: str, names: Sequence[str], rows: Sequence[Sequence[str]]) -> 
 def what_the_generator_sees(engine: Anonymizer, photo: Image.Image, options: AnonymizeOptions) -> list[Image.Image]:
     """The largest face's landmarks, what the generator gets instead, and what it draws: square pictures as in ``GENERATOR_VIEW``."""
     inputs = []
-    for geometry in ("original", "anonymous"):
+    as_it_is = replace(options, geometry="original", privacy=AnonymizeOptions.privacy)  # a level of privacy belongs to the other geometry
+    for own in (as_it_is, replace(options, geometry="anonymous")):
         try:
-            face = engine.plan(photo, replace(options, geometry=geometry)).faces[0]
+            face = engine.plan(photo, own).faces[0]
         except NoFaceError as error:
             raise Refusal("No face was found in this photo.") from error
         except UnusableImageError as error:

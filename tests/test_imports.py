@@ -53,12 +53,51 @@ def test_public_names_agree_everywhere() -> None:
     block = next(node for node in tree.body if isinstance(node, ast.If))
     typed = {alias.name: node.module for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names}
     assert typed == ganon_hf._PUBLIC
-    assert set(ganon_hf._PUBLIC) <= set(dir(ganon_hf))
+    assert dir(ganon_hf) == sorted(ganon_hf.__all__), "and nothing else"
 
 
 @pytest.mark.parametrize("name", [name for name in ganon_hf.__all__ if name != "GanonPipeline"])
 def test_every_public_name_loads(name: str) -> None:
     assert getattr(ganon_hf, name) is not None
+
+
+@pytest.mark.detection
+@pytest.mark.parametrize(
+    "order", ["import ganon_hf\nfrom transformers import pipeline", "from transformers import pipeline\nimport ganon_hf"]
+)
+def test_the_three_lines_of_the_readme_say_nothing(order: str, astronaut_path: Path, tmp_path: Path) -> None:
+    """No warning about a model that was not named, no progress bar; both are as before for others."""
+    code = f"""
+{order}
+pipeline("face-anonymization")({str(astronaut_path)!r}, seed=7)["image"].save({str(tmp_path / "a.png")!r})
+ganon_hf.Anonymizer.from_pretrained()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=240)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "") and (tmp_path / "a.png").is_file()
+    code = f"""
+{order}
+import logging
+from transformers.utils.logging import is_progress_bar_enabled
+assert is_progress_bar_enabled()
+pipeline("face-anonymization")
+assert is_progress_bar_enabled()
+logging.getLogger("transformers.pipelines").warning("No model was supplied, defaulted to another one")
+"""
+    assert "another one" in subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stderr
+
+
+@pytest.mark.parametrize("order", ["import ganon_hf, diffusers", "import diffusers, ganon_hf"])
+def test_diffusers_knows_the_class_that_a_model_index_names(order: str, tmp_path: Path) -> None:
+    """So that ``DiffusionPipeline.from_pretrained`` loads an exported folder."""
+    pytest.importorskip("diffusers")
+    from tiny import tiny_model, tiny_processor
+
+    pipeline = ganon_hf.GanonPipeline(tiny_model(), tiny_processor())
+    pipeline.save_config(tmp_path)
+    pipeline.generator.save_pretrained(tmp_path)
+    pipeline.image_processor.save_pretrained(tmp_path)
+    code = f"{order}; print(type(diffusers.DiffusionPipeline.from_pretrained({str(tmp_path)!r})).__module__)"
+    assert python(code) == "ganon_hf.core.diffusion_pipeline_ganon"
 
 
 def test_diffusers_pipeline_loads_where_diffusers_is_installed() -> None:
@@ -235,7 +274,7 @@ def test_the_room_for_many_photos_is_light_to_import(names: tuple[str, ...]) -> 
 def test_public_names_of_the_room_for_many_photos() -> None:
     from ganon_hf import bulk
 
-    assert set(bulk.__all__) == set(bulk._PUBLIC) <= set(dir(bulk))
+    assert set(bulk.__all__) == set(bulk._PUBLIC) == set(dir(bulk))
     for name in bulk.__all__:
         pytest.importorskip("pyarrow")
         assert getattr(bulk, name).__module__ == f"ganon_hf.bulk.{bulk._PUBLIC[name]}"

@@ -25,6 +25,7 @@ ROOMS = {
         "look",
         "options",
         "faces",
+        "corrections",
         "picture_reading",
         "picture_download",
         "image_loading",
@@ -55,6 +56,7 @@ ROOMS = {
         "detection_mesh",
         "detection_search",
         "image_processing_ganon",
+        "model_location",
         "model_loading",
         "face_checks",
         "plans",
@@ -64,7 +66,7 @@ ROOMS = {
         "diffusion_pipeline_ganon",
     ),
     " ": ("_register", "color_profiles", "image_files"),
-    "bulk": ("process_pool", "engine", "tasks", "worker_pool", "folder", "rows", "parquet_shards", "ray_job"),
+    "bulk": ("process_pool", "engine", "correction_file", "tasks", "worker_pool", "folder", "rows", "parquet_shards", "ray_job"),
     "video": (
         "colorspace",
         "reader",
@@ -78,6 +80,7 @@ ROOMS = {
         "stream",
         "job",
     ),
+    "review": ("finished_run", "pictures", "session", "sheet", "server"),
     "training": (
         "options",
         "face_selection",
@@ -145,7 +148,8 @@ ROOMS = {
     "evaluation.report": ("figures", "limits", "same_look", "report", "plots", "people_sheet"),
     "evaluation": ("runner",),
     "hub": ("model_card", "card_pictures", "publish", "onnx_export", "export"),
-    "cli": ("common", "options", "evaluate", "hub", "scale", "video", "main"),
+    "cli": ("common", "options", "evaluate", "hub", "review", "scale", "streams", "video", "main"),
+    "  ": ("__main__",),
 }
 ORDER = [f"{room.strip()}.{name}".lstrip(".") for room, names in ROOMS.items() for name in names]
 HUB_SET = ROOMS["core"]

@@ -14,6 +14,7 @@ from ._version import __version__
 
 if TYPE_CHECKING:  # the same names as in _PUBLIC, for editors and type checkers; a test compares the two
     from .core.anonymizer import Anonymizer
+    from .core.corrections import CorrectionError, FaceCorrection
     from .core.detection_search import YuNetDetector
     from .core.diffusion_pipeline_ganon import GanonPipeline
     from .core.faces import AnonymizationResult, Face, FaceDetector, FaceReport, NoFaceError, UnusableImageError
@@ -26,8 +27,10 @@ _PUBLIC = {
     "AnonymizationResult": "core.faces",
     "AnonymizeOptions": "core.options",
     "Anonymizer": "core.anonymizer",
+    "CorrectionError": "core.corrections",
     "Face": "core.faces",
     "FaceAnonymizationPipeline": "core.pipeline_ganon",
+    "FaceCorrection": "core.corrections",
     "FaceDetector": "core.faces",
     "FaceReport": "core.faces",
     "GanonConfig": "core.modeling_ganon",
@@ -43,8 +46,10 @@ __all__ = [  # written out, so that editors and type checkers see it
     "AnonymizationResult",
     "AnonymizeOptions",
     "Anonymizer",
+    "CorrectionError",
     "Face",
     "FaceAnonymizationPipeline",
+    "FaceCorrection",
     "FaceDetector",
     "FaceReport",
     "GanonConfig",
@@ -68,8 +73,8 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """The public names, loaded or not."""
-    return sorted({*globals(), *_PUBLIC})
+    """The public names, loaded or not, and nothing else."""
+    return sorted(__all__)
 
 
 _register.install()

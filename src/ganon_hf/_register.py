@@ -1,4 +1,6 @@
-"""Makes the task ``"face-anonymization"`` and the model type ``"ganon"`` known to transformers, without importing transformers.
+"""Makes the task ``"face-anonymization"`` and the model type ``"ganon"`` known to transformers, and ``GanonPipeline`` to diffusers.
+
+Neither is imported for that.
 
 transformers has no plug-in mechanism: a task must be written into the registry of ``transformers.pipelines``, a model type into the name
 tables of the Auto classes. Importing these modules takes seconds, so :func:`install` waits for it instead: a finder on ``sys.meta_path``
@@ -26,14 +28,29 @@ from .core.task import CHECKPOINT, TASK
 
 MODEL_TYPE = "ganon"
 _CLASSES = f"transformers.models.{MODEL_TYPE}"
+_PIPELINE = f"diffusers.pipelines.{MODEL_TYPE}"
 
 
 def _register_task(pipelines: ModuleType) -> None:
+    import logging
+
     from transformers import AutoModel
 
+    class BundledModel(AutoModel):
+        """``AutoModel`` without a progress bar: three lines that anonymize a photo need not show how 112 tensors are read."""
+
+        @classmethod
+        def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
+            from .core.model_loading import without_progress_bar
+
+            with without_progress_bar():
+                return AutoModel.from_pretrained(*args, **kwargs)
+
+    # transformers warns that a default may change from one day to another; this one has the package's version
+    logging.getLogger(pipelines.__name__).addFilter(lambda record: str(CHECKPOINT) not in record.getMessage())
     pipelines.PIPELINE_REGISTRY.supported_tasks[TASK] = {
         "impl": f"{__package__}.core.pipeline_ganon.FaceAnonymizationPipeline",
-        "pt": (AutoModel,),
+        "pt": (BundledModel,),
         "default": {"model": (str(CHECKPOINT), None)},
         "type": "image",
     }
@@ -48,11 +65,17 @@ def _register_image_processor(image_processing_auto: ModuleType) -> None:
     image_processing_auto.IMAGE_PROCESSOR_MAPPING_NAMES[MODEL_TYPE] = names
 
 
-# module of transformers -> what is written into it
+def _register_pipeline(diffusers: ModuleType) -> None:
+    """``DiffusionPipeline.from_pretrained`` asks the module for the class that ``model_index.json`` names."""
+    diffusers._class_to_module["GanonPipeline"] = _PIPELINE.removeprefix("diffusers.")
+
+
+# module -> what is written into it
 _ENTRIES: dict[str, Callable[[ModuleType], None]] = {
     "transformers.models.auto.configuration_auto": _register_config,
     "transformers.models.auto.image_processing_auto": _register_image_processor,
     "transformers.pipelines": _register_task,
+    "diffusers": _register_pipeline,
 }
 
 
@@ -75,7 +98,8 @@ def _register_or_warn(module: ModuleType) -> None:
         _ENTRIES[module.__name__](module)
     except Exception as error:
         message = (
-            f"ganon_hf could not register itself in {module.__name__} of this version of transformers: {type(error).__name__}: {error}"
+            f"ganon_hf could not register itself in {module.__name__} of this version of {module.__name__.partition('.')[0]}: "
+            f"{type(error).__name__}: {error}"
         )
         warnings.warn(message, RuntimeWarning, stacklevel=2)
 
@@ -87,8 +111,8 @@ class _Finder(importlib.abc.MetaPathFinder):
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
         """The real spec with a loader that registers afterwards, or None for modules that are none of our business."""
-        if fullname == _CLASSES:
-            return importlib.machinery.ModuleSpec(fullname, _ClassesLoader())
+        if fullname in (_CLASSES, _PIPELINE):
+            return importlib.machinery.ModuleSpec(fullname, _ClassesLoader() if fullname == _CLASSES else _PipelineLoader())
         if fullname not in _ENTRIES:
             return None
         for finder in list(sys.meta_path):
@@ -115,6 +139,16 @@ class _ClassesLoader(importlib.abc.Loader):
         model_loading.register_auto_classes()
 
 
+class _PipelineLoader(importlib.abc.Loader):
+    """Fills ``diffusers.pipelines.ganon`` with our pipeline, on its first use."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Import the class."""
+        from .core.diffusion_pipeline_ganon import GanonPipeline
+
+        module.__dict__.update(GanonPipeline=GanonPipeline)
+
+
 class _Loader(importlib.abc.Loader):
     """Runs the real loader, steps out of the way, then registers."""
 
@@ -131,4 +165,4 @@ class _Loader(importlib.abc.Loader):
         if module.__spec__ is not None:
             module.__spec__.loader = self.loader
         self.loader.exec_module(module)
-        _register_or_warn(module)
+        _register_or_warn(sys.modules.get(module.__name__, module))  # diffusers puts a lazy one in its own place

@@ -8,9 +8,10 @@ EXIF fields that the caller names; GPS, thumbnails, serial numbers, XMP and comm
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -20,7 +21,7 @@ from PIL import ExifTags, Image, TiffImagePlugin
 from ._atomic import atomic_file, write_atomically, write_new
 from .color_profiles import convert_to_srgb, rebuild_profile
 from .core.picture_reading import MAX_FILE_BYTES as MAX_FILE_BYTES
-from .core.picture_reading import decode, open_file, open_picture, printable, unusable
+from .core.picture_reading import bits_per_channel, decode, open_file, open_picture, printable, unusable
 
 FORMATS = {
     ".jpg": "JPEG",
@@ -34,6 +35,8 @@ FORMATS = {
     ".tiff": "TIFF",
     ".gif": "GIF",
 }
+READ_ONLY = (".avif", ".heic", ".heif", ".hif")  # what phones write; results are JPEG files
+PICTURE_SUFFIXES = (*FORMATS, *READ_ONLY)
 METADATA_GROUPS = ("date", "camera")
 
 # EXIF fields behind each name of --keep-metadata. Not here on purpose: serial numbers, owner, artist, maker notes, user comment, GPS.
@@ -83,20 +86,26 @@ class Picture:
     format: str = ""
 
 
-def read_image(path: str | os.PathLike[str], *, root: Path | None = None, keep_metadata: Iterable[str] = ()) -> Picture:
+def read_image(
+    path: str | os.PathLike[str], *, root: Path | None = None, keep_metadata: Iterable[str] = (), check: Callable[[str], None] | None = None
+) -> Picture:
     """Read a photo from an untrusted file.
 
     Args:
-        path: JPEG (of an MPO file the first picture), PNG, WebP, BMP, TIFF or GIF with one frame, within the limits of
-            :mod:`~ganon_hf.core.picture_reading`.
+        path: JPEG (of an MPO file the first picture), PNG, WebP, BMP, TIFF, GIF, AVIF or HEIC with one frame, within the limits of
+            :mod:`~ganon_hf.core.picture_reading`. HEIC needs the extra ``heif``.
         root: where given, the file must lie below this folder once links are resolved.
         keep_metadata: names from ``METADATA_GROUPS``.
+        check: called with the SHA-256 of the very file that is read, in hexadecimal digits; raises where it is another than was meant.
 
     Raises:
         UnusableImageError: everything that makes the file unusable, with its name and the reason.
     """
     keep = tuple(keep_metadata)
     with unusable(printable(path)), open_file(Path(path), root) as file:
+        if check is not None:
+            check(hashlib.file_digest(file, "sha256").hexdigest())  # type: ignore[arg-type]  # a file opened for reading bytes
+            file.seek(0)
         return _read(file, keep)
 
 
@@ -121,6 +130,8 @@ def _read(file: IO[bytes], keep: tuple[str, ...]) -> Picture:
 
     image = decode(file)
     notes = ["only the first picture of an MPO file was used"] if image.format == "MPO" else []
+    if (bits := bits_per_channel(image, file)) > 8:
+        notes.append(f"{bits} bits per channel became 8")
     exif = read_exif(image)
     file.seek(0)
     lossless = file.read(16)[8:16] == b"WEBPVP8L"
@@ -178,6 +189,16 @@ def _plain(value: object) -> Any:
 def format_of(path: str | os.PathLike[str]) -> str | None:
     """Pillow's name of the format that a file name's suffix stands for, or None."""
     return FORMATS.get(Path(path).suffix.lower())
+
+
+def is_picture_name(path: str | os.PathLike[str]) -> bool:
+    """Whether a file name's suffix is that of a picture that can be read."""
+    return Path(path).suffix.lower() in PICTURE_SUFFIXES
+
+
+def result_name(path: Path) -> Path:
+    """The name of a photo's result: the same, or with ``.jpg`` behind it where its own format is only read."""
+    return path if format_of(path) else path.with_name(f"{path.name}.jpg")
 
 
 def write_image(picture: Picture, path: str | os.PathLike[str], *, quality: int = 95) -> None:

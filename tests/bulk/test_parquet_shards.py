@@ -86,7 +86,7 @@ def test_what_cannot_be_cut_is_refused_before_anything_runs(names: tuple[str, ..
 def test_rows_with_doubtful_covers_are_counted(target: Storage) -> None:
     face = row(1).faces[0] | {"status": "doubtful", "reason": "it may be no face"}
     rows = [row(1), replace(row(2), faces=(face, face)), row(3, ok=False)]
-    counts = {"ok": 2, "refused": 1, "failed": 0, "doubtful": 1}
+    counts = {"ok": 2, "copied": 0, "refused": 1, "failed": 0, "doubtful": 1}
     assert write_shard(target, "part.parquet", rows) == counts == read_counts(target, "part.parquet")
     with target.open("part.parquet") as file:
         assert parquet.read_table(file).to_pylist()[1]["faces"] == [face, face]
@@ -148,8 +148,8 @@ def listing(target: Storage) -> list[str]:
 
 def test_a_shard_holds_every_row_and_the_same_rows_give_the_same_bytes(target: Storage) -> None:
     rows = [row(number, ok=number % 3 > 0) for number in range(70)]  # more than a row group
-    assert write_shard(target, "part.parquet", rows) == {"ok": 46, "refused": 24, "failed": 0, "doubtful": 0}
-    assert read_counts(target, "part.parquet") == {"ok": 46, "refused": 24, "failed": 0, "doubtful": 0}
+    assert write_shard(target, "part.parquet", rows) == {"ok": 46, "copied": 0, "refused": 24, "failed": 0, "doubtful": 0}
+    assert read_counts(target, "part.parquet") == {"ok": 46, "copied": 0, "refused": 24, "failed": 0, "doubtful": 0}
     with target.open("part.parquet") as file:
         content = file.read()
         read = parquet.read_table(file).to_pylist()

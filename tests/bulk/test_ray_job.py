@@ -12,9 +12,11 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow
 import pyarrow.parquet as parquet
 import pytest
 import tiny
@@ -22,9 +24,11 @@ from PIL import Image
 from standins import BROKEN, CRASH, TroubledEngine, face_pixels, save, square_photo
 
 from ganon_hf.bulk import folder as batch
+from ganon_hf.bulk.correction_file import PhotoCorrections
 from ganon_hf.bulk.parquet_shards import MANIFEST, JobError, Storage, plan_shards
 from ganon_hf.bulk.ray_job import ShardJob, ShardWorker, anonymize_dataset
 from ganon_hf.bulk.rows import AnonymizeRows, RowTask, RowTaskHandler
+from ganon_hf.core.corrections import FaceCorrection
 from ganon_hf.core.options import AnonymizeOptions
 
 WORK = RowTaskHandler(AnonymizeOptions(on_no_face="raise"))
@@ -57,6 +61,11 @@ def test_a_row_has_a_picture_or_a_reason(content: bytes | str, status: str, reas
     assert row.image != content
 
 
+def test_a_row_without_a_face_that_may_stay_is_copied() -> None:
+    (row,) = RowTaskHandler(AnonymizeOptions(on_no_face="keep"))(tiny.tiny_engine(), [RowTask("a", encoded(tiny.noise_photo(90, 70)))])
+    assert row.status == "copied" and row.image is not None and row.faces == () and row.reason == ""
+
+
 @pytest.mark.parametrize(("name", "kept"), [("JPEG", "JPEG"), ("WEBP", "WEBP"), ("PNG", "PNG"), ("BMP", "PNG"), ("TIFF", "PNG")])
 def test_formats_are_kept_where_they_lose_little(name: str, kept: str) -> None:
     (row,) = WORK(tiny.tiny_engine(), [RowTask("a", encoded(tiny.noise_photo(), name), seed=1)])
@@ -81,6 +90,20 @@ def test_seeds_belong_to_rows_and_to_the_job() -> None:
     assert one.task("x", b"").seed == same.task("x", b"").seed, "a second run"
     assert len({one.task("x", b"").seed, one.task("y", b"").seed, other.task("x", b"").seed}) == 3
     assert job("aa" * 32, seed=7).task("x", b"").seed == 7, "on request the same person everywhere"
+
+
+def test_corrections_go_by_the_key_of_a_row(tmp_path: Path) -> None:
+    """A row's own, with its seed where the run has none; and none for a row that is not there."""
+    row = PhotoCorrections("p.parquet#1", "0" * 64, (FaceCorrection((5, 5, 50, 50), "cover", drawn=True),), 3)
+    job = ShardJob("", "", "image", WORK, "aa" * 32, TroubledEngine, corrections={row.photo: row})
+    assert job.task("p.parquet#1", b"").corrections == row and job.task("p.parquet#0", b"").corrections is None
+    (tmp_path / "in").mkdir()
+    pictures = [{"image": encoded(tiny.noise_photo())} for _ in range(2)]
+    parquet.write_table(pyarrow.Table.from_pylist(pictures), tmp_path / "in" / "p.parquet")
+    for missing in ("p.parquet#2", "p.parquet", "q.parquet#0"):
+        with pytest.raises(ValueError, match="not among the photos"):
+            anonymize_dataset(str(tmp_path / "in"), str(tmp_path / "out"), corrections={missing: replace(row, photo=missing)})
+    assert not (tmp_path / "out").exists()
 
 
 # ---- a column of a data set ------------------------------------------------------------------------------------------------------
@@ -136,7 +159,7 @@ def test_an_actor_survives_what_its_worker_does_not(tmp_path: Path) -> None:
     actor = ShardWorker(ShardJob(source.url, target.url, "image", WORK, "aa" * 32, TroubledEngine, photos_per_call=3))
     try:
         done = actor({"shard": np.array([shard.to_json()])})
-        assert done == {"name": [shard.name], "ok": [3], "refused": [1], "failed": [2], "doubtful": [0]}
+        assert done == {"name": [shard.name], "ok": [3], "copied": [0], "refused": [1], "failed": [2], "doubtful": [0]}
         before = (tmp_path / "out" / shard.name).stat()
         assert actor({"shard": np.array([shard.to_json()])}) == done
         assert (tmp_path / "out" / shard.name).stat().st_mtime_ns == before.st_mtime_ns, "a finished shard is not done again"

@@ -32,8 +32,12 @@ def test_folder_is_walked_and_names_are_kept(run: Run, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert names(tmp_path / "out") == ["a.png", "b.png", "sub/c.png", "sub/deep/d.png"]
     assert all(is_anonymized(tmp_path / "out" / name) for name in names(tmp_path / "out"))
-    assert [Path(str(line["input"])).name for line in report_of(tmp_path / "r.jsonl")] == ["a.png", "b.png", "c.png", "d.png"]
-    assert "4 anonymized (4 faces replaced, 0 covered), 1 other files left out" in result.stdout
+    *done, left_out = report_of(tmp_path / "r.jsonl")
+    assert [Path(str(line["input"])).name for line in done] == ["a.png", "b.png", "c.png", "d.png"]
+    notes = tmp_path / "in" / "notes.txt"
+    assert f"4 anonymized (4 faces replaced, 0 covered), 1 other file left out ({notes}) -> " in result.stdout
+    assert (left_out["input"], left_out["status"], left_out["output"]) == (str(notes), "left out", None)
+    assert "does not end in one of" in left_out["error"]
 
 
 def test_the_closing_lines_say_where_to_look_for_doubtful_covers(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -111,6 +115,13 @@ USAGE_ERRORS = {
     "in place, through a link to the photo": (["in/a.png", "-o", "link.png", "--overwrite"], "originals are never overwritten"),
     "a folder into one file": (["in", "-o", "out.png"], "name a folder"),
     "several photos into one file": (["in/a.png", "in/b.png", "-o", "out.png"], "name a folder"),
+    "one photo to a file of another kind": (["in/a.png", "-o", "x.xyz"], "For a folder of that name, end it in a slash: x.xyz/"),
+    "one photo to a film": (["in/a.png", "-o", "out.mp4"], "pictures are written as .jpg"),
+    "unknown device": (["in", "-o", "out", "--device", "gpu"], "--device: the device 'gpu' cannot be used"),
+    "no such device": (["in", "-o", "out", "--device", "cuda:99"], "--device: the device 'cuda:99' cannot be used"),
+    "no such model": (["in", "-o", "out", "--model", "nope"], "there is no folder 'nope'; name a folder, or a repository"),
+    "no such repository": (["in", "-o", "out", "--model", "nobody/nothing"], "no such repository could be fetched from the Hub"),
+    "privacy of a shape that is kept": (["in", "-o", "out", "--privacy", "high", "--geometry", "original"], "has no effect with geometry"),
     "output is a file": (["in", "-o", "notes.txt"], "not a folder"),
     "unknown metadata": (["in", "-o", "out", "--keep-metadata", "gps"], "gps"),
     "report over a photo": (["in", "-o", "out", "--report", "in/a.png"], ".jsonl"),
@@ -138,15 +149,17 @@ def test_usage_error_is_found_before_anything_is_written(
     arguments, reason = USAGE_ERRORS[row]
     result = run(*arguments)
     assert result.exit_code == 2, result.output
-    assert reason in result.stderr
+    assert reason in result.stderr and (result.stderr.count("\n") == 1 or "Usage:" in result.stderr), "one line"
+    assert r"\n" not in result.stderr
     assert {path: path.read_bytes() for path in Path().rglob("*") if path.is_file() and path.name != STATE_NAME} == before
     assert engine.calls == 0
 
 
 def test_a_model_that_cannot_be_loaded_is_a_usage_error(tmp_path: Path) -> None:
     save(tmp_path / "in" / "a.png")
+    (tmp_path / "empty").mkdir()
     result = CliRunner().invoke(
-        cli.app, ["anonymize", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--model", str(tmp_path / "none")]
+        cli.app, ["anonymize", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--model", str(tmp_path / "empty")]
     )
     assert result.exit_code == 2 and "cannot be loaded" in result.stderr and names(tmp_path / "out") == []
 
@@ -155,6 +168,13 @@ def test_the_report_may_lie_in_the_new_output_folder(run: Run, tmp_path: Path) -
     assert run(save(tmp_path / "a.png"), "-o", tmp_path / "out", "--report", tmp_path / "out" / "r.jsonl").exit_code == 0
     (line,) = report_of(tmp_path / "out" / "r.jsonl")
     assert line["model"].startswith("bundled@") and line["seconds"] >= 0 and line["faces"][0]["status"] == "replaced"
+
+
+def test_a_folder_may_have_a_dot_in_its_name(run: Run, tmp_path: Path) -> None:
+    photo = save(tmp_path / "in" / "a.png")
+    assert run(photo, "-o", f"{tmp_path}/trip.2024/").exit_code == 0 and names(tmp_path / "trip.2024") == ["a.png"]
+    assert run(photo, "-o", tmp_path / "trip.2024", "--overwrite").exit_code == 0, "it is there now"
+    assert run(tmp_path / "in", "-o", tmp_path / "out.v2").exit_code == 0
 
 
 # ---- bad inputs do not stop the batch --------------------------------------------------------------------------------------------
@@ -209,6 +229,15 @@ def test_photo_without_a_face_is_written_only_on_request(run: Run, tmp_path: Pat
     assert b"SECRET" not in (tmp_path / "out" / "a.jpg").read_bytes()
 
 
+def test_a_photo_without_a_face_is_never_called_anonymized(run: Run, tmp_path: Path) -> None:
+    save(tmp_path / "in" / "a.png")
+    save(tmp_path / "in" / "b.png", square_photo(box=None))
+    result = run(tmp_path / "in", "-o", tmp_path / "out", "--on-no-face", "keep", "--report", tmp_path / "r.jsonl")
+    assert result.exit_code == 0
+    assert "1 anonymized (1 faces replaced, 0 covered), 1 copied unchanged, because no face was found -> " in result.stdout
+    assert [(line["status"], line["output"] is not None) for line in report_of(tmp_path / "r.jsonl")] == [("ok", True), ("copied", True)]
+
+
 def test_an_error_of_the_engine_costs_one_photo(run: Run, engine: SquareEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("a.png", "b.png", "c.png"):
         save(tmp_path / "in" / name)
@@ -242,8 +271,6 @@ def test_options_reach_the_engine_under_the_same_names(run: Run, tmp_path: Path,
     arguments = [
         "--seed",
         3,
-        "--geometry",
-        "original",
         "--privacy",
         "high",
         "--skin-tone",
@@ -256,7 +283,7 @@ def test_options_reach_the_engine_under_the_same_names(run: Run, tmp_path: Path,
         0.25,
     ]
     assert run(save(tmp_path / "a.png"), "-o", tmp_path / "out", *arguments).exit_code == 0
-    expected = {"seed": 3, "geometry": "original", "privacy": "high", "skin_tone": "random", "output": "crop", "min_face_size": 48}
+    expected = {"seed": 3, "privacy": "high", "skin_tone": "random", "output": "crop", "min_face_size": 48}
     assert seen == [AnonymizeOptions(**expected, min_score=0.25, on_no_face="raise")]  # type: ignore[arg-type]
 
 

@@ -12,6 +12,7 @@ from standins import names, report_of
 from typer.testing import CliRunner
 
 import ganon_hf
+from ganon_hf.bulk.engine import weights_digest
 from ganon_hf.cli import main as cli
 
 pytestmark = pytest.mark.detection
@@ -56,6 +57,19 @@ def test_the_seed_decides_and_no_seed_is_fresh(astronaut_path: Path, tmp_path: P
     data = {name: (tmp_path / f"{name}.png").read_bytes() for name in runs}
     assert data["a"] == data["b"]
     assert len({data[name] for name in "acde"}) == 4
+
+
+def test_the_report_says_how_to_make_a_result_again(astronaut_path: Path, tmp_path: Path) -> None:
+    options = ["--privacy", "low", "--skin-tone", "random", "--cover", "black"]
+    assert anonymize(astronaut_path, "-o", tmp_path / "a.png", *options, "--report", tmp_path / "r.jsonl").exit_code == 0
+    (line,) = report_of(tmp_path / "r.jsonl")
+    again = ganon_hf.AnonymizeOptions(**line["options"] | {"seed": line["seed"]})
+    assert (again.privacy, again.skin_tone, again.output, again.cover) == ("low", "random", "photo", "black")
+    engine = ganon_hf.Anonymizer.from_pretrained()
+    result = engine(astronaut_path, again)
+    assert np.array_equal(pixels(tmp_path / "a.png"), np.asarray(result.image).astype(int)) and result.seed == line["seed"]
+    assert line["weights"] == weights_digest(engine), "as `ganon-hf evaluate` and exported folders name them"
+    assert line["version"] == ganon_hf.__version__
 
 
 def test_command_line_and_library_agree(astronaut_path: Path, tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def test_a_command_gets_the_options_in_one_piece() -> None:
     command(
         place="here",
         seed=7,
-        geometry="original",
+        geometry="anonymous",
         privacy="low",
         skin_tone="match",
         look="woman, 30",
@@ -93,4 +93,4 @@ def test_a_command_gets_the_options_in_one_piece() -> None:
         on_no_face="keep",
         own=4,
     )
-    assert got == ["here", AnonymizeOptions(7, "original", "low", "match", "woman, 30", "photo", "black", False, 8, 0.25, "keep"), 4]
+    assert got == ["here", AnonymizeOptions(7, "anonymous", "low", "match", "woman, 30", "photo", "black", False, 8, 0.25, "keep"), 4]

@@ -543,7 +543,7 @@ def test_orientation_is_applied_first(engine: Anonymizer, tmp_path: Path) -> Non
     [
         (np.zeros((0, 5, 3), np.uint8), UnusableImageError),
         (np.zeros((5, 5, 4), np.uint8), UnusableImageError),
-        (np.zeros((5, 5, 3), np.float32), UnusableImageError),
+        (np.full((5, 5, 3), 255, np.float32), UnusableImageError),
         ("no-such-file.jpg", UnusableImageError),
         ("x" * 5000, UnusableImageError),  # longer than any file name may be
         (b"bytes", TypeError),

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tiny import face_at
 
 from ganon_hf.core.face_mesh import MEAN_LANDMARKS
@@ -137,3 +139,14 @@ def test_a_broken_generator_does_not_reach_the_photo(value: float) -> None:
 def test_tensors_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"\(batch, 3, side, side\)"):
         processor().postprocess(torch.zeros(shape))
+
+
+@pytest.mark.parametrize(
+    "photo",
+    [Image.new("RGB", (64, 48)), "photo.jpg", np.zeros((48, 64, 3), np.uint8), np.zeros((3, 48, 64), np.uint8), torch.zeros(1, 3, 48, 64)],
+    ids=["picture", "path", "array", "channels first", "batch"],
+)
+def test_a_photo_is_told_where_to_go(photo: Any) -> None:
+    for given in (photo, [photo]):
+        with pytest.raises(ValueError, match=r"takes landmarks, not a picture.*pipeline\(\"face-anonymization\""):
+            GanonImageProcessor()(given)

@@ -44,6 +44,13 @@ def test_options_name_what_is_wrong(name: str, value: Any) -> None:
     assert repr(value) in str(caught.value)
 
 
+def test_a_level_of_privacy_that_would_have_no_effect_is_refused() -> None:
+    for level in ("low", "high"):
+        with pytest.raises(ValueError, match=f"privacy '{level}' has no effect with geometry 'original'"):
+            AnonymizeOptions(geometry="original", privacy=level)  # type: ignore[arg-type]
+    assert AnonymizeOptions(geometry="original").privacy == "medium"
+
+
 def test_every_option_is_checked() -> None:
     assert list(REFUSED) == [option.name for option in FIELDS]
 

@@ -121,6 +121,35 @@ def test_single_photos(pipe: FaceAnonymizationPipeline, expected: list[dict[str,
     assert isinstance(result["image"], Image.Image) and result["image"].mode == "RGB"
 
 
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.float64])
+def test_tensors(pipe: FaceAnonymizationPipeline, diffusion: Any, expected: list[dict[str, Any]], dtype: torch.dtype) -> None:
+    """As torchvision makes them: (3, height, width), whole numbers or floats in [0, 1]; four axes are several photos."""
+    photo = torch.from_numpy(PHOTOS[(160, 120)]).permute(2, 0, 1)
+    photo = photo if dtype == torch.uint8 else photo.to(dtype) / 255
+    assert agree([pipe(photo, seed=7)], [expected[1]])
+    assert agree(pipe(torch.stack([photo, photo]), seed=7), [expected[1]] * 2)
+    assert agree(pipe([photo, photo], seed=7), [expected[1]] * 2)
+    both = diffusion(torch.stack([photo, photo]), seed=7)
+    assert same(both.images[0], expected[1]["image"]) and len(both.images) == 2
+
+
+def test_arrays_of_floats_and_gray_tensors(pipe: FaceAnonymizationPipeline, expected: list[dict[str, Any]]) -> None:
+    photo = PHOTOS[(160, 120)]
+    assert agree([pipe(photo.astype(np.float32) / 255, seed=7)], [expected[1]])
+    assert agree(pipe(np.stack([photo, photo]), seed=7), [expected[1]] * 2)
+    gray = pipe(torch.from_numpy(photo[None, ..., 0]), seed=7)["image"]
+    assert same(gray, pipe(photo[..., 0], seed=7)["image"])
+    assert pipe(torch.from_numpy(photo).permute(2, 0, 1).to(torch.bfloat16) / 255, seed=7)["faces"][0]["status"] == "replaced"
+
+
+def test_a_drawn_seed_makes_the_result_again(pipe: FaceAnonymizationPipeline, diffusion: Any) -> None:
+    first = pipe(ALL[1])
+    assert same(pipe(ALL[1], seed=first["seed"])["image"], first["image"])
+    drawn = diffusion(ALL[1:3])
+    for photo, image, seed in zip(ALL[1:3], drawn.images, drawn.seeds, strict=True):
+        assert same(diffusion(photo, seed=seed).images[0], image)
+
+
 @pytest.mark.parametrize("container", [list, tuple])
 def test_lists_give_lists(pipe: FaceAnonymizationPipeline, expected: list[dict[str, Any]], container: type) -> None:
     results = pipe(container(ALL), seed=7)
@@ -232,8 +261,18 @@ def test_a_broken_item_costs_only_itself(
 
 @pytest.mark.parametrize(
     ("source", "error"),
-    [(None, TypeError), (b"bytes", TypeError), (torch.zeros(3, 8, 8), TypeError), (7, TypeError), ("no.jpg", UnusableImageError)],
-    ids=["nothing", "bytes", "tensor", "number", "missing"],
+    [
+        (None, TypeError),
+        (b"bytes", TypeError),
+        (torch.zeros(8, 8, 3), UnusableImageError),
+        (torch.full((3, 8, 8), 2.0), UnusableImageError),
+        (torch.full((3, 8, 8), torch.nan), UnusableImageError),
+        (torch.zeros(3, 8, 8, dtype=torch.int64), UnusableImageError),
+        (np.full((8, 8, 3), -1.0), UnusableImageError),
+        (7, TypeError),
+        ("no.jpg", UnusableImageError),
+    ],
+    ids=["nothing", "bytes", "channels last", "above 1", "not a number", "wide integers", "below 0", "number", "missing"],
 )
 def test_a_single_broken_input_raises(pipe: FaceAnonymizationPipeline, source: Any, error: type[Exception]) -> None:
     with pytest.raises(error):
@@ -352,15 +391,39 @@ def test_diffusers_gives_the_same_pixels(diffusion: Any, expected: list[dict[str
 
 
 def test_diffusers_arrays(diffusion: Any, expected: list[dict[str, Any]]) -> None:
-    (array,) = diffusion(ALL[1], seed=7, output_type="np").images
-    assert array.dtype == np.float32 and array.shape == (120, 160, 3) and 0 <= array.min() and array.max() <= 1
-    assert same(np.round(array * 255).astype(np.uint8), expected[1]["image"])
+    images = diffusion(ALL[1], seed=7, output_type="np").images
+    assert images.dtype == np.float32 and images.shape == (1, 120, 160, 3) and 0 <= images.min() and images.max() <= 1
+    assert same(np.round(images[0] * 255).astype(np.uint8), expected[1]["image"])
+    tensors = diffusion([ALL[1]] * 2, seed=7, output_type="pt").images
+    assert tensors.dtype == torch.float32 and tensors.shape == (2, 3, 120, 160)
+    assert np.array_equal(tensors[1].permute(1, 2, 0).numpy(), images[0])
+    assert diffusion(tensors[0], output_type="pt").images.shape == (1, 3, 120, 160), "what comes out goes in again"
+
+
+@pytest.mark.parametrize(("kind", "shapes"), [("np", [(120, 160, 3), (100, 200, 3)]), ("pt", [(3, 120, 160), (3, 100, 200)])])
+def test_photos_of_several_sizes_are_a_list(diffusion: Any, kind: str, shapes: list[tuple[int, ...]]) -> None:
+    images = diffusion(ALL[1:3], output_type=kind).images
+    assert isinstance(images, list) and [tuple(image.shape) for image in images] == shapes
+
+
+def test_several_results_of_a_photo(diffusion: Any) -> None:
+    """They stand side by side, have the seeds that follow, and the photo is searched once."""
+    detector = diffusion.engine.detector
+    detector.calls = 0
+    output = diffusion([ALL[1], ALL[2]], seed=7, num_images_per_prompt=3)
+    assert output.seeds == [7, 8, 9] * 2 and [len(faces) for faces in output.faces] == [1] * 3 + [3] * 3
+    assert detector.calls == 2
+    for number, image in enumerate(output.images):
+        assert same(diffusion(ALL[1 + number // 3], seed=7 + number % 3).images[0], image)
+    assert len(set(diffusion(ALL[1], num_images_per_prompt=2).seeds)) == 2
 
 
 def test_diffusers_draws_the_seed_from_a_generator(diffusion: Any) -> None:
     first, again, other = (diffusion(ALL[1], generator=torch.Generator().manual_seed(seed)).images[0] for seed in (3, 3, 4))
     assert same(first, again) and not same(first, other)
     assert not same(diffusion(ALL[1]).images[0], diffusion(ALL[1]).images[0])
+    several = diffusion([ALL[1]] * 2, generator=[torch.Generator().manual_seed(seed) for seed in (3, 4)], num_images_per_prompt=2)
+    assert same(several.images[0], first) and same(several.images[2], other) and len(set(several.seeds)) == 4
 
 
 def test_diffusers_faces_by_hand(diffusion: Any) -> None:
@@ -372,7 +435,12 @@ def test_diffusers_faces_by_hand(diffusion: Any) -> None:
     ("arguments", "error", "message"),
     [
         ({"sed": 3}, TypeError, "'sed'.*seed, geometry, privacy, skin_tone"),
-        ({"output_type": "latent"}, ValueError, "'pil' or 'np'.*'latent'"),
+        ({"output_type": "latent"}, ValueError, "'pil', 'np' or 'pt'.*'latent'"),
+        ({"num_inference_steps": 20}, TypeError, "takes no num_inference_steps: a face is drawn in one pass"),
+        ({"callback_on_step_end": print}, TypeError, "takes no callback_on_step_end: a face is drawn in one pass"),
+        ({"prompt": "a woman"}, TypeError, "takes no prompt: nothing is drawn from words but `look`"),
+        ({"num_images_per_prompt": 0}, ValueError, "num_images_per_prompt must be"),
+        ({"generator": [torch.Generator()] * 2}, ValueError, "1 photos, 2 generators"),
         ({"seed": 1, "generator": torch.Generator()}, ValueError, "not both"),
         ({"min_score": 2}, ValueError, "min_score"),
         ({"image": ALL, "faces": [[]]}, ValueError, "4 photos, 1 entries"),

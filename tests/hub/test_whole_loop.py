@@ -24,7 +24,7 @@ from ganon_hf.core.anonymizer import Anonymizer
 from ganon_hf.core.detection_files import FOLDER
 from ganon_hf.evaluation.report.report import SCHEMA
 from ganon_hf.hub.card_pictures import HARD_SAMPLES, PORTRAIT
-from ganon_hf.hub.export import CONFIGS, DETECTOR_FILES, ExportError, ExportOptions, check, export, exported_modules
+from ganon_hf.hub.export import CONFIGS, DETECTOR_FILES, DIFFUSERS_ENTRY, ExportError, ExportOptions, check, export, exported_modules
 
 pytestmark = [pytest.mark.hub, pytest.mark.detection, pytest.mark.slow]
 pytest.importorskip("diffusers")
@@ -109,9 +109,27 @@ def test_the_folder_is_complete(folder: Path) -> None:
     modules = {f"{name}.py" for name in exported_modules()}
     graph = {"onnx/model.onnx"} if ONNX else set()
     detectors = {f"{FOLDER}/{name}" for name in DETECTOR_FILES}
-    assert files_of(folder) == {"README.md", "LICENSE", "report.json", *CONFIGS, *modules, *samples, *graph, *detectors}
+    assert files_of(folder) == {"README.md", "LICENSE", "report.json", DIFFUSERS_ENTRY, *CONFIGS, *modules, *samples, *graph, *detectors}
     assert {"pipeline_ganon", "anonymizer", "modeling_ganon", "detection_search", "faces"} <= set(exported_modules())
     assert not {"cli", "export", "diffusion_pipeline_ganon"} & set(exported_modules())
+
+
+def test_everybody_may_read_every_file(folder: Path) -> None:
+    assert {path.stat().st_mode & 0o777 for path in folder.rglob("*") if path.is_file()} == {0o644}
+    assert {path.stat().st_mode & 0o777 for path in folder.rglob("*") if path.is_dir()} == {0o755}
+
+
+@pytest.mark.parametrize("entry", ["", *(f"custom_pipeline={name}, trust_remote_code=True" for name in ("'pipeline'", "{folder!r}"))])
+def test_diffusers_own_class_loads_the_folder(entry: str, hub: Hub, folder: Path, engine: Anonymizer, tmp_path: Path) -> None:
+    code = f"""
+import sys{"" if entry else ", ganon_hf"}
+from diffusers import DiffusionPipeline
+anonymize = DiffusionPipeline.from_pretrained({str(folder)!r}, {entry.format(folder=str(folder))})
+anonymize(sys.argv[1], seed={SEED}).images[0].save(sys.argv[2])
+"""
+    fresh(code, PORTRAIT, tmp_path / "a.png", hub=hub, home=tmp_path / "home", package=True)
+    with Image.open(tmp_path / "a.png") as image:
+        assert same(image, engine(PORTRAIT, ganon_hf.AnonymizeOptions(seed=SEED)).image)
 
 
 def test_the_card_tells_of_these_weights(folder: Path) -> None:

@@ -54,7 +54,11 @@ def launch(faces: Path, output: Path, *arguments: str, processes: int = 1) -> st
 
 def test_twenty_steps_resumed_once_give_a_model(faces: Path, tmp_path: Path) -> None:
     steps = ["--train_batch_size", "8", "--checkpointing_steps", "10"]
-    launch(faces, tmp_path, *steps, "--max_train_steps", "20", "--time_budget_minutes", "0.0001")
+    log = launch(faces, tmp_path, *steps, "--max_train_steps", "20", "--time_budget_minutes", "0.0001", "--logging_steps", "10")
+    assert log.splitlines()[-1].endswith(f"Now run: ganon-hf anonymize photo.jpg -o out.jpg --model {tmp_path}")
+    events = EventAccumulator(str(next((tmp_path / "logs" / "ganon").glob("events*"))))
+    events.Reload()
+    assert [event.step for event in events.Scalars("train/loss")] == [1], "the first step is logged"
     assert sorted(path.name for path in tmp_path.glob("checkpoint-*")) == ["checkpoint-000001"]
     log = launch(faces, tmp_path, *steps, "--max_train_steps", "20", "--resume_from_checkpoint", "latest")
     assert "Resuming from" in log and "images/s" in log and "of peak" in log

@@ -9,6 +9,7 @@ from ..core.task import CHECKPOINT
 
 if TYPE_CHECKING:
     from ..core.anonymizer import Anonymizer
+    from ..core.modeling_ganon import GanonModel
 
 
 def read_engine(model: str | None, device: str | None, detection_threads: int | None = None) -> Anonymizer:
@@ -47,12 +48,24 @@ def model_fingerprint(model: str | None) -> str:
     return f"{model or 'bundled'}@{digest.hexdigest()[:12]} ganon-hf {__version__}"
 
 
+def weights_digest_of(model: str | None) -> str:
+    """:func:`weights_digest` of a folder or Hub repository; reads the weights alone. Errors as of :func:`read_engine`."""
+    from ..core.model_loading import load_model
+    from ..core.model_location import locate_model
+
+    quiet()
+    return _digest(load_model(locate_model(CHECKPOINT if model is None else model)))
+
+
 def weights_digest(engine: Anonymizer) -> str:
     """12 hexadecimal digits of a loaded engine's configuration and weights, wherever they come from and whatever version reads them."""
+    return _digest(engine.model)
+
+
+def _digest(model: GanonModel) -> str:
     import hashlib
     import json
 
-    model = engine.model
     config = {name: value for name, value in json.loads(model.config.to_json_string()).items() if name != "transformers_version"}
     digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
     for name, tensor in sorted(model.state_dict().items()):

@@ -18,7 +18,7 @@ from typing import IO, Any
 
 from .._atomic import TEMPORARY_PREFIX, LineLog, remove_leftovers, rename_into_place, temporary_name
 from ..core.faces import UnusableImageError
-from ..image_files import FORMATS, format_of, picture_pixels, printable
+from ..image_files import FORMATS, PICTURE_SUFFIXES, format_of, is_picture_name, picture_pixels, printable, result_name
 from .tasks import Outcome, PhotoJob, PhotoTask, PhotoTaskHandler, Settings, TaskResult, error_outcome
 from .worker_pool import PHOTO_SECONDS, PIXELS_PER_PROCESS, LoadEngine, SerialPool, WorkerPool
 
@@ -29,7 +29,7 @@ class PlanError(ValueError):
     """Inputs or output that cannot be used; nothing was written."""
 
 
-def plan(inputs: Sequence[str], output: str) -> tuple[list[PhotoJob], int]:
+def plan(inputs: Sequence[str], output: str) -> tuple[list[PhotoJob], list[Path]]:
     """Turn arguments of the command line into jobs, in a fixed order.
 
     Args:
@@ -37,35 +37,46 @@ def plan(inputs: Sequence[str], output: str) -> tuple[list[PhotoJob], int]:
         output: a folder; or, for exactly one file, a file name that ends like a picture.
 
     Returns:
-        The jobs, and the number of files in folders that are left out because their names do not end like those of pictures.
+        The jobs, and the files in folders that are left out because their names do not end like those of pictures.
 
     Raises:
         PlanError: nothing was found, two inputs have one output, or the output is an input or cannot be used.
     """
     out = Path(output)
     found: dict[tuple[str, str], PhotoJob] = {}
-    ignored = 0
+    ignored: list[Path] = []
     for text in inputs:
         for job, counts in _expand(text, out):
             if counts:
                 found.setdefault((os.path.abspath(job.source), str(job.target)), job)
             else:
-                ignored += 1
+                ignored.append(job.source)
     jobs = list(found.values())
     if not jobs:
-        raise PlanError(f"No picture was found in {', '.join(map(printable, inputs))} (looked for {', '.join(FORMATS)}).")
+        raise PlanError(f"No picture was found in {', '.join(map(printable, inputs))} (looked for {', '.join(PICTURE_SUFFIXES)}).")
     if format_of(out) and not out.is_dir():
         if len(jobs) > 1 or Path(inputs[0]).is_dir():
             raise PlanError(f"{printable(output)} is one file, but there may be several results: name a folder.")
         jobs = [dataclasses.replace(jobs[0], target=out, problem="")]
     elif out.exists() and not out.is_dir():
         raise PlanError(f"{printable(output)} exists and is not a folder.")
-    jobs = [dataclasses.replace(job, problem=job.problem or _leaves(job.target, out)) for job in jobs]
+    elif _is_like_a_file(output, inputs):
+        raise PlanError(
+            f"{printable(output)} looks like the name of a file, but pictures are written as {', '.join(FORMATS)} only. "
+            f"For a folder of that name, end it in a slash: {printable(output)}/"
+        )
+    jobs = [dataclasses.replace(job, problem=job.problem or why_it_leaves(job.target, out)) for job in jobs]
     _check_targets(jobs)
     return jobs, ignored
 
 
-def _leaves(target: Path, out: Path) -> str:
+def _is_like_a_file(output: str, inputs: Sequence[str]) -> bool:
+    """Whether somebody who names one photo and this output expects one file."""
+    one = len(inputs) == 1 and os.path.isfile(inputs[0])
+    return one and bool(Path(output).suffix) and not output.endswith(("/", os.sep)) and not Path(output).is_dir()
+
+
+def why_it_leaves(target: Path, out: Path) -> str:
     """Why a result must not be written: a folder on its way below ``out`` is a link, so it would appear somewhere else."""
     between = target.parent.relative_to(out).parts if target.is_relative_to(out) and target != out else ()
     for depth in range(len(between)):
@@ -96,7 +107,7 @@ def _expand(text: str, out: Path) -> Iterator[tuple[PhotoJob, bool]]:
                 if "**" not in parts:  # the pattern lists what is inside by itself
                     yield from _walk(match, root, out)
             else:
-                yield _job(match, root, root, out), format_of(match) is not None
+                yield _job(match, root, root, out), is_picture_name(match)
     else:
         raise PlanError(f"{printable(text)} does not exist.")
 
@@ -106,7 +117,9 @@ def _walk(folder: Path, root: Path, out: Path) -> Iterator[tuple[PhotoJob, bool]
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: os.fsencode(entry.name))
     except OSError as error:
-        yield PhotoJob(folder, out / folder.relative_to(root), root, f"cannot be listed ({os.strerror(error.errno or 0).lower()})"), True
+        problem = f"cannot be listed ({os.strerror(error.errno or 0).lower()})"
+        name = folder.relative_to(root)
+        yield PhotoJob(folder, out / name, root, problem, name.as_posix()), True
         return
     for entry in entries:
         path = folder / entry.name
@@ -116,14 +129,17 @@ def _walk(folder: Path, root: Path, out: Path) -> Iterator[tuple[PhotoJob, bool]
             if path.resolve() != out.resolve():
                 yield from _walk(path, root, out)
         elif entry.is_symlink() and path.is_dir():
-            yield PhotoJob(path, out / path.relative_to(root), root, "is a link to a folder, which is not followed"), True
+            name = path.relative_to(root)
+            yield PhotoJob(path, out / name, root, "is a link to a folder, which is not followed", name.as_posix()), True
         else:
-            yield _job(path, root, root, out), format_of(path) is not None
+            yield _job(path, root, root, out), is_picture_name(path)
 
 
 def _job(source: Path, base: Path, root: Path | None, out: Path) -> PhotoJob:
-    problem = "" if format_of(source) else f"the name does not end in one of {', '.join(FORMATS)}"
-    return PhotoJob(source, out / source.relative_to(base), root, problem)
+    known = is_picture_name(source)
+    problem = "" if known else f"the name does not end in one of {', '.join(PICTURE_SUFFIXES)}"
+    name = source.relative_to(base)
+    return PhotoJob(source, out / (result_name(name) if known else name), root, problem, name.as_posix())
 
 
 def _check_targets(jobs: Sequence[PhotoJob]) -> None:
@@ -172,8 +188,8 @@ class State:
             return None
         return self._records.get((self._name(target), status.st_size, status.st_mtime_ns))
 
-    def add(self, target: Path, fingerprint: str, faces: Sequence[dict[str, Any]], status: os.stat_result) -> None:
-        """Record an output just before it gets its name, so that no crash leaves an unrecorded one."""
+    def add(self, target: Path, fingerprint: str, faces: Sequence[dict[str, Any]], status: os.stat_result, corrections: str = "") -> None:
+        """Record an output just before it gets its name, so that no crash leaves an unrecorded one; with the digest of its corrections."""
         record: dict[str, Any] = {
             "output": self._name(target),
             "fingerprint": fingerprint,
@@ -181,6 +197,7 @@ class State:
             "mtime_ns": status.st_mtime_ns,
             "faces": list(faces),
         }
+        record |= {"corrections": corrections} if corrections else {}
         append_record(self._log, record)
         # beside the earlier record, not over it: a kill between here and the renaming leaves the earlier output standing
         self._records[record["output"], status.st_size, status.st_mtime_ns] = record
@@ -292,11 +309,11 @@ def _tasks(jobs: Sequence[PhotoJob], settings: Settings, state: State | None) ->
         if outcome is None:
             try:
                 pixels = picture_pixels(job.source, root=job.root)
-                fingerprint = settings.fingerprint(job.source)
+                fingerprint = settings.fingerprint(job)
             except (OSError, UnusableImageError) as error:
                 outcome = error_outcome(job, error)
             else:
-                yield PhotoTask(number, job, temporary_name(job.target), pixels, fingerprint)
+                yield PhotoTask(number, job, temporary_name(job.target), pixels, fingerprint, settings.corrections.get(job.name))
                 continue
         yield number, outcome
 
@@ -307,7 +324,8 @@ def _finish(task: PhotoTask, result: TaskResult, state: State | None) -> Outcome
         return result.outcome
     try:
         if state is not None:
-            state.add(task.job.target, task.fingerprint, result.outcome.faces, result.status)
+            corrections = "" if task.corrections is None else task.corrections.digest
+            state.add(task.job.target, task.fingerprint, result.outcome.faces, result.status, corrections)
         rename_into_place(task.temporary, task.job.target)
     except OSError as error:
         return error_outcome(task.job, error)
@@ -326,6 +344,9 @@ def _known_outcome(job: PhotoJob, settings: Settings, state: State | None) -> Ou
     if record is None:
         return Outcome(job, "refused", error=f"{printable(job.target)} exists already (--overwrite replaces it)")
     with suppress(OSError):  # an unreadable input is reported when it is read
-        if record.get("fingerprint") == settings.fingerprint(job.source):
+        if record.get("fingerprint") == settings.fingerprint(job):
             return Outcome(job, "skipped", faces=tuple(record.get("faces", ())))
+    if record.get("corrections") and job.name not in settings.corrections:
+        error = f"{printable(job.target)} was corrected by hand (--corrections names the corrections, --overwrite drops them)"
+        return Outcome(job, "refused", error=error)
     return None

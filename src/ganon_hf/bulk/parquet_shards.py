@@ -15,7 +15,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,7 +25,7 @@ import pyarrow.parquet as parquet
 from fsspec.implementations.local import LocalFileSystem
 
 from .._atomic import is_temporary, rename_into_place, sync, temporary_name
-from ..image_files import MAX_FILE_BYTES, format_of, printable
+from ..image_files import MAX_FILE_BYTES, is_picture_name, printable
 from .rows import RowResult
 
 MANIFEST = "_ganon_hf_job.json"
@@ -46,7 +46,7 @@ _FACE = pyarrow.struct(
     ]
 )
 # Counted in every shard: rows by status, and of those that are ok the ones with a doubtful cover.
-COUNTS = ("ok", "refused", "failed", "doubtful")
+COUNTS = ("ok", "copied", "refused", "failed", "doubtful")
 SCHEMA = pyarrow.schema(
     [
         ("key", pyarrow.string()),
@@ -176,7 +176,7 @@ def plan_shards(source: Storage, rows_per_shard: int, column: str) -> tuple[list
     """
     files = source.files()
     tables = [name for name, _ in files if name.lower().endswith(".parquet")]
-    pictures = [name for name, _ in files if format_of(name)]
+    pictures = [name for name, _ in files if is_picture_name(name)]
     if bool(tables) == bool(pictures):
         what = "holds pictures and Parquet files; name a folder with one kind" if tables else "holds neither pictures nor Parquet files"
         raise JobError(f"{printable(source.url)} {what}.")
@@ -302,6 +302,7 @@ class Manifest:
         digest: of their names and sizes.
         shards, rows: how many.
         rows_per_shard, column, options, keep_metadata, model: what results depend on.
+        corrections: digests of the photos' corrections.
         key: the photos' seeds are derived from it where the options have none. Hex; secret while the job runs and empty afterwards,
             because a seed tells what was changed about the geometry of a face.
     """
@@ -315,6 +316,7 @@ class Manifest:
     options: dict[str, Any]
     keep_metadata: tuple[str, ...]
     model: str
+    corrections: list[str] = field(default_factory=list)
     key: str = ""
 
     def claim(self, target: Storage) -> Manifest:
@@ -332,7 +334,7 @@ class Manifest:
         with target.open(MANIFEST) as file:
             there = json.load(file)
         mine = json.loads(json.dumps(asdict(self)))
-        different = [name for name in mine if name != "key" and mine[name] != there.get(name)]
+        different = [name for name in mine if name != "key" and mine[name] != there.get(name, [])]  # an older one has no corrections
         if different:
             names = ", ".join(different)
             raise JobError(f"{printable(target.url)} holds another job's results ({names} differ): name another target, or empty it.")

@@ -14,15 +14,16 @@ import hashlib
 import hmac
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
 
 from ..core.faces import UnusableImageError
 from ..core.options import AnonymizeOptions
 from ..image_files import METADATA_GROUPS, picture_pixels
+from .correction_file import PhotoCorrections, require_known
 from .engine import model_fingerprint, read_engine
 from .parquet_shards import COUNTS, JobError, Manifest, Shard, Storage, plan_shards, read_counts, read_rows, write_shard
 from .rows import RowResult, RowTask, RowTaskHandler
@@ -42,6 +43,7 @@ class ShardJob:
         key: hex; where the options have no seed, a row's is derived from it and the row's name.
         load_engine: see :data:`~ganon_hf.bulk.worker_pool.LoadEngine`.
         photos_per_call: faces of so many photos go through the generator in one batch.
+        corrections: key of a row -> its photo's corrections.
     """
 
     source: str
@@ -51,6 +53,7 @@ class ShardJob:
     key: str
     load_engine: LoadEngine
     photos_per_call: int = 1
+    corrections: Mapping[str, PhotoCorrections] = field(default_factory=dict)
 
     def task(self, name: str, content: bytes | str) -> RowTask:
         """A row as a task, with its seed."""
@@ -64,7 +67,7 @@ class ShardJob:
                 pixels = picture_pixels(content)
             except UnusableImageError:
                 pass  # the worker reports it
-        return RowTask(name, content, seed, pixels)
+        return RowTask(name, content, seed, pixels, self.corrections.get(name))
 
 
 class ShardWorker:
@@ -122,13 +125,14 @@ class JobSummary:
     Attributes:
         shards: number of shards, all finished.
         skipped: how many of them were finished before.
-        ok, refused, failed: number of rows with this status, including those of the skipped shards.
+        ok, copied, refused, failed: number of rows with this status, including those of the skipped shards.
         doubtful: of the rows that are ok, those in which something was covered that may be no face.
     """
 
     shards: int
     skipped: int
     ok: int
+    copied: int
     refused: int
     failed: int
     doubtful: int
@@ -145,6 +149,7 @@ def anonymize_dataset(
     rows_per_shard: int = 256,
     column: str = "image",
     keep_metadata: Sequence[str] = (),
+    corrections: Mapping[str, PhotoCorrections] | None = None,
 ) -> JobSummary:
     """Anonymize all photos of a folder, on the Ray cluster that ``RAY_ADDRESS`` names, or on this machine.
 
@@ -152,8 +157,8 @@ def anonymize_dataset(
         source: folder of pictures, or of Parquet files with a column of pictures: a path or URL that fsspec understands and that every
             machine can read.
         target: folder for the results, which every machine can write to: Parquet files with one row per photo and the columns key, image
-            (null unless the status is ok), status (ok, refused, failed), reason, faces and notes. The same call again goes on where one
-            was stopped.
+            (null unless the status is ok or copied), status (ok, copied, refused, failed), reason, faces and notes. The same call again
+            goes on where one was stopped.
         options: None refuses photos without a face and takes the defaults for the rest. Without a seed every photo gets its own people.
         workers: number of actors, each with one core; None takes one per core of the cluster.
         gpus_per_worker: share of a GPU for each actor; above 0 the generator runs there.
@@ -162,6 +167,7 @@ def anonymize_dataset(
             divided.
         column: of the Parquet files, bytes or {bytes, path}.
         keep_metadata: names from ``image_files.METADATA_GROUPS``.
+        corrections: from :func:`~ganon_hf.bulk.correction_file.read_corrections`; photos go by the column key of the results.
 
     Returns:
         what was done.
@@ -169,7 +175,7 @@ def anonymize_dataset(
     Raises:
         JobError: there are no photos, or the target holds something else.
         EngineError: the model cannot be loaded.
-        ValueError: an argument is out of range.
+        ValueError: an argument is out of range, or corrections are for a photo that is not there.
     """
     if rows_per_shard < 1 or (workers is not None and workers < 1) or gpus_per_worker < 0:
         raise ValueError(
@@ -183,9 +189,20 @@ def anonymize_dataset(
     if type(origin.fs) is type(storage.fs) and f"{storage.root}/".startswith(f"{origin.root.rstrip('/')}/"):
         raise JobError(f"{target} lies in {source}, so results would be taken for photos: name a folder elsewhere.")
     shards, digest = plan_shards(origin, rows_per_shard, column)
+    corrections = corrections or {}
+    require_known(corrections, _keys(shards) if corrections else ())
     identity, rows = model_fingerprint(model), sum(shard.rows for shard in shards)
     manifest = Manifest(
-        origin.url, digest, len(shards), rows, rows_per_shard, column, asdict(handler.options), handler.keep_metadata, identity
+        origin.url,
+        digest,
+        len(shards),
+        rows,
+        rows_per_shard,
+        column,
+        asdict(handler.options),
+        handler.keep_metadata,
+        identity,
+        sorted(row.digest for row in corrections.values()),
     ).claim(storage)
     storage.remove_leftovers()
     there = {name for name, _ in storage.files()}
@@ -195,13 +212,19 @@ def anonymize_dataset(
         raise JobError(f"{target} was finished before, but {left[0].name} is missing, and its key is deleted: name an empty target.")
     load_engine = partial(read_engine, model, "cuda" if gpus_per_worker else None)
     together = PHOTOS_PER_CALL if gpus_per_worker else 1
-    job = ShardJob(origin.url, storage.url, column, handler, manifest.key, load_engine, together)
+    job = ShardJob(origin.url, storage.url, column, handler, manifest.key, load_engine, together, corrections)
     with ThreadPoolExecutor(16) as pool:
         counts = list(pool.map(lambda shard: read_counts(storage, shard.name), finished))
     counts += _run(job, left, workers, gpus_per_worker) if left else []
     if manifest.key:
         replace(manifest, key="").write(storage)
     return JobSummary(len(shards), len(finished), *(sum(one[status] for one in counts) for status in COUNTS))
+
+
+def _keys(shards: Sequence[Shard]) -> Iterator[str]:
+    """The keys of all rows."""
+    for shard in shards:
+        yield from (f"{shard.files[0]}#{shard.first + number}" for number in range(shard.rows)) if shard.groups else shard.files
 
 
 def _run(job: ShardJob, shards: Sequence[Shard], workers: int | None, gpus: float) -> list[dict[str, int]]:

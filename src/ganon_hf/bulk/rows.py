@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any
 from ..core.faces import AnonymizationResult
 from ..core.options import AnonymizeOptions
 from ..image_files import Picture, decode_image, encode_image, printable, read_image
+from .correction_file import PhotoCorrections
 from .engine import read_engine
-from .tasks import Engine, anonymize_batch, describe_error
+from .tasks import Engine, anonymize_batch, describe_error, success
 
 if TYPE_CHECKING:
     from PIL import Image
 
-# Formats that are kept; photos in any other are written as PNG, which is lossless.
-SAME_FORMAT = {"JPEG": "JPEG", "MPO": "JPEG", "WEBP": "WEBP"}
+# Formats that are kept, and what takes the place of those that are only read; photos in any other are written as PNG, which is lossless.
+SAME_FORMAT = {"JPEG": "JPEG", "MPO": "JPEG", "WEBP": "WEBP", "AVIF": "JPEG", "HEIF": "JPEG"}
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,14 @@ class RowTask:
         content: the photo's file, or the reason why it could not be read.
         seed: decides the synthetic people; None draws one.
         pixels: of the photo, by its header; 0 where that cannot be read.
+        corrections: of the photo.
     """
 
     key: str
     content: bytes | str
     seed: int | None = None
     pixels: int = 0
+    corrections: PhotoCorrections | None = None
 
 
 @dataclass(frozen=True)
@@ -46,11 +49,13 @@ class RowResult:
 
     Attributes:
         key: of the row.
-        image: the anonymized photo's file; None unless ``status`` is ok.
-        status: ok, refused (the photo's fault) or failed (the machine's or the program's).
+        image: the anonymized photo's file; None unless ``status`` is ok or copied.
+        status: ok, copied (no face was found, and ``on_no_face`` is ``"keep"``), refused (the photo's fault) or failed (the machine's or
+            the program's).
         reason: why there is no image.
         faces: one report per face, as the pipelines return them.
         notes: what was changed when the photo was read.
+        seed: that was given or drawn; None where there is no image. It is not written to shards.
     """
 
     key: str
@@ -59,6 +64,7 @@ class RowResult:
     reason: str = ""
     faces: tuple[dict[str, Any], ...] = ()
     notes: tuple[str, ...] = ()
+    seed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -68,10 +74,12 @@ class RowTaskHandler:
     Attributes:
         options: for all photos; each row has its own seed.
         keep_metadata: names from ``image_files.METADATA_GROUPS``.
+        format: Pillow's name of the format to write; empty keeps JPEG and WebP, and makes PNG of lossless formats.
     """
 
     options: AnonymizeOptions
     keep_metadata: tuple[str, ...] = ()
+    format: str = ""
 
     def __call__(self, engine: Engine, tasks: Sequence[RowTask]) -> Iterator[RowResult]:
         """Yield one result for each task, in order; an error becomes a row without an image."""
@@ -80,13 +88,16 @@ class RowTaskHandler:
             (picture.image if isinstance(picture, Picture) else picture, replace(self.options, seed=task.seed))
             for task, picture in zip(tasks, pictures, strict=True)
         ]
-        for task, picture, result in zip(tasks, pictures, anonymize_batch(engine, photos), strict=True):
-            yield _row(task.key, picture, result)
+        results = anonymize_batch(engine, photos, [task.corrections for task in tasks])
+        for task, picture, result in zip(tasks, pictures, results, strict=True):
+            yield _row(task.key, picture, result, self.format)
 
     def _read(self, task: RowTask) -> Picture | Exception:
         try:
             if isinstance(task.content, str):
                 raise OSError(task.content)
+            if task.corrections is not None:
+                task.corrections.check(task.content)
             return decode_image(task.content, keep_metadata=self.keep_metadata)
         except Exception as error:
             return error
@@ -99,17 +110,18 @@ class RowTaskHandler:
         """Nothing to remove."""
 
 
-def _row(key: str, picture: Picture | Exception, result: AnonymizationResult | Exception) -> RowResult:
+def _row(key: str, picture: Picture | Exception, result: AnonymizationResult | Exception, name: str = "") -> RowResult:
     try:
         if isinstance(picture, Exception):
             raise picture
         if isinstance(result, Exception):
             raise result
         file = io.BytesIO()
-        encode_image(replace(picture, image=result.image), file, SAME_FORMAT.get(picture.format, "PNG"))
+        encode_image(replace(picture, image=result.image), file, name or SAME_FORMAT.get(picture.format, "PNG"))
     except Exception as error:
         return RowResult(key, None, *describe_error(error))
-    return RowResult(key, file.getvalue(), "ok", faces=tuple(face.to_dict() for face in result.faces), notes=picture.notes)
+    faces = tuple(face.to_dict() for face in result.faces)
+    return RowResult(key, file.getvalue(), success(result), faces=faces, notes=picture.notes, seed=result.seed)
 
 
 @dataclass
@@ -119,7 +131,13 @@ class AnonymizeRows:
     It is cheap to pickle: every process loads its engine with the first batch. With ``num_proc`` above 1 neither this package nor torch may
     have computed anything in the process that calls ``map``, because ``datasets`` forks it.
 
-    Adds the columns ``status``, ``reason`` and ``faces``. The photo is null unless the status is ok.
+    Examples:
+        >>> rows = AnonymizeRows(column="photo")
+        >>> rows({"image": []})
+        Traceback (most recent call last):
+        KeyError: "the rows have no column 'photo', but image: name it with column=..."
+
+    Adds the columns ``status``, ``reason`` and ``faces``. The photo is null unless the status is ok or copied.
 
     Attributes:
         options: for all photos; None refuses photos without a face and takes the defaults for the rest.

@@ -7,21 +7,26 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from .._atomic import storage_problem
+from ..core.corrections import CorrectionError, FaceCorrection
 from ..core.faces import AnonymizationResult, NoFaceError, UnusableImageError
 from ..core.options import AnonymizeOptions
 from ..image_files import Picture, printable, read_image, write_temporary
+from .correction_file import PhotoCorrections, require_digest
+
+NO_FACE_ADVICE = " (--on-no-face keep writes it all the same)"
 
 
 class Engine(Protocol):
     """The three steps of :class:`~ganon_hf.core.anonymizer.Anonymizer`."""
 
-    def plan(self, image: Any, options: AnonymizeOptions | None = None) -> Any:
+    def plan(self, image: Any, options: AnonymizeOptions | None = None, *, corrections: Sequence[FaceCorrection] = ()) -> Any:
         """Photo -> a plan with ``inputs``, one for each face to replace."""
         ...
 
@@ -43,12 +48,14 @@ class PhotoJob:
         target: the output file.
         root: the folder that ``source`` must not leave through links, or None for a file that was named itself.
         problem: why it is refused without being opened; empty where it is not.
+        name: below the folder that is anonymized, with forward slashes: by it the report and corrections name the photo.
     """
 
     source: Path
     target: Path
     root: Path | None = None
     problem: str = ""
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,22 +63,26 @@ class Outcome:
     """What became of a job; ``to_dict`` is a line of the report."""
 
     job: PhotoJob
-    status: str  # ok, skipped, refused (the input's fault) or failed (the machine's or the program's)
+    # ok, copied (no face was found, and may be none), skipped, left out, refused (the input's fault), failed (the machine's or program's)
+    status: str
     faces: tuple[dict[str, Any], ...] = ()
     error: str = ""
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
+    seed: int | None = None  # that was given or drawn; not known where the photo was not anonymized in this run
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready form. ``output`` is None where there is no file."""
         return {
             "input": str(self.job.source),
-            "output": str(self.job.target) if self.status in ("ok", "skipped") else None,
+            "name": self.job.name,
+            "output": str(self.job.target) if self.status in ("ok", "copied", "skipped") else None,
             "status": self.status,
             "faces": list(self.faces),
             "error": self.error or None,
             "notes": list(self.notes),
             "seconds": round(self.seconds, 3),
+            "seed": self.seed,
         }
 
 
@@ -84,18 +95,26 @@ class Settings:
         keep_metadata: names from ``image_files.METADATA_GROUPS``.
         overwrite: replace any file that is in the way, and make finished outputs again.
         model: :func:`~ganon_hf.bulk.engine.model_fingerprint`; outputs of another model are made again.
+        corrections: name of a photo -> its corrections.
     """
 
     options: AnonymizeOptions
     keep_metadata: tuple[str, ...] = ()
     overwrite: bool = False
     model: str = ""
+    corrections: Mapping[str, PhotoCorrections] = field(default_factory=dict)
 
-    def fingerprint(self, source: Path) -> str:
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready form for every line of a report: who has it and the photo's seed can make the result again."""
+        return {"model": self.model, "options": dataclasses.asdict(self.options), "keep_metadata": list(self.keep_metadata)}
+
+    def fingerprint(self, job: PhotoJob) -> str:
         """A digest of the photo (path, size, time) and of everything else that the result depends on."""
-        status = source.stat()
-        parts = [os.path.abspath(source), status.st_size, status.st_mtime_ns]
+        status = job.source.stat()
+        parts = [os.path.abspath(job.source), status.st_size, status.st_mtime_ns]
         parts += [dataclasses.asdict(self.options), sorted(self.keep_metadata), self.model]
+        if job.name in self.corrections:
+            parts.append(self.corrections[job.name].digest)
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -109,6 +128,7 @@ class PhotoTask:
         temporary: name under which the worker leaves the finished picture.
         pixels: of the photo, by its header.
         fingerprint: of the photo and the settings, taken before it was read.
+        corrections: of the photo.
     """
 
     number: int
@@ -116,6 +136,7 @@ class PhotoTask:
     temporary: Path
     pixels: int
     fingerprint: str
+    corrections: PhotoCorrections | None = None
 
 
 @dataclass(frozen=True)
@@ -126,20 +147,24 @@ class TaskResult:
     status: os.stat_result | None = None
 
 
-def anonymize_batch(engine: Engine, photos: Iterable[tuple[Any, AnonymizeOptions]]) -> list[AnonymizationResult | Exception]:
+def anonymize_batch(
+    engine: Engine, photos: Iterable[tuple[Any, AnonymizeOptions]], corrections: Sequence[PhotoCorrections | None] | None = None
+) -> list[AnonymizationResult | Exception]:
     """Anonymize several photos, all of whose faces go through the generator in one batch; each photo succeeds or fails by itself.
 
     Args:
         engine: the engine. On a CPU it generates faces one by one, so that a result does not depend on the batch.
         photos: (what ``engine.plan`` takes, or the error with which reading it failed; options).
+        corrections: for every photo; None corrects nothing.
 
     Returns:
         for every photo the result or the error.
     """
     plans: list[Any] = []
-    for image, options in photos:
+    for number, (image, options) in enumerate(photos):
+        own = corrections[number] if corrections is not None else None
         try:
-            plans.append(image if isinstance(image, Exception) else engine.plan(image, options))
+            plans.append(image if isinstance(image, Exception) else _plan(engine, image, options, own))
         except Exception as error:
             plans.append(error)
     ready = [plan for plan in plans if not isinstance(plan, Exception)]
@@ -148,6 +173,12 @@ def anonymize_batch(engine: Engine, photos: Iterable[tuple[Any, AnonymizeOptions
     except Exception:  # which photo is at fault shows when each is generated alone
         faces = None
     return [plan if isinstance(plan, Exception) else _compose(engine, plan, faces) for plan in plans]
+
+
+def _plan(engine: Engine, image: Any, options: AnonymizeOptions, corrections: PhotoCorrections | None) -> Any:
+    if corrections is None:
+        return engine.plan(image, options)
+    return engine.plan(image, corrections.options(options), corrections=corrections.faces)
 
 
 def _compose(engine: Engine, plan: Any, faces: Iterator[Any] | None) -> AnonymizationResult | Exception:
@@ -170,9 +201,9 @@ class PhotoTaskHandler:
         ``Outcome.seconds`` is a task's share of the batch's time.
         """
         started = time.perf_counter()
-        pictures = [_read(task.job, self.settings) for task in tasks]
+        pictures = [_read(task, self.settings) for task in tasks]
         photos = [(picture.image if isinstance(picture, Picture) else picture, self.settings.options) for picture in pictures]
-        results = anonymize_batch(engine, photos)
+        results = anonymize_batch(engine, photos, [task.corrections for task in tasks])
         share = (time.perf_counter() - started) / len(tasks)
         for task, picture, result in zip(tasks, pictures, results, strict=True):
             started = time.perf_counter()
@@ -189,9 +220,10 @@ class PhotoTaskHandler:
         task.temporary.unlink(missing_ok=True)
 
 
-def _read(job: PhotoJob, settings: Settings) -> Picture | Exception:
+def _read(task: PhotoTask, settings: Settings) -> Picture | Exception:
+    check = None if task.corrections is None else partial(require_digest, wanted=task.corrections.sha256)
     try:
-        return read_image(job.source, root=job.root, keep_metadata=settings.keep_metadata)
+        return read_image(task.job.source, root=task.job.root, keep_metadata=settings.keep_metadata, check=check)
     except Exception as error:
         return error
 
@@ -209,14 +241,19 @@ def _write(task: PhotoTask, picture: Picture | Exception, result: AnonymizationR
             raise
         return TaskResult(error_outcome(task.job, error))
     faces = tuple(face.to_dict() for face in result.faces)
-    return TaskResult(Outcome(task.job, "ok", faces=faces, notes=picture.notes), status)
+    return TaskResult(Outcome(task.job, success(result), faces=faces, notes=picture.notes, seed=result.seed), status)
+
+
+def success(result: AnonymizationResult) -> str:
+    """``"ok"``, or ``"copied"`` where no face was found: such a photo must not be called anonymized."""
+    return "ok" if result.faces else "copied"
 
 
 def error_outcome(job: PhotoJob, error: object) -> Outcome:
     """An error as the outcome of a job."""
     status, reason = describe_error(error)
     if isinstance(error, NoFaceError):
-        reason += " (--on-no-face keep writes it all the same)"
+        reason += NO_FACE_ADVICE
     return Outcome(job, status, error=reason.removeprefix(f"{printable(job.source)}: "))
 
 
@@ -224,8 +261,8 @@ def describe_error(error: object) -> tuple[str, str]:
     """Status and reason of an error: ``refused`` is the photo's fault, ``failed`` the machine's or the program's."""
     if isinstance(error, NoFaceError):
         return "refused", "no face was found"
-    if isinstance(error, UnusableImageError):
-        return "refused", str(error)
+    if isinstance(error, UnusableImageError | CorrectionError):
+        return "refused", printable(error)
     if isinstance(error, Exception) and (problem := storage_problem(error)):
         return "failed", f"{problem}, so nothing was written for it"
     return "failed", printable(f"{type(error).__name__}: {error}")

@@ -41,7 +41,8 @@ def stop(message: str) -> NoReturn:
     """End with the exit code of a usage error."""
     from ..image_files import printable
 
-    typer.echo(f"Error: {printable(message)}", err=True)
+    line = " ".join(part.strip() for part in message.splitlines())  # libraries spread their messages over several
+    typer.echo(f"Error: {printable(line)}", err=True)
     raise typer.Exit(USAGE)
 
 
@@ -83,12 +84,38 @@ def load_engine(model: str | None, device: str | None) -> Anonymizer:
         stop_unloadable(model, error)
 
 
+def check_device(device: str | None) -> None:
+    """End the command where there is no such device, before anything is read or written."""
+    if device in (None, "cpu"):
+        return  # without importing torch
+    from ..core.model_loading import require_device
+
+    try:
+        require_device(device)
+    except ValueError as error:
+        stop(f"--device: {error}.")
+
+
+def fetch_model(model: str | None) -> str | None:
+    """The folder of the model that is named, so that worker processes need not fetch it; the end of the command where there is none."""
+    if model is None:
+        return None
+    from ..core.model_location import locate_model
+
+    try:
+        return locate_model(model)
+    except OSError as error:
+        stop(f"--model: {error}.")
+
+
 def stop_unloadable(model: str | None, error: Exception) -> NoReturn:
     """End the command because the engine cannot be loaded."""
     stop(f"The model {model or 'of the package'} cannot be loaded: {error}")
 
 
-def list_first(names: Sequence[str]) -> str:
-    """The first few, and how many more there are."""
+def list_first(names: Sequence[str], *, reported: bool = False) -> str:
+    """The first few, and how many more there are: a report, where there is one already, or would be one, lists them."""
     more = len(names) - MAX_LISTED
-    return "; ".join(names[:MAX_LISTED]) + (f"; and {more} more, which --report lists" if more > 0 else "")
+    return "; ".join(names[:MAX_LISTED]) + (
+        f"; and {more} more, which {'the report' if reported else '--report'} lists" if more > 0 else ""
+    )

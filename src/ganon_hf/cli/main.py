@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,15 +17,27 @@ from .._version import __version__
 from ..bulk.engine import model_fingerprint
 from ..bulk.engine import read_engine as _load_engine
 from ..core.options import AnonymizeOptions
-from .common import INCOMPLETE, interruptible, list_first, open_closed_streams, stop, stop_because, stop_unloadable
+from .common import (
+    INCOMPLETE,
+    check_device,
+    fetch_model,
+    interruptible,
+    list_first,
+    open_closed_streams,
+    stop,
+    stop_because,
+    stop_unloadable,
+)
 from .evaluate import evaluate_command
 from .hub import export_command, publish_command
-from .options import Device, Model, anonymize_flags
+from .options import Corrections, Device, Model, anonymize_flags
+from .review import ReviewPage, check_review_page, review_command, write_review_page
 from .scale import scale_command
+from .streams import STANDARD, anonymize_stream, check_streams, uses_streams
 from .video import video_command, webcam_command
 
 if TYPE_CHECKING:
-    from ..bulk.folder import Outcome, Settings
+    from ..bulk.tasks import Outcome, Settings
 
 # With a GPU: photos whose faces form one batch (on a CPU a batch gains nothing), and the most processes that share the GPU, because each
 # takes some hundred megabytes of its memory.
@@ -51,17 +64,27 @@ def main(
 @app.command()
 @anonymize_flags()
 def anonymize(
-    inputs: Annotated[list[str], typer.Argument(metavar="INPUT...", help="Photos, folders (with their subfolders), glob patterns.")],
+    inputs: Annotated[
+        list[str],
+        typer.Argument(metavar="INPUT...", help="Photos, folders (with their subfolders), glob patterns; - is standard input."),
+    ],
     out: Annotated[
         str,
-        typer.Option("-o", "--out", metavar="OUT", help="Folder for the results (same names); for one photo also a file."),
+        typer.Option(
+            "-o", "--out", metavar="OUT", help="Folder for the results (same names); one photo: also a file, or - (standard output)."
+        ),
     ],
     options: AnonymizeOptions,
-    report: Annotated[Path | None, typer.Option(metavar="FILE.jsonl", help="Write one line of JSON per input: status, faces.")] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.jsonl", help="Write one line of JSON per input: status, faces, seed, options. Keep it to yourself."),
+    ] = None,
     keep_metadata: Annotated[
         str, typer.Option(metavar="date,camera", help="EXIF fields to keep. Default: none. GPS, thumbnails, serial numbers never.")
     ] = "",
+    corrections: Corrections = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Redo finished photos and replace files that are in the way.")] = False,
+    review_page: ReviewPage = None,
     model: Model = None,
     device: Device = None,
     processes: Annotated[
@@ -74,44 +97,77 @@ def anonymize(
 
     Finished photos are skipped on a second run with the same options. Nothing but pixels and a rebuilt color profile is written.
 
-    Exit code 0: every photo was anonymized. 2: the command cannot be carried out, nothing was written. 3: some photos were refused or
-    failed; each is named with the reason, and nothing was written for it.
+    Exit code 0: every photo was anonymized, or copied with --on-no-face keep. 2: the command cannot be carried out, nothing was written.
+    3: some photos were refused or failed; each is named with the reason, and nothing was written for it.
     """
-    from ..bulk.folder import PlanError, Settings, State, plan, run
+    from ..bulk.correction_file import read_corrections, require_known
+    from ..bulk.folder import PlanError, State, plan, run
     from ..bulk.process_pool import usable_cores
+    from ..bulk.tasks import Outcome, PhotoJob, Settings
     from ..bulk.worker_pool import EngineError
-    from ..image_files import METADATA_GROUPS, format_of
+    from ..image_files import METADATA_GROUPS, PICTURE_SUFFIXES, format_of
 
     keep = tuple(name.strip() for name in keep_metadata.split(",") if name.strip())
     if unknown := [name for name in keep if name not in METADATA_GROUPS]:
         stop(f"--keep-metadata takes {', '.join(METADATA_GROUPS)}, but got {unknown[0]!r}.")
+    streams = uses_streams(inputs, out)
+    if streams:
+        check_streams(inputs, out)
+        if review_page is not None:
+            stop("--review-page shows the results of a folder, and a standard stream leaves none.")
+    check_device(device)
+    folder = fetch_model(model)
     with interruptible(), ExitStack() as stack:
         try:
-            jobs, ignored = plan(inputs, out)
-            settings = Settings(options, keep, overwrite, model_fingerprint(model))
+            jobs, ignored = ([], []) if streams else plan(inputs, out)
+            corrected = {} if corrections is None else read_corrections(corrections)
+            require_known(corrected, [job.name for job in jobs])
+            settings = Settings(options, keep, overwrite, model_fingerprint(folder), corrected)
             single_file = format_of(out) is not None and not Path(out).is_dir()
-            state = None if single_file else stack.enter_context(closing(State(Path(out))))
+            state = None if single_file or streams else stack.enter_context(closing(State(Path(out))))
+            if review_page is not None:
+                check_review_page(review_page, options)
             report_file = None if report is None else stack.enter_context(closing(_open_report(report)))
         except (PlanError, ValueError, OSError) as error:
             stop_because(error)
         gpu = device is not None and not device.startswith("cpu")
         count = processes or min(usable_cores(), GPU_PROCESSES if gpu else len(jobs))
-        load_engine = partial(_load_engine, model, device)
+        load_engine = partial(_load_engine, folder, device)
         together = PHOTOS_PER_CALL if gpu else 1
-        outcomes = run(jobs, settings, load_engine, state, processes=count, photos_per_call=together, photo_seconds=timeout)
+        record = _recorder(report_file, settings, model)
+        outcomes = (
+            anonymize_stream(inputs[0], out, settings, load_engine, timeout)
+            if streams
+            else run(jobs, settings, load_engine, state, processes=count, photos_per_call=together, photo_seconds=timeout)
+        )
+        finished: list[Outcome] = []
         try:
-            counts, doubtful = _follow(stack.enter_context(closing(outcomes)), len(jobs), report_file, settings, quiet)
+            followed = _remember(stack.enter_context(closing(outcomes)), finished if review_page is not None else None)
+            counts, doubtful, notes = _follow(followed, max(1, len(jobs)), record, quiet)
+            for path in ignored:
+                record(Outcome(PhotoJob(path, path), "left out", error=f"the name does not end in one of {', '.join(PICTURE_SUFFIXES)}"))
+            if review_page is not None:
+                write_review_page(review_page, finished, Path(out), settings)
+        except ReportError as error:
+            typer.echo(f"failed: {error}; the run ends here", err=True)
+            raise typer.Exit(INCOMPLETE) from None
         except EngineError as error:
             stop_unloadable(model, error)
+        except OSError as error:
+            stop_because(error)
     if not quiet:
-        typer.echo(_summary(counts, ignored, out))
+        to_stderr = out == STANDARD
+        typer.echo(_summary(counts, ignored, out, reported=report is not None), err=to_stderr)
+        for note, count in notes.items():
+            typer.echo(f"{count} {'photo' if count == 1 else 'photos'}: {note}", err=to_stderr)
         if doubtful:
-            typer.echo(_doubts(doubtful, report))
+            typer.echo(_doubts(doubtful, report), err=to_stderr)
     if counts["refused"] or counts["failed"]:
         raise typer.Exit(INCOMPLETE)
 
 
 app.command(name="evaluate")(evaluate_command)
+app.command(name="review")(review_command)
 app.command(name="video")(video_command)
 app.command(name="webcam")(webcam_command)
 app.command(name="scale")(scale_command)
@@ -130,33 +186,67 @@ def _open_report(report: Path) -> LineLog:
         raise ValueError(f"--report {report} cannot be written: {error.strerror}.") from error
 
 
-def _follow(
-    outcomes: Iterable[Outcome], total: int, report: LineLog | None, settings: Settings, quiet: bool
-) -> tuple[dict[str, int], dict[Path, list[dict[str, Any]]]]:
-    """Consume the outcomes: report line, message, progress. Returns the counts, and photo by photo its doubtful faces."""
+def _remember(outcomes: Iterable[Outcome], finished: list[Outcome] | None) -> Iterator[Outcome]:
+    """The outcomes, which are also put into a list where there is one."""
+    for outcome in outcomes:
+        if finished is not None:
+            finished.append(outcome)
+        yield outcome
+
+
+class ReportError(OSError):
+    """The report takes no more; going on without it would be wrong."""
+
+
+def _recorder(report: LineLog | None, settings: Settings, model: str | None) -> Callable[[Outcome], None]:
+    """What writes the line of an outcome; it does nothing without a report.
+
+    A line says all that is needed to make the result again. Seed and weights stand there for what was done in this run.
+    """
+    from ..bulk.engine import weights_digest_of
     from ..bulk.folder import append_record
     from ..image_files import printable
 
-    counts = dict.fromkeys(("ok", "skipped", "refused", "failed", "replaced", "covered"), 0)
+    if report is None:
+        return lambda outcome: None
+    digest = cache(partial(weights_digest_of, model))  # beside the workers, which load the weights in the meantime
+
+    def record(outcome: Outcome) -> None:
+        weights = digest() if outcome.status in ("ok", "copied") else None
+        try:
+            append_record(report, outcome.to_dict() | settings.to_dict() | {"weights": weights, "version": __version__})
+        except OSError as error:
+            raise ReportError(f"{printable(report.file.name)}: {storage_problem(error) or error.strerror}") from error
+
+    return record
+
+
+def _follow(
+    outcomes: Iterable[Outcome], total: int, record: Callable[[Outcome], None], quiet: bool
+) -> tuple[Counter[str], dict[Path, list[dict[str, Any]]], Counter[str]]:
+    """Consume the outcomes: report line, message, progress.
+
+    Returns:
+        the counts, photo by photo its doubtful faces, and how many photos have which note.
+    """
+    from ..image_files import printable
+
+    counts: Counter[str] = Counter()
+    notes: Counter[str] = Counter()
     doubtful: dict[Path, list[dict[str, Any]]] = {}
-    extra = {"model": settings.model, "seed": settings.options.seed, "geometry": settings.options.geometry}
     with _progress(total, enabled=not quiet) as (advance, say):
         for outcome in outcomes:
             counts[outcome.status] += 1
+            notes.update(outcome.notes)
             for face in outcome.faces if outcome.status == "ok" else ():
                 counts["replaced" if face["status"] == "replaced" else "covered"] += 1
                 if face["status"] == "doubtful":
                     doubtful.setdefault(outcome.job.source, []).append(face)
             if outcome.error:
                 say(f"{outcome.status}: {printable(outcome.job.source)}: {outcome.error}")
-            if report is not None:
-                try:
-                    append_record(report, outcome.to_dict() | extra)
-                except OSError as error:  # going on without the report would be wrong
-                    say(f"failed: {printable(report.file.name)}: {storage_problem(error) or error.strerror}; the run ends here")
-                    raise typer.Exit(INCOMPLETE) from None
+            record(outcome)
             advance()
-    return counts, doubtful
+    return counts, doubtful, notes
 
 
 @contextmanager
@@ -177,18 +267,25 @@ def _progress(total: int, *, enabled: bool) -> Iterator[tuple[Callable[[], None]
         )
 
 
-def _summary(counts: dict[str, int], ignored: int, out: str) -> str:
+def _summary(counts: Mapping[str, int], ignored: Sequence[Path], out: str, *, reported: bool) -> str:
     """The last line: what was done, and where it is."""
     from ..image_files import printable
 
     parts = [f"{counts['ok']} anonymized ({counts['replaced']} faces replaced, {counts['covered']} covered)"]
     parts += [
         f"{counts[name]} {text}"
-        for name, text in (("skipped", "finished before"), ("refused", "refused"), ("failed", "failed"))
+        for name, text in (
+            ("copied", "copied unchanged, because no face was found"),
+            ("skipped", "finished before"),
+            ("refused", "refused"),
+            ("failed", "failed"),
+        )
         if counts[name]
     ]
-    parts += [f"{ignored} other files left out"] if ignored else []
-    return f"{', '.join(parts)} -> {printable(out)}"
+    if ignored:
+        files = "other file" if len(ignored) == 1 else "other files"
+        parts.append(f"{len(ignored)} {files} left out ({list_first([printable(path) for path in ignored], reported=reported)})")
+    return f"{', '.join(parts)} -> {'standard output' if out == STANDARD else printable(out)}"
 
 
 def _doubts(doubtful: Mapping[Path, Sequence[Mapping[str, Any]]], report: Path | None) -> str:

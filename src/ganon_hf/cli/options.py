@@ -6,6 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable, Collection
 from dataclasses import Field, fields
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -15,6 +16,10 @@ from .common import stop
 
 Model = Annotated[str | None, typer.Option(help="Folder or Hub name of another model. Default: the one in the package.")]
 Device = Annotated[str | None, typer.Option(help="Where the generator runs: cpu, cuda, cuda:1, mps. Default: cpu.")]
+
+Corrections = Annotated[
+    Path | None, typer.Option(metavar="FILE.jsonl", help="Corrections of single faces, as `ganon-hf review` writes them.")
+]
 
 
 def anonymize_flags(*, without: Collection[str] = (), **defaults: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -8,7 +8,7 @@ import typer
 
 from ..core.options import AnonymizeOptions
 from .common import INCOMPLETE, interruptible, stop, stop_because
-from .options import anonymize_flags
+from .options import Corrections, anonymize_flags
 
 
 @anonymize_flags()
@@ -21,6 +21,7 @@ def scale_command(
     column: Annotated[str, typer.Option(help="Column of the Parquet files that holds the photos: bytes, or {bytes, path}.")] = "image",
     rows_per_shard: Annotated[int, typer.Option(min=1, help="Photos in one file of the results.")] = 256,
     keep_metadata: Annotated[str, typer.Option(metavar="date,camera", help="EXIF fields to keep. Default: none.")] = "",
+    corrections: Corrections = None,
     model: Annotated[str | None, typer.Option(help="Folder or Hub name of another model; every machine must be able to load it.")] = None,
 ) -> None:
     """Anonymize very many photos, on a Ray cluster (RAY_ADDRESS) or on this machine.
@@ -29,6 +30,7 @@ def scale_command(
     where an earlier one was stopped. Exit code 0: every photo was anonymized. 2: the command cannot be carried out. 3: some were refused or
     failed.
     """
+    from ..bulk.correction_file import read_corrections
     from ..image_files import printable
 
     try:
@@ -47,11 +49,13 @@ def scale_command(
                 rows_per_shard=rows_per_shard,
                 column=column,
                 keep_metadata=[name.strip() for name in keep_metadata.split(",") if name.strip()],
+                corrections=None if corrections is None else read_corrections(corrections),
             )
         except (ImportError, OSError, RuntimeError, ValueError) as error:
             stop_because(error)
     doubtful = f" ({done.doubtful} with doubtful covers, see the column faces)" if done.doubtful else ""
-    counts = f"{done.ok} anonymized{doubtful}, {done.refused} refused, {done.failed} failed"
+    copied = f", {done.copied} copied without a face" if done.copied else ""
+    counts = f"{done.ok} anonymized{doubtful}{copied}, {done.refused} refused, {done.failed} failed"
     typer.echo(f"{counts} in {done.shards} shards ({done.skipped} finished before) -> {printable(target)}")
     if done.refused or done.failed:
         raise typer.Exit(INCOMPLETE)

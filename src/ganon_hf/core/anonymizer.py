@@ -11,6 +11,7 @@ import copy
 import logging
 import secrets
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -20,23 +21,25 @@ import torch
 from PIL import Image
 
 from .compositing import COMPOSITE_ERRORS, composite_face, face_matte
+from .corrections import Assignment, FaceCorrection, correct
 from .covering import Covers
 from .detection_files import source_of
 from .detection_search import YuNetDetector
-from .faces import AnonymizationResult, Box, Face, FaceDetector, FaceReport, NoFaceError, area_of
+from .faces import AnonymizationResult, Box, Face, FaceDetector, FaceReport, NoFaceError, area_of, fit_landmarks, to_face
 from .geometry import ShapeModel
 from .head_warping import warp_head
 from .image_loading import load_photo
 from .image_processing_ganon import GanonImageProcessor
 from .landmarks import triangle_map
 from .look import Look
-from .model_loading import load_image_processor, load_model
+from .model_loading import load_image_processor, load_model, require_device
+from .model_location import locate_model
 from .modeling_ganon import GanonModel
 from .occluder_map import Occluders, read_occluders
 from .opencv import cv2
 from .options import AnonymizeOptions
 from .people import Population
-from .planning import MAX_PEOPLE, FacePlanner
+from .planning import MAX_PEOPLE, FacePlanner, require_one_each
 from .plans import FacePlan, PhotoPlan
 from .side_texture import continue_sides
 from .skin_tone import SkinPainter
@@ -108,12 +111,13 @@ class Anonymizer:
 
         Raises:
             OSError: the folder or repository has no such files.
-            ValueError: the weights do not fit the configuration; a generator with made-up parts must never run.
+            ValueError: the weights do not fit the configuration (made-up parts must never run), or there is no such device.
         """
-        source = str(CHECKPOINT if pretrained_model_name_or_path is None else pretrained_model_name_or_path)
+        place = None if device is None else require_device(device)  # before the weights are read
+        source = locate_model(CHECKPOINT if pretrained_model_name_or_path is None else pretrained_model_name_or_path)
         model = load_model(source)
         processor = load_image_processor(source)
-        return cls(model if device is None else model.to(device), processor, detector)  # type: ignore[arg-type]  # transformers wraps `to`
+        return cls(model if place is None else model.to(place), processor, detector)  # type: ignore[arg-type]  # transformers wraps `to`
 
     @property
     def detector(self) -> FaceDetector:
@@ -124,7 +128,12 @@ class Anonymizer:
         return self._detector
 
     def __call__(
-        self, image: Any, options: AnonymizeOptions | None = None, *, faces: Sequence[Face | Box] | None = None
+        self,
+        image: Any,
+        options: AnonymizeOptions | None = None,
+        *,
+        faces: Sequence[Face | Box] | None = None,
+        corrections: Sequence[FaceCorrection] = (),
     ) -> AnonymizationResult:
         """Anonymize one photo.
 
@@ -133,13 +142,15 @@ class Anonymizer:
             options: see :class:`AnonymizeOptions`; None takes the defaults.
             faces: known faces, as :class:`Face` or as boxes (x_min, y_min, x_max, y_max) in pixels of the upright photo; None detects
                 them.
+            corrections: what somebody who looked at the result decided about single faces, drawn or found.
 
         Raises:
-            NoFaceError: there is no face and ``on_no_face="raise"``.
+            NoFaceError: there is no face, nor a correction, and ``on_no_face="raise"``.
             UnusableImageError: the input is no usable picture.
+            CorrectionError: a correction does not fit this photo.
             ValueError: a face or box is invalid.
         """
-        plan = self.plan(image, options, faces=faces)
+        plan = self.plan(image, options, faces=faces, corrections=corrections)
         return self.compose(plan, self.generate(plan.inputs))
 
     def plan(
@@ -150,42 +161,43 @@ class Anonymizer:
         faces: Sequence[Face | Box] | None = None,
         people: Sequence[int] | None = None,
         looks: Sequence[Look | None] | None = None,
+        corrections: Sequence[FaceCorrection] = (),
     ) -> PhotoPlan:
         """First step: detect the faces and prepare the model's inputs.
 
         Args:
-            image, options, faces: as in :meth:`__call__`, which also says what is raised.
+            image: as in :meth:`__call__`, which also says what is raised.
+            options: likewise.
+            faces: likewise.
             people: for a frame of a video: for each of ``faces`` the number of the seed's synthetic person that it becomes, which a
                 person keeps. None is for a photo: its faces are numbered by size, and where a person does not fit others are tried.
-            looks: for each of ``faces`` the look of which its person is drawn, None for anybody, as :meth:`look_of` gives it; a person of a
-                video must keep it, too. None reads them from the photo.
+            looks: for each of ``faces`` the look as :meth:`look_of` gives it, which a person of a video keeps. None reads the photo.
+            corrections: as in :meth:`__call__`; not beside ``people`` or ``looks``.
         """
         options = options or AnonymizeOptions()
         photo = load_photo(image)
         if faces is None:
-            found = [
-                self._to_face(photo, face)
-                for face in self.detector(photo, min_face_size=options.min_face_size, min_score=options.min_score)
-            ]
-        else:
-            found = [self._to_face(photo, face) for face in faces]
-        if not found and options.on_no_face == "raise":
+            faces = self.detector(photo, min_face_size=options.min_face_size, min_score=options.min_score)
+        found = [to_face(face, lambda box: fit_landmarks(self.detector, photo, box)) for face in faces]
+        if not found and not corrections and options.on_no_face == "raise":
             raise NoFaceError("no face was found in the photo.")
         seed = secrets.randbits(62) if options.seed is None else int(options.seed)
-        if people is not None and len(people) != len(found):
-            raise ValueError(f"people must have a number for each of the {len(found)} faces, but has {len(people)}.")
-        if looks is not None and len(looks) != len(found):
-            raise ValueError(f"looks must have an entry for each of the {len(found)} faces, but has {len(looks)}.")
+        require_one_each(len(found), people, looks, corrected=bool(corrections))
         order = sorted(range(len(found)), key=lambda i: (-area_of(found[i].box), found[i].box))
         numbers = range(len(found)) if people is None else [people[i] for i in order]
+        assigned = [Assignment(found[i], number, seed) for number, i in zip(numbers, order, strict=True)]
+        if corrections:
+            assigned = correct(assigned, corrections, lambda box: fit_landmarks(self.detector, photo, box), seed=seed, shape=photo.shape)
         # in a video a face would be one person in some frames and another one in others
         attempts = MAX_PEOPLE if people is None and options.geometry == "anonymous" else 1
         if looks is None:
-            looks = [self.look_of(photo, face, options) for face in found]
-        planner = self._planner
+            own = (options if one.look is None else replace(options, look=one.look) for one in assigned)
+            ordered = [self.look_of(photo, one.face, chosen) for one, chosen in zip(assigned, own, strict=True)]
+        else:
+            ordered = [looks[i] for i in order]
         plans = (
-            planner.plan(photo, options, found[i], partial(planner.draw, seed, number, looks[i]), attempts)
-            for number, i in zip(numbers, order, strict=True)
+            self._planner.plan(photo, options, one.face, partial(self._planner.draw, one.seed, one.number, look), attempts, one.reason)
+            for one, look in zip(assigned, ordered, strict=True)
         )
         return PhotoPlan(photo, options, seed, tuple(plans), in_video=people is not None)
 
@@ -250,7 +262,7 @@ class Anonymizer:
     def compose(self, plan: PhotoPlan, images: Sequence[np.ndarray | str]) -> AnonymizationResult:
         """Third step, as :meth:`paint`, with the result as a PIL picture."""
         picture, reports = self.paint(plan, images)
-        return AnonymizationResult(Image.fromarray(picture), reports)
+        return AnonymizationResult(Image.fromarray(picture), reports, plan.seed)
 
     def paint(self, plan: PhotoPlan, images: Sequence[np.ndarray | str]) -> tuple[np.ndarray, tuple[FaceReport, ...]]:
         """Third step: composite the synthetic faces into the photo, or cover faces.
@@ -317,16 +329,6 @@ class Anonymizer:
             replaced = [face for face, reason in zip(plan.faces, reasons, strict=True) if not reason]
             covers.renew([face.crop.to_photo(face.points) for face in replaced if face.crop is not None and face.points is not None])
         return kept
-
-    def _to_face(self, photo: np.ndarray, face: Any) -> Face:
-        if hasattr(face, "landmarks"):  # not isinstance: code loaded from a Hub folder has a class Face of its own
-            doubtful, keypoints = getattr(face, "doubtful", False), getattr(face, "keypoints", None)
-            return Face(face.box, face.score, face.landmarks, doubtful, keypoints)  # validates
-        box = Face(face, 1.0).box  # likewise
-        if max(box) <= 2:
-            raise ValueError(f"boxes are (x_min, y_min, x_max, y_max) in pixels of the upright photo, not shares of it, but got {face!r}.")
-        fit = getattr(self.detector, "landmarks", None)
-        return Face(box, 1.0, fit(photo, box) if fit is not None else None)
 
     def _apply_skin_tone(self, image: np.ndarray, plan: FacePlan, options: AnonymizeOptions) -> np.ndarray:
         """The synthetic face in the synthetic person's own skin tone, with ``skin_tone="random"``."""

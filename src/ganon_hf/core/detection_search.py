@@ -134,7 +134,9 @@ class YuNetDetector:
         Where every frame is looked at, what is no face has many chances to pass for one, so that doubtful faces do not count here.
 
         Args:
-            image, min_face_size, min_score: as for a call.
+            image: as for a call.
+            min_face_size: likewise.
+            min_score: likewise.
             known: faces whose meshes have been fitted to this very image, as for a call, and faces without landmarks: where one that had
                 none in the frame before should be. What is seen there, however weakly, is that face again.
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,10 @@ from PIL import Image
 
 from .anonymizer import Anonymizer
 from .faces import Box, Face
+from .image_loading import is_single
 from .image_processing_ganon import GanonImageProcessor
 from .modeling_ganon import GanonModel
-from .options import AnonymizeOptions, Cover, Geometry, OnNoFace, OutputKind, PrivacyLevel, SkinTone, reject_unknown_options
+from .options import AnonymizeOptions, Cover, Geometry, OnNoFace, OutputKind, PrivacyLevel, SkinTone, reject_unknown_options, require_number
 
 
 @dataclass
@@ -25,12 +27,39 @@ class GanonPipelineOutput(BaseOutput):
     """Output of :class:`GanonPipeline`.
 
     Attributes:
-        images: one RGB picture per photo; with ``output_type="np"`` (height, width, 3) float32 arrays in [0, 1].
-        faces: per photo a list of ``{"box", "score", "status", "reason", "look", "kept"}``.
+        images: one RGB picture per result. With ``output_type="np"`` one float32 array (results, height, width, 3), with ``"pt"`` one
+            float32 tensor (results, 3, height, width), both in [0, 1]; a list of these without the first axis where sizes differ.
+        faces: per result a list of ``{"box", "score", "status", "reason", "look", "kept"}``.
+        seeds: per result the seed with which it can be made again.
     """
 
-    images: list[Image.Image] | list[np.ndarray]
+    images: list[Image.Image] | np.ndarray | list[np.ndarray] | torch.Tensor | list[torch.Tensor]
     faces: list[list[dict[str, Any]]]
+    seeds: list[int | None]
+
+
+_NO_STEPS = "a face is drawn in one pass, without steps, noise or guidance"
+# What users of diffusers are used to type, and why it is no option here.
+_OF_DIFFUSION = {
+    **dict.fromkeys(("prompt", "prompt_2", "negative_prompt", "prompt_embeds"), "nothing is drawn from words but `look`"),
+    **dict.fromkeys(("num_inference_steps", "timesteps", "sigmas", "guidance_scale", "strength", "eta", "latents"), _NO_STEPS),
+    **dict.fromkeys(("callback", "callback_steps", "callback_on_step_end", "callback_on_step_end_tensor_inputs"), _NO_STEPS),
+    **dict.fromkeys(("height", "width"), "a result has the size of its photo"),
+    "mask_image": "faces are found by the detector, or given as `faces`",
+}
+
+
+def _explain_options_of_diffusion(call: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorator: the TypeError about a keyword of diffusion says why there is none."""
+
+    @functools.wraps(call)
+    def explained(*args: Any, **keywords: Any) -> Any:
+        for name in keywords:
+            if name in _OF_DIFFUSION:
+                raise TypeError(f"GanonPipeline takes no {name}: {_OF_DIFFUSION[name]}.")
+        return call(*args, **keywords)
+
+    return explained
 
 
 class GanonPipeline(DiffusionPipeline):
@@ -92,6 +121,7 @@ class GanonPipeline(DiffusionPipeline):
         return snapshot_download(pretrained_model_name, allow_patterns=["*.json", "*.safetensors"], **given)
 
     @torch.no_grad()
+    @_explain_options_of_diffusion
     @reject_unknown_options
     def __call__(
         self,
@@ -108,15 +138,17 @@ class GanonPipeline(DiffusionPipeline):
         min_face_size: int = 24,
         min_score: float = 0.5,
         on_no_face: OnNoFace = "raise",
-        generator: torch.Generator | None = None,
+        num_images_per_prompt: int = 1,
+        generator: torch.Generator | Sequence[torch.Generator] | None = None,
         faces: Sequence[Face | Box] | Sequence[Sequence[Face | Box] | None] | None = None,
         output_type: str = "pil",
         return_dict: bool = True,
-    ) -> GanonPipelineOutput | tuple[list[Any], list[list[dict[str, Any]]]]:
+    ) -> GanonPipelineOutput | tuple[Any, list[list[dict[str, Any]]]]:
         """Anonymize one photo or a list of them.
 
         Args:
-            image: a path, URL, PIL picture or uint8 RGB array (height, width, 3), or a list of these.
+            image: a path, URL, PIL picture, RGB array (height, width, 3) or tensor (3, height, width), uint8 or float in [0, 1]; or a
+                list of these, or several arrays or tensors of one size as one.
             seed: which synthetic people are drawn: the same seed, the same people. Default: new ones for every photo or video.
             geometry: `anonymous` exchanges the identity in the shape of the face; `original` keeps the shape, as in the paper: truer
                 expression, but the shape can identify.
@@ -131,9 +163,10 @@ class GanonPipeline(DiffusionPipeline):
             min_face_size: height in pixels of the smallest face to search for. Smaller finds more and takes longer.
             min_score: detector confidence below which a face is ignored. Lower misses fewer faces and covers more by mistake.
             on_no_face: where no face is found, one may have been missed: `raise` refuses the photo or video, `keep` returns it unchanged.
-            generator: draws the seed, instead of ``seed``.
+            num_images_per_prompt: how many results of each photo, which stand side by side. With a seed they have it and those that follow.
+            generator: draws the seeds, instead of ``seed``: one for all photos, or a list of one for each.
             faces: faces found elsewhere, as ``Face`` or boxes (x_min, y_min, x_max, y_max); for a list of photos one sequence per photo.
-            output_type: ``"pil"``, or ``"np"`` for float32 arrays in [0, 1].
+            output_type: ``"pil"``, ``"np"`` or ``"pt"``, see :class:`GanonPipelineOutput`.
             return_dict: False returns the tuple ``(images, faces)``.
 
         Raises:
@@ -142,12 +175,12 @@ class GanonPipeline(DiffusionPipeline):
             TypeError: an unknown option. ValueError: an argument out of range.
         """
         # 1. check
-        if output_type not in ("pil", "np"):
-            raise ValueError(f"output_type must be 'pil' or 'np', but got {output_type!r}.")
-        if seed is not None and generator is not None:
-            raise ValueError("give seed or generator, not both.")
-        if generator is not None:
-            seed = int(torch.randint(2**62, (1,), generator=generator, device=generator.device))
+        if output_type not in ("pil", "np", "pt"):
+            raise ValueError(f"output_type must be 'pil', 'np' or 'pt', but got {output_type!r}.")
+        require_number("num_images_per_prompt", num_images_per_prompt, 1, 1000, integer=True)
+        many = isinstance(image, list | tuple) or (hasattr(image, "ndim") and not is_single(image))
+        photos = list(image) if many else [image]
+        seeds = _seeds(seed, generator, len(photos), num_images_per_prompt)
         options = AnonymizeOptions(
             seed=seed,
             geometry=geometry,
@@ -161,16 +194,49 @@ class GanonPipeline(DiffusionPipeline):
             min_score=min_score,
             on_no_face=on_no_face,
         )
-        many = isinstance(image, list | tuple)
-        photos = list(image) if many else [image]
         found: list[Any] = list(faces) if many and faces is not None else [faces] * len(photos)
         if len(found) != len(photos):
             raise ValueError(f"faces must have one entry per photo: {len(photos)} photos, {len(found)} entries.")
         # 2. photo by photo: detect, synthesize, put back
-        results = [self.engine(photo, options, faces=known) for photo, known in zip(photos, found, strict=True)]
+        results = []
+        for photo, known, own_seeds in zip(photos, found, seeds, strict=True):
+            for own in own_seeds:
+                plan = self.engine.plan(photo, replace(options, seed=own), faces=known)
+                known = [face.face for face in plan.faces]  # searched once
+                results.append(self.engine.compose(plan, self.engine.generate(plan.inputs)))
         # 3. output
-        images: list[Any] = [result.image for result in results]
-        if output_type == "np":
-            images = [np.asarray(picture, dtype=np.float32) / 255 for picture in images]
-        reports = [[face.to_dict() for face in result.faces] for result in results]
-        return GanonPipelineOutput(images=images, faces=reports) if return_dict else (images, reports)
+        images = _as_output([result.image for result in results], output_type)
+        reports, used = [[face.to_dict() for face in result.faces] for result in results], [result.seed for result in results]
+        return GanonPipelineOutput(images=images, faces=reports, seeds=used) if return_dict else (images, reports)
+
+
+def _seeds(
+    seed: int | None, generator: torch.Generator | Sequence[torch.Generator] | None, photos: int, each: int
+) -> list[list[int | None]]:
+    """The seeds of each photo's results; None where one is to be drawn."""
+    if generator is None:
+        return [[None if seed is None else seed + number for number in range(each)] for _ in range(photos)]
+    if seed is not None:
+        raise ValueError("give seed or generator, not both.")
+    if isinstance(generator, torch.Generator):
+        shared: list[int | None] = [_draw(generator) for _ in range(each)]
+        return [shared] * photos
+    if len(generator) != photos:
+        raise ValueError(f"generator must be one for all photos, or a list of one for each: {photos} photos, {len(generator)} generators.")
+    return [[_draw(own) for _ in range(each)] for own in generator]
+
+
+def _draw(generator: torch.Generator) -> int:
+    return int(torch.randint(2**62, (1,), generator=generator, device=generator.device))
+
+
+def _as_output(pictures: list[Image.Image], output_type: str) -> Any:
+    """Pictures as the output type wants them."""
+    if output_type == "pil":
+        return pictures
+    arrays: list[Any] = [np.asarray(picture, dtype=np.float32) / 255 for picture in pictures]
+    if output_type == "pt":
+        arrays = [torch.from_numpy(array).permute(2, 0, 1) for array in arrays]
+    if len({array.shape for array in arrays}) != 1:
+        return arrays
+    return np.stack(arrays) if output_type == "np" else torch.stack(arrays)

@@ -8,6 +8,7 @@ matrices map photo coordinates to crop coordinates.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -35,6 +36,10 @@ class UnusableImageError(ValueError):
 @dataclass(frozen=True, eq=False)
 class Face:
     """One detected face.
+
+    Examples:
+        >>> Face(box=(40, 30, 140, 160), score=0.9).box
+        (40.0, 30.0, 140.0, 160.0)
 
     Attributes:
         box: (x_min, y_min, x_max, y_max) in pixels; may reach beyond the photo.
@@ -75,7 +80,16 @@ class FaceDetector(Protocol):
     """Anything that finds faces. Bring your own: the engine asks for no more than this call."""
 
     def __call__(self, image: np.ndarray, *, min_face_size: int = 24, min_score: float = 0.5) -> list[Face]:
-        """RGB uint8 (height, width, 3) -> faces with 478 landmarks in photo pixels, or ``landmarks=None`` where the mesh fails."""
+        """Find the faces of a photo.
+
+        Args:
+            image: RGB uint8 (height, width, 3).
+            min_face_size: height in pixels of the smallest face to search for.
+            min_score: confidence below which a face is left out.
+
+        Returns:
+            faces with 478 landmarks in photo pixels, or ``landmarks=None`` where the mesh fails.
+        """
         ...
 
 
@@ -129,6 +143,10 @@ class Crop:
 class FaceReport:
     """What was done with one face.
 
+    Examples:
+        >>> FaceReport((40, 30, 140, 160), 0.9, "covered", "there are no landmarks").to_dict()["reason"]
+        'there are no landmarks'
+
     Attributes:
         box, score: of the face that was detected.
         status: ``"replaced"`` by a synthetic face; ``"covered"`` by one color, because it could not be replaced; or
@@ -171,10 +189,13 @@ class AnonymizationResult:
     Attributes:
         image: RGB picture; with ``output="crop"`` the synthetic faces side by side in the order of ``faces``.
         faces: one report per face.
+        seed: with which the same result can be made again: the one that was given, or drawn. Who knows it can tell more about the shape
+            of the original face, so keep it to yourself.
     """
 
     image: Image.Image
     faces: tuple[FaceReport, ...]
+    seed: int | None = None
 
     @property
     def num_replaced(self) -> int:
@@ -191,7 +212,31 @@ class AnonymizationResult:
         return sum(face.status == "doubtful" for face in self.faces)
 
     def to_dict(self) -> dict[str, Any]:
-        return {"image": self.image, "faces": [face.to_dict() for face in self.faces]}
+        return {"image": self.image, "faces": [face.to_dict() for face in self.faces], "seed": self.seed}
+
+
+def to_face(face: Any, fit: Callable[[Box], np.ndarray | None]) -> Face:
+    """A face that somebody hands in as a :class:`Face` or a box.
+
+    Args:
+        face: where it is.
+        fit: box -> landmarks (478, 3) in photo pixels, or None where none fit; for a box.
+
+    Raises:
+        ValueError: it is neither, or invalid.
+    """
+    if hasattr(face, "landmarks"):  # not isinstance: code loaded from a Hub folder has a class Face of its own
+        return Face(face.box, face.score, face.landmarks, getattr(face, "doubtful", False), getattr(face, "keypoints", None))  # validates
+    box = Face(face, 1.0).box  # likewise
+    if max(box) <= 2:
+        raise ValueError(f"boxes are (x_min, y_min, x_max, y_max) in pixels of the upright photo, not shares of it, but got {face!r}.")
+    return Face(box, 1.0, fit(box))
+
+
+def fit_landmarks(detector: FaceDetector, photo: np.ndarray, box: Box) -> np.ndarray | None:
+    """(478, 3) landmarks in photo pixels of the face in a box, or None where none fit or the detector has no method ``landmarks``."""
+    fit = getattr(detector, "landmarks", None)
+    return None if fit is None else fit(photo, box)
 
 
 def box_of_points(points: np.ndarray) -> Box:

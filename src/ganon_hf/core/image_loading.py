@@ -92,8 +92,9 @@ def load_photo(source: Any) -> np.ndarray:
     """Read one photo.
 
     Args:
-        source: a path (str or ``Path``), a URL or base64 string, a PIL picture, or a uint8 array of shape (height, width, 3), RGB,
-            or (height, width), gray. EXIF orientation is applied.
+        source: a path (str or ``Path``), a URL or base64 string, a PIL picture; an array of shape (height, width, 3), RGB, or
+            (height, width), gray; or a torch tensor of shape (3 or 1, height, width). Arrays and tensors are uint8, or floats in [0, 1].
+            EXIF orientation is applied.
 
     Returns:
         (height, width, 3) uint8 RGB, C-contiguous; a copy, unless the array is read-only: nobody will change it then.
@@ -102,19 +103,49 @@ def load_photo(source: Any) -> np.ndarray:
         UnusableImageError: no picture of the formats and within the limits of :mod:`~.picture_reading`, or a URL that cannot be fetched.
         TypeError: something that is no photo at all.
     """
+    if _is_tensor(source):
+        source = _channels_last(source)
     if isinstance(source, np.ndarray):
-        if source.dtype != np.uint8 or source.ndim not in (2, 3) or (source.ndim == 3 and source.shape[2] != 3):
-            raise UnusableImageError(
-                f"an array must be uint8 of shape (height, width, 3) RGB or (height, width) gray, but got {source.dtype} {source.shape}."
-            )
+        if source.ndim not in (2, 3) or (source.ndim == 3 and source.shape[2] != 3):
+            raise UnusableImageError(f"an array must have the shape (height, width, 3), RGB, or (height, width), but got {source.shape}.")
         check_size(source.shape[1], source.shape[0])  # before anything is copied
+        source = _as_uint8(source)
         colored = source if source.ndim == 3 else np.repeat(source[..., None], 3, axis=2)
         photo = np.array(colored, order="C", copy=colored.flags.writeable)
     elif isinstance(source, str | Path | Image.Image):
         photo = np.array(_open(source))
     else:
-        raise TypeError(f"a photo must be a path, a URL, a PIL image or a uint8 array, but got {type(source).__name__}.")
+        raise TypeError(f"a photo must be a path, a URL, a PIL image, an array or a tensor, but got {type(source).__name__}.")
     return photo
+
+
+def _is_tensor(source: Any) -> bool:
+    """Of torch, which is not imported for this."""
+    return type(source).__module__.partition(".")[0] == "torch" and hasattr(source, "detach")
+
+
+def _channels_last(tensor: Any) -> np.ndarray:
+    """A tensor (3 or 1, height, width) as an array (height, width, 3) or (height, width)."""
+    if tensor.ndim != 3 or tensor.shape[0] not in (1, 3):
+        shape = tuple(tensor.shape)
+        raise UnusableImageError(f"a tensor must have the shape (3, height, width) RGB or (1, height, width) gray, but got {shape}.")
+    values = tensor.detach().cpu()
+    values = values.float() if values.is_floating_point() else values  # NumPy has no bfloat16
+    return values[0].numpy() if len(values) == 1 else np.ascontiguousarray(values.permute(1, 2, 0).numpy())
+
+
+def _as_uint8(values: np.ndarray) -> np.ndarray:
+    """Pixel values 0 to 255; floats are taken for shares of it."""
+    if values.dtype == np.uint8:
+        return values
+    if not np.issubdtype(values.dtype, np.floating):
+        raise UnusableImageError(f"arrays and tensors must be uint8, or floats in [0, 1], but got {values.dtype}.")
+    low, high = values.min(), values.max()
+    if not (low >= 0 and high <= 1):  # also where one is not a number
+        raise UnusableImageError(
+            f"arrays and tensors of floats must lie in [0, 1], but got {low:g} to {high:g}; (x + 1) / 2 makes that of [-1, 1]."
+        )
+    return np.round(values * 255).astype(np.uint8)
 
 
 def _open(source: str | Path | Image.Image) -> Image.Image:
@@ -146,7 +177,12 @@ def _upright_rgb(image: Image.Image) -> Image.Image:
 
 
 def is_single(inputs: Any) -> bool:
-    """Whether this is one photo rather than many; what is neither counts as one, and :func:`load_photo` says what is expected."""
+    """Whether this is one photo rather than many; what is neither counts as one, and :func:`load_photo` says what is expected.
+
+    An array or tensor of four axes is several photos of one size.
+    """
+    if isinstance(inputs, np.ndarray) or _is_tensor(inputs):
+        return inputs.ndim != 4
     if isinstance(inputs, str | bytes | os.PathLike | Image.Image | np.ndarray | Mapping) or hasattr(inputs, "numpy"):
         return True
     return not (hasattr(inputs, "__iter__") or (hasattr(inputs, "__getitem__") and hasattr(inputs, "__len__")))

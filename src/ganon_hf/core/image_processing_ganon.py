@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from transformers.image_processing_base import ImageProcessingMixin  # noqa: F401  diffusers looks for this name in this module
 from transformers.image_processing_utils import BaseImageProcessor, BatchFeature
 
+from .faces import NUM_LANDMARKS
 from .geometry import normalize_pose
 from .landmarks import draw_dots, render_uv_map
 
 
 class GanonImageProcessor(BaseImageProcessor):
     """Prepares the generator's inputs from landmarks, and its output for compositing.
+
+    Examples:
+        >>> from ganon_hf.core.face_mesh import MEAN_LANDMARKS
+        >>> processor = GanonImageProcessor(image_size=64)
+        >>> {name: tuple(value.shape) for name, value in processor(MEAN_LANDMARKS * 60 + 32).items()}
+        {'pixel_values': (1, 4, 64, 64), 'canonical_landmarks': (1, 478, 3), 'angles': (1, 2)}
 
     Args:
         conditioning: ``"mesh"`` or ``"landmarks"``, as in ``GanonConfig``.
@@ -48,8 +57,13 @@ class GanonImageProcessor(BaseImageProcessor):
             ``"mesh"``, with ``canonical_landmarks`` (B, 478, 3) and ``angles`` (B, 2), yaw and pitch in degrees.
 
         Raises:
-            ValueError: landmarks of another shape, not finite, or without a head pose.
+            ValueError: a picture; landmarks of another shape, not finite, or without a head pose.
         """
+        if _is_picture(landmarks):
+            raise ValueError(
+                "GanonImageProcessor takes landmarks, not a picture: it draws what the generator sees of a face. For photos: "
+                'pipeline("face-anonymization", model=...)(photo), or ganon_hf.Anonymizer.'
+            )
         stacked = np.asarray(landmarks, dtype=np.float64)
         if stacked.ndim == 2:
             stacked = stacked[None]
@@ -82,3 +96,14 @@ class GanonImageProcessor(BaseImageProcessor):
         if not all(bound.isfinite() for bound in torch.aminmax(values)):  # a NaN or an infinity is one of them
             raise ValueError("the generator returned values that are not finite.")
         return values.clamp(-1, 1).add_(1).mul_(127.5).permute(0, 2, 3, 1).contiguous().numpy()
+
+
+def _is_picture(value: Any) -> bool:
+    """Whether somebody handed over a photo, or its name, as other image processors take it."""
+    shape = tuple(getattr(value, "shape", ()))
+    looks_like_pixels = len(shape) >= 3 and (3 in (shape[-1], shape[-3])) and shape[-2] != NUM_LANDMARKS
+    return (
+        looks_like_pixels
+        or isinstance(value, str | Path | Image.Image)
+        or (isinstance(value, list | tuple) and any(map(_is_picture, value)))
+    )

@@ -157,7 +157,7 @@ def match_light(
         luma *= 1 / gain
         return cv2.transform(cv2.merge([luma, *chroma]), YCBCR_TO_RGB)
     start, limit = (quantile(target[0], share) for share in _HIGHLIGHT_SHARES)
-    excess = quantile(brightness * fitted, _HIGHLIGHT_SHARES[1]) - limit
+    excess = quantile(brightness * fitted, _HIGHLIGHT_SHARES[1]) - _LUMA_OFFSET - limit
     _compress_highlights(luma, ~openings, min(start, limit - min(excess, _HIGHLIGHT_ROOM)), limit)
     variation = _variation(target[1:] - shifts[:, 3:] * tint_terms[3]) / max(fade * _variation(bare), _EPSILON)
     share = fade * float(np.clip(_CHROMA_VARIATION * variation, 0, 1))
@@ -227,7 +227,7 @@ def _limit_contrast(luma: np.ndarray, own: np.ndarray, photo: np.ndarray) -> Non
     middle = quantile(own, 0.5)
     deviation, wanted = (MEDIAN_TO_DEVIATION * quantile(np.abs(some - quantile(some, 0.5)), 0.5) for some in (own, photo))
     excess = 1 - _LUMA_VARIATION * wanted / max(deviation, _EPSILON)
-    if excess > 0:
+    if excess > 0 and deviation > _EPSILON:
         reach = np.float32(_LUMA_REACH * deviation)
         luma -= np.float32(excess) * reach * np.tanh((luma - np.float32(middle)) / reach)
 

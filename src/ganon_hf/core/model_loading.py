@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoImageProcessor, AutoModel
-from transformers.utils import cached_file
+from transformers.utils import cached_file, logging
 
 from .image_processing_ganon import GanonImageProcessor
 from .modeling_ganon import GanonConfig, GanonModel
@@ -20,6 +20,26 @@ _MAX_SIZE = 4096  # of every number in a configuration: pixels, people, hidden u
 _MAX_PARAMETERS = 250_000_000  # 1 GB; the largest generator of this package has a quarter of it
 _MAX_HEADER_BYTES = 10_000_000
 _FLOATING = ("F64", "F32", "F16", "BF16")
+
+
+def require_device(device: str | torch.device) -> torch.device:
+    """The device as torch names it.
+
+    Raises:
+        ValueError: torch knows no such device, or this machine has none.
+    """
+    try:
+        wanted = torch.device(device)
+        torch.empty(1, device=wanted)  # a build without CUDA says so in an AssertionError
+    except (AssertionError, RuntimeError, NotImplementedError) as error:
+        present = ["cpu"]
+        present += [f"cuda:{number}" for number in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+        present += ["mps"] if torch.backends.mps.is_available() else []
+        raise ValueError(
+            f"the device {str(device)!r} cannot be used ({str(error).strip().splitlines()[0].rstrip('.')}); "
+            f"torch {torch.__version__} finds {', '.join(present)} here"
+        ) from error
+    return wanted
 
 
 def register_auto_classes() -> None:
@@ -46,7 +66,8 @@ def load_model(source: str) -> GanonModel:
     with _unreadable(source):
         config = _read_config(source)
         _check_weights(source, config)
-        loaded: Any = GanonModel.from_pretrained(source, config=config, output_loading_info=True, use_safetensors=True)
+        with without_progress_bar():
+            loaded: Any = GanonModel.from_pretrained(source, config=config, output_loading_info=True, use_safetensors=True)
     model, loading = loaded
     problems = {name: sorted(map(str, keys)) for name, keys in loading.items() if keys}
     if any("people_centers" in key for key in problems.get("unexpected_keys", ())):
@@ -67,6 +88,18 @@ def load_image_processor(source: str) -> GanonImageProcessor:
         if kind != GanonImageProcessor.__name__:
             raise ValueError(f"its image processor is {kind!r}, but must be {GanonImageProcessor.__name__!r}")
         return GanonImageProcessor(**{name: values[name] for name in ("conditioning", "image_size") if name in values})
+
+
+@contextmanager
+def without_progress_bar() -> Iterator[None]:
+    """transformers shows no progress bar inside; what was set before holds again afterwards."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 @contextmanager

@@ -48,8 +48,15 @@ class AnonymizeOptions:
     Each field says in its ``metadata`` what it does (``"help"``) and, where it is a number, its inclusive ``"range"``; where it is a text,
     ``"check"`` raises ValueError for a wrong one.
 
+    Examples:
+        >>> AnonymizeOptions(seed=7, look="woman, 30").look
+        'woman, 30'
+        >>> AnonymizeOptions(privacy="none")
+        Traceback (most recent call last):
+        ValueError: privacy must be one of 'low', 'medium', 'high', but got 'none'.
+
     Raises:
-        ValueError: a value that is no choice or out of range.
+        ValueError: a value that is no choice or out of range, or ``privacy`` with ``geometry="original"``, where it has no effect.
     """
 
     seed: int | None = field(
@@ -133,6 +140,11 @@ class AnonymizeOptions:
             else:
                 types = get_args(option.type) or (option.type,)
                 require_number(option.name, value, *option.metadata["range"], integer=int in types, optional=type(None) in types)
+        if self.geometry == "original" and self.privacy != AnonymizeOptions.privacy:
+            raise ValueError(
+                f"privacy {self.privacy!r} has no effect with geometry 'original', which keeps the shape of the face as it is: "
+                "leave one of the two out."
+            )
 
 
 def choices_of(option: Field[Any]) -> tuple[str, ...]:

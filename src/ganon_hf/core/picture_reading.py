@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from PIL import BmpImagePlugin, GifImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
+from PIL import AvifImagePlugin, BmpImagePlugin, GifImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 
 from .faces import MAX_PIXELS, UnusableImageError
 
@@ -39,6 +39,10 @@ _READERS = tuple(
         GifImagePlugin.GifImageFile,
     )
 )
+# What phones write comes in boxes, the first of which names brands. AVIF files may call themselves a HEIF of any kind (mif1), too.
+_AVIF_BRANDS = {b"avif", b"avis"}
+_HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
+_MAX_BRANDS = 64
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _READ_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)  # a named pipe must not hang the batch
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
@@ -116,7 +120,7 @@ def open_picture(file: IO[bytes]) -> Any:
         raise UnusableImageError("is empty")
     if size > MAX_FILE_BYTES:
         raise UnusableImageError(f"is larger than {MAX_FILE_BYTES >> 20} MiB")
-    image = _reader(file)
+    image = read_header(file)
     width, height = image.size
     check_size(width, height)
     if width * height > max(ALWAYS_ENOUGH_PIXELS, MAX_PIXELS_PER_BYTE * size):
@@ -137,9 +141,25 @@ def decode(file: IO[bytes]) -> Any:
     image = open_picture(file)
     if image.format == "PNG":  # decoding alone ignores the checksums
         image.verify()
-        image = _reader(file)
+        image = read_header(file)
     image.load()  # raises on truncated data
+    check_size(image.width, image.height)  # of a HEIC file, what its header says is not what is decoded
     return image
+
+
+def bits_per_channel(image: Any, file: IO[bytes]) -> int:
+    """Of a picture from :func:`decode` as it is stored in its file; Pillow gives 8 of them wherever there is color."""
+    if image.format == "PNG":
+        file.seek(24)  # in the first chunk, behind the size
+        return int.from_bytes(file.read(1), "big")
+    if image.format == "TIFF":
+        return max(image.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (8,)))
+    if image.format == "AVIF":
+        file.seek(0)
+        head = file.read(_BLOCK)
+        start = head.find(b"av1C")  # the configuration of the codec: the third byte says whether there are more than 8
+        return 10 if start >= 0 and head[start + 6 : start + 7] > b"\x00" and head[start + 6] & 0x40 else 8
+    return int(image.info.get("bit_depth", 8))  # HEIC
 
 
 def check_size(width: int, height: int) -> None:
@@ -152,15 +172,47 @@ def check_size(width: int, height: int) -> None:
         raise UnusableImageError(f"has {width} x {height} pixels, but neither side may have more than {MAX_SIDE}")
 
 
-def _reader(file: IO[bytes]) -> Any:
-    """The format's own reader, chosen by the first bytes. ``Image.open`` would do the same but refuses above 179 megapixels."""
+def read_header(file: IO[bytes]) -> Any:
+    """The format's own reader, chosen by the first bytes, for who needs no pixel; limits are checked by :func:`open_picture`.
+
+    ``Image.open`` would do the same but refuses above 179 megapixels. Errors as there.
+    """
     file.seek(0)
     head = file.read(16)
     for factory, accept in _READERS:
         if accept is None or accept(head) is True:
             file.seek(0)
             return factory(file, "")
-    raise UnusableImageError("is not a picture (JPEG, PNG, WebP, BMP, TIFF, GIF)")
+    brands = _brands(file)
+    file.seek(0)
+    if brands & _AVIF_BRANDS:
+        if not AvifImagePlugin.SUPPORTED:
+            raise UnusableImageError("is an AVIF picture, which this build of Pillow cannot read: pip install --upgrade pillow")
+        return AvifImagePlugin.AvifImageFile(file, "")
+    if brands & _HEIF_BRANDS:
+        return _heif_reader()(file, "")
+    raise UnusableImageError("is not a picture (JPEG, PNG, WebP, BMP, TIFF, GIF, AVIF, HEIC)")
+
+
+def _brands(file: IO[bytes]) -> set[bytes]:
+    """What a file that begins with a box of type ``ftyp`` calls itself; empty for others."""
+    file.seek(0)
+    head = file.read(16)
+    if head[4:8] != b"ftyp":
+        return set()
+    rest = file.read(max(0, min(int.from_bytes(head[:4], "big") - 16, 4 * _MAX_BRANDS)))
+    return {head[8:12], *(rest[i : i + 4] for i in range(0, len(rest), 4))}
+
+
+def _heif_reader() -> Any:
+    """The reader of pillow-heif, which is not registered with Pillow: nobody else's ``Image.open`` changes."""
+    try:
+        from pillow_heif import HeifImageFile
+    except ImportError as error:
+        raise UnusableImageError(
+            "is a HEIC picture, which pillow-heif reads: pip install pillow-heif (the extra `heif` of ganon-hf)"
+        ) from error
+    return HeifImageFile
 
 
 def count_scans(file: IO[bytes]) -> int:

@@ -113,8 +113,9 @@ class FaceAnonymizationPipeline(ChunkPipeline):
         An option that is left out has the value given at construction, or else the default shown here.
 
         Args:
-            inputs: a path, URL, PIL picture or uint8 RGB array (height, width, 3); a list or tuple of them; or a generator, dataset or
-                column of them, which is read as its results are consumed. Of a dataset's rows the column ``"image"`` is taken.
+            inputs: a path, URL, PIL picture, RGB array (height, width, 3) or tensor (3, height, width), uint8 or float in [0, 1]; a list or
+                tuple of them, or several arrays or tensors of one size as one; or a generator, dataset or column of them, which is read as
+                its results are consumed. Of a dataset's rows the column ``"image"`` is taken.
             seed: which synthetic people are drawn: the same seed, the same people. Default: new ones for every photo or video.
             geometry: `anonymous` exchanges the identity in the shape of the face; `original` keeps the shape, as in the paper: truer
                 expression, but the shape can identify.
@@ -134,9 +135,9 @@ class FaceAnonymizationPipeline(ChunkPipeline):
             num_workers: accepted and not used: a photo's faces and tiles are computed side by side already.
 
         Returns:
-            ``{"image": PIL picture, "faces": [{"box", "score", "status", "reason", "look", "kept"}]}`` for one photo, a list of these for
-            a list or tuple, an iterator for everything else. Of several photos, one that is refused or no usable picture gives
-            ``{"image": None, "faces": [], "error": why}``, and the others go on.
+            ``{"image": PIL picture, "faces": [{"box", "score", "status", "reason", "look", "kept"}], "seed": int}`` for one photo, a list
+            of these for a list, tuple or batch, an iterator for everything else. Of several photos, one that is refused or no usable
+            picture gives ``{"image": None, "faces": [], "error": why}``, and the others go on.
 
         Raises:
             UnusableImageError: a single input that is no usable picture.
@@ -160,6 +161,8 @@ class FaceAnonymizationPipeline(ChunkPipeline):
         if num_workers or self._num_workers:
             logger.warning("num_workers is not used: a photo's faces and tiles are computed side by side already.")
         single = is_single(inputs)
+        if hasattr(inputs, "ndim") and not single:
+            inputs = list(inputs)
         if single:
             parameters["faces"] = faces
         elif faces is not None:
@@ -211,7 +214,14 @@ class FaceAnonymizationPipeline(ChunkPipeline):
     def preprocess(  # type: ignore[override]
         self, item: Any, *, options: AnonymizeOptions, faces: Sequence[Face | Box] | None = None, strict: bool = True
     ) -> Iterator[dict[str, Any]]:
-        """One photo -> a chunk per face to replace; a photo without any, and an unusable item, give one chunk with no inputs."""
+        """One photo -> a chunk per face to replace; a photo without any, and an unusable item, give one chunk with no inputs.
+
+        Args:
+            item: one of the inputs of a call.
+            options: of the call.
+            faces: of a single photo, as in a call.
+            strict: raise what is wrong with the item, instead of going on without it.
+        """
         try:
             plan: Any = self.engine.plan(photo_of_item(item), options, faces=faces)
         except ITEM_ERRORS as error:

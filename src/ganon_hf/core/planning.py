@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -69,9 +70,11 @@ class FacePlanner:
         """Person number ``number`` of the seed, or another one in their place."""
         return draw_identity(seed, number, self.population, look=look, num_expression=self.model.config.num_expression, attempt=attempt)
 
-    def plan(self, photo: np.ndarray, options: AnonymizeOptions, face: Face, draw: Callable[..., Identity], attempts: int) -> FacePlan:
-        """The person whom ``draw`` gives in the face's place, or the first of so many attempts who fits there."""
-        if reason := rejection_reason(face, height=photo.shape[0], width=photo.shape[1]):
+    def plan(
+        self, photo: np.ndarray, options: AnonymizeOptions, face: Face, draw: Callable[..., Identity], attempts: int, reason: str = ""
+    ) -> FacePlan:
+        """The person whom ``draw`` gives in the face's place, or the first of so many attempts who fits there; a cover with a reason."""
+        if reason := reason or rejection_reason(face, height=photo.shape[0], width=photo.shape[1]):
             return FacePlan(face, draw(), reason=reason)
         first = self._plan_person(photo, options, face, draw())
         if not first.reason:
@@ -110,3 +113,11 @@ class FacePlanner:
 def _is_enlarged(crop: Crop) -> bool:
     """Whether the photo has clearly more pixels than the crop: drawn at this size, the face would be softer than its surroundings."""
     return float(abs(np.linalg.det(crop.matrix[:, :2]))) ** 0.5 < 1 / _MAX_ENLARGEMENT
+
+
+def require_one_each(count: int, people: Sequence[Any] | None, looks: Sequence[Any] | None, *, corrected: bool) -> None:
+    """Raise ValueError unless people and looks, where they are given, belong to ``count`` faces; corrections would change the faces."""
+    for name, what, given in (("people", "a number", people), ("looks", "an entry", looks)):
+        if given is not None and (corrected or len(given) != count):
+            also = " and no corrections beside them" if corrected else ""
+            raise ValueError(f"{name} must have {what} for each of the {count} faces{also}, but has {len(given)}.")

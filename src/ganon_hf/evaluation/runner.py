@@ -294,7 +294,11 @@ def _notes(suite: Suite, identity: bool, compare: bool) -> list[str]:
             if pairing.by_emotion
             else "the first picture is known, the others are to be recognized"
         )
-        notes.append(f"recognition: {len(pairing)} people, {len(pairing.probes)} probes; {how}")
+        first, five = 1 / len(pairing), min(1.0, 5 / len(pairing))
+        notes.append(
+            f"recognition: {len(pairing)} people, {len(pairing.probes)} probes; {how}. Chance: who guesses names the right person first in "
+            f"{first:.1%} of the cases, and among the first five in {five:.1%}"
+        )
     if not {"neutral", "happiness"} <= set(suite.emotions):
         notes.append("smile AUC: the pictures are not labeled neutral and happiness")
     reasons = Counter((method, output.reason) for method, run in suite.runs.items() for output in run.outputs if output.reason)

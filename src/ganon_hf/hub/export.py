@@ -39,12 +39,26 @@ from .onnx_export import OnnxError, compare, write_onnx
 PACKAGE = Path(__file__).parent.parent
 REPORT = PACKAGE / "card" / "report.json"  # of the package's own weights; written by scripts/maintain/ship_report.py
 ENTRY = "pipeline_ganon"
+DIFFUSERS_ENTRY = "pipeline.py"  # the name that diffusers expects
 CONFIGS = ("config.json", "preprocessor_config.json", "model.safetensors", "model_index.json")
 DETECTOR_FILES = (*SUMS, "LICENSE-MEDIAPIPE", "LICENSE-YUNET", "README.md")
 LIBRARIES = {"numpy", "PIL", "torch", "transformers"}  # what exported code may import outside `try`
 SEED = 7
 # Weights beyond this would be split into several files; no generator of this package comes near.
 _ONE_FILE = "50GB"
+
+# What diffusers runs of the folder's own code, with trust_remote_code=True.
+_PIPELINE = '''"""For ``DiffusionPipeline.from_pretrained(FOLDER, custom_pipeline="pipeline", trust_remote_code=True)``."""
+
+from __future__ import annotations
+
+try:
+    from ganon_hf import GanonPipeline
+except ImportError as error:
+    raise ImportError("diffusers loads this model with the classes of ganon-hf: pip install 'ganon-hf[diffusers]'.") from error
+
+__all__ = ["GanonPipeline"]
+'''
 
 # Runs in a fresh process without this package: photo in, anonymized photo out, by nothing but transformers and the folder.
 _FRESH = """
@@ -135,6 +149,7 @@ def export(folder: Path, options: ExportOptions) -> list[Path]:
         expected = {
             "README.md",
             "LICENSE",
+            DIFFUSERS_ENTRY,
             *CONFIGS,
             *(f"{FOLDER}/{name}" for name in DETECTOR_FILES),
             *(f"{name}.py" for name in exported_modules()),
@@ -142,6 +157,8 @@ def export(folder: Path, options: ExportOptions) -> list[Path]:
         expected |= {f"samples/{name}" for name in pictures}
         expected |= ({"report.json"} if report_path else set()) | ({ONNX} if onnx else set())
         check(made, engine, expected)
+        for path in made.rglob("*"):  # safetensors writes files that nobody else may read
+            path.chmod(0o755 if path.is_dir() else 0o644)
     return sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
 
 
@@ -238,6 +255,7 @@ def _write_code_and_weights(folder: Path, engine: Anonymizer) -> None:
     pipeline.save_pretrained(folder, max_shard_size=_ONE_FILE)
     for name in DETECTOR_FILES:
         shutil.copyfile(DETECTORS / name, folder / FOLDER / name)
+    (folder / DIFFUSERS_ENTRY).write_text(_PIPELINE, encoding="utf-8")
     GanonPipeline(engine.model, engine.image_processor).save_config(folder)  # type: ignore[attr-defined]
     index = folder / "model_index.json"
     content = {name: value for name, value in json.loads(index.read_text(encoding="utf-8")).items() if name != "_name_or_path"}

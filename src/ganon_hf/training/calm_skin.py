@@ -111,7 +111,7 @@ def above_brows(size: int) -> np.ndarray:
     return (v < np.interp(u, line[:, 0], line[:, 1])).astype(np.float32)
 
 
-def _limited(values: np.ndarray, limit: np.ndarray) -> np.ndarray:
+def _limited(values: np.ndarray, limit: np.ndarray | np.float32) -> np.ndarray:
     """Values within plus and minus a limit; those far below it are unchanged."""
     return limit * np.tanh(values / limit)
 

@@ -85,7 +85,7 @@ class TrainingOptions:
     checkpoints_total_limit: int = field(default=2, metadata=_help("number of checkpoints to keep; older ones are deleted"))
     resume_from_checkpoint: str | None = field(default=None, metadata=_help("folder of a checkpoint, or 'latest'"))
     validation_steps: int = field(default=500, metadata=_help("log errors and samples on held-out faces every N updates"))
-    logging_steps: int = field(default=10, metadata=_help("log the losses every N updates"))
+    logging_steps: int = field(default=10, metadata=_help("log the losses of the first update, and every N updates"))
     push_to_hub: bool = field(default=False, metadata=_help("upload the trained model to the Hub"))
     hub_model_id: str | None = field(default=None, metadata=_help("repository to upload to, as user/name"))
 

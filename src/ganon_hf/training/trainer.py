@@ -304,7 +304,7 @@ class Trainer:
         share = speed / self.accelerator.num_processes * flops_per_face / self._peak_flops if self._peak_flops else 0.0
         progress.update(1)
         progress.set_postfix({"images/s": f"{speed:.1f}", "of peak": f"{share:.0%}"}, refresh=False)
-        if self.step % self.options.logging_steps == 0:
+        if self.step == 1 or self.step % self.options.logging_steps == 0:
             means = self.accelerator.reduce(torch.stack([value.float() for value in losses.values()]), "mean")
             values = {f"train/{name}": value for name, value in zip(losses, means.tolist(), strict=True)}
             values.update({"lr": self.optimizer.param_groups[0]["lr"], "images_per_second": speed, "share_of_peak": share})

@@ -1,0 +1,158 @@
+"""``corrections.jsonl``: what somebody who looked at a run decided, so that the run can be made again anywhere with the same result.
+
+One line of JSON per photo: its name below the input folder, the digest of its file, and corrections of its faces. A file comes from
+anywhere: everything in it is checked and bounded before anything is done, and a photo that has changed since is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from .._atomic import write_atomically
+from ..core.corrections import MAX_CORRECTIONS, FaceCorrection
+from ..core.faces import UnusableImageError
+from ..core.options import AnonymizeOptions, require_number
+from ..image_files import printable
+
+MAX_BYTES = 64 << 20  # of a file: more than anybody corrects by hand
+MAX_NAME = 4096
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class PhotoCorrections:
+    """The corrections of one photo.
+
+    Attributes:
+        photo: name below the folder that is anonymized, with forward slashes; the key of a row for ``ganon-hf scale``.
+        sha256: of the photo's file, 64 hexadecimal digits.
+        faces: what is to become of single faces. None at all says that there is nothing to correct.
+        seed: of the photo's synthetic people where the run has none of its own; without either, new people are drawn each time.
+
+    Raises:
+        ValueError: a field is out of range; the photo's name leaves its folder.
+    """
+
+    photo: str
+    sha256: str
+    faces: tuple[FaceCorrection, ...]
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        require_photo_name(self.photo)
+        if not isinstance(self.sha256, str) or not _DIGEST.fullmatch(self.sha256):
+            raise ValueError(f"sha256 must be 64 hexadecimal digits in lower case, but got {printable(self.sha256)[:80]!r}.")
+        if not isinstance(self.faces, tuple) or len(self.faces) > MAX_CORRECTIONS:
+            raise ValueError(f"faces must be a tuple of at most {MAX_CORRECTIONS} corrections.")
+        require_number("seed", self.seed, 0, 2**63 - 1, integer=True, optional=True)
+
+    def options(self, options: AnonymizeOptions) -> AnonymizeOptions:
+        """The run's options with this photo's seed where it has one."""
+        return options if self.seed is None else replace(options, seed=self.seed)
+
+    @property
+    def digest(self) -> str:
+        """Tells these corrections from others."""
+        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
+
+    def check(self, content: bytes) -> None:
+        """Raise UnusableImageError unless this is the file that was corrected."""
+        require_digest(hashlib.sha256(content).hexdigest(), self.sha256)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready form: a line of the file."""
+        values: dict[str, Any] = {"photo": self.photo, "sha256": self.sha256, "faces": [face.to_dict() for face in self.faces]}
+        return values if self.seed is None else values | {"seed": self.seed}
+
+    @classmethod
+    def from_dict(cls, values: Any) -> PhotoCorrections:
+        """What :meth:`to_dict` gives, from an untrusted source. Errors as for the class."""
+        if not isinstance(values, dict) or not {"photo", "sha256", "faces"} <= set(values) <= {"photo", "sha256", "faces", "seed"}:
+            raise ValueError(f"a line has photo, sha256 and faces, and may have seed, but got {printable(values)[:200]}.")
+        if not isinstance(values["faces"], list) or len(values["faces"]) > MAX_CORRECTIONS:
+            raise ValueError(f"faces must be a list of at most {MAX_CORRECTIONS} corrections.")
+        return cls(values["photo"], values["sha256"], tuple(map(FaceCorrection.from_dict, values["faces"])), values.get("seed"))
+
+
+def require_photo_name(name: object) -> None:
+    """Raise ValueError unless this is the name of a photo below a folder, in its plain spelling and with forward slashes."""
+    given = printable(name)[:80]
+    if not isinstance(name, str) or not name or len(name) > MAX_NAME or "\0" in name:
+        raise ValueError(f"photo must be a name of up to {MAX_NAME} characters, but got {given!r}.")
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or path.as_posix() != name:
+        raise ValueError(f"photo must be a plain name below the folder of photos, but got {given!r}.")
+
+
+def require_digest(digest: str, wanted: str) -> None:
+    """Raise UnusableImageError unless a photo's digest is the one that it was corrected with."""
+    if digest != wanted:
+        raise UnusableImageError("has changed since it was corrected: correct it again, or remove its line from the corrections")
+
+
+def read_corrections(path: str | os.PathLike[str]) -> dict[str, PhotoCorrections]:
+    """Read a file of corrections.
+
+    Returns:
+        photo -> its corrections.
+
+    Raises:
+        ValueError: a line is malformed, or two are for one photo; names file and line.
+        OSError: the file cannot be read.
+    """
+    name = printable(path)
+    with Path(path).open("rb") as file:
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise ValueError(f"{name} is larger than {MAX_BYTES >> 20} MiB.")
+    rows: dict[str, PhotoCorrections] = {}
+    for number, line in enumerate(content.split(b"\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            row = PhotoCorrections.from_dict(json.loads(line, parse_constant=_no_constant, object_pairs_hook=_object))
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
+            raise ValueError(f"{name}, line {number}: {printable(error)[:300]}") from error
+        if row.photo in rows:
+            raise ValueError(f"{name}, line {number}: {printable(row.photo)} has a line already.")
+        rows[row.photo] = row
+    return rows
+
+
+def write_corrections(path: str | os.PathLike[str], rows: Iterable[PhotoCorrections]) -> None:
+    """Write a file of corrections, in the order of the photos' names; it appears complete or not at all, and is safely on disk.
+
+    Raises:
+        OSError: it cannot be written; what stood there stands as before.
+    """
+    lines = (json.dumps(row.to_dict()) for row in sorted(rows, key=lambda row: row.photo))
+    write_atomically(path, "".join(f"{line}\n" for line in lines).encode("ascii"))
+
+
+def require_known(rows: Mapping[str, PhotoCorrections], names: Iterable[str]) -> None:
+    """Raise ValueError where there are corrections for photos of other names: they would silently not be heeded."""
+    unknown = sorted(set(rows).difference(names))
+    if unknown:
+        others = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
+        raise ValueError(
+            f"there are corrections for {printable(unknown[0])}{others}, which is not among the photos: name the folder that was reviewed, "
+            "or remove these lines."
+        )
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        raise ValueError("a name stands twice in an object.")
+    return values
+
+
+def _no_constant(text: str) -> float:
+    raise ValueError(f"{text} is no number.")

@@ -1,0 +1,235 @@
+"""The review page's server: for this machine only, for whoever has the address with its token, and nothing may be kept of an answer.
+
+Plain HTTP of the standard library: a page of a few files, JSON, and pictures that are made when they are asked for.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import secrets
+import socket
+from collections.abc import Mapping
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.resources import files
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from ..core.faces import UnusableImageError
+from ..image_files import printable
+from .pictures import LARGE_SIDE, THUMBNAIL_SIDE, VIEW_SIDE, PictureCache
+from .session import ReviewError, ReviewSession
+
+HOST = "127.0.0.1"
+_NAMES = ("127.0.0.1", "localhost", "[::1]")  # a page of another site that resolves to this machine has another name
+POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self'",
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": POLICY,
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+_PAGE = {
+    "": ("index.html", "text/html"),
+    "review.css": ("review.css", "text/css"),
+    "review.js": ("review.js", "text/javascript"),
+    "faces.js": ("faces.js", "text/javascript"),
+}
+_SIDES = {"thumbnail": THUMBNAIL_SIDE, "view": VIEW_SIDE, "large": LARGE_SIDE}
+MAX_BODY = 2 << 20
+MAX_SUMMARIES = 200
+_IDLE_SECONDS = 120.0
+
+
+class _Refused(Exception):
+    """An answer that is an error."""
+
+    def __init__(self, status: HTTPStatus, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class ReviewServer(ThreadingHTTPServer):
+    """Serves a review until it is shut down.
+
+    Args:
+        session: what the page shows and changes.
+        port: 0 takes a free one.
+
+    Raises:
+        OSError: the port is taken.
+    """
+
+    daemon_threads = True
+    allow_reuse_address = False
+
+    def __init__(self, session: ReviewSession, port: int = 0) -> None:
+        self.session, self.pictures = session, PictureCache()
+        self.token = secrets.token_urlsafe(32)
+        page = files(__package__) / "page"
+        self.page = {name: (page.joinpath(file).read_bytes(), kind) for name, (file, kind) in _PAGE.items()}
+        super().__init__((HOST, port), _Handler)
+
+    @property
+    def url(self) -> str:
+        """The address of the page, which nobody can guess."""
+        return f"http://{HOST}:{self.server_address[1]}/{self.token}/"
+
+    def server_close(self) -> None:
+        """Close the socket and end the threads that make pictures."""
+        super().server_close()
+        self.pictures.close()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A browser that hangs up is no error; anything else has been answered."""
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """A connection that says nothing for long is closed."""
+        request, address = super().get_request()
+        request.settimeout(_IDLE_SECONDS)
+        return request, address
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """One connection."""
+
+    protocol_version = "HTTP/1.1"
+    server_version, sys_version = "ganon-hf", ""
+    server: ReviewServer
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Addresses hold the token, so that nothing is logged."""
+
+    def do_GET(self) -> None:
+        """The page, JSON, pictures."""
+        self._answer(self._get)
+
+    def do_POST(self) -> None:
+        """What the person did."""
+        self._answer(self._post)
+
+    def _answer(self, action: Any) -> None:
+        try:
+            content, kind = action(self._path())
+            self._send(HTTPStatus.OK, content, kind)
+        except _Refused as error:
+            self.close_connection = True  # a body may be left unread
+            self._send_json(error.status, {"error": str(error)})
+        except (ReviewError, UnusableImageError) as error:
+            self._send_json(HTTPStatus.UNPROCESSABLE_ENTITY, {"error": printable(error)})
+        except (ConnectionError, TimeoutError):
+            self.close_connection = True
+        except Exception as error:  # the page must say that something went wrong
+            self.close_connection = True
+            self._send_json(HTTPStatus.INTERNAL_SERVER_ERROR, {"error": printable(f"{type(error).__name__}: {error}")})
+
+    def _path(self) -> list[str]:
+        """The parts of the address behind the token, once host and token are right."""
+        host = self.headers.get("Host", "")
+        name = host.rsplit(":", 1)[0] if host.rpartition(":")[2].isdigit() else host
+        parts = urlsplit(self.path).path.split("/")[1:]
+        token = parts[0] if parts else ""
+        if name not in _NAMES or not hmac.compare_digest(token.encode("utf-8", "replace"), self.server.token.encode()):
+            raise _Refused(HTTPStatus.FORBIDDEN, "open the address that `ganon-hf review` prints.")
+        if self.command == "POST" and self.headers.get("Origin", f"http://{host}") != f"http://{host}":
+            raise _Refused(HTTPStatus.FORBIDDEN, "only the page itself may do this.")
+        return parts[1:]
+
+    # ---- reading -----------------------------------------------------------------------------------------------------------------
+
+    def _get(self, parts: list[str]) -> tuple[bytes, str]:
+        session, query = self.server.session, parse_qs(urlsplit(self.path).query)
+        match parts:
+            case [name] if name in self.server.page:
+                content, kind = self.server.page[name]
+                return content, f"{kind}; charset=utf-8"
+            case ["api", "run"]:
+                options = session.run.settings.options
+                return _json({"redo_problem": session.redo_problem, "out": printable(session.out), "seeded": options.seed is not None})
+            case ["api", "list"]:
+                return _json({"numbers": session.numbers(query.get("filter", ["all"])[0]), "counts": session.counts()})
+            case ["api", "summaries"]:
+                numbers = [_number(text) for text in query.get("numbers", [""])[0].split(",")[:MAX_SUMMARIES]]
+                return _json([session.summary(number) for number in numbers])
+            case ["api", "photo", number]:
+                return _json(session.details(_number(number)))
+            case ["result", size, number] if size in _SIDES:
+                photo = session.photo(_number(number))
+                if not photo.written:
+                    raise _Refused(HTTPStatus.NOT_FOUND, "nothing was written for this photo.")
+                return self.server.pictures.result(photo.target, session.out, _SIDES[size]), "image/jpeg"
+            case ["original", size, number] if size in ("view", "large"):
+                photo = session.photo(_number(number))
+                return self.server.pictures.original(photo.source, photo.root, _SIDES[size]), "image/jpeg"
+        raise _Refused(HTTPStatus.NOT_FOUND, "there is no such page.")
+
+    # ---- doing -------------------------------------------------------------------------------------------------------------------
+
+    def _post(self, parts: list[str]) -> tuple[bytes, str]:
+        session, body = self.server.session, self._body()
+        match parts:
+            case ["api", "photo", number, "fine"] if isinstance(body.get("fine"), bool):
+                session.set_fine(_number(number), body["fine"])
+            case ["api", "photo", number, "corrections"]:
+                session.set_corrections(_number(number), body.get("corrections"))
+            case ["api", "photo", number, "redo"]:
+                session.redo(_number(number))
+            case _:
+                raise _Refused(HTTPStatus.NOT_FOUND, "there is no such action.")
+        return _json(session.details(_number(number)))
+
+    def _body(self) -> Mapping[str, Any]:
+        length = self.headers.get("Content-Length", "")
+        if self.headers.get_content_type() != "application/json" or not length.isdigit() or int(length) > MAX_BODY:
+            raise _Refused(HTTPStatus.BAD_REQUEST, f"an action is JSON of at most {MAX_BODY} bytes.")
+        try:
+            body = json.loads(self.rfile.read(int(length)))
+        except (ValueError, RecursionError):
+            raise _Refused(HTTPStatus.BAD_REQUEST, "an action is JSON.") from None
+        if not isinstance(body, dict):
+            raise _Refused(HTTPStatus.BAD_REQUEST, "an action is a JSON object.")
+        return body
+
+    # ---- sending -----------------------------------------------------------------------------------------------------------------
+
+    def _send_json(self, status: HTTPStatus, value: Any) -> None:
+        content, kind = _json(value)
+        try:
+            self._send(status, content, kind)
+        except OSError:
+            self.close_connection = True  # nobody is there any more
+
+    def _send(self, status: HTTPStatus, content: bytes, kind: str) -> None:
+        self.send_response(status)
+        for name, value in HEADERS.items():
+            self.send_header(name, value)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(content)))
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(content)
+
+
+def _json(value: Any) -> tuple[bytes, str]:
+    return json.dumps(value).encode(), "application/json"
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise _Refused(HTTPStatus.NOT_FOUND, "there is no such photo.")
+    return int(text)

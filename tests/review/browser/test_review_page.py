@@ -1,0 +1,324 @@
+"""The review page in headless Chromium, on thirty composed photos: what was missed is added, what is none is left, by mouse and by keys."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from review_runs import PLACES, Run, composed_run, mistaken_engine
+from space_browser import CHROMIUM, SCREENSHOTS, TIMEOUT
+from standins import names
+
+from ganon_hf.bulk import folder
+from ganon_hf.bulk.correction_file import read_corrections
+from ganon_hf.bulk.tasks import Settings
+from ganon_hf.core.options import AnonymizeOptions
+from ganon_hf.review.server import ReviewServer
+from ganon_hf.review.sheet import sheet_of, write_sheet
+
+X, Y, HEIGHT = PLACES[2]
+MISSED = (X - 30, Y - 36, X + 30, Y + 36)
+INSIDE = np.s_[Y - 20 : Y + 20, X - 14 : X + 14]
+COVER = np.s_[265:290, 40:70]  # well inside what the detector invents
+
+
+@dataclass
+class Reviewer:
+    """Somebody on the page: what the browser asked for, and what went wrong in it."""
+
+    page: Any
+    server: ReviewServer
+    requests: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    def until(self, expression: str, argument: Any = None) -> None:
+        """Wait. Playwright's own way evaluates texts in the page, which its policy forbids."""
+        end = time.monotonic() + TIMEOUT / 1000
+        while not self.page.evaluate(expression, argument):
+            assert time.monotonic() < end, expression
+            self.page.wait_for_timeout(20)
+
+    def press(self, *keys: str) -> None:
+        for key in keys:
+            self.page.keyboard.press(key)
+            self.until("!state.busy")
+
+    def said(self, text: str) -> None:
+        self.until("text => document.getElementById('said').textContent.includes(text)", text)
+
+    def open(self, name: str) -> None:
+        """By the list."""
+        self.page.locator("#filters button").first.click()
+        self.until("!state.busy")
+        at = [photo.name for photo in self.server.session.run.photos].index(name)
+        self.page.evaluate("at => { document.getElementById('list-pane').scrollTop = at * 72; }", at)
+        self.page.locator(f"#rows button[data-number='{at}']").click()
+        self.until("name => state.photo && state.photo.name === name && !state.busy", name)
+        self.until("(i => !i || i.complete)(document.querySelector('#picture img'))")
+
+    def at(self, x: float, y: float) -> tuple[float, float]:
+        """Where a point of the photo is on the screen."""
+        frame = self.page.locator("#canvas").bounding_box()
+        return frame["x"] + x / 480 * frame["width"], frame["y"] + y / 320 * frame["height"]
+
+    def drag(self, box: tuple[float, float, float, float]) -> None:
+        self.page.mouse.move(*self.at(*box[:2]))
+        self.page.mouse.down()
+        self.page.mouse.move(*self.at(*box[2:]), steps=4)
+        self.page.mouse.up()
+
+    def shoot(self, name: str) -> None:
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        self.page.wait_for_timeout(200)
+        self.page.screenshot(path=SCREENSHOTS / f"review-{name}.jpg", type="jpeg", quality=85)
+
+
+def visit(playwright: Any, server: ReviewServer, profile: Path, **settings: Any) -> tuple[Any, Reviewer]:
+    context = playwright.chromium.launch_persistent_context(
+        str(profile), executable_path=CHROMIUM, args=["--no-sandbox"], viewport={"width": 1280, "height": 860}, **settings
+    )
+    context.set_default_timeout(TIMEOUT)
+    reviewer = Reviewer(context.new_page(), server)
+    reviewer.page.on("request", lambda request: reviewer.requests.append(request.url))
+    reviewer.page.on("pageerror", lambda error: reviewer.errors.append(str(error)))
+    reviewer.page.on("console", lambda message: reviewer.errors.append(message.text) if message.type == "error" else None)
+    reviewer.page.goto(server.url)
+    reviewer.until("typeof state !== 'undefined' && state.photo && !state.busy")
+    return context, reviewer
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    from skimage import data
+
+    return composed_run(tmp_path_factory.mktemp("composed"), Image.fromarray(data.astronaut()))
+
+
+@pytest.fixture
+def server(run: Run) -> Iterator[ReviewServer]:
+    with run.session(load_engine=mistaken_engine) as session, ReviewServer(session) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def reviewer(playwright: Any, server: ReviewServer, tmp_path: Path) -> Iterator[Reviewer]:
+    context, reviewer = visit(playwright, server, tmp_path / "profile")
+    yield reviewer
+    context.close()
+    assert all(url.startswith((server.url, "chrome")) or url.endswith("/favicon.ico") for url in reviewer.requests), (
+        "nothing from elsewhere"
+    )
+    assert [error for error in reviewer.errors if "status of 4" not in error] == [], "an answer that says no is none"
+
+
+def pixels(folder: Path, name: str) -> np.ndarray:
+    return np.asarray(Image.open(folder / name)).astype(int)
+
+
+def test_a_missed_face_is_drawn_with_the_mouse_and_gone_after_redo(reviewer: Reviewer, run: Run) -> None:
+    original = pixels(run.photos, "05.png")
+    assert np.array_equal(pixels(run.out, "05.png")[INSIDE], original[INSIDE]), "the detector has missed it"
+    reviewer.open("05.png")
+    reviewer.drag(MISSED)
+    reviewer.page.get_by_role("button", name="Replace it").click()
+    reviewer.said("Saved")
+    reviewer.shoot("drawn")
+    reviewer.page.click("#redo")
+    reviewer.said("Done again")
+    assert np.abs(pixels(run.out, "05.png")[INSIDE] - original[INSIDE]).mean() > 8
+    assert [face["status"] for face in reviewer.server.session.details(reviewer.page.evaluate("state.photo.number"))["faces"]] == [
+        "replaced"
+    ] * 3
+    assert reviewer.page.locator("#faces .box.replaced").count() == 3
+
+
+def test_a_false_cover_is_removed_with_the_mouse(reviewer: Reviewer, run: Run) -> None:
+    original = pixels(run.photos, "00.png")
+    assert not np.array_equal(pixels(run.out, "00.png")[COVER], original[COVER])
+    reviewer.open("00.png")
+    reviewer.page.locator("#faces .box.doubtful").click()
+    reviewer.shoot("doubtful")
+    reviewer.page.get_by_role("button", name="Not a face").click()
+    reviewer.said("Saved")
+    reviewer.page.click("#redo")
+    reviewer.said("Done again")
+    assert np.array_equal(pixels(run.out, "00.png")[COVER], original[COVER])
+    assert reviewer.page.locator("#faces .box.left").count() == 1, "so that it can be taken back"
+
+
+def test_by_keyboard_alone(reviewer: Reviewer, run: Run) -> None:
+    """The first photo is a doubtful one; the missed face is found further on."""
+    page = reviewer.page
+    while page.evaluate("state.photo.name") != "10.png":
+        reviewer.press("j")
+    while not page.evaluate("document.activeElement.classList.contains('doubtful')"):
+        page.keyboard.press("Tab")
+    reviewer.press("n")
+    reviewer.said("Saved")
+    reviewer.press("r")
+    reviewer.said("Done again")
+    assert np.array_equal(pixels(run.out, "10.png")[COVER], pixels(run.photos, "10.png")[COVER])
+    reviewer.press("f")
+    while page.evaluate("state.photo.name") != "15.png":
+        reviewer.press("j")
+    page.keyboard.press("a")
+    for _ in range(60):  # the box starts in the middle
+        box = page.evaluate("state.drawn")
+        across, down = X - (box[0] + box[2]) / 2, Y - (box[1] + box[3]) / 2
+        step = (box[3] - box[1]) / 10
+        if box[3] - box[1] > 80:
+            page.keyboard.press("Shift+ArrowUp")
+        elif box[2] - box[0] > 66:
+            page.keyboard.press("Shift+ArrowLeft")
+        elif abs(across) > step:
+            page.keyboard.press("ArrowRight" if across > 0 else "ArrowLeft")
+        elif abs(down) > step:
+            page.keyboard.press("ArrowDown" if down > 0 else "ArrowUp")
+        else:
+            break
+    reviewer.press("Enter")
+    reviewer.said("Saved")
+    reviewer.press("r")
+    reviewer.said("Done again")
+    assert np.abs(pixels(run.out, "15.png")[INSIDE] - pixels(run.photos, "15.png")[INSIDE]).mean() > 8
+    reviewer.press("f")
+    looked = page.locator("#progress").inner_text()
+    assert looked == "2 of 30 looked at"
+
+
+def test_another_person_a_look_and_a_cover(reviewer: Reviewer, run: Run) -> None:
+    before = pixels(run.out, "01.png")
+    reviewer.open("01.png")
+    first = np.s_[100:150, 90:130]
+    reviewer.page.locator("#faces .box").first.click()
+    reviewer.page.click("#face-person")
+    reviewer.said("Saved")
+    reviewer.page.click("#redo")
+    reviewer.said("Done again")
+    other = pixels(run.out, "01.png")
+    assert np.abs(other[first] - before[first]).mean() > 3
+    reviewer.page.locator("#faces .box").first.click()
+    reviewer.page.fill("#face-look", "nobody I know")
+    reviewer.page.click("#face-look-set")
+    reviewer.said("nobody i know")
+    reviewer.page.fill("#face-look", "man, old, beard")
+    reviewer.page.click("#face-look-set")
+    reviewer.said("Saved")
+    reviewer.page.locator("#faces .box").nth(1).click()
+    reviewer.page.click("#face-cover")
+    reviewer.said("Saved")
+    reviewer.page.click("#redo")
+    reviewer.said("Done again")
+    faces = {face["status"]: face for face in reviewer.page.evaluate("state.photo.faces")}
+    assert set(faces) == {"replaced", "covered"} and "old, man" in faces["replaced"]["look"]
+
+
+def test_the_corrections_give_the_same_bytes_in_a_fresh_run(run: Run, tmp_path: Path) -> None:
+    """After the tests above, all of whose corrections are in the file."""
+    corrections = read_corrections(run.corrections)
+    assert set(corrections) >= {"00.png", "01.png", "05.png", "10.png", "15.png"}
+    jobs, _ = folder.plan([str(run.photos)], str(tmp_path / "out"))
+    settings = Settings(AnonymizeOptions(seed=7), corrections=corrections)
+    assert {outcome.status for outcome in folder.run(jobs, settings, mistaken_engine, None)} == {"ok"}
+    assert names(tmp_path / "out") == names(run.out)
+    for name in names(run.out):
+        assert (tmp_path / "out" / name).read_bytes() == (run.out / name).read_bytes(), name
+
+
+def test_the_original_is_shown_on_request_only_and_nothing_of_it_stays(playwright: Any, server: ReviewServer, tmp_path: Path) -> None:
+    profile = tmp_path / "profile"
+    context, reviewer = visit(playwright, server, profile)
+    reviewer.press("j", "k")
+    assert not any("/original/" in url for url in reviewer.requests)
+    with reviewer.page.expect_response(lambda response: "/original/" in response.url) as waiting:
+        reviewer.press("o")
+    shown, cache = waiting.value.body(), waiting.value.headers["cache-control"]
+    reviewer.until("document.querySelector('#picture img').complete")
+    assert "can be recognized" in reviewer.page.locator("#banner").inner_text() and cache == "no-store"
+    reviewer.press("j")
+    assert reviewer.page.locator("#banner").is_hidden(), "the next photo is an anonymized one again"
+    kept = reviewer.page.evaluate("[localStorage.length, sessionStorage.length, document.cookie.length]")
+    context.close()
+    assert kept == [0, 0, 0]
+    middle = shown[len(shown) // 2 :][:64]
+    for file in (path for path in profile.rglob("*") if path.is_file()):
+        content = file.read_bytes()
+        assert middle not in content and b"\xff\xd8\xff\xe0" not in content, f"{file.name} holds a picture"
+
+
+def test_on_a_phone_in_the_dark(playwright: Any, server: ReviewServer, tmp_path: Path) -> None:
+    phone = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True, "color_scheme": "dark"}
+    context, reviewer = _phone(playwright, server, tmp_path / "profile", phone)
+    page = reviewer.page
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "nothing reaches beyond the screen"
+    back = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert back == "rgb(22, 22, 22)"
+    page.locator("#list-toggle").tap()
+    page.wait_for_selector("#list-pane.open #rows button")
+    page.locator("#list-toggle").tap()
+    page.locator("#next").tap()
+    reviewer.until("state.at === 1 && !state.busy")
+    page.locator("#add").tap()
+    assert page.locator("#drawn").is_visible()
+    page.touchscreen.tap(*reviewer.at(380, 60))
+    drawn = page.evaluate("state.drawn")
+    assert abs((drawn[0] + drawn[2]) / 2 - 380) < 15
+    reviewer.shoot("phone")
+    page.locator("#drawn-cancel").tap()
+    page.locator("#faces .box").first.tap()
+    assert page.locator("#face").is_visible()
+    assert reviewer.errors == []
+    context.close()
+
+
+def _phone(playwright: Any, server: ReviewServer, profile: Path, settings: dict[str, Any]) -> tuple[Any, Reviewer]:
+    context = playwright.chromium.launch_persistent_context(str(profile), executable_path=CHROMIUM, args=["--no-sandbox"], **settings)
+    context.set_default_timeout(TIMEOUT)
+    reviewer = Reviewer(context.new_page(), server)
+    reviewer.page.on("pageerror", lambda error: reviewer.errors.append(str(error)))
+    reviewer.page.goto(server.url)
+    reviewer.until("typeof state !== 'undefined' && state.photo && !state.busy")
+    return context, reviewer
+
+
+def test_the_page_to_sign_opens_without_a_network_and_prints(playwright: Any, run: Run, tmp_path: Path) -> None:
+    page_file = tmp_path / "review.html"
+    with run.session(load_engine=mistaken_engine) as session:
+        write_sheet(page_file, sheet_of(session))
+    context = playwright.chromium.launch_persistent_context(
+        str(tmp_path / "profile"), executable_path=CHROMIUM, args=["--no-sandbox"], offline=True, viewport={"width": 1280, "height": 860}
+    )
+    page, requests, errors = context.new_page(), [], []
+    page.on("request", lambda request: requests.append(request.url))
+    page.on("console", lambda message: errors.append(message.text))
+    page.goto(page_file.as_uri())
+    assert {url.split(":")[0] for url in requests} <= {"file", "data"} and errors == []
+    assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0) && document.images.length") == 30
+    assert page.pdf().startswith(b"%PDF")
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / "review-sheet.jpg", type="jpeg", quality=85)
+    context.close()
+
+
+def test_what_was_looked_at_is_remembered(reviewer: Reviewer, run: Run) -> None:
+    """By the server that the fixture has started anew."""
+    assert reviewer.page.locator("#progress").inner_text() == "2 of 30 looked at"
+    assert json.loads(run.corrections.read_text().splitlines()[0])["photo"] == "00.png"
+    for control in reviewer.page.locator("button, input").all():
+        if control.is_visible():
+            label = control.evaluate("e => e.getAttribute('aria-label') || e.innerText || e.labels?.[0]?.innerText")
+            assert label, control.evaluate("e => e.outerHTML")
+    assert os.path.exists(run.report.parent / "reviewed.jsonl")
