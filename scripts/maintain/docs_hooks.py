@@ -86,7 +86,8 @@ def flags_of(parameter: inspect.Parameter) -> list[str]:
     if not isinstance(info, OptionInfo):
         return []
     flag = f"--{parameter.name.replace('_', '-')}"
-    return [one for names in info.param_decls or () for one in names.split("/")] or [flag, *([f"--no-{flag[2:]}"] if kind is bool and default is True else [])]
+    named = [one for names in info.param_decls or () for one in names.split("/")]
+    return named or [flag, *([f"--no-{flag[2:]}"] if kind is bool and default is True else [])]
 
 
 def _read(parameter: inspect.Parameter) -> tuple[Any, Any, Any]:
