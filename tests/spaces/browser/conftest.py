@@ -35,11 +35,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 @pytest.fixture(scope="session")
-def chromium() -> Iterator[Any]:
+def chromium(playwright: Any) -> Iterator[Any]:
     """A browser whose camera shows the example portrait."""
-    from playwright.sync_api import sync_playwright
-
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+    with tempfile.TemporaryDirectory() as folder:
         film = Path(folder) / "camera.mjpeg"
         frame = io.BytesIO()
         with Image.open(EXAMPLES / "portrait.jpg") as image:
