@@ -12,7 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -148,3 +148,19 @@ def visiting(browser: Any, site: Site, **settings: Any) -> Iterator[Visitor]:
         yield Visitor(page, requests)
     finally:
         context.close()
+
+
+def mark_browser_tests(items: Iterable[pytest.Item], folder: Path, packages: Iterable[str]) -> None:
+    """Mark the tests of a folder, and skip them where Chromium or a package is missing."""
+    missing = [] if CHROMIUM else ["chromium (apt-get install chromium)"]
+    for name in packages:
+        try:
+            __import__(name)
+        except ImportError:
+            missing.append(f"the Python package {name}")
+    for item in items:
+        if item.path.parent == folder:
+            item.add_marker(pytest.mark.browser)
+            item.add_marker(pytest.mark.slow)
+            if missing:
+                item.add_marker(pytest.mark.skip(reason=f"needs {', '.join(missing)}: `make test-browser` installs what it can"))

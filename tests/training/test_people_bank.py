@@ -105,6 +105,13 @@ def test_hard_light_that_all_portraits_share_is_limited() -> None:
     assert 4 < blend(portraits(6, luma=lit)).luma.max() < 40 / 3
 
 
+def test_gloss_of_lips_is_dimmed_and_their_shadows_are_not() -> None:
+    shiny = np.repeat((40 * np.cos(60 * X) + 0 * Y)[None], 6, axis=0)
+    column, row = np.floor(UV_MAP[0] * SIZE).astype(int)
+    lip = blend(portraits(6, luma=shiny)).luma[row, column - 3 : column + 4]
+    assert 12 < lip.max() < 0.75 * -lip.min()
+
+
 def test_an_untrusted_part_is_filled_from_the_others() -> None:
     hair, trust = np.zeros((6, SIZE, SIZE)), np.ones((6, SIZE, SIZE), np.float32)
     hair[0, 8:20, 16:48], trust[0, 6:22, 14:50] = -80, 0

@@ -53,7 +53,7 @@ class CalmSkin:
         self._features = np.zeros((size, size), np.float32)
         self._middle = np.zeros((size, size), np.float32)
         for hull, growth, share in _FEATURES:
-            area = _filled((hull, tuple(int(i) for i in MIRROR[list(hull)])), size, growth)
+            area = filled_hulls((hull, tuple(int(i) for i in MIRROR[list(hull)])), size, growth)
             self._features = np.maximum(self._features, area)
             self._middle = np.maximum(self._middle, share * area)
         blur = _FEATURE_BLUR * size
@@ -62,8 +62,8 @@ class CalmSkin:
         for x, y in IRIS_PATCHES:
             iris = (u - x) ** 2 + (v - y) ** 2 < (IRIS_PATCH_RADIUS * (IRIS_REACH + 0.4)) ** 2
             self._features[iris], self._middle[iris] = 1, _FEATURES[1][2]
-        self.beard = cv2.GaussianBlur(_filled((_BEARD,), size, 0.0), (0, 0), _BEARD_BLUR * size)
-        self._frown = cv2.GaussianBlur(_filled((_FROWN,), size, 0.0), (0, 0), _FROWN_BLUR * size)
+        self.beard = cv2.GaussianBlur(filled_hulls((_BEARD,), size), (0, 0), _BEARD_BLUR * size)
+        self._frown = cv2.GaussianBlur(filled_hulls((_FROWN,), size), (0, 0), _FROWN_BLUR * size)
         self._above_brows = cv2.GaussianBlur(above_brows(size), (0, 0), 0.01 * size)
         rows, columns, owner, _ = texel_table(size)
         self._skin = np.zeros((size, size), np.float32)
@@ -116,7 +116,7 @@ def _limited(values: np.ndarray, limit: np.ndarray | np.float32) -> np.ndarray:
     return limit * np.tanh(values / limit)
 
 
-def _filled(hulls: tuple[tuple[int, ...], ...], size: int, growth: float) -> np.ndarray:
+def filled_hulls(hulls: tuple[tuple[int, ...], ...], size: int, growth: float = 0.0) -> np.ndarray:
     """(size, size) float32, 1 in convex hulls of landmarks that grow by a share of the side."""
     oversampled = 4 * size
     canvas = np.zeros((oversampled, oversampled), np.uint8)

@@ -31,7 +31,7 @@ from ..core.landmarks import texel_table
 from ..core.look import AGES
 from ..core.modeling_ganon import BROAD_SIZE, REGIONS_SIZE, GanonModel, enlarge
 from ..core.opencv import cv2
-from .calm_skin import CalmSkin
+from .calm_skin import CalmSkin, filled_hulls
 from .portraits import BROAD, Mouths, Portraits, blurred, half_size, split_bands
 
 _ADULT = AGES.index("young")  # the first class of adults
@@ -190,14 +190,7 @@ def mouth_mask(size: int) -> np.ndarray:
 
 def region_masks(size: int) -> np.ndarray:
     """(4, size, size) smooth masks that sum to one: eyes with brows, nose, mouth and chin, skin."""
-    oversampled = 4 * size
-    masks = []
-    for hulls in _REGIONS:
-        canvas = np.zeros((oversampled, oversampled), np.uint8)
-        for hull in hulls:
-            corners = np.round(UV_MAP[list(hull)] * oversampled).astype(np.int32)
-            cv2.fillConvexPoly(canvas, cv2.convexHull(corners), 1)
-        masks.append(cv2.resize(canvas.astype(np.float32), (size, size), interpolation=cv2.INTER_AREA))
+    masks = [filled_hulls(hulls, size) for hulls in _REGIONS]
     v, u = (np.mgrid[:size, :size] + 0.5) / size
     for center in IRIS_PATCHES:  # an iris belongs to the eye
         masks[0] = np.where((u - center[0]) ** 2 + (v - center[1]) ** 2 < (IRIS_PATCH_RADIUS * (IRIS_REACH + 0.6)) ** 2, 1, masks[0])

@@ -10,22 +10,11 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from space_browser import CHROMIUM, EXAMPLES, Site, Visitor, serving, visiting
+from space_browser import CHROMIUM, EXAMPLES, Site, Visitor, mark_browser_tests, serving, visiting
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    missing = [] if CHROMIUM else ["chromium (apt-get install chromium)"]
-    for name in ("playwright", "gradio", "gradio_client"):
-        try:
-            __import__(name)
-        except ImportError:
-            missing.append(f"the Python package {name}")
-    for item in items:
-        if item.path.parent == Path(__file__).parent:
-            item.add_marker(pytest.mark.browser)
-            item.add_marker(pytest.mark.slow)
-            if missing:
-                item.add_marker(pytest.mark.skip(reason=f"needs {', '.join(missing)}: `make test-browser` installs what it can"))
+    mark_browser_tests(items, Path(__file__).parent, ("playwright", "gradio", "gradio_client"))
 
 
 @pytest.fixture(scope="session")
