@@ -7,7 +7,6 @@ import io
 import json
 import re
 import tempfile
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 from PIL import Image
-from review_runs import MISSED, PLAIN, UNCERTAIN, Run, tiny_run
+from review_runs import MISSED, PLAIN, UNCERTAIN, Run, serving, tiny_run
 from standins import names, save
 from tiny import noise_photo
 
@@ -56,12 +55,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @pytest.fixture(scope="module")
 def server(run: Run) -> Iterator[ReviewServer]:
-    with run.session() as session, ReviewServer(session) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
+    with run.session() as session, serving(session) as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from ganon_hf.core.detection_search import YuNetDetector
 from ganon_hf.core.faces import Box, Face
 from ganon_hf.core.options import AnonymizeOptions
 from ganon_hf.review.finished_run import read_run
+from ganon_hf.review.server import ReviewServer
 from ganon_hf.review.session import ReviewSession
 
 FOUND, MISSED = face_at(50, 60, 60), face_at(120, 60, 50)
@@ -141,3 +143,14 @@ def composed_run(root: Path, astronaut: Image.Image, count: int = 30) -> Run:
         mistake = {0: INVENTS, 5: MISSES}.get(number % 10, GOOD)
         save(root / "in" / f"{number:02d}.png", composed_photo(astronaut, number, mistake))
     return make_run(root, load_engine=mistaken_engine)
+
+
+@contextmanager
+def serving(session: ReviewSession) -> Iterator[ReviewServer]:
+    """The page of a review, served by a thread."""
+    with ReviewServer(session) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from review_runs import PLACES, Run, composed_run, mistaken_engine
+from review_runs import PLACES, Run, composed_run, mistaken_engine, serving
 from space_browser import CHROMIUM, SCREENSHOTS, TIMEOUT
 from standins import names
 
@@ -105,12 +104,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @pytest.fixture
 def server(run: Run) -> Iterator[ReviewServer]:
-    with run.session(load_engine=mistaken_engine) as session, ReviewServer(session) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
+    with run.session(load_engine=mistaken_engine) as session, serving(session) as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture
