@@ -83,6 +83,7 @@ ROOMS = {
     "review": ("finished_run", "pictures", "session", "sheet", "server"),
     "training": (
         "options",
+        "persons",
         "face_selection",
         "person_matte",
         "textures",

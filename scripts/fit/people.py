@@ -26,8 +26,8 @@ from ganon_hf.core.model_loading import load_model
 from ganon_hf.core.modeling_ganon import GanonConfig, GanonModel
 from ganon_hf.core.people import look_classes
 from ganon_hf.training.checkpoints import save_model
-from ganon_hf.training.face_measurement import person_id
 from ganon_hf.training.people_bank import fill_bank
+from ganon_hf.training.persons import person_id
 from ganon_hf.training.portraits import read_mouths, read_portraits
 from ganon_hf.training.shards import FaceShards, read_shards
 from ganon_hf.training.texture_extraction import unwrap_shards

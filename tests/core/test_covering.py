@@ -11,7 +11,7 @@ from ganon_hf.core.cover_shape import head_outline, outline_mask
 from ganon_hf.core.covering import Covers, cover_face
 from ganon_hf.core.face_mesh import FACE_OVAL, MEAN_LANDMARKS
 from ganon_hf.core.faces import Box, Face, area_of, box_of_points, scale_box
-from ganon_hf.core.geometry import small_rotation
+from ganon_hf.core.geometry import rotation_of
 from ganon_hf.core.keypoints import five_points
 
 HEIGHT, WIDTH = 160, 200
@@ -24,7 +24,7 @@ def noise(height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
 
 def head(*, yaw: float = 0.0, roll: float = 0.0, size: float = 60.0) -> np.ndarray:
     """(478, 3) points of the mean head in the middle of a photo of 400 px, turned as in a photo."""
-    return MEAN_LANDMARKS @ small_rotation(np.array([0, -yaw, 0])) @ small_rotation(np.array([0, 0, roll])) * size + 200
+    return MEAN_LANDMARKS @ rotation_of(yaw, 0, 0) @ rotation_of(0, 0, roll) * size + 200
 
 
 def seen_by_a_detector(points: np.ndarray) -> Face:

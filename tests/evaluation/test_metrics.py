@@ -154,7 +154,14 @@ def test_pose_error_is_the_angle(degrees: float, axis: int) -> None:
     before = Pose(60.0, np.eye(3), np.array([100.0, 90.0, 0.0])).apply(MEAN_LANDMARKS)
     after = Pose(45.0, _rotation(degrees, axis), np.array([10.0, 20.0, 5.0])).apply(MEAN_LANDMARKS)
     assert expression.pose_error(before, after) == pytest.approx(abs(degrees), abs=0.01)
-    assert expression.gaze_error(before, after) == pytest.approx(0, abs=0.01), "a turned head looks the same way in its own frame"
+
+
+@pytest.mark.parametrize(("degrees", "axis"), [(10, 0), (25, 1)], ids=["nod", "turn"])
+def test_gaze_is_where_the_eyes_look_in_the_picture(degrees: float, axis: int) -> None:
+    before = 60 * MEAN_LANDMARKS + 100
+    turned = 60 * MEAN_LANDMARKS @ _rotation(degrees, axis) + 100
+    assert expression.gaze_error(before, 2 * before) == pytest.approx(0, abs=0.01), "the size of the picture does not matter"
+    assert expression.gaze_error(before, turned) == pytest.approx(degrees, abs=1), "eyes turn with the head"
 
 
 def test_gaze_error_is_the_angle() -> None:

@@ -25,8 +25,9 @@ from ganon_hf.core.face_mesh import FACE_OVAL
 from ganon_hf.core.faces import Face
 from ganon_hf.training import prepare
 from ganon_hf.training.dataset_card import REASONS, SelectionCounts, write_card
-from ganon_hf.training.face_measurement import MEASURED_SCHEMA, measure_row, person_id
+from ganon_hf.training.face_measurement import MEASURED_SCHEMA, measure_row
 from ganon_hf.training.face_selection import NO_FACE_REASONS, SelectionOptions, Selector, drop_reason, is_grayscale, split_of
+from ganon_hf.training.persons import person_id
 from ganon_hf.training.prepare import PrepareOptions, open_source, prepare_dataset
 from ganon_hf.training.shards import SCHEMA, find_shards, read_shards
 

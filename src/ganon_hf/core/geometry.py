@@ -48,6 +48,21 @@ class Pose:
         roll = np.degrees(np.arctan2(right[1], right[0]))
         return float(yaw), float(pitch), float(roll)
 
+    def turned_to(self, angles: tuple[float, float, float], center: np.ndarray) -> Pose:
+        """The pose with other :attr:`angles`, in which the (3,) canonical point ``center`` stays where it is."""
+        rotation = rotation_of(*angles)
+        return Pose(self.scale, rotation, self.apply(center) - self.scale * center @ rotation)
+
+
+def rotation_of(yaw: float, pitch: float, roll: float) -> np.ndarray:
+    """The (3, 3) rotation whose :attr:`Pose.angles` are these, in degrees; yaw and pitch within 90 degrees."""
+    yaw, pitch, roll = np.radians([yaw, pitch, roll])
+    back = np.array([-np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)])
+    right = np.array([np.cos(roll), np.sin(roll), 0.0])
+    right[2] = -(right @ back) / back[2]
+    right /= np.linalg.norm(right)
+    return np.stack([right, np.cross(back, right), back])
+
 
 def normalize_pose(points: np.ndarray) -> tuple[np.ndarray, Pose]:
     """Remove the head pose: weighted Procrustes fit to the mean face (Kabsch 1976, Umeyama 1991).
@@ -85,15 +100,44 @@ class Privacy:
 
     Attributes:
         noise: standard deviation of the noise on the expression code, in the code's units.
-        turn: standard deviation of the head's pitch and yaw in degrees; roll, which would not fit the neck, gets half of it.
+        turn: standard deviation of the noise on the head's pitch in degrees; yaw and roll, which would not fit the neck, get shares of it.
     """
 
     noise: float
     turn: float
 
 
-# The head is turned because people hold it alike within a session, and canonical landmarks are not quite free of the pose.
-PRIVACY = {"low": Privacy(1.5, 1.5), "medium": Privacy(4.0, 2.3), "high": Privacy(6.0, 4.0)}
+PRIVACY = {"low": Privacy(1.5, 2.5), "medium": Privacy(4.0, 5.0), "high": Privacy(6.0, 8.0)}
+
+# Everybody holds the head their own way in front of a camera. Pitch, yaw and roll in degrees: mean and variance of such habits, how far
+# from the mean an angle is still habit and not an act, and the shares of the noise.
+_HABIT_MEAN = np.array([-4.5, 0.0, 0.0])
+_HABIT_VARIANCE = np.array([24.0, 6.7, 5.4])
+_HABIT_REACH = np.array([15.0, 15.0, 12.0])
+_TURN_SHARES = np.array([1.0, 0.8, 0.5])
+
+
+def hide_habits(angles: tuple[float, float, float], noise: np.ndarray, turn: float) -> tuple[float, float, float]:
+    """Head pose without the habits of its owner.
+
+    Noise is added, and the sum is shrunk towards the mean habit by the Wiener gain. Shrinking takes no privacy away, as it could be undone,
+    and makes the error smaller than the noise. A head that is turned on purpose is hardly shrunk and gets half of the noise.
+
+    Args:
+        angles: (yaw, pitch, roll) in degrees.
+        noise: (3,) standard normal; of pitch, yaw and roll.
+        turn: standard deviation of the noise on pitch in degrees; 0 leaves the pose as it is.
+
+    Returns:
+        (yaw, pitch, roll) in degrees.
+    """
+    yaw, pitch, roll = angles
+    away = np.array([pitch, yaw, roll]) - _HABIT_MEAN
+    deviation = turn * _TURN_SHARES
+    away = away + deviation * noise * (1 + np.exp(-((away / _HABIT_REACH) ** 2))) / 2
+    lost = deviation**2 / (_HABIT_VARIANCE + deviation**2)
+    pitch, yaw, roll = _HABIT_MEAN + away - lost * away * np.exp(-((away / _HABIT_REACH) ** 2))
+    return float(yaw), float(pitch), float(roll)
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,11 +171,16 @@ class ShapeModel:
         """(d,) coordinates -> (478, 3) canonical landmarks; the inverse of :meth:`coordinates`."""
         return (self.mean + np.einsum("ij,j->i", self.axes, self.deviations * coordinates)).reshape(MEAN_LANDMARKS.shape)
 
-    def exchange_identity(self, canonical_landmarks: np.ndarray, identity: Identity, noise: float) -> np.ndarray:
-        """(478, 3) canonical landmarks -> those of ``identity`` with the same expression, blink, mouth opening and gaze."""
+    def exchange_identity(
+        self, canonical_landmarks: np.ndarray, identity: Identity, noise: float, *, turned: tuple[float, float] = (0.0, 0.0)
+    ) -> np.ndarray:
+        """(478, 3) canonical landmarks -> those of ``identity`` with the same expression, blink, mouth opening and gaze.
+
+        ``turned`` are the degrees of yaw and pitch by which the eyes turn in the head.
+        """
         code = self.encode(self.coordinates(canonical_landmarks)) + noise * identity.expression_noise
         synthetic = self.canonical_landmarks(self.decode(code, identity.shape, noise))
-        return carry_openings(canonical_landmarks, drop_jaw(synthetic, canonical_landmarks))
+        return carry_openings(canonical_landmarks, drop_jaw(synthetic, canonical_landmarks), turned=turned)
 
     def anonymize(self, points: np.ndarray, identity: Identity, privacy: str = "medium") -> np.ndarray:
         """Exchange the identity in landmarks.
@@ -151,20 +200,8 @@ class ShapeModel:
             raise ValueError(f"privacy must be one of {', '.join(map(repr, PRIVACY))}, but got {privacy!r}.")
         level = PRIVACY[privacy]
         original, pose = normalize_pose(points)
-        synthetic = self.exchange_identity(original, identity, level.noise)
-        center = synthetic[:468].mean(axis=0)
-        return pose.apply((synthetic - center) @ small_rotation(level.turn * identity.turn * _TURN_SHARES) + center)
-
-
-_TURN_SHARES = np.array([1.0, 1.0, 0.5])  # of pitch, yaw, roll
-
-
-def small_rotation(degrees: np.ndarray) -> np.ndarray:
-    """(3,) rotation vector (pitch, yaw, roll) in degrees -> (3, 3) rotation that is applied from the right (Rodrigues)."""
-    vector = np.radians(np.asarray(degrees, dtype=np.float64))
-    angle = float(np.linalg.norm(vector))
-    if angle < 1e-12:
-        return np.eye(3)
-    x, y, z = vector / angle
-    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    return (np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross).T
+        angles = hide_habits(pose.angles, identity.turn, level.turn)
+        # the gaze stays where it is in the picture: eyes that look into the camera would give the head's angles away
+        turned = (pose.angles[0] - angles[0], pose.angles[1] - angles[1])
+        synthetic = self.exchange_identity(original, identity, level.noise, turned=turned)
+        return pose.turned_to(angles, synthetic[:468].mean(axis=0)).apply(synthetic)

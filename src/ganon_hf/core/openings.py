@@ -34,6 +34,8 @@ _EYE_PAIRS = (
 )
 # An eye at rest is open by this much, in eye widths. How wide it rests is identity; less is a blink, more a stare.
 _EYE_REST = (0.22, 0.36)
+# The eye's opening is about 30 mm wide between its corners, and the eyeball's radius is 12 mm.
+EYE_WIDTH_IN_RADII = 2.5
 
 
 def _spread(indices: np.ndarray, opposite: np.ndarray, reach: float) -> np.ndarray:
@@ -135,12 +137,15 @@ def drop_jaw(landmarks: np.ndarray, source: np.ndarray) -> np.ndarray:
     return result
 
 
-def carry_openings(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+def carry_openings(source: np.ndarray, target: np.ndarray, *, turned: tuple[float, float] = (0.0, 0.0)) -> np.ndarray:
     """Give one face the blink, mouth opening and gaze of another.
+
+    The irises keep the target's size, and how they stand apart: both belong to the person. Only where both eyes look together is carried.
 
     Args:
         source: (478, 3) canonical landmarks whose openings and gaze count.
         target: (478, 3) canonical landmarks of another person with the same expression.
+        turned: degrees by which the eyes turn to the picture's right and up in the head.
 
     Returns:
         new (478, 3) canonical landmarks.
@@ -153,7 +158,7 @@ def carry_openings(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     most = np.maximum(opening, np.linalg.norm(result[lower] - result[upper], axis=1) + 2 * _FAR)
     wanted = np.minimum(opening / max(width_source, 1e-6) * width_target, most)
     _set_openings(result, upper, lower, _MOUTH_SPREADS, wanted, _MOUTH_WIDE)
-    for (upper, lower, corners, iris), spreads in zip(_EYE_PAIRS, _EYE_SPREADS, strict=True):
+    for (upper, lower, corners, _), spreads in zip(_EYE_PAIRS, _EYE_SPREADS, strict=True):
         first, last = corners
         width_source, width_target = (np.linalg.norm(s[first] - s[last]) for s in (source, result))
         opening = float(np.clip((source[lower] - source[upper])[3, 1], 0, None) / max(width_source, 1e-6))
@@ -163,8 +168,14 @@ def carry_openings(source: np.ndarray, target: np.ndarray) -> np.ndarray:
         wanted = rest * opening / low if opening < low else rest + max(opening - high, 0.0)
         profile = own / max(own[3], 0.02) if own[3] > 0.02 else np.sin(np.linspace(0.12, np.pi - 0.12, len(upper)))
         _set_openings(result, upper, lower, spreads, np.clip(profile, 0, 1.2) * wanted * width_target)
-        # gaze: position of the iris between the corners, and above or below their line, in eye widths
-        result[list(iris)] = _from_eye_frame(result, corners, _in_eye_frame(source, corners, source[list(iris)]))
+    # gaze: position of the irises between the corners, and above or below their line, in eye widths
+    own = np.stack([_in_eye_frame(target, corners, target[list(iris)]) for _, _, corners, iris in _EYE_PAIRS])
+    seen = np.stack([_in_eye_frame(source, corners, source[list(iris[:1])]) for _, _, corners, iris in _EYE_PAIRS])
+    yaw, pitch = np.sin(np.radians(turned))
+    shift = (seen - own[:, :1]).mean(axis=0)[0] + np.array([yaw, -pitch, 0.0]) / EYE_WIDTH_IN_RADII
+    shift[2] = 0.0  # how deep an iris lies belongs to the person, too
+    for (_, _, corners, iris), local in zip(_EYE_PAIRS, own, strict=True):
+        result[list(iris)] = _from_eye_frame(result, corners, local + shift)
     return result
 
 

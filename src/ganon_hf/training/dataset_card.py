@@ -18,6 +18,7 @@ REASONS = {
     "no_face": "no face was found",
     "no_landmarks": "a face was found, but no mesh fits it",
     "no_pose": "the mesh has no head pose",
+    "held_out": "somebody from whom nothing learns",
     "implausible_mesh": "the mesh is further from the mean face than {max_misfit} of its radius",
     "turned_away": "the head is turned by more than {max_yaw} degrees of yaw or {max_pitch} of pitch",
     "cut_off": "less than {min_visible} of the face lies inside the picture",

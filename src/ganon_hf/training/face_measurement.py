@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import math
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +22,7 @@ from ..core.geometry import normalize_pose
 from ..core.image_loading import load_photo
 from ..core.opencv import cv2
 from .person_matte import PersonMatte
+from .persons import person_id
 from .shards import SCHEMA
 
 # Columns of a part file: those of a shard, null where there is no face, and what selection and contact sheet need.
@@ -49,31 +48,6 @@ _MIN_SHARE = 0.2
 _BORDER = 0.25
 _MEASURING_SIZE = 128
 _THUMBNAIL = 128
-
-
-def person_id(source: str, person: int | float | str | None) -> int:
-    """A number for a person that is unique over all sources, and the same in every process.
-
-    Args:
-        source: name of the source. Numbers and names of people are unique within a source only.
-        person: number or name of the person in the source.
-
-    Returns:
-        the number; -1 where the person is unknown (None, NaN or negative).
-
-    Raises:
-        ValueError: a number beyond 32 bits, or something that is neither number nor name.
-    """
-    if isinstance(person, float):  # a column with missing values, as CSV files give it
-        person = None if math.isnan(person) else int(person) if person.is_integer() else person
-    if person is None or (isinstance(person, int) and person < 0):
-        return -1
-    high = (zlib.crc32(source.encode()) >> 2) << 32
-    if isinstance(person, str):
-        return high + zlib.crc32(person.encode())
-    if not isinstance(person, int) or isinstance(person, bool) or person >= 2**32:
-        raise ValueError(f"person must be a number below 2**32, a name or null, but got {person!r}.")
-    return high + person
 
 
 def measure_row(row: Mapping[str, Any], detector: FaceDetector, matte: PersonMatte, size: int, *, tight: bool = False) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from .persons import held_out_ids
+
 # Reasons that hold whatever the thresholds are: there is no face.
 NO_FACE_REASONS = ("unreadable", "no_face", "no_landmarks", "no_pose")
 SPLITS = ("train", "validation")
@@ -19,7 +21,7 @@ class SelectionOptions:
     Attributes:
         validation_share: share of the people in the validation split, or of the pictures where the person is unknown; 0 to 1.
         seed: of the split and of the contact sheet, 0 to 2**63 - 1.
-        keep_all: drop only pictures without a face; the thresholds below and duplicates are ignored.
+        keep_all: drop only pictures without a face; the thresholds below, duplicates and people who are held out are not dropped.
         min_resolution: photo pixels per crop pixel; below, the crop is mostly interpolation.
         min_sharpness: variance of the Laplacian over the variance of the luma, on the face at 128 px (no unit).
         max_yaw, max_pitch: degrees away from frontal.
@@ -62,6 +64,8 @@ def drop_reason(row: Mapping[str, Any], options: SelectionOptions) -> str | None
     """Why a row of ``face_measurement.MEASURED_SCHEMA`` is dropped; None if it is kept."""
     if row["reason"] is not None or options.keep_all:
         return row["reason"]
+    if row["person"] in held_out_ids():
+        return "held_out"
     if row["misfit"] > options.max_misfit:
         return "implausible_mesh"
     if abs(row["yaw"]) > options.max_yaw or abs(row["pitch"]) > options.max_pitch:

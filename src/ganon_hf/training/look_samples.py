@@ -27,6 +27,7 @@ from ..core.look_reading import LOOK_SIDE, look_crop
 from ..core.modeling_ganon import LookClassifier
 from ..core.opencv import cv2
 from .face_measurement import find_largest_face, read_picture
+from .persons import held_out_people
 
 # Side of the stored pictures in pixels, and of the part of them that the classifier sees: the rest is margin for moving and turning.
 SEEN_SIZE = LookClassifier.image_size
@@ -213,13 +214,18 @@ def shapes_at_sizes(photo: np.ndarray, landmarks: np.ndarray, detector: FaceDete
 
 
 def read_rows(paths: Iterable[str | Path]) -> Iterator[tuple[tuple[str, int], Mapping[str, Any]]]:
-    """((set, row), record with the column ``image``) of parquet files, those of a set in the order of their names."""
-    count = Counter[str]()
+    """((set, row), record with the column ``image``) of parquet files, those of a set in the order of their names.
+
+    Pictures of people who are held out (:mod:`.persons`) are counted and left out.
+    """
+    count, held_out = Counter[str](), held_out_people()
     for path in sorted(map(Path, paths), key=lambda path: path.name):
-        name = set_of(path)
-        for batch in pq.ParquetFile(path).iter_batches(100, columns=["image"]):
+        name, file = set_of(path), pq.ParquetFile(path)
+        columns = [column for column in ("image", "source", "person") if column in file.schema_arrow.names]
+        for batch in file.iter_batches(100, columns=columns):
             for row in batch.to_pylist():
-                yield (name, count[name]), row
+                if row.get("person") not in held_out.get(row.get("source") or "", ()):
+                    yield (name, count[name]), row
                 count[name] += 1
 
 

@@ -11,13 +11,12 @@ import numpy as np
 
 from ...core.face_mesh import LEFT_EYE_CORNERS, LEFT_IRIS, RIGHT_EYE_CORNERS, RIGHT_IRIS
 from ...core.geometry import normalize_pose
+from ...core.openings import EYE_WIDTH_IN_RADII
 from .estimates import Estimate, auc, bootstrap, bootstrap_mean, mean_correlation, pooled_correlation, raw_correlation
 
 SMILE = ("mouthSmileLeft", "mouthSmileRight")
 # A blendshape takes part in the mean of the single correlations if it varies by this much (standard deviation) in the originals.
 MIN_SPREAD = 0.01
-# The eye's opening is about 30 mm wide between its corners and the eyeball's radius is 12 mm.
-EYE_WIDTH_IN_RADII = 2.5
 
 
 def smile_score(blendshapes: np.ndarray, names: Sequence[str]) -> np.ndarray:
@@ -92,9 +91,15 @@ def _angle(cosine: float) -> float:
 
 
 def gaze_error(before: np.ndarray, after: np.ndarray) -> float:
-    """Degrees between the gaze of two (478, 3) landmark sets, head pose taken off, mean of both eyes."""
-    first, second = (gaze_directions(normalize_pose(points)[0]) for points in (before, after))
-    return float(np.mean([_angle(float(a @ b)) for a, b in zip(first, second, strict=True)]))
+    """Degrees between where two faces, (478, 3) landmark sets, look in the picture: the mean direction of both eyes, head pose included."""
+    first, second = (_gaze(points) for points in (before, after))
+    return _angle(float(first @ second))
+
+
+def _gaze(points: np.ndarray) -> np.ndarray:
+    shape, pose = normalize_pose(points)
+    direction = gaze_directions(shape).mean(axis=0) @ pose.rotation
+    return direction / np.linalg.norm(direction)
 
 
 def pose_error(before: np.ndarray, after: np.ndarray) -> float:
