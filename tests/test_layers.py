@@ -96,6 +96,7 @@ ROOMS = {
         "texture_extraction",
         "shape_space",
         "blendshape_network",
+        "emotion_reader",
         "expression_code",
         "appearance_prior",
         "texture_encoding",

@@ -3,7 +3,8 @@
 Information bottleneck (Tishby et al. 1999; variational form: Alemi et al., ICLR 2017). Everything that the code takes from the original
 shape can also identify its owner, so the capacity of the noisy code is penalized. The reconstruction term asks that the 52 blendshape
 scores of the decoded face, which has another person's neutral shape, equal those of the original. A small student network predicts the
-scores from coordinates; it is first distilled from MediaPipe's network, which has no gradients.
+scores from coordinates; it is first distilled from MediaPipe's network, which has no gradients. Expressions that the scores do not know are
+asked for by :mod:`.emotion_reader`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from tqdm import trange
 from ..core.face_mesh import MIRROR
 from ..core.modeling_ganon import ShapeStatistics
 from .blendshape_network import NUM_BLENDSHAPES
+from .emotion_reader import balanced_rows, rows_by_emotion, train_emotion_reader
 from .shape_space import ShapePopulation
 
 logger = logging.getLogger(__name__)
@@ -41,6 +43,7 @@ class ExpressionOptions:
             another.
         noise: lowest and highest standard deviation of the code's noise, sampled uniformly on a logarithmic scale.
         rate_weight: weight of the capacity in nats (at noise 1), relative to the lost share of the blendshapes' variance.
+        emotion_weight: weight of the emotion that is read from the shape, relative to the lost share of the blendshapes' variance.
         movement_weight: weight of movements that differ from the original's, in units of how people differ.
         plausibility_weight: weight of shapes further from the mean than real ones.
         seed: of all random numbers.
@@ -55,6 +58,7 @@ class ExpressionOptions:
     num_synthetic_shapes: int = 30_000
     noise: tuple[float, float] = (0.5, 6.0)
     rate_weight: float = 0.01
+    emotion_weight: float = 0.5
     movement_weight: float = 0.003
     plausibility_weight: float = 0.02
     seed: int = 0
@@ -163,16 +167,20 @@ def fit_expression_code(
         options: None takes the defaults, with which the bundled checkpoint was trained.
 
     Returns:
-        means over the last hundred steps: ``lost``, the share of the blendshapes' variance that is lost, and ``bits``, the capacity of
-        the code at noise 1.
+        means over the last hundred steps: ``lost`` and ``missed``, the shares of the blendshapes' and of the emotions' variance that are
+        lost, and ``bits``, the capacity of the code at noise 1.
     """
     options = options or ExpressionOptions()
     torch.manual_seed(options.seed)
     generator = torch.Generator().manual_seed(options.seed)
     real = torch.from_numpy(np.concatenate([population.coordinates, _mirror_coordinates(population.coordinates, statistics)])).float()
     student = _distill_blendshapes(real, population, statistics, predict_blendshapes, options)
+    emotions = (*population.emotions, *population.emotions)  # of the shapes and of their mirror images
+    reader, groups = train_emotion_reader(real, emotions, seed=options.seed), list(rows_by_emotion(emotions).values())
     with torch.no_grad():
         variance = student(real).sigmoid().var(dim=0).sum()
+        if reader is not None:
+            shown = reader(real[balanced_rows(groups, 20_000, generator)[0]]).softmax(dim=1).var(dim=0).sum()
     between, within = population.between, population.within
     wiener = torch.from_numpy(within @ np.linalg.inv(between + within)).float()  # shape -> estimate of its expression
     identity_whitening, shape_whitening = _whitening(between + 0.05 * within), _whitening(between + within)
@@ -184,9 +192,12 @@ def fit_expression_code(
         parameter.requires_grad_(True)
     optimizer = _OneCycleAdam(parameters, options, options.steps)
     low, high = options.noise
-    history: list[tuple[float, float]] = []
+    history: list[tuple[float, float, float]] = []
     for _ in trange(options.steps, desc="expression code", leave=False):
-        shapes = real[torch.randint(len(real), (options.batch_size,), generator=generator)]
+        rows = torch.randint(len(real), (options.batch_size,), generator=generator)
+        if reader is not None:  # half of the batch shows every emotion as often: most pictures are neutral or smile
+            rows = torch.cat([rows[::2], balanced_rows(groups, options.batch_size // 2, generator)[0]])
+        shapes = real[rows]
         count = len(shapes)
         noise = low * (high / low) ** torch.rand(count, 1, generator=generator)
         people = torch.randn(count, statistics.identity_basis.shape[1], generator=generator).clamp(-2, 2)
@@ -197,12 +208,26 @@ def fit_expression_code(
         movement_error = (((expression - shapes @ wiener.T) @ identity_whitening) ** 2).mean()
         implausibility = (((decoded @ shape_whitening) ** 2).mean(dim=1) - 1).relu().pow(2).mean()
         rate = 0.5 * torch.log1p(clean.var(dim=0)).sum()
-        loss = lost + options.movement_weight * movement_error + options.plausibility_weight * implausibility + options.rate_weight * rate
+        missed = torch.zeros(())
+        if reader is not None:
+            missed = ((reader(decoded).softmax(dim=1) - reader(shapes).softmax(dim=1)) ** 2).sum(dim=1).mean() / shown
+        loss = (
+            lost
+            + options.emotion_weight * missed
+            + options.movement_weight * movement_error
+            + options.plausibility_weight * implausibility
+            + options.rate_weight * rate
+        )
         loss = loss + 1e-4 * (clean.mean(dim=0) ** 2).sum()  # nothing else fixes the origin of the code: keep it at 0
         optimizer.step(loss)
-        history.append((lost.item(), rate.item() / float(np.log(2))))
+        history.append((lost.item(), missed.item(), rate.item() / float(np.log(2))))
     for parameter in parameters:
         parameter.requires_grad_(False)
-    lost_share, bits = np.mean(history[-100:], axis=0)
-    logger.info("expression code: %.3f of the blendshapes' variance lost, %.1f bits at noise 1", lost_share, bits)
-    return {"lost": float(lost_share), "bits": float(bits)}
+    lost_share, missed_share, bits = np.mean(history[-100:], axis=0)
+    logger.info(
+        "expression code: %.3f of the blendshapes' variance lost, %.3f of the emotions', %.1f bits at noise 1",
+        lost_share,
+        missed_share,
+        bits,
+    )
+    return {"lost": float(lost_share), "missed": float(missed_share), "bits": float(bits)}

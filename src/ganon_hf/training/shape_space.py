@@ -6,6 +6,7 @@ The axes are principal components. Shapes of synthetic people are sampled along 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,12 +31,14 @@ class ShapePopulation:
         rows: (m,) indices of the pictures that are used, those with the head turned less than :data:`MAX_YAW`.
         coordinates: (m, d) float64 with a standard deviation of about 1.
         persons: (m,) labels, -1 for unknown.
+        emotions: (m,) what the pictures are labeled with, None for unknown.
         between, within: (d, d) covariances between and within people.
     """
 
     rows: np.ndarray
     coordinates: np.ndarray
     persons: np.ndarray
+    emotions: tuple[str | None, ...]
     between: np.ndarray
     within: np.ndarray
 
@@ -74,7 +77,7 @@ def between_within_covariance(codes: np.ndarray, persons: np.ndarray) -> tuple[n
 
 
 def fit_shape_space(
-    shapes: np.ndarray, persons: np.ndarray, angles: np.ndarray, neutral: np.ndarray, statistics: ShapeStatistics
+    shapes: np.ndarray, persons: np.ndarray, angles: np.ndarray, emotions: Sequence[str | None], statistics: ShapeStatistics
 ) -> ShapePopulation:
     """Fit mean, axes, deviations and identity basis of ``statistics`` (in place).
 
@@ -82,7 +85,7 @@ def fit_shape_space(
         shapes: (n, 478, 3) pose-normalized landmarks.
         persons: (n,) labels, -1 for unknown.
         angles: (n, 2) yaw and pitch in degrees.
-        neutral: (n,) bool, pictures labeled as neutral. Their mean is the origin.
+        emotions: (n,) labels, None for unknown. The mean of the neutral ones is the origin.
         statistics: sets the sizes; its other values are left as they are.
 
     Returns:
@@ -96,7 +99,9 @@ def fit_shape_space(
         raise ValueError(
             f"{statistics.axes.shape[1]} axes need at least as many faces turned less than {MAX_YAW:g} degrees, but got {len(rows)}."
         )
-    rest = neutral[rows] if neutral[rows].sum() >= _MIN_NEUTRAL else np.ones(len(rows), bool)
+    labels = tuple(emotions[row] for row in rows)
+    neutral = np.array([emotion == "neutral" for emotion in labels])
+    rest = neutral if neutral.sum() >= _MIN_NEUTRAL else np.ones(len(rows), bool)
     origin = shapes[rows][rest]
     mean = np.concatenate([origin, mirror_shapes(origin)]).reshape(2 * len(origin), -1).astype(np.float64).mean(axis=0)
     flat = shapes[rows].reshape(len(rows), -1).astype(np.float64) - mean
@@ -114,19 +119,7 @@ def fit_shape_space(
     with torch.no_grad():
         for name, value in {"mean": mean, "axes": axes, "deviations": deviations, "identity_basis": basis}.items():
             getattr(statistics, name).copy_(torch.from_numpy(np.ascontiguousarray(value, dtype=np.float32)))
-    return ShapePopulation(rows, coordinates, persons[rows], between, within)
-
-
-def project_shapes(shapes: np.ndarray, persons: np.ndarray, angles: np.ndarray, statistics: ShapeStatistics) -> ShapePopulation:
-    """Shapes in the coordinates of a shape space that is fitted already; arguments as for :func:`fit_shape_space`.
-
-    Raises:
-        ValueError: fewer than two people have two pictures.
-    """
-    rows = np.flatnonzero(np.abs(angles[:, 0]) < MAX_YAW)
-    mean, axes, deviations = (array.double().cpu().numpy() for array in (statistics.mean, statistics.axes, statistics.deviations))
-    coordinates = (shapes[rows].reshape(len(rows), -1) - mean) @ axes / deviations
-    return ShapePopulation(rows, coordinates, persons[rows], *between_within_covariance(coordinates, persons[rows]))
+    return ShapePopulation(rows, coordinates, persons[rows], labels, between, within)
 
 
 def fit_shape_space_to_shards(shards: FaceShards, statistics: ShapeStatistics) -> ShapePopulation:
@@ -134,8 +127,7 @@ def fit_shape_space_to_shards(shards: FaceShards, statistics: ShapeStatistics) -
     posed = [normalize_pose(points) for points in shards.landmarks]
     shapes = np.stack([shape for shape, _ in posed]).astype(np.float32)
     angles = np.array([pose.angles[:2] for _, pose in posed])
-    neutral = np.array([emotion == "neutral" for emotion in shards.emotions])
-    return fit_shape_space(shapes, shards.persons, angles, neutral, statistics)
+    return fit_shape_space(shapes, shards.persons, angles, shards.emotions, statistics)
 
 
 def _signed(vectors: np.ndarray) -> np.ndarray:
