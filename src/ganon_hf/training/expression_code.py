@@ -22,7 +22,7 @@ from tqdm import trange
 from ..core.face_mesh import MIRROR
 from ..core.modeling_ganon import ShapeStatistics
 from .blendshape_network import NUM_BLENDSHAPES
-from .emotion_reader import balanced_rows, rows_by_emotion, train_emotion_reader
+from .emotion_reader import EmotionReader, balanced_rows, rows_by_emotion
 from .shape_space import ShapePopulation
 
 logger = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ class ExpressionOptions:
     noise: tuple[float, float] = (0.5, 6.0)
     rate_weight: float = 0.01
     emotion_weight: float = 0.5
-    movement_weight: float = 0.003
+    movement_weight: float = 0.01
     plausibility_weight: float = 0.02
     seed: int = 0
 
@@ -176,11 +176,11 @@ def fit_expression_code(
     real = torch.from_numpy(np.concatenate([population.coordinates, _mirror_coordinates(population.coordinates, statistics)])).float()
     student = _distill_blendshapes(real, population, statistics, predict_blendshapes, options)
     emotions = (*population.emotions, *population.emotions)  # of the shapes and of their mirror images
-    reader, groups = train_emotion_reader(real, emotions, seed=options.seed), list(rows_by_emotion(emotions).values())
+    reader, groups = EmotionReader.fit(real.double().numpy(), emotions), list(rows_by_emotion(emotions).values())
     with torch.no_grad():
         variance = student(real).sigmoid().var(dim=0).sum()
         if reader is not None:
-            shown = reader(real[balanced_rows(groups, 20_000, generator)[0]]).softmax(dim=1).var(dim=0).sum()
+            shown = reader(real[balanced_rows(groups, 20_000, generator)]).var(dim=0).sum()
     between, within = population.between, population.within
     wiener = torch.from_numpy(within @ np.linalg.inv(between + within)).float()  # shape -> estimate of its expression
     identity_whitening, shape_whitening = _whitening(between + 0.05 * within), _whitening(between + within)
@@ -196,7 +196,7 @@ def fit_expression_code(
     for _ in trange(options.steps, desc="expression code", leave=False):
         rows = torch.randint(len(real), (options.batch_size,), generator=generator)
         if reader is not None:  # half of the batch shows every emotion as often: most pictures are neutral or smile
-            rows = torch.cat([rows[::2], balanced_rows(groups, options.batch_size // 2, generator)[0]])
+            rows = torch.cat([rows[::2], balanced_rows(groups, options.batch_size // 2, generator)])
         shapes = real[rows]
         count = len(shapes)
         noise = low * (high / low) ** torch.rand(count, 1, generator=generator)
@@ -210,7 +210,7 @@ def fit_expression_code(
         rate = 0.5 * torch.log1p(clean.var(dim=0)).sum()
         missed = torch.zeros(())
         if reader is not None:
-            missed = ((reader(decoded).softmax(dim=1) - reader(shapes).softmax(dim=1)) ** 2).sum(dim=1).mean() / shown
+            missed = ((reader(decoded) - reader(shapes)) ** 2).sum(dim=1).mean() / shown
         loss = (
             lost
             + options.emotion_weight * missed
