@@ -231,6 +231,9 @@ def test_suite_runs_every_method_over_every_sample() -> None:
     assert known["linkage_rank1"] == known["rank1"], "the original is its own gallery"
     white, _ = figures.recognizer_measures(result, run, "mean color", "cosine", repeats=10)
     assert white["rank1"].value == pytest.approx(1 / 3) and white["linkage_taken_for_one"].value == 1, "white is white"
+    assert known["protected"].value == 1 - known["tar"].value and known["eer"] == known["linkage_eer"]
+    assert "always_found" not in known, "there is one draw"
+    assert (white["eer"].value, white["protected"].value) == (pytest.approx(0.5), 1), "the same answer for all is chance"
     assert len(curves["cmc"]) == 3 and curves["cmc"][-1] == 1 and curves["tar"][-1] == 1
     assert all(a <= b for a, b in zip(curves["cmc"], curves["cmc"][1:], strict=False))
 
@@ -240,7 +243,26 @@ def test_draws_repeat_what_draws() -> None:
     assert [len(result.runs[name].readings) for name in (methods.ORIGINAL, "blur", OURS.name, methods.SWAPPED_LANDMARKS)] == [7, 7, 21, 21]
     run = result.runs[OURS.name]
     assert figures.coverage_measures(result, run, repeats=10)["replaced"].count == 21
-    assert figures.recognizer_measures(result, run, "mean color", "cosine", repeats=10)[0]["rank1"].people == 3
+    found = figures.recognizer_measures(result, run, "mean color", "cosine", repeats=10)[0]
+    assert found["rank1"].people == 3 and found["always_found"].value == pytest.approx(1 / 3), "white is white in every draw"
+
+
+def test_the_worst_are_found_in_all_draws() -> None:
+    """Person 0 by another of his two probes each time, person 1 once, person 2 never."""
+    target = np.array([0, 0, 1, 2])
+    seen = [[0, 1, 1, 0], [1, 0, 2, 0]]  # whom each probe is most like, draw by draw
+    found = figures.always_found([np.eye(3)[draw] for draw in seen], target, repeats=20)
+    assert (found.value, found.count, found.people) == (pytest.approx(1 / 3), 3, 3)
+
+
+def test_unread_probes_and_missing_people_in_the_equal_error_rate() -> None:
+    perfect = np.eye(4)
+    unread = perfect.copy()
+    unread[0] = np.nan
+    gone = perfect.copy()
+    gone[:, 0] = -np.inf  # of the gallery
+    rates = [figures.equal_errors([one], np.arange(4), np.arange(4), repeats=5).value for one in (perfect, unread, gone)]
+    assert rates == [0, pytest.approx(0.25), pytest.approx(0.25)], "one of four is refused at every threshold"
 
 
 @pytest.mark.parametrize(("seeds", "wanted"), [("fresh", 6), ("person", 3), ("one", 1)])

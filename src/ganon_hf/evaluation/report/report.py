@@ -37,9 +37,13 @@ TITLES = {
     "rank1": ("rank-1", "share"),
     "rank5": ("rank-5", "share"),
     "tar": ("TAR at FAR 1 %", "share"),
+    "eer": ("equal error rate", "share"),
+    "protected": ("protection success", "share"),
+    "always_found": ("people found in all draws", "share"),
     "linkage_rank1": ("linkage rank-1", "share"),
     "linkage_rank5": ("linkage rank-5", "share"),
     "linkage_tar": ("linkage TAR at FAR 1 %", "share"),
+    "linkage_eer": ("linkage equal error rate", "share"),
     "linkage_taken_for_one": ("linkage, others taken for one", "share"),
     "geometry_rank1": ("rank-1", "share"),
     "geometry_rank5": ("rank-5", "share"),
@@ -121,7 +125,10 @@ SECTIONS = {
     "Speed": ("generator_ms",),
 }
 # Of each recognizer, under "NAME/measure".
-RECOGNIZER = ("rank1", "rank5", "tar", "linkage_rank1", "linkage_rank5", "linkage_tar", "linkage_taken_for_one")
+RECOGNIZER = (
+    *("rank1", "rank5", "tar", "eer", "protected", "always_found"),
+    *("linkage_rank1", "linkage_rank5", "linkage_tar", "linkage_eer", "linkage_taken_for_one"),
+)
 LEARNED = ("parrot_rank1", "parrot_rank5", "parrot_tar", "parrot_linkage_rank1", "parrot_linkage_rank5", "parrot_linkage_tar")
 RECONSTRUCTED = tuple(f"{what}_{key}" for what in ("reconstruction", "unattacked", "original") for key in ("rank1", "rank5", "tar"))
 SCHEMA = 2
