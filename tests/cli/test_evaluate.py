@@ -222,6 +222,7 @@ def test_rows_of_a_report() -> None:
     names = [method.name for method in report_methods(EvaluationOptions(), identity=True)]
     assert names[:3] == ["original", "original, encoded again", "ganon-hf"]
     assert names[3:7] == ["ganon-hf, look random", "ganon-hf, privacy low", "ganon-hf, privacy high", "ganon-hf, geometry original"]
+    assert "ganon-hf, unchanged pixels alone" in names
     assert "ganon-hf, one seed for all" in names and "ganon-hf, somebody else's landmarks" in names and names[-1] == "solid cover"
     bare = report_methods(EvaluationOptions(attacks=(), baselines=False), identity=True)
     assert [method.name for method in bare] == names[:7]

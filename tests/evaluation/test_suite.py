@@ -123,6 +123,37 @@ def test_baselines_change_the_face_and_nothing_else(name: str) -> None:
     assert (baselines.BASELINES[name](photo, (300.0, 300.0, 310.0, 310.0)) == photo).all(), "outside the picture there is nothing to do"
 
 
+def test_of_unchanged_pixels_alone_nothing_is_the_faces() -> None:
+    photo = noise_photo()
+    subject = readings.Subject((40.0, 30.0, 80.0, 90.0))
+    result = photo.copy()
+    result[30:90, 40:80] = noise_photo(40, 60, seed=1)
+    result[50:52, 50:52] = photo[50:52, 50:52]  # equal by chance
+    shown = baselines.unchanged_alone(photo, result, subject.box)
+    inside = shown[30:90, 40:80]
+    assert (inside == inside[0, 0, 0]).all() and abs(int(inside[0, 0, 0]) - photo.mean()) < 5, "one gray, gaps too"
+    shown[30:90, 40:80] = photo[30:90, 40:80]
+    assert (shown == photo).all(), "the rest is the photo"
+    assert np.ptp(baselines.unchanged_alone(photo, 255 - photo, subject.box)) == 0, "where nothing is left"
+    assert (baselines.unchanged_alone(photo, photo, subject.box) == photo).all()
+    with pytest.raises(ValueError, match="one size"):
+        baselines.unchanged_alone(photo, photo[1:], subject.box)
+
+
+def test_unchanged_pixels_are_those_of_the_engines_own_result() -> None:
+    """Of one seed: where the result differs from the photo there is gray, elsewhere the photo."""
+    photo, face = noise_photo(), face_at(60, 60)
+    subject = readings.Subject(face.box, face.landmarks, (face,))
+    control = methods.unchanged_alone_method(OURS)
+    result, shown = (methods.apply(one, tiny_engine(), photo, subject, seed=7, donor=None) for one in (OURS, control))
+    changed = (result.photo != photo).any(axis=2)
+    assert (result.status, shown.status) == ("replaced", "covered") and 0.05 < changed.mean() < 0.9
+    assert len(np.unique(shown.photo[changed])) == 1 and (shown.photo[~changed] == photo[~changed]).mean() > 0.95
+    nobody = replace(subject, faces=())
+    missed = methods.apply(control, tiny_engine({}), photo, nobody, seed=7, donor=None)
+    assert missed.status == "missed" and (missed.photo == photo).all(), "where nothing was hidden, nothing is"
+
+
 def test_pairs_are_people_with_both_pictures() -> None:
     photo = np.zeros((4, 4, 3), np.uint8)
     labels = [(2, "happiness"), (1, "neutral"), (2, "neutral"), (3, "neutral"), (1, "happiness"), (1, "neutral"), (4, "")]
