@@ -61,6 +61,11 @@ class Method:
         if self.seeds not in SEEDS:
             raise ValueError(f"seeds must be one of {', '.join(map(repr, SEEDS))}, but got {self.seeds!r}.")
 
+    @property
+    def is_control(self) -> bool:
+        """Not a way of anonymizing people: it shows what an attack finds without the engine's faces."""
+        return self.swap_landmarks or self.unchanged_alone
+
 
 def untouched(photo: np.ndarray, box: Box) -> np.ndarray:
     """The photo itself: the upper bound of every attack and measure."""

@@ -62,8 +62,8 @@ class EvaluationOptions:
         processes: worker processes, 1 to 256; None: one per core.
         model: folder or Hub name of the weights; None takes the bundled ones.
         device: where the generator runs.
-        age_sex_models: folder of the networks of :class:`AgeSexJudge`, for the control "another real person of the same look"; None
-            leaves it out.
+        age_sex_models: folder of the networks of :class:`AgeSexJudge`, for the control "another real person of the same look" and for
+            what is guessed from the outputs; None leaves both out.
 
     Raises:
         ValueError: a value out of its range.
@@ -106,7 +106,8 @@ class EvaluationOptions:
     age_sex_models: str | None = field(
         default=None,
         metadata={
-            "help": "Folder of scripts/maintain/fetch_evaluation_models.py: adds the control 'another real person of the same look'."
+            "help": "Folder of scripts/maintain/fetch_evaluation_models.py: adds the control 'another real person of the same look', "
+            "and whether sex and age group can be guessed from the outputs."
         },
     )
 

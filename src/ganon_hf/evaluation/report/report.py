@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw
 from ..._atomic import write_atomically
 from ...image_files import save_image
 from ..metrics.estimates import Estimate
+from .risk import risk_rows
 
 Table = Mapping[str, Mapping[str, Estimate]]
 
@@ -220,6 +221,19 @@ def summary(part: SetReport) -> str:
     return "\n".join(lines)
 
 
+def risk_table(figures: Table) -> str:
+    """One line per row of the engine and question of the law; empty where nobody was to be recognized."""
+    rows = risk_rows(figures)
+    if not rows:
+        return ""
+    lines = ["| | question | strongest attack | attack | control | risk |", "|---|---|---|---|---|---|"]
+    for row in rows:
+        attack, control, risk = (format_estimate(one, "share") for one in (row.attack, row.control, row.risk))
+        control = f"{100 * row.control.value:.1f} %, chance" if row.guessed else control
+        lines.append(f"| {row.method} | {row.question} | {row.attack_name} | {attack} | {control} | {risk} |")
+    return "\n".join(lines)
+
+
 def _set_markdown(part: SetReport, depth: int = 2) -> list[str]:
     top, below = "#" * depth, "#" * (depth + 1)
     paragraphs = [f"{top} {part.title}"]
@@ -227,6 +241,8 @@ def _set_markdown(part: SetReport, depth: int = 2) -> list[str]:
         paragraphs.append("\n".join(f"* {note}" for note in part.notes))
     if table := summary(part):
         paragraphs += [f"{below} In short: share of people found at the first guess, and what is kept", table]
+    if table := risk_table(part.figures):
+        paragraphs += [f"{below} As the law asks (WP 216): risk = (attack - control) / (1 - control)", table]
     for title, measures in SECTIONS.items():
         if table := markdown_table(part.figures, measures):
             paragraphs += [f"{below} {title}", table]
