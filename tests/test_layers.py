@@ -147,7 +147,7 @@ ROOMS = {
         "attacker_training",
         "program_attacks",
     ),
-    "evaluation.report": ("figures", "limits", "same_look", "report", "plots", "people_sheet"),
+    "evaluation.report": ("figures", "limits", "same_look", "risk", "report", "plots", "people_sheet"),
     "evaluation": ("runner",),
     "hub": ("model_card", "card_pictures", "publish", "onnx_export", "export"),
     "cli": ("common", "options", "evaluate", "hub", "review", "scale", "streams", "video", "main"),

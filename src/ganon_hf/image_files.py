@@ -3,7 +3,8 @@
 Reading: :mod:`~ganon_hf.core.picture_reading` decides what is a picture; errors name the file and the reason.
 
 Writing: a picture appears under its final name complete or not at all. Nothing but pixels and a rebuilt ICC profile is written, plus the
-EXIF fields that the caller names; GPS, thumbnails, serial numbers, XMP and comments never.
+EXIF fields that the caller names; GPS, thumbnails, serial numbers, the photo's XMP and comments never. On request the result says, in an
+XMP packet of its own, that a part of it was generated.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from PIL import ExifTags, Image, TiffImagePlugin
+from PIL import ExifTags, Image, PngImagePlugin, TiffImagePlugin
 
 from ._atomic import atomic_file, write_atomically, write_new
 from .color_profiles import convert_to_srgb, rebuild_profile
@@ -62,6 +63,18 @@ _EXIF_IFD = {
         ExifTags.Base.FocalLengthIn35mmFilm,
     ),
 }
+# What IPTC calls a photo of which a part was generated: https://cv.iptc.org/newscodes/digitalsourcetype
+SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
+MARKABLE = ("JPEG", "PNG", "WEBP", "TIFF")  # formats that are written with XMP
+_MARK = (
+    '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
+    '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    '<rdf:Description rdf:about="" xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/">'
+    f"<Iptc4xmpExt:DigitalSourceType>{SOURCE_TYPE}</Iptc4xmpExt:DigitalSourceType>"
+    "</rdf:Description></rdf:RDF></x:xmpmeta>"
+    '<?xpacket end="r"?>'
+)
+_XMP_TAG = 700  # of TIFF
 _MAX_TEXT = 64  # characters; longer "camera models" carry something else
 
 
@@ -75,6 +88,7 @@ class Picture:
         exif: the kept EXIF fields, encoded; empty when there are none.
         lossless: whether a WebP file was stored losslessly.
         format: Pillow's name of the format it was read from; empty where it was not read from a file.
+        marked: it is written with IPTC's digital source type "composite with trained algorithmic media".
         notes: what was changed on the way in, in words ("transparency was flattened over white").
     """
 
@@ -84,6 +98,7 @@ class Picture:
     lossless: bool = False
     notes: tuple[str, ...] = ()
     format: str = ""
+    marked: bool = False
 
 
 def read_image(
@@ -205,12 +220,12 @@ def write_image(picture: Picture, path: str | os.PathLike[str], *, quality: int 
     """Write a picture so that it appears under its name complete or not at all; an existing file is replaced.
 
     Args:
-        picture: pixels, color profile and kept EXIF fields; nothing else is written.
+        picture: pixels, color profile, kept EXIF fields and the mark; nothing else is written.
         path: the suffix decides the format. The folder must exist.
         quality: 1 to 100 for JPEG (always 4:4:4) and lossy WebP.
 
     Raises:
-        ValueError: the suffix is not one of ``FORMATS``.
+        ValueError: the suffix is not one of ``FORMATS``, or the picture is marked and its format not one of ``MARKABLE``.
         OSError: the file cannot be written; nothing is left behind.
     """
     with atomic_file(path) as temporary:
@@ -244,7 +259,11 @@ def save_image(image: Image.Image, path: str | os.PathLike[str], **options: Any)
 
 
 def encode_image(picture: Picture, file: IO[bytes], name: str, *, quality: int = 95) -> None:
-    """Write pixels, color profile and kept EXIF fields, and nothing else, in one of the formats of ``FORMATS``."""
+    """Write pixels, color profile, kept EXIF fields and the mark, and nothing else, in one of the formats of ``FORMATS``.
+
+    Raises:
+        ValueError: the picture is marked and its format not one of ``MARKABLE``.
+    """
     options: dict[str, Any] = {
         "JPEG": {"quality": quality, "subsampling": 0},
         "WEBP": {"lossless": True} if picture.lossless else {"quality": quality},
@@ -253,8 +272,27 @@ def encode_image(picture: Picture, file: IO[bytes], name: str, *, quality: int =
     if name in ("JPEG", "PNG", "WEBP", "TIFF"):  # the others hold neither
         options |= {"icc_profile": picture.icc_profile} if picture.icc_profile else {}
         options |= {"exif": picture.exif} if picture.exif else {}
+    if picture.marked:
+        options |= _mark(name, picture.exif)
     image = picture.image
     if name != "JPEG" or image.mode != "RGB" or image.info:
         image = image.convert("RGB")  # a copy
         image.info = {}  # Pillow writes comments and profiles it finds here
     image.save(file, format=name, **options)
+
+
+def _mark(name: str, kept: bytes) -> dict[str, Any]:
+    """What Pillow takes to write the XMP packet beside the ``kept`` EXIF fields."""
+    if name not in MARKABLE:
+        raise ValueError(f"{name} files cannot carry the mark, but {', '.join(MARKABLE)} files can.")
+    packet = _MARK.encode()
+    if name == "PNG":
+        text = PngImagePlugin.PngInfo()
+        text.add_itxt("XML:com.adobe.xmp", _MARK)
+        return {"pnginfo": text}
+    if name == "TIFF":
+        fields = Image.Exif()
+        fields.load(kept)
+        fields[_XMP_TAG] = packet
+        return {"exif": fields}
+    return {"xmp": packet}

@@ -194,12 +194,18 @@ def test_a_job_is_taken_up_again_with_its_key(target: Storage) -> None:
     assert listing(target) == [MANIFEST]
 
 
-@pytest.mark.parametrize("field", ["source", "digest", "rows_per_shard", "options", "keep_metadata", "model"])
+@pytest.mark.parametrize("field", ["source", "digest", "rows_per_shard", "options", "keep_metadata", "model", "mark"])
 def test_another_job_does_not_write_over_results(field: str, target: Storage) -> None:
     MINE.claim(target)
-    other = {"rows_per_shard": 5, "options": {"seed": 1}, "keep_metadata": ()}.get(field, "other")
+    other = {"rows_per_shard": 5, "options": {"seed": 1}, "keep_metadata": (), "mark": True}.get(field, "other")
     with pytest.raises(JobError, match=f"\\({field} differ"):
         dataclasses.replace(MINE, **{field: other}).claim(target)
+
+
+def test_a_job_of_a_version_without_corrections_and_mark_goes_on(target: Storage) -> None:
+    older = {name: value for name, value in dataclasses.asdict(MINE.claim(target)).items() if name not in ("corrections", "mark")}
+    target.fs.pipe_file(target.path(MANIFEST), json.dumps(older).encode())
+    assert MINE.claim(target).key == older["key"]
 
 
 def test_a_folder_with_somebody_elses_tables_is_left_alone(target: Storage) -> None:

@@ -30,6 +30,7 @@ from ganon_hf.bulk.ray_job import ShardJob, ShardWorker, anonymize_dataset
 from ganon_hf.bulk.rows import AnonymizeRows, RowTask, RowTaskHandler
 from ganon_hf.core.corrections import FaceCorrection
 from ganon_hf.core.options import AnonymizeOptions
+from ganon_hf.image_files import SOURCE_TYPE
 
 WORK = RowTaskHandler(AnonymizeOptions(on_no_face="raise"))
 
@@ -80,6 +81,17 @@ def test_metadata_does_not_pass_unless_asked_for() -> None:
         (row,) = RowTaskHandler(AnonymizeOptions(), keep)(tiny.tiny_engine(), [task])
         assert row.image is not None and b"SECRET" not in row.image
         assert dict(Image.open(io.BytesIO(row.image)).getexif()) == expected
+
+
+def test_rows_are_marked_on_request() -> None:
+    for mark in (False, True):
+        (row,) = RowTaskHandler(AnonymizeOptions(), mark=mark)(tiny.tiny_engine(), [RowTask("a", encoded(tiny.noise_photo()), seed=1)])
+        assert row.image is not None and row.marked == mark
+        assert ("xmp" in Image.open(io.BytesIO(row.image)).info) == mark
+    cell = {"bytes": encoded(tiny.noise_photo(), "JPEG")}
+    rows = AnonymizeRows(mark=True)
+    rows._engine = tiny.tiny_engine()
+    assert SOURCE_TYPE.encode() in rows({"image": [cell]})["image"][0]["bytes"]
 
 
 def test_seeds_belong_to_rows_and_to_the_job() -> None:

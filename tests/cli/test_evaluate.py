@@ -153,6 +153,30 @@ def test_the_control_of_recognition(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         assert "| limit: another real person of the same look |" in (tmp_path / "out" / "report.md").read_text()
 
 
+class LookKit(ToyKit):
+    """With a judge that takes light pictures for men."""
+
+    def __call__(self) -> Tools:
+        tools = toy_tools()
+        tools.instruments.age_sex = lambda photo, landmarks: AgeSex(float(photo[40:80, 50:90].mean() > 139), 30.0, 1.0)
+        return tools
+
+
+def test_a_report_answers_what_the_law_asks(tmp_path: Path) -> None:
+    options = EvaluationOptions(engine_options=(AnonymizeOptions(),), processes=1, repeats=5, sheets=0, attacks=("seeds",))
+    people = open_pictures(write_people(tmp_path / "people"))
+    (part,) = evaluate([EvaluationSet(people)], LookKit(recognizers=(Corner(), Blind())), tmp_path / "out", options).sets
+    rows = {name for name, row in part.figures.items() if "singling_out_risk" in row}
+    assert rows == {"ganon-hf", "ganon-hf, one seed a person", "ganon-hf, one seed for all"}, "controls anonymize nobody"
+    found = part.figures["ganon-hf"]
+    assert (found["singling_out_attack"].value, found["singling_out_control"].value) == (1, 1), "the corner is beside the face"
+    assert np.isnan(found["singling_out_risk"].value), "nothing is left to find beyond the control"
+    assert 0 <= found["inference_sex_attack"].value <= 1 and found["inference_sex_attack"].count == 6
+    text = (tmp_path / "out" / "report.md").read_text()
+    assert "### As the law asks (WP 216)" in text and "| ganon-hf, one seed for all | linkability |" in text
+    assert "| ganon-hf | inference: sex | networks of age and sex |" in text
+
+
 def test_networks_that_are_not_there_are_said_before_the_work(tmp_path: Path) -> None:
     people = open_pictures(write_people(tmp_path / "people"))
     options = EvaluationOptions(processes=1, age_sex_models=str(tmp_path / "nothing"))
@@ -222,6 +246,7 @@ def test_rows_of_a_report() -> None:
     names = [method.name for method in report_methods(EvaluationOptions(), identity=True)]
     assert names[:3] == ["original", "original, encoded again", "ganon-hf"]
     assert names[3:7] == ["ganon-hf, look random", "ganon-hf, privacy low", "ganon-hf, privacy high", "ganon-hf, geometry original"]
+    assert "ganon-hf, unchanged pixels alone" in names
     assert "ganon-hf, one seed for all" in names and "ganon-hf, somebody else's landmarks" in names and names[-1] == "solid cover"
     bare = report_methods(EvaluationOptions(attacks=(), baselines=False), identity=True)
     assert [method.name for method in bare] == names[:7]

@@ -64,6 +64,12 @@ def test_from_a_file_to_standard_output(tmp_path: Path) -> None:
     assert (line["input"], line["output"], line["status"], len(line["faces"])) == (str(photo), "-", "ok", 1)
 
 
+def test_a_stream_is_marked_on_request(tmp_path: Path) -> None:
+    result = through("-", "-o", "-", "--mark", "--report", tmp_path / "r.jsonl", stdin=encoded("JPEG"))
+    assert result.exit_code == 0 and b"compositeWithTrainedAlgorithmicMedia" in result.stdout_bytes
+    assert report_of(tmp_path / "r.jsonl")[0]["marked"] is True
+
+
 @pytest.mark.parametrize(
     ("stdin", "reason"),
     [

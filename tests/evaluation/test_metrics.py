@@ -85,6 +85,36 @@ def test_recognition_measures_of_a_perfect_and_a_blind_recognizer() -> None:
     assert identity.impostor_threshold(np.eye(4)) == 0
 
 
+@pytest.mark.parametrize(
+    ("genuine", "impostors", "wanted"),
+    [
+        ([3.0, 4.0], [1.0, 2.0], 0.0),  # a threshold parts them
+        ([1.0, 2.0], [3.0, 4.0], 1.0),  # the wrong way round
+        ([1.0, 3.0], [0.0, 2.0], 0.5),  # one of two on either side
+        ([1.0, 3.0, 4.0, 5.0], [0.0, 0.5, 0.6, 2.0], 0.25),
+        ([5.0, 5.0], [5.0, 5.0, 5.0], 0.5),  # a constant answer is chance
+        ([-np.inf, -np.inf], [-np.inf] * 3, 0.5),  # and so is one that reads nobody
+        ([-np.inf, 2.0], [1.0, 1.0], 0.5),  # who is not read is refused at every threshold
+        ([], [1.0], NAN),
+        ([1.0], [], NAN),
+    ],
+)
+def test_equal_error_rate(genuine: list[float], impostors: list[float], wanted: float) -> None:
+    scores = np.array([*genuine, *impostors])
+    rate = measures.equal_error_rate(scores, np.arange(len(scores)) < len(genuine), np.arange(len(scores)))(np.arange(len(scores)))
+    assert rate == pytest.approx(wanted, nan_ok=True)
+
+
+def test_equal_error_rate_of_resampled_probes_is_that_of_their_pairs() -> None:
+    random = np.random.default_rng(0)
+    scores, genuine, owners = random.normal(size=200).round(1), random.random(200) < 0.2, random.integers(10, size=200)
+    scores += genuine
+    rows = random.integers(10, size=10)
+    pairs = np.concatenate([np.flatnonzero(owners == row) for row in rows])
+    alone = measures.equal_error_rate(scores[pairs], genuine[pairs], np.arange(len(pairs)))(np.arange(len(pairs)))
+    assert 0 < alone < 0.5 and measures.equal_error_rate(scores, genuine, owners)(rows) == pytest.approx(alone)
+
+
 def test_bootstrap_draws_people_not_pictures() -> None:
     # two people with 50 equal pictures each: pictures would give a narrow interval, people cannot
     persons, values = np.repeat([1, 2], 50), np.repeat([0.0, 1.0], 50)

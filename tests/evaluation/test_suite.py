@@ -123,6 +123,37 @@ def test_baselines_change_the_face_and_nothing_else(name: str) -> None:
     assert (baselines.BASELINES[name](photo, (300.0, 300.0, 310.0, 310.0)) == photo).all(), "outside the picture there is nothing to do"
 
 
+def test_of_unchanged_pixels_alone_nothing_is_the_faces() -> None:
+    photo = noise_photo()
+    subject = readings.Subject((40.0, 30.0, 80.0, 90.0))
+    result = photo.copy()
+    result[30:90, 40:80] = noise_photo(40, 60, seed=1)
+    result[50:52, 50:52] = photo[50:52, 50:52]  # equal by chance
+    shown = baselines.unchanged_alone(photo, result, subject.box)
+    inside = shown[30:90, 40:80]
+    assert (inside == inside[0, 0, 0]).all() and abs(int(inside[0, 0, 0]) - photo.mean()) < 5, "one gray, gaps too"
+    shown[30:90, 40:80] = photo[30:90, 40:80]
+    assert (shown == photo).all(), "the rest is the photo"
+    assert np.ptp(baselines.unchanged_alone(photo, 255 - photo, subject.box)) == 0, "where nothing is left"
+    assert (baselines.unchanged_alone(photo, photo, subject.box) == photo).all()
+    with pytest.raises(ValueError, match="one size"):
+        baselines.unchanged_alone(photo, photo[1:], subject.box)
+
+
+def test_unchanged_pixels_are_those_of_the_engines_own_result() -> None:
+    """Of one seed: where the result differs from the photo there is gray, elsewhere the photo."""
+    photo, face = noise_photo(), face_at(60, 60)
+    subject = readings.Subject(face.box, face.landmarks, (face,))
+    control = methods.unchanged_alone_method(OURS)
+    result, shown = (methods.apply(one, tiny_engine(), photo, subject, seed=7, donor=None) for one in (OURS, control))
+    changed = (result.photo != photo).any(axis=2)
+    assert (result.status, shown.status) == ("replaced", "covered") and 0.05 < changed.mean() < 0.9
+    assert len(np.unique(shown.photo[changed])) == 1 and (shown.photo[~changed] == photo[~changed]).mean() > 0.95
+    nobody = replace(subject, faces=())
+    missed = methods.apply(control, tiny_engine({}), photo, nobody, seed=7, donor=None)
+    assert missed.status == "missed" and (missed.photo == photo).all(), "where nothing was hidden, nothing is"
+
+
 def test_pairs_are_people_with_both_pictures() -> None:
     photo = np.zeros((4, 4, 3), np.uint8)
     labels = [(2, "happiness"), (1, "neutral"), (2, "neutral"), (3, "neutral"), (1, "happiness"), (1, "neutral"), (4, "")]
@@ -231,6 +262,9 @@ def test_suite_runs_every_method_over_every_sample() -> None:
     assert known["linkage_rank1"] == known["rank1"], "the original is its own gallery"
     white, _ = figures.recognizer_measures(result, run, "mean color", "cosine", repeats=10)
     assert white["rank1"].value == pytest.approx(1 / 3) and white["linkage_taken_for_one"].value == 1, "white is white"
+    assert known["protected"].value == 1 - known["tar"].value and known["eer"] == known["linkage_eer"]
+    assert "always_found" not in known, "there is one draw"
+    assert (white["eer"].value, white["protected"].value) == (pytest.approx(0.5), 1), "the same answer for all is chance"
     assert len(curves["cmc"]) == 3 and curves["cmc"][-1] == 1 and curves["tar"][-1] == 1
     assert all(a <= b for a, b in zip(curves["cmc"], curves["cmc"][1:], strict=False))
 
@@ -240,7 +274,26 @@ def test_draws_repeat_what_draws() -> None:
     assert [len(result.runs[name].readings) for name in (methods.ORIGINAL, "blur", OURS.name, methods.SWAPPED_LANDMARKS)] == [7, 7, 21, 21]
     run = result.runs[OURS.name]
     assert figures.coverage_measures(result, run, repeats=10)["replaced"].count == 21
-    assert figures.recognizer_measures(result, run, "mean color", "cosine", repeats=10)[0]["rank1"].people == 3
+    found = figures.recognizer_measures(result, run, "mean color", "cosine", repeats=10)[0]
+    assert found["rank1"].people == 3 and found["always_found"].value == pytest.approx(1 / 3), "white is white in every draw"
+
+
+def test_the_worst_are_found_in_all_draws() -> None:
+    """Person 0 by another of his two probes each time, person 1 once, person 2 never."""
+    target = np.array([0, 0, 1, 2])
+    seen = [[0, 1, 1, 0], [1, 0, 2, 0]]  # whom each probe is most like, draw by draw
+    found = figures.always_found([np.eye(3)[draw] for draw in seen], target, repeats=20)
+    assert (found.value, found.count, found.people) == (pytest.approx(1 / 3), 3, 3)
+
+
+def test_unread_probes_and_missing_people_in_the_equal_error_rate() -> None:
+    perfect = np.eye(4)
+    unread = perfect.copy()
+    unread[0] = np.nan
+    gone = perfect.copy()
+    gone[:, 0] = -np.inf  # of the gallery
+    rates = [figures.equal_errors([one], np.arange(4), np.arange(4), repeats=5).value for one in (perfect, unread, gone)]
+    assert rates == [0, pytest.approx(0.25), pytest.approx(0.25)], "one of four is refused at every threshold"
 
 
 @pytest.mark.parametrize(("seeds", "wanted"), [("fresh", 6), ("person", 3), ("one", 1)])

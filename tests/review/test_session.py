@@ -250,6 +250,7 @@ BAD_REPORTS: dict[str, Callable[[Run], tuple[str, str]]] = {
     "a face with markup for a status": lambda run: (line(run).replace('"replaced"', '"<script>"'), "status, reason or look"),
     "crops": lambda run: (line(run, options=json.loads(line(run))["options"] | {"output": "crop"}), "only photos can be reviewed"),
     "unknown options": lambda run: (line(run, options={"blur": 1}), "not of this version"),
+    "a mark that is none": lambda run: (line(run, mark="yes"), "mark or model"),
     "two runs": lambda run: (
         line(run) + "\n" + line(run, options=json.loads(line(run))["options"] | {"seed": 9}),
         "line 2: it was made with other options",
@@ -266,6 +267,19 @@ def test_what_was_copied_is_looked_at_what_was_left_out_is_no_photo_and_results_
     assert set(photos) == {json.loads(lines[0])["name"], "empty.png", "IMG_1.heic"}
     assert photos["empty.png"].written and photos["empty.png"].concern == "unsure"
     assert photos["IMG_1.heic"].target == run.out / "IMG_1.heic.jpg"
+
+
+def test_what_was_marked_is_marked_again(tmp_path: Path) -> None:
+    for mark in (True, False):
+        run = tiny_run(tmp_path / str(mark), [PLAIN], mark=mark)
+        with run.session() as session:
+            session.set_corrections(0, [ADD])
+            session.redo(0)
+        assert (b"compositeWithTrainedAlgorithmicMedia" in (run.out / "0.png").read_bytes()) == mark
+    older = json.loads(line(run))
+    del older["mark"], older["marked"]
+    run.report.write_text(json.dumps(older))
+    assert read_run(run.report, run.out).settings.mark is False, "a report of before there was a mark"
 
 
 @pytest.mark.parametrize("row", BAD_REPORTS)

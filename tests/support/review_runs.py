@@ -68,10 +68,12 @@ class Run:
             session.close()
 
 
-def make_run(root: Path, *, load_engine: Any = tiny_engine, options: AnonymizeOptions | None = None, model: str = "tiny@0 0") -> Run:
+def make_run(
+    root: Path, *, load_engine: Any = tiny_engine, options: AnonymizeOptions | None = None, model: str = "tiny@0 0", mark: bool = False
+) -> Run:
     """Anonymize ``root/in`` into ``root/out``, as the command line does."""
     run = Run(root / "in", root / "out", root / "report.jsonl")
-    settings = Settings(options or AnonymizeOptions(seed=7), model=model)
+    settings = Settings(options or AnonymizeOptions(seed=7), model=model, mark=mark)
     jobs, _ = folder.plan([str(run.photos)], str(run.out))
     state = folder.State(run.out)
     lines = [outcome.to_dict() | settings.to_dict() for outcome in folder.run(jobs, settings, load_engine, state)]

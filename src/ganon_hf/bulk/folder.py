@@ -19,7 +19,7 @@ from typing import IO, Any
 from .._atomic import TEMPORARY_PREFIX, LineLog, remove_leftovers, rename_into_place, temporary_name
 from ..core.faces import UnusableImageError
 from ..image_files import FORMATS, PICTURE_SUFFIXES, format_of, is_picture_name, picture_pixels, printable, result_name
-from .tasks import Outcome, PhotoJob, PhotoTask, PhotoTaskHandler, Settings, TaskResult, error_outcome
+from .tasks import Outcome, PhotoJob, PhotoTask, PhotoTaskHandler, Settings, TaskResult, error_outcome, is_marked
 from .worker_pool import PHOTO_SECONDS, PIXELS_PER_PROCESS, LoadEngine, SerialPool, WorkerPool
 
 STATE_NAME = f"{TEMPORARY_PREFIX}state.jsonl"
@@ -345,7 +345,8 @@ def _known_outcome(job: PhotoJob, settings: Settings, state: State | None) -> Ou
         return Outcome(job, "refused", error=f"{printable(job.target)} exists already (--overwrite replaces it)")
     with suppress(OSError):  # an unreadable input is reported when it is read
         if record.get("fingerprint") == settings.fingerprint(job):
-            return Outcome(job, "skipped", faces=tuple(record.get("faces", ())))
+            faces = tuple(record.get("faces", ()))
+            return Outcome(job, "skipped", faces=faces, marked=is_marked(faces, format_of(job.target) or "", mark=settings.mark))
     if record.get("corrections") and job.name not in settings.corrections:
         error = f"{printable(job.target)} was corrected by hand (--corrections names the corrections, --overwrite drops them)"
         return Outcome(job, "refused", error=error)

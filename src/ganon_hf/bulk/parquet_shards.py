@@ -303,6 +303,7 @@ class Manifest:
         shards, rows: how many.
         rows_per_shard, column, options, keep_metadata, model: what results depend on.
         corrections: digests of the photos' corrections.
+        mark: whether results with a synthetic face say so.
         key: the photos' seeds are derived from it where the options have none. Hex; secret while the job runs and empty afterwards,
             because a seed tells what was changed about the geometry of a face.
     """
@@ -318,6 +319,7 @@ class Manifest:
     model: str
     corrections: list[str] = field(default_factory=list)
     key: str = ""
+    mark: bool = False
 
     def claim(self, target: Storage) -> Manifest:
         """Write this manifest into an empty target, or adopt the key of the one that is there, which must be the same job's.
@@ -334,7 +336,8 @@ class Manifest:
         with target.open(MANIFEST) as file:
             there = json.load(file)
         mine = json.loads(json.dumps(asdict(self)))
-        different = [name for name in mine if name != "key" and mine[name] != there.get(name, [])]  # an older one has no corrections
+        there = {"corrections": [], "mark": False} | there  # an older one has neither
+        different = [name for name in mine if name != "key" and mine[name] != there.get(name)]
         if different:
             names = ", ".join(different)
             raise JobError(f"{printable(target.url)} holds another job's results ({names} differ): name another target, or empty it.")

@@ -150,6 +150,7 @@ def anonymize_dataset(
     column: str = "image",
     keep_metadata: Sequence[str] = (),
     corrections: Mapping[str, PhotoCorrections] | None = None,
+    mark: bool = False,
 ) -> JobSummary:
     """Anonymize all photos of a folder, on the Ray cluster that ``RAY_ADDRESS`` names, or on this machine.
 
@@ -168,6 +169,7 @@ def anonymize_dataset(
         column: of the Parquet files, bytes or {bytes, path}.
         keep_metadata: names from ``image_files.METADATA_GROUPS``.
         corrections: from :func:`~ganon_hf.bulk.correction_file.read_corrections`; photos go by the column key of the results.
+        mark: photos with a synthetic face carry IPTC's digital source type "composite with trained algorithmic media".
 
     Returns:
         what was done.
@@ -184,7 +186,7 @@ def anonymize_dataset(
         )
     if unknown := [name for name in keep_metadata if name not in METADATA_GROUPS]:
         raise ValueError(f"keep_metadata takes {', '.join(METADATA_GROUPS)}, but got {unknown[0]!r}.")
-    handler = RowTaskHandler(options or AnonymizeOptions(on_no_face="raise"), tuple(keep_metadata))
+    handler = RowTaskHandler(options or AnonymizeOptions(on_no_face="raise"), tuple(keep_metadata), mark=mark)
     origin, storage = Storage(source), Storage(target)
     if type(origin.fs) is type(storage.fs) and f"{storage.root}/".startswith(f"{origin.root.rstrip('/')}/"):
         raise JobError(f"{target} lies in {source}, so results would be taken for photos: name a folder elsewhere.")
@@ -203,6 +205,7 @@ def anonymize_dataset(
         handler.keep_metadata,
         identity,
         sorted(row.digest for row in corrections.values()),
+        mark=mark,
     ).claim(storage)
     storage.remove_leftovers()
     there = {name for name, _ in storage.files()}

@@ -15,7 +15,7 @@ from ..core.options import AnonymizeOptions
 from ..image_files import Picture, decode_image, encode_image, printable, read_image
 from .correction_file import PhotoCorrections
 from .engine import read_engine
-from .tasks import Engine, anonymize_batch, describe_error, success
+from .tasks import Engine, anonymize_batch, describe_error, finished_picture, success
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -56,6 +56,7 @@ class RowResult:
         faces: one report per face, as the pipelines return them.
         notes: what was changed when the photo was read.
         seed: that was given or drawn; None where there is no image. It is not written to shards.
+        marked: the image says that a part of it was generated; not written to shards, either.
     """
 
     key: str
@@ -65,6 +66,7 @@ class RowResult:
     faces: tuple[dict[str, Any], ...] = ()
     notes: tuple[str, ...] = ()
     seed: int | None = None
+    marked: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,11 +77,13 @@ class RowTaskHandler:
         options: for all photos; each row has its own seed.
         keep_metadata: names from ``image_files.METADATA_GROUPS``.
         format: Pillow's name of the format to write; empty keeps JPEG and WebP, and makes PNG of lossless formats.
+        mark: results with a synthetic face carry IPTC's digital source type.
     """
 
     options: AnonymizeOptions
     keep_metadata: tuple[str, ...] = ()
     format: str = ""
+    mark: bool = False
 
     def __call__(self, engine: Engine, tasks: Sequence[RowTask]) -> Iterator[RowResult]:
         """Yield one result for each task, in order; an error becomes a row without an image."""
@@ -90,7 +94,7 @@ class RowTaskHandler:
         ]
         results = anonymize_batch(engine, photos, [task.corrections for task in tasks])
         for task, picture, result in zip(tasks, pictures, results, strict=True):
-            yield _row(task.key, picture, result, self.format)
+            yield _row(task.key, picture, result, self.format, mark=self.mark)
 
     def _read(self, task: RowTask) -> Picture | Exception:
         try:
@@ -110,18 +114,21 @@ class RowTaskHandler:
         """Nothing to remove."""
 
 
-def _row(key: str, picture: Picture | Exception, result: AnonymizationResult | Exception, name: str = "") -> RowResult:
+def _row(
+    key: str, picture: Picture | Exception, result: AnonymizationResult | Exception, name: str = "", *, mark: bool = False
+) -> RowResult:
     try:
         if isinstance(picture, Exception):
             raise picture
         if isinstance(result, Exception):
             raise result
-        file = io.BytesIO()
-        encode_image(replace(picture, image=result.image), file, name or SAME_FORMAT.get(picture.format, "PNG"))
+        file, name = io.BytesIO(), name or SAME_FORMAT.get(picture.format, "PNG")
+        faces = tuple(face.to_dict() for face in result.faces)
+        picture = finished_picture(picture, result.image, faces, name, mark=mark)
+        encode_image(picture, file, name)
     except Exception as error:
         return RowResult(key, None, *describe_error(error))
-    faces = tuple(face.to_dict() for face in result.faces)
-    return RowResult(key, file.getvalue(), success(result), faces=faces, notes=picture.notes, seed=result.seed)
+    return RowResult(key, file.getvalue(), success(result), faces=faces, notes=picture.notes, seed=result.seed, marked=picture.marked)
 
 
 @dataclass
@@ -145,12 +152,14 @@ class AnonymizeRows:
             with a reason, and not the end of ``map``.
         model: folder or Hub name; None takes the weights in the package.
         device: where the generator runs; None is the CPU.
+        mark: photos with a synthetic face carry IPTC's digital source type "composite with trained algorithmic media".
     """
 
     options: AnonymizeOptions | None = None
     column: str = "image"
     model: str | None = None
     device: str | None = None
+    mark: bool = False
     _engine: Engine | None = field(default=None, init=False, repr=False, compare=False)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -176,7 +185,7 @@ class AnonymizeRows:
         pictures = [_picture(cell) for cell in batch[self.column]]
         photos = [(picture.image if isinstance(picture, Picture) else picture, options) for picture in pictures]
         results = anonymize_batch(self._engine, photos)
-        rows = [_row("", picture, result) for picture, result in zip(pictures, results, strict=True)]
+        rows = [_row("", picture, result, mark=self.mark) for picture, result in zip(pictures, results, strict=True)]
         return {
             self.column: [None if row.image is None else {"bytes": row.image, "path": None} for row in rows],
             "status": [row.status for row in rows],

@@ -17,7 +17,7 @@ from .._atomic import storage_problem
 from ..core.corrections import CorrectionError, FaceCorrection
 from ..core.faces import AnonymizationResult, NoFaceError, UnusableImageError
 from ..core.options import AnonymizeOptions
-from ..image_files import Picture, printable, read_image, write_temporary
+from ..image_files import MARKABLE, Picture, format_of, printable, read_image, write_temporary
 from .correction_file import PhotoCorrections, require_digest
 
 NO_FACE_ADVICE = " (--on-no-face keep writes it all the same)"
@@ -70,6 +70,7 @@ class Outcome:
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
     seed: int | None = None  # that was given or drawn; not known where the photo was not anonymized in this run
+    marked: bool = False  # the result says that a part of it was generated
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready form. ``output`` is None where there is no file."""
@@ -83,6 +84,7 @@ class Outcome:
             "notes": list(self.notes),
             "seconds": round(self.seconds, 3),
             "seed": self.seed,
+            "marked": self.marked,
         }
 
 
@@ -96,6 +98,7 @@ class Settings:
         overwrite: replace any file that is in the way, and make finished outputs again.
         model: :func:`~ganon_hf.bulk.engine.model_fingerprint`; outputs of another model are made again.
         corrections: name of a photo -> its corrections.
+        mark: results with a synthetic face say so, see :func:`finished_picture`.
     """
 
     options: AnonymizeOptions
@@ -103,10 +106,12 @@ class Settings:
     overwrite: bool = False
     model: str = ""
     corrections: Mapping[str, PhotoCorrections] = field(default_factory=dict)
+    mark: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready form for every line of a report: who has it and the photo's seed can make the result again."""
-        return {"model": self.model, "options": dataclasses.asdict(self.options), "keep_metadata": list(self.keep_metadata)}
+        options, keep = dataclasses.asdict(self.options), list(self.keep_metadata)
+        return {"model": self.model, "options": options, "keep_metadata": keep, "mark": self.mark}
 
     def fingerprint(self, job: PhotoJob) -> str:
         """A digest of the photo (path, size, time) and of everything else that the result depends on."""
@@ -115,6 +120,8 @@ class Settings:
         parts += [dataclasses.asdict(self.options), sorted(self.keep_metadata), self.model]
         if job.name in self.corrections:
             parts.append(self.corrections[job.name].digest)
+        if self.mark:  # without it the digest is that of versions that knew no mark
+            parts.append("mark")
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -207,7 +214,7 @@ class PhotoTaskHandler:
         share = (time.perf_counter() - started) / len(tasks)
         for task, picture, result in zip(tasks, pictures, results, strict=True):
             started = time.perf_counter()
-            written = _write(task, picture, result)
+            written = _write(task, picture, result, mark=self.settings.mark)
             seconds = share + time.perf_counter() - started
             yield dataclasses.replace(written, outcome=dataclasses.replace(written.outcome, seconds=seconds))
 
@@ -228,20 +235,43 @@ def _read(task: PhotoTask, settings: Settings) -> Picture | Exception:
         return error
 
 
-def _write(task: PhotoTask, picture: Picture | Exception, result: AnonymizationResult | Exception) -> TaskResult:
+def _write(task: PhotoTask, picture: Picture | Exception, result: AnonymizationResult | Exception, *, mark: bool) -> TaskResult:
     """Write a finished picture under its temporary name; after an error nothing is left there."""
     if isinstance(picture, Exception) or isinstance(result, Exception):
         return TaskResult(error_outcome(task.job, picture if isinstance(picture, Exception) else result))
+    faces = tuple(face.to_dict() for face in result.faces)
+    picture = finished_picture(picture, result.image, faces, format_of(task.job.target) or "", mark=mark)
     try:
         task.job.target.parent.mkdir(parents=True, exist_ok=True)
-        status = write_temporary(dataclasses.replace(picture, image=result.image), task.job.target, task.temporary)
+        status = write_temporary(picture, task.job.target, task.temporary)
     except BaseException as error:
         task.temporary.unlink(missing_ok=True)
         if not isinstance(error, Exception):
             raise
         return TaskResult(error_outcome(task.job, error))
-    faces = tuple(face.to_dict() for face in result.faces)
-    return TaskResult(Outcome(task.job, success(result), faces=faces, notes=picture.notes, seed=result.seed), status)
+    done = Outcome(task.job, success(result), faces=faces, notes=picture.notes, seed=result.seed, marked=picture.marked)
+    return TaskResult(done, status)
+
+
+def finished_picture(picture: Picture, image: Any, faces: Sequence[Mapping[str, Any]], name: str, *, mark: bool) -> Picture:
+    """The picture as it will be written; with ``mark`` it carries IPTC's digital source type where it holds a synthetic face.
+
+    Args:
+        picture: as it was read.
+        image: the result's pixels.
+        faces: reports of the result's faces; a photo without a replaced one, such as a mere copy, is not marked.
+        name: of the format to write; one that has no place for the mark gets a note.
+        mark: whether it was asked for.
+    """
+    marked = is_marked(faces, name, mark=mark)
+    unmarkable = mark and not marked and is_marked(faces, MARKABLE[0], mark=mark)
+    notes = (*picture.notes, f"{name} files cannot carry the mark") if unmarkable else picture.notes
+    return dataclasses.replace(picture, image=image, notes=notes, marked=marked)
+
+
+def is_marked(faces: Sequence[Mapping[str, Any]], name: str, *, mark: bool) -> bool:
+    """Whether a result carries the mark; arguments as for :func:`finished_picture`."""
+    return mark and name in MARKABLE and any(face["status"] == "replaced" for face in faces)
 
 
 def success(result: AnonymizationResult) -> str:

@@ -30,7 +30,7 @@ from .common import (
 )
 from .evaluate import evaluate_command
 from .hub import export_command, publish_command
-from .options import Corrections, Device, Model, anonymize_flags
+from .options import Corrections, Device, Mark, Model, anonymize_flags
 from .review import ReviewPage, check_review_page, review_command, write_review_page
 from .scale import scale_command
 from .streams import STANDARD, anonymize_stream, check_streams, uses_streams
@@ -82,6 +82,7 @@ def anonymize(
     keep_metadata: Annotated[
         str, typer.Option(metavar="date,camera", help="EXIF fields to keep. Default: none. GPS, thumbnails, serial numbers never.")
     ] = "",
+    mark: Mark = False,
     corrections: Corrections = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Redo finished photos and replace files that are in the way.")] = False,
     review_page: ReviewPage = None,
@@ -95,7 +96,8 @@ def anonymize(
 ) -> None:
     """Anonymize photos.
 
-    Finished photos are skipped on a second run with the same options. Nothing but pixels and a rebuilt color profile is written.
+    Finished photos are skipped on a second run with the same options. Nothing but pixels and a rebuilt color profile is written, and what
+    --keep-metadata and --mark add.
 
     Exit code 0: every photo was anonymized, or copied with --on-no-face keep. 2: the command cannot be carried out, nothing was written.
     3: some photos were refused or failed; each is named with the reason, and nothing was written for it.
@@ -122,7 +124,7 @@ def anonymize(
             jobs, ignored = ([], []) if streams else plan(inputs, out)
             corrected = {} if corrections is None else read_corrections(corrections)
             require_known(corrected, [job.name for job in jobs])
-            settings = Settings(options, keep, overwrite, model_fingerprint(folder), corrected)
+            settings = Settings(options, keep, overwrite, model_fingerprint(folder), corrected, mark)
             single_file = format_of(out) is not None and not Path(out).is_dir()
             state = None if single_file or streams else stack.enter_context(closing(State(Path(out))))
             if review_page is not None:

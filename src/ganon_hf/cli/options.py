@@ -20,6 +20,10 @@ Device = Annotated[str | None, typer.Option(help="Where the generator runs: cpu,
 Corrections = Annotated[
     Path | None, typer.Option(metavar="FILE.jsonl", help="Corrections of single faces, as `ganon-hf review` writes them.")
 ]
+Mark = Annotated[
+    bool,
+    typer.Option("--mark", help="Photos with a synthetic face say so: IPTC's 'composite with trained algorithmic media', as XMP."),
+]
 
 
 def anonymize_flags(*, without: Collection[str] = (), **defaults: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -8,7 +8,7 @@ import typer
 
 from ..core.options import AnonymizeOptions
 from .common import INCOMPLETE, interruptible, stop, stop_because
-from .options import Corrections, anonymize_flags
+from .options import Corrections, Mark, anonymize_flags
 
 
 @anonymize_flags()
@@ -21,6 +21,7 @@ def scale_command(
     column: Annotated[str, typer.Option(help="Column of the Parquet files that holds the photos: bytes, or {bytes, path}.")] = "image",
     rows_per_shard: Annotated[int, typer.Option(min=1, help="Photos in one file of the results.")] = 256,
     keep_metadata: Annotated[str, typer.Option(metavar="date,camera", help="EXIF fields to keep. Default: none.")] = "",
+    mark: Mark = False,
     corrections: Corrections = None,
     model: Annotated[str | None, typer.Option(help="Folder or Hub name of another model; every machine must be able to load it.")] = None,
 ) -> None:
@@ -50,6 +51,7 @@ def scale_command(
                 column=column,
                 keep_metadata=[name.strip() for name in keep_metadata.split(",") if name.strip()],
                 corrections=None if corrections is None else read_corrections(corrections),
+                mark=mark,
             )
         except (ImportError, OSError, RuntimeError, ValueError) as error:
             stop_because(error)

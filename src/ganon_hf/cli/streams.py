@@ -67,7 +67,8 @@ def anonymize_stream(
     if out != STANDARD and os.path.lexists(out) and not settings.overwrite:
         yield Outcome(job, "refused", error=f"{printable(out)} exists already (--overwrite replaces it)")
         return
-    handler = RowTaskHandler(settings.options, settings.keep_metadata, "" if out == STANDARD else format_of(out) or "")
+    name = "" if out == STANDARD else format_of(out) or ""
+    handler = RowTaskHandler(settings.options, settings.keep_metadata, name, settings.mark)
     with closing(SerialPool(load_engine, handler, photo_seconds=photo_seconds)) as pool:
         pool.submit([RowTask(source, _content(source), settings.options.seed)])
         ((_, row),) = pool.collect()
@@ -79,7 +80,7 @@ def anonymize_stream(
             status, reason = "failed", f"cannot be written ({error.strerror or error})"
     elif reason == "no face was found":
         reason += NO_FACE_ADVICE
-    yield Outcome(job, status, row.faces, reason, row.notes, time.perf_counter() - started, row.seed)
+    yield Outcome(job, status, row.faces, reason, row.notes, time.perf_counter() - started, row.seed, row.marked)
 
 
 def _content(source: str) -> bytes | str:

@@ -41,6 +41,7 @@ from .report.figures import (
 from .report.limits import POSE_ALONE, RESTING_FACE_OFF, pose_alone, resting_face_off
 from .report.plots import draw_plots
 from .report.report import Report, SetReport, write_report, write_sheet
+from .report.risk import inference_risks, recognition_risks
 from .report.same_look import SAME_LOOK, read_looks, same_look
 
 
@@ -185,11 +186,12 @@ def _evaluate_set(
     pictures, subjects = locate_all(evaluated.pictures, pool)
     probe = Suite(pictures.samples, subjects, {})
     shown = _people_on_sheets(probe, options.sheets) if evaluated.identity else []
+    methods = report_methods(options, identity=evaluated.identity)
     suite = run_suite(
         pictures.samples,
         subjects,
         pool,
-        report_methods(options, identity=evaluated.identity),
+        methods,
         identity=evaluated.identity,
         draws=options.draws,
         seed=options.seed,
@@ -221,6 +223,10 @@ def _evaluate_set(
         notes.append(f"{SAME_LOOK}: somebody has fewer than two other people of the same sex")
     if compare and attackers.pictures is not None:
         notes += _run_program_attacks(suite, options, attackers.pictures, recognizers, caches, figures, output)
+    for one in methods if compare else ():
+        if one.options is not None and not one.is_control:
+            figures[one.name] |= recognition_risks(figures, one.name)
+            figures[one.name] |= inference_risks(suite, suite.runs[one.name], repeats=options.repeats)
     _write_sheets(suite, shown, output / "sheets")
     return SetReport(pictures.title, figures, curves, tuple(notes))
 

@@ -121,7 +121,7 @@ def read_run(report: Path, out: Path, originals: Path | None = None) -> Finished
                 continue
             try:
                 values = json.loads(line)
-                own = {name: values[name] for name in ("model", "options", "keep_metadata")}
+                own = {name: values[name] for name in ("model", "options", "keep_metadata")} | {"mark": values.get("mark", False)}
                 if values["status"] == _NO_PHOTO:
                     continue
                 common = common or own
@@ -168,6 +168,6 @@ def _settings(report: Path, line: Mapping[str, Any]) -> Settings:
         raise ReportError(f"{printable(report)}: its options are not of this version: {printable(error)}") from error
     if options.output != "photo":
         raise ReportError(f"{printable(report)} is of a run with --output {options.output}: only photos can be reviewed.")
-    if not set(keep) <= set(METADATA_GROUPS) or not isinstance(line["model"], str):
-        raise ReportError(f"{printable(report)}: keep_metadata or model are not of this version.")
-    return Settings(options, keep, True, line["model"])
+    if not set(keep) <= set(METADATA_GROUPS) or not isinstance(line["model"], str) or not isinstance(line["mark"], bool):
+        raise ReportError(f"{printable(report)}: keep_metadata, mark or model are not of this version.")
+    return Settings(options, keep, True, line["model"], mark=line["mark"])

@@ -162,6 +162,7 @@ def _settings(run: Mapping[str, Any]) -> list[tuple[str, Any]]:
         *rows,
         ("seed", "drawn anew" if run["options"]["seed"] is None else "chosen"),
         ("metadata kept", ", ".join(run["keep_metadata"]) or "none"),
+        ("marked as generated in part (IPTC)", "yes" if run["mark"] else "no"),
     ]
 
 

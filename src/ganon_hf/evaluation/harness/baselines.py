@@ -1,4 +1,5 @@
-"""Common obfuscations of faces: blur, mosaic, solid cover. And the original encoded again, which shows the noise of the measures.
+"""Common obfuscations of faces: blur, mosaic, solid cover. And controls: the original encoded again, which shows the noise of the
+measures, and a result of which only those pixels are left that are still the photo's.
 
 Photos are RGB uint8 (height, width, 3), boxes (x_min, y_min, x_max, y_max) in photo pixels; nothing is changed in place.
 """
@@ -10,12 +11,16 @@ import io
 import numpy as np
 from PIL import Image, ImageFilter
 
+from ...core.color import luma_of
 from ...core.faces import Box, clip_box, scale_box
+from ...core.opencv import cv2
 
 # The mesh's box ends at the hair line and at the ears; face blurring usually covers a little more.
 REACH = 1.2
 BLUR_SIGMA = 1 / 8
 MOSAIC_CELLS = 8
+# Inside what was changed, gaps up to this share of the face's height are pixels that came out the same by chance.
+_GAPS = 1 / 20
 
 
 def _region(photo: np.ndarray, box: Box) -> tuple[int, int, int, int] | None:
@@ -66,6 +71,28 @@ def reencode(photo: np.ndarray, box: Box) -> np.ndarray:
     small.resize(picture.size, Image.Resampling.BICUBIC).save(buffer, "JPEG", quality=90)
     with Image.open(buffer) as stored:
         return np.array(stored.convert("RGB"))
+
+
+def unchanged_alone(photo: np.ndarray, result: np.ndarray, box: Box) -> np.ndarray:
+    """What a result left of its photo; everything that differs is of the mean gray of the rest.
+
+    Args:
+        photo: RGB uint8 (height, width, 3).
+        result: likewise, with another face.
+        box: of the face.
+
+    Raises:
+        ValueError: the two pictures differ in size.
+    """
+    if photo.shape != result.shape:
+        raise ValueError(f"photo and result must be of one size, but are of {photo.shape} and {result.shape}.")
+    side = max(3, round(_GAPS * (box[3] - box[1]))) | 1
+    differing = (photo != result).any(axis=2).astype(np.uint8)
+    changed = cv2.morphologyEx(differing, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))) > 0
+    rest = photo if changed.all() else photo[~changed][None]
+    shown = photo.copy()
+    shown[changed] = np.round(luma_of(rest.astype(np.float32)).mean())
+    return shown
 
 
 BASELINES = {"blur": blur, "mosaic": mosaic, "solid cover": solid}

@@ -17,7 +17,7 @@ from ...core.geometry import normalize_pose
 from ...core.landmarks import triangle_map
 from ...core.opencv import cv2
 from ...core.options import AnonymizeOptions
-from .baselines import BASELINES, REACH, reencode
+from .baselines import BASELINES, REACH, reencode, unchanged_alone
 from .options import EvaluationOptions
 from .readings import Output, Subject, run_engine
 
@@ -38,6 +38,7 @@ class Method:
         change: photo and the face's box -> photo, a function of a module; None for the engine.
         covers: the change hides the face.
         swap_landmarks: the engine gets the inner landmarks of another person of the set, in this face's pose and outline.
+        unchanged_alone: of the engine's result only those pixels are shown that are still the photo's.
         seeds: ``"fresh"`` for every photo, the same for all photos of one ``"person"``, or ``"one"`` for all.
 
     Raises:
@@ -49,6 +50,7 @@ class Method:
     change: Callable[[np.ndarray, Box], np.ndarray] | None = None
     covers: bool = False
     swap_landmarks: bool = False
+    unchanged_alone: bool = False
     seeds: str = "fresh"
 
     def __post_init__(self) -> None:
@@ -58,6 +60,11 @@ class Method:
             )
         if self.seeds not in SEEDS:
             raise ValueError(f"seeds must be one of {', '.join(map(repr, SEEDS))}, but got {self.seeds!r}.")
+
+    @property
+    def is_control(self) -> bool:
+        """Not a way of anonymizing people: it shows what an attack finds without the engine's faces."""
+        return self.swap_landmarks or self.unchanged_alone
 
 
 def untouched(photo: np.ndarray, box: Box) -> np.ndarray:
@@ -82,6 +89,11 @@ def swapped_landmarks_method() -> Method:
     return Method(SWAPPED_LANDMARKS, AnonymizeOptions(geometry="original"), swap_landmarks=True)
 
 
+def unchanged_alone_method(method: Method) -> Method:
+    """What a method of the engine leaves as it was: what is recognized in it does not come from the synthetic face."""
+    return replace(method, name=f"{method.name}, unchanged pixels alone", unchanged_alone=True)
+
+
 def report_methods(options: EvaluationOptions, *, identity: bool) -> list[Method]:
     """The rows of a report, in order; without ``identity`` nobody is recognized, and rows that only matter there are left out."""
     engines = [engine_method(one) for one in options.engine_options]
@@ -92,7 +104,7 @@ def report_methods(options: EvaluationOptions, *, identity: bool) -> list[Method
             replace(engines[0], name=f"{engines[0].name}, one seed for all", seeds="one"),
         ]
     if options.baselines and identity:
-        methods += [swapped_landmarks_method(), *OBFUSCATIONS]
+        methods += [swapped_landmarks_method(), unchanged_alone_method(engines[0]), *OBFUSCATIONS]
     return methods
 
 
@@ -141,7 +153,10 @@ def apply(method: Method, engine: Anonymizer, photo: np.ndarray, subject: Subjec
             return Output(photo, "missed", "no landmarks of somebody else")
         first = Face(subject.faces[0].box, subject.faces[0].score, in_pose_of(subject.landmarks, donor))
         faces = [first, *subject.faces[1:]]
-    return run_engine(engine, photo, options, faces=faces)
+    output = run_engine(engine, photo, options, faces=faces)
+    if method.unchanged_alone and output.status != "missed":
+        return Output(unchanged_alone(photo, output.photo, subject.box), "covered", output.reason)
+    return output
 
 
 def outlines(method: Method, subject: Subject, output: Output, crop: Crop) -> tuple[np.ndarray, np.ndarray] | None:

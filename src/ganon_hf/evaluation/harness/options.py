@@ -55,15 +55,15 @@ class EvaluationOptions:
         draws: how often everything random is repeated with fresh seeds, 1 to 100.
         seed: from which the photos' seeds are drawn, 0 to 2**63 - 1.
         sheets: people to show side by side, 0 to 10,000.
-        baselines: also blur, mosaic, solid cover and somebody else's landmarks.
+        baselines: also blur, mosaic, solid cover, and the controls: somebody else's landmarks, unchanged pixels alone.
         repeats: bootstrap resamples, 0 (no intervals) to 100,000.
         attack_pictures: training pictures of the landmark attack; None: all.
         exposed_pictures: training pictures of parrot and reconstruction, which anonymize them; None: all.
         processes: worker processes, 1 to 256; None: one per core.
         model: folder or Hub name of the weights; None takes the bundled ones.
         device: where the generator runs.
-        age_sex_models: folder of the networks of :class:`AgeSexJudge`, for the control "another real person of the same look"; None
-            leaves it out.
+        age_sex_models: folder of the networks of :class:`AgeSexJudge`, for the control "another real person of the same look" and for
+            what is guessed from the outputs; None leaves both out.
 
     Raises:
         ValueError: a value out of its range.
@@ -91,7 +91,10 @@ class EvaluationOptions:
     draws: int = field(default=1, metadata={"help": "Repeat everything random so many times with fresh seeds.", "range": (1, 100)})
     seed: int = field(default=0, metadata={"help": "From which the photos' seeds are drawn.", "range": (0, 2**63 - 1)})
     sheets: int = field(default=8, metadata={"help": "People to show side by side.", "range": (0, 10_000)})
-    baselines: bool = field(default=True, metadata={"help": "Also blur, mosaic, solid cover, and somebody else's landmarks."})
+    baselines: bool = field(
+        default=True,
+        metadata={"help": "Also blur, mosaic, solid cover, and controls: somebody else's landmarks, unchanged pixels alone."},
+    )
     repeats: int = field(default=1000, metadata={"help": "Bootstrap resamples.", "range": (0, 100_000)})
     attack_pictures: int | None = field(default=3000, metadata={"help": "Training pictures of the landmark attack."})
     exposed_pictures: int | None = field(
@@ -103,7 +106,8 @@ class EvaluationOptions:
     age_sex_models: str | None = field(
         default=None,
         metadata={
-            "help": "Folder of scripts/maintain/fetch_evaluation_models.py: adds the control 'another real person of the same look'."
+            "help": "Folder of scripts/maintain/fetch_evaluation_models.py: adds the control 'another real person of the same look', "
+            "and whether sex and age group can be guessed from the outputs."
         },
     )
 

@@ -11,6 +11,7 @@ import numpy as np
 from ...core.anonymizer import Anonymizer
 from ...core.faces import Box, Face, FaceDetector, box_overlap
 from ...core.options import AnonymizeOptions
+from ..metrics.age_sex import AgeSex
 from ..metrics.blendshapes import NUM_BLENDSHAPES, BlendshapeReader
 from ..metrics.recognition import MIN_IOU, EmbeddingCache, FaceFinder, Recognizer
 
@@ -65,6 +66,7 @@ class Reading:
         embeddings: name of a recognizer -> embedding, None where it could not read the face; empty where no recognizer ran.
         keys: name of a recognizer -> key of the embedding in its cache.
         emotions: (k,) probabilities of a classifier that uses no landmarks; None without one.
+        age_sex: what the judge of age and sex sees at the landmarks of the original; None without a judge or without landmarks.
     """
 
     landmarks: np.ndarray | None
@@ -74,6 +76,7 @@ class Reading:
     embeddings: Mapping[str, np.ndarray | None] = field(default_factory=dict)
     keys: Mapping[str, str] = field(default_factory=dict)
     emotions: np.ndarray | None = None
+    age_sex: AgeSex | None = None
 
 
 def run_engine(engine: Anonymizer, photo: np.ndarray, options: AnonymizeOptions, *, faces: Sequence[Face] | None = None) -> Output:
@@ -118,6 +121,7 @@ class Instruments:
         second: an independent detector, used only for whether it finds the face; None leaves it out.
         caches: name of a recognizer -> its stored embeddings.
         emotions: photo and the original's landmarks -> probabilities of emotions.
+        age_sex: photo and the original's landmarks -> age and sex; None leaves them out.
 
     Raises:
         ValueError: two recognizers have one name.
@@ -131,12 +135,13 @@ class Instruments:
         second: FaceFinder | None = None,
         caches: Mapping[str, EmbeddingCache] | None = None,
         emotions: Callable[[np.ndarray, np.ndarray | None], np.ndarray] | None = None,
+        age_sex: Callable[[np.ndarray, np.ndarray], AgeSex] | None = None,
     ) -> None:
         names = [recognizer.name for recognizer in recognizers]
         if len(set(names)) < len(names):
             raise ValueError(f"recognizers must have different names, but got {', '.join(names)}.")
         self.detector, self.blendshapes, self.recognizers, self.second = detector, blendshapes, tuple(recognizers), second
-        self.caches, self.emotions = dict(caches or {}), emotions
+        self.caches, self.emotions, self.age_sex = dict(caches or {}), emotions, age_sex
 
     def _own_boxes(self, photo: np.ndarray, near: Box) -> tuple[dict[str, Box | None], Box | None]:
         """Boxes of the face by the recognizers' own detectors and by the second one; each detector runs once."""
@@ -163,7 +168,7 @@ class Instruments:
         Args:
             photo: original or output, RGB uint8 (height, width, 3).
             subject: the original's face. A recognizer gets its own detector's box, else the box in the original.
-            identity: whether the recognizers run.
+            identity: whether the recognizers and the judge of age and sex run.
         """
         height = subject.box[3] - subject.box[1]
         # much smaller faces cannot reach the IoU
@@ -187,4 +192,5 @@ class Instruments:
             embeddings,
             keys,
             None if self.emotions is None else self.emotions(photo, subject.landmarks),
+            None if self.age_sex is None or not identity or subject.landmarks is None else self.age_sex(photo, subject.landmarks),
         )

@@ -10,6 +10,7 @@ from pathlib import Path
 from ...bulk.engine import quiet
 from ...core.anonymizer import Anonymizer
 from ...core.detection_search import YuNetDetector
+from ..metrics.age_sex import AgeSexJudge
 from ..metrics.blendshapes import BlendshapeReader
 from ..metrics.recognition import DlibRecognizer, EmbeddingCache, FaceFinder, HogDetector, Recognizer, check_recognizer, load_recognizer
 from .options import EvaluationOptions
@@ -27,6 +28,7 @@ class Toolkit:
         second: also run dlib's HOG as a second detector.
         cache: folder of stored embeddings; None stores none.
         device: where the generator runs.
+        age_sex_models: folder of the networks of :class:`AgeSexJudge`; None leaves the judge out.
     """
 
     model: str | None = None
@@ -34,11 +36,12 @@ class Toolkit:
     second: bool = False
     cache: Path | None = None
     device: str | None = None
+    age_sex_models: str | None = None
 
     @classmethod
     def from_options(cls, options: EvaluationOptions) -> Toolkit:
         """With the instruments that the options name, and a second detector."""
-        return cls(options.model, options.recognizers, second=True, device=options.device)
+        return cls(options.model, options.recognizers, second=True, device=options.device, age_sex_models=options.age_sex_models)
 
     def load_recognizers(self) -> list[Recognizer]:
         """The recognizers, loaded or checked.
@@ -62,7 +65,8 @@ class Toolkit:
         second: FaceFinder | None = None
         if self.second:
             second = next((r.detector for r in recognizers if isinstance(r, DlibRecognizer)), None) or HogDetector()
-        return Tools(engine, Instruments(detector, BlendshapeReader(), recognizers, second, self.caches(recognizers)))
+        judge = None if self.age_sex_models is None else AgeSexJudge(Path(self.age_sex_models))
+        return Tools(engine, Instruments(detector, BlendshapeReader(), recognizers, second, self.caches(recognizers), age_sex=judge))
 
 
 def available(kit: Toolkit) -> tuple[Toolkit, tuple[str, ...]]:

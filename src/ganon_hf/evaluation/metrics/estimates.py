@@ -128,6 +128,39 @@ def threshold_at_far(impostors: np.ndarray, far: float = 0.01) -> float:
     return float(ordered[min(int(np.floor(far * len(ordered))), len(ordered) - 1)])
 
 
+def equal_error_rate(scores: np.ndarray, genuine: np.ndarray, owners: np.ndarray) -> Callable[[np.ndarray], float]:
+    """The equal error rate as a statistic for :func:`bootstrap`; the pairs are sorted once, not for every resample.
+
+    Where the share of impostor pairs that are accepted equals the share of genuine pairs that are refused; between two thresholds the
+    line that joins them counts, so that equal scores give one half, as lots would.
+
+    Args:
+        scores: (k,) of all pairs, larger is more alike; minus infinity for a pair that could not be compared.
+        genuine: (k,) bool, pairs of one person.
+        owners: (k,) row number of the probe that each pair belongs to.
+
+    Returns:
+        row numbers of probes (a row may come several times) -> 0 to 1; NaN without genuine or without impostor pairs.
+    """
+    order = np.argsort(scores, kind="stable")
+    ordered, own, owner = scores[order], genuine[order], owners[order]
+    ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True)[: len(ordered)])  # of each run of equal scores
+    size = int(owners.max()) + 1 if len(owners) else 0
+
+    def statistic(rows: np.ndarray) -> float:
+        weights = np.bincount(rows, minlength=size)[owner]
+        refused, impostors = np.cumsum(weights * own), np.cumsum(weights * ~own)
+        if not len(ends) or not refused[-1] or not impostors[-1]:
+            return float("nan")
+        misses = np.concatenate([[0.0], refused[ends] / refused[-1]])
+        difference = misses - np.concatenate([[1.0], 1 - impostors[ends] / impostors[-1]])  # from -1 up to 1
+        after = int(np.argmax(difference >= 0))
+        share = difference[after] / (difference[after] - difference[after - 1])
+        return float(misses[after] - share * (misses[after] - misses[after - 1]))
+
+    return statistic
+
+
 def cosine_similarity(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """(n, d) and (m, d) -> (n, m)."""
     unit = [values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12) for values in (first, second)]

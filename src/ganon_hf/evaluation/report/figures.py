@@ -13,7 +13,7 @@ from ..harness.methods import ORIGINAL
 from ..harness.readings import Reading
 from ..harness.suite import Run, Suite
 from ..metrics.emotion import EMOTIONS, accuracy_measures, agreement_measures
-from ..metrics.estimates import Estimate, bootstrap, bootstrap_mean, cosine_similarity, threshold_at_far
+from ..metrics.estimates import Estimate, bootstrap, bootstrap_mean, cosine_similarity, equal_error_rate, threshold_at_far
 from ..metrics.expression import blendshape_measures, landmark_measures, smile_auc, smile_score
 from ..metrics.recognition import METRICS, impostor_scores, recognition_curves, recognition_values, similarity
 
@@ -122,17 +122,64 @@ def recognizer_measures(suite: Suite, run: Run, name: str, metric: str, *, repea
     gallery = embeddings_of(originals, pairing.gallery, name)
     between = similarity(embeddings_of(originals, pairing.probes, name), gallery, metric)
     threshold = own_threshold(between, target)
-    found, linked, matrices = [], [], []
+    found, linked = [], []
     for draw in suite.draws(run):
         probes = embeddings_of(run.readings, draw[pairing.probes], name)
-        matrices.append(similarity(probes, gallery, metric))
-        found.append(recognition_values(matrices[-1], target, threshold))
-        linked.append(
-            linkage_values(similarity(probes, embeddings_of(run.readings, draw[pairing.gallery], name), metric), target, threshold)
-        )
-    figures = average(found, persons, repeats=repeats)
-    figures |= {f"linkage_{key}": value for key, value in average(linked, persons, repeats=repeats).items()}
-    return figures, recognition_curves(matrices, target, persons, repeats=repeats)
+        found.append(similarity(probes, gallery, metric))
+        linked.append(similarity(probes, embeddings_of(run.readings, draw[pairing.gallery], name), metric))
+    figures = similarity_measures(found, linked, target, persons, threshold, repeats=repeats)
+    if len(found) > 1:
+        figures["always_found"] = always_found(found, target, repeats=repeats)
+    return figures, recognition_curves(found, target, persons, repeats=repeats)
+
+
+def similarity_measures(
+    found: Sequence[np.ndarray], linked: Sequence[np.ndarray], target: np.ndarray, persons: np.ndarray, threshold: float, *, repeats: int
+) -> Figures:
+    """All that is measured of one recognizer's similarities.
+
+    Args:
+        found: of every draw (n, m): probes and the originals' gallery; NaN rows are unread probes, columns of minus infinity are nobody.
+        linked: likewise, but the gallery is anonymized, too.
+        target: (n,) column of each probe's person.
+        persons: (n,) labels of the probes.
+        threshold: of the originals, above which two pictures are taken for one person.
+        repeats: bootstrap resamples.
+    """
+    values = [recognition_values(one, target, threshold) for one in found]
+    for one in values:
+        one["protected"] = 1 - one["tar"]
+    figures = average(values, persons, repeats=repeats) | {"eer": equal_errors(found, target, persons, repeats=repeats)}
+    own = average([linkage_values(one, target, threshold) for one in linked], persons, repeats=repeats)
+    own["eer"] = equal_errors(linked, target, persons, repeats=repeats)
+    return figures | {f"linkage_{key}": value for key, value in own.items()}
+
+
+def equal_errors(matrices: Sequence[np.ndarray], target: np.ndarray, persons: np.ndarray, *, repeats: int) -> Estimate:
+    """Equal error rate over the pairs of all draws; an unread probe is like nobody, in its genuine and in its impostor pairs.
+
+    Args:
+        matrices, target, persons, repeats: as in :func:`similarity_measures`.
+    """
+    values = np.concatenate(matrices)
+    genuine = np.arange(values.shape[1])[None] == np.tile(target, len(matrices))[:, None]
+    compared = genuine | ~np.isneginf(values)  # who is not in the gallery is no impostor
+    owners = np.broadcast_to(np.arange(len(values))[:, None], values.shape)
+    scores = np.nan_to_num(values, nan=-np.inf, posinf=np.inf, neginf=-np.inf)
+    statistic = equal_error_rate(scores[compared], genuine[compared], owners[compared])
+    return bootstrap(np.tile(persons, len(matrices)), statistic, repeats=repeats)
+
+
+def always_found(matrices: Sequence[np.ndarray], target: np.ndarray, *, repeats: int) -> Estimate:
+    """Share of people who are found at the first guess in every draw, by any of their probes: those whom the dice protect worst.
+
+    Args:
+        matrices, target, repeats: as in :func:`similarity_measures`.
+    """
+    hits = [recognition_values(one, target)["rank1"] for one in matrices]
+    people = np.unique(target)
+    always = [min(draw[target == person].max() for draw in hits) for person in people]
+    return bootstrap_mean(people, np.array(always), repeats=repeats)
 
 
 def own_threshold(between: np.ndarray, target: np.ndarray) -> float:

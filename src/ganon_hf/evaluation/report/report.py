@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw
 from ..._atomic import write_atomically
 from ...image_files import save_image
 from ..metrics.estimates import Estimate
+from .risk import risk_rows
 
 Table = Mapping[str, Mapping[str, Estimate]]
 
@@ -37,9 +38,13 @@ TITLES = {
     "rank1": ("rank-1", "share"),
     "rank5": ("rank-5", "share"),
     "tar": ("TAR at FAR 1 %", "share"),
+    "eer": ("equal error rate", "share"),
+    "protected": ("protection success", "share"),
+    "always_found": ("people found in all draws", "share"),
     "linkage_rank1": ("linkage rank-1", "share"),
     "linkage_rank5": ("linkage rank-5", "share"),
     "linkage_tar": ("linkage TAR at FAR 1 %", "share"),
+    "linkage_eer": ("linkage equal error rate", "share"),
     "linkage_taken_for_one": ("linkage, others taken for one", "share"),
     "geometry_rank1": ("rank-1", "share"),
     "geometry_rank5": ("rank-5", "share"),
@@ -121,7 +126,10 @@ SECTIONS = {
     "Speed": ("generator_ms",),
 }
 # Of each recognizer, under "NAME/measure".
-RECOGNIZER = ("rank1", "rank5", "tar", "linkage_rank1", "linkage_rank5", "linkage_tar", "linkage_taken_for_one")
+RECOGNIZER = (
+    *("rank1", "rank5", "tar", "eer", "protected", "always_found"),
+    *("linkage_rank1", "linkage_rank5", "linkage_tar", "linkage_eer", "linkage_taken_for_one"),
+)
 LEARNED = ("parrot_rank1", "parrot_rank5", "parrot_tar", "parrot_linkage_rank1", "parrot_linkage_rank5", "parrot_linkage_tar")
 RECONSTRUCTED = tuple(f"{what}_{key}" for what in ("reconstruction", "unattacked", "original") for key in ("rank1", "rank5", "tar"))
 SCHEMA = 2
@@ -213,6 +221,19 @@ def summary(part: SetReport) -> str:
     return "\n".join(lines)
 
 
+def risk_table(figures: Table) -> str:
+    """One line per row of the engine and question of the law; empty where nobody was to be recognized."""
+    rows = risk_rows(figures)
+    if not rows:
+        return ""
+    lines = ["| | question | strongest attack | attack | control | risk |", "|---|---|---|---|---|---|"]
+    for row in rows:
+        attack, control, risk = (format_estimate(one, "share") for one in (row.attack, row.control, row.risk))
+        control = f"{100 * row.control.value:.1f} %, chance" if row.guessed else control
+        lines.append(f"| {row.method} | {row.question} | {row.attack_name} | {attack} | {control} | {risk} |")
+    return "\n".join(lines)
+
+
 def _set_markdown(part: SetReport, depth: int = 2) -> list[str]:
     top, below = "#" * depth, "#" * (depth + 1)
     paragraphs = [f"{top} {part.title}"]
@@ -220,6 +241,8 @@ def _set_markdown(part: SetReport, depth: int = 2) -> list[str]:
         paragraphs.append("\n".join(f"* {note}" for note in part.notes))
     if table := summary(part):
         paragraphs += [f"{below} In short: share of people found at the first guess, and what is kept", table]
+    if table := risk_table(part.figures):
+        paragraphs += [f"{below} As the law asks (WP 216): risk = (attack - control) / (1 - control)", table]
     for title, measures in SECTIONS.items():
         if table := markdown_table(part.figures, measures):
             paragraphs += [f"{below} {title}", table]

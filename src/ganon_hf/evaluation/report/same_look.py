@@ -16,8 +16,8 @@ from ..data.samples import Pairing
 from ..harness.methods import ORIGINAL
 from ..harness.suite import Suite
 from ..metrics.age_sex import AgeSexJudge, typology_angle
-from ..metrics.recognition import recognition_values, similarity
-from .figures import Figures, average, embeddings_of, linkage_values, own_threshold
+from ..metrics.recognition import similarity
+from .figures import Figures, embeddings_of, own_threshold, similarity_measures
 
 SAME_LOOK = "limit: another real person of the same look"
 # How many people of the same look stand in for somebody, one after the other; the figures are means over them.
@@ -95,11 +95,9 @@ def same_look(suite: Suite, looks: Sequence[Look], name: str, metric: str, *, re
     for draw in range(places.shape[1]):
         known, seen = places[:, draw], places[target, (draw + 1) % places.shape[1]]
         hidden = [probes[_probe_of(pairing, place, turn)] for turn, place in enumerate(seen)]
-        found.append(recognition_values(_without(similarity(hidden, gallery, metric), np.arange(len(gallery)), seen), target, threshold))
-        own = _without(similarity(hidden, [gallery[place] for place in known], metric), known, seen)
-        linked.append(linkage_values(own, target, threshold))
-    figures = average(found, persons, repeats=repeats)
-    return figures | {f"linkage_{key}": value for key, value in average(linked, persons, repeats=repeats).items()}
+        found.append(_without(similarity(hidden, gallery, metric), np.arange(len(gallery)), seen))
+        linked.append(_without(similarity(hidden, [gallery[place] for place in known], metric), known, seen))
+    return similarity_measures(found, linked, target, persons, threshold, repeats=repeats)
 
 
 def _probe_of(pairing: Pairing, place: int, turn: int) -> int:
