@@ -157,7 +157,15 @@ def settings(report: Report) -> str:
     return "\n".join(lines)
 
 
-BLOCKS: dict[str, Callable[[Report], str]] = {"headline": headline, "levels": levels, "settings": settings, "tables": tables}
+def all_tables(report: Report) -> str:
+    """Every table of the report, notes in short lines."""
+    lines = tables(report).split("\n")
+    return "\n".join(
+        textwrap.fill(line, 120, subsequent_indent="  ", break_long_words=False) if line[:2] == "* " else line for line in lines
+    )
+
+
+BLOCKS: dict[str, Callable[[Report], str]] = {"headline": headline, "levels": levels, "settings": settings, "tables": all_tables}
 
 
 def filled(text: str, report: Report) -> str:
