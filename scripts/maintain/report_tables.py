@@ -1,39 +1,210 @@
-"""Write the tables of one or several reports into a Markdown page, between its lines `<!-- report -->` and `<!-- /report -->`.
+"""Write the figures of a report into README.md, docs/evaluation.md and docs/anonymity.md, so that prose holds none of them.
 
-python scripts/maintain/report_tables.py runs/report/report.json docs/evaluation.md
-python scripts/maintain/report_tables.py PAIRS/report.json EXPRESSIONS/report.json docs/evaluation.md    # two runs of the same weights
+python scripts/maintain/report_tables.py                                            # the report in the package
+python scripts/maintain/report_tables.py PAIRS/report.json PARROT/report.json       # two runs of the same weights, see ship_report.py
+python scripts/maintain/report_tables.py --pages docs/evaluation.md
+
+Between the lines `<!-- report: NAME -->` and `<!-- /report: NAME -->` of a page everything is replaced; NAME is a key of `BLOCKS`.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import sys
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import get_args
+
+import numpy as np
+from ship_report import joined
 
 from ganon_hf._atomic import write_atomically
-from ganon_hf.evaluation.report.report import read_report, tables
+from ganon_hf.core.geometry import PRIVACY
+from ganon_hf.core.options import AnonymizeOptions, PrivacyLevel
+from ganon_hf.evaluation.metrics.estimates import Estimate
+from ganon_hf.evaluation.report.report import Report, SetReport, read_report, tables
+from ganon_hf.hub.export import REPORT
+from ganon_hf.hub.model_card import DEFAULT_METHOD
 
-BEGIN, END = "<!-- report -->", "<!-- /report -->"
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = tuple(ROOT / name for name in ("README.md", "docs/evaluation.md", "docs/anonymity.md"))
+LOOK_ALIKE, HEAD_POSE = "limit: another real person of the same look", "limit: nothing but the head pose"
+# What readers call the recognizers of the report.
+RECOGNIZERS = {"dlib-resnet": "dlib", "face_recognition_112": "ArcFace crop"}
+
+
+def privacy_methods() -> dict[str, str]:
+    """``privacy`` level -> row of the report; the default level is the row without options."""
+    levels = get_args(PrivacyLevel)
+    return {level: DEFAULT_METHOD if level == AnonymizeOptions.privacy else f"{DEFAULT_METHOD}, privacy {level}" for level in levels}
+
+
+def people_set(report: Report) -> SetReport:
+    """The first set of pictures on which people were to be recognized.
+
+    Raises:
+        ValueError: there is none.
+    """
+    for part in report.sets:
+        if any(key.endswith("/rank1") for key in part.figures.get(DEFAULT_METHOD, {})):
+            return part
+    raise ValueError(f"no set of pictures of the report has a recognizer's rank-1 in its row {DEFAULT_METHOD!r}.")
+
+
+def share(estimate: Estimate | None) -> str:
+    """``16 % (8 to 26)``; without the interval where it is none, a dash where nothing was measured."""
+    if estimate is None or not np.isfinite(estimate.value):
+        return "-"
+    value, low, high = (f"{100 * number:.0f}" for number in (estimate.value, estimate.low, estimate.high))
+    return f"{value} %" if low == high else f"{value} % ({low} to {high})"
+
+
+def number(digits: int) -> Callable[[Estimate | None], str]:
+    """How a figure without unit is written, with so many digits."""
+
+    def written(estimate: Estimate | None) -> str:
+        return "-" if estimate is None or not np.isfinite(estimate.value) else f"{estimate.value:.{digits}f}"
+
+    return written
+
+
+Column = tuple[str, str, Callable[[Estimate | None], str]]  # title, measure, how it is written
+
+
+def table(part: SetReport, methods: Mapping[str, str], columns: Sequence[Column]) -> str:
+    """One line per method that was measured (title -> row of the report), without columns that no method has."""
+    rows = {title: part.figures[method] for title, method in methods.items() if method in part.figures}
+    columns = [column for column in columns if any(column[1] in row for row in rows.values())]
+    lines = ["| | " + " | ".join(title for title, _, _ in columns) + " |", "|---|" + "---|" * len(columns)]
+    lines += [f"| {title} | " + " | ".join(write(row.get(key)) for _, key, write in columns) + " |" for title, row in rows.items()]
+    return "\n".join(lines)
+
+
+def by_recognizer(part: SetReport, title: str, measure: str) -> list[Column]:
+    """A column of each recognizer."""
+    return [(f"{title}, {RECOGNIZERS.get(name, name)}", f"{name}/{measure}", share) for name in part.recognizers]
+
+
+def headline(report: Report) -> str:
+    """README's table, and how to read it."""
+    part = people_set(report)
+    strictest = list(privacy_methods())[-1]
+    methods = {
+        "original photo": "original",
+        "ganon-hf, default": DEFAULT_METHOD,
+        f'ganon-hf, `privacy="{strictest}"`': privacy_methods()[strictest],
+        'ganon-hf, `geometry="original"` (as in the paper)': f"{DEFAULT_METHOD}, geometry original",
+        "Gaussian blur": "blur",
+        "control: another real person of like age and sex": LOOK_ALIKE,
+    }
+    columns = [
+        *by_recognizer(part, "rank-1", "rank1"),
+        ("rank-1, landmarks", "geometry_rank1", share),
+        *by_recognizer(part, "linkage", "linkage_rank1")[-1:],
+        ("expression kept", "blendshape_correlation", number(2)),
+    ]
+    row = part.figures[DEFAULT_METHOD]
+    people = max(estimate.people for estimate in row.values())
+    size = f"{people} people. Chance is {100 / people:.0f} %. Parentheses hold 95 % bootstrap intervals."
+    return "\n\n".join([table(part, methods, columns), *paragraph(size, parrot(part))])
+
+
+def paragraph(*sentences: str) -> list[str]:
+    """The sentences that are there in lines of 120 characters; empty without any."""
+    text = " ".join(filter(None, sentences))
+    return [textwrap.fill(text, 120, break_long_words=False)] if text else []
+
+
+def parrot(part: SetReport) -> str:
+    """What an attacker finds who has learned from the program's own output; empty where no such attacker was tried."""
+    row = part.figures[DEFAULT_METHOD]
+    attacks = {"landmarks": "parrot_geometry_rank1", **{RECOGNIZERS.get(n, n): f"{n}/parrot_rank1" for n in part.recognizers}}
+    found = [f"{share(row[key])} ({name})".replace(") (", "; ") for name, key in attacks.items() if key in row]
+    return f"An attacker who trains on the program's own output reaches a rank-1 of {', '.join(found)}." if found else ""
+
+
+def levels(report: Report) -> str:
+    """The privacy levels and what bounds them, of docs/anonymity.md."""
+    part = people_set(report)
+    methods = {
+        '`geometry="original"` (as in the paper)': f"{DEFAULT_METHOD}, geometry original",
+        **{f"`{level}`" + ", the default" * (method == DEFAULT_METHOD): method for level, method in privacy_methods().items()},
+        'default level, `look="random"`': f"{DEFAULT_METHOD}, look random",
+        "control: somebody else's landmarks": f"{DEFAULT_METHOD}, somebody else's landmarks",
+        "control: another real person of like age and sex": LOOK_ALIKE,
+        "control: nothing but the head pose": HEAD_POSE,
+    }
+    columns = [
+        ("rank-1, landmarks", "geometry_rank1", share),
+        *by_recognizer(part, "rank-1", "rank1"),
+        *by_recognizer(part, "rank-5", "rank5")[-1:],
+        *by_recognizer(part, "linkage", "linkage_rank1"),
+        ("blendshape correlation", "blendshape_correlation", number(3)),
+        ("same emotion", "emotion_agreement", share),
+        ("gaze error, degrees", "gaze_error", number(1)),
+        ("pose error, degrees", "pose_error", number(1)),
+    ]
+    return "\n\n".join([table(part, methods, columns), *paragraph(parrot(part))])
+
+
+def settings(report: Report) -> str:
+    """What the privacy levels set; not a measurement, so the report is not read."""
+    lines = ["| `privacy` | noise on the code | turn of the head (standard deviation of pitch and yaw) |", "|---|---|---|"]
+    for name, level in PRIVACY.items():
+        lines.append(f"| `{name}`{', the default' * (name == AnonymizeOptions.privacy)} | {level.noise:g} | {level.turn:g}° |")
+    return "\n".join(lines)
+
+
+def all_tables(report: Report) -> str:
+    """Every table of the report, notes in short lines."""
+    lines = tables(report).split("\n")
+    return "\n".join(
+        textwrap.fill(line, 120, subsequent_indent="  ", break_long_words=False) if line[:2] == "* " else line for line in lines
+    )
+
+
+BLOCKS: dict[str, Callable[[Report], str]] = {"headline": headline, "levels": levels, "settings": settings, "tables": all_tables}
+
+
+def filled(text: str, report: Report) -> str:
+    """A page with all its blocks written anew.
+
+    Raises:
+        ValueError: it has no block, a block is not closed, or its name is unknown.
+    """
+    names = re.findall(r"^<!-- report: (\w+) -->$", text, re.M)
+    if not names or sorted(names) != sorted(re.findall(r"^<!-- /report: (\w+) -->$", text, re.M)):
+        raise ValueError(f"it must hold pairs of lines <!-- report: NAME --> and <!-- /report: NAME -->, NAME one of {', '.join(BLOCKS)}.")
+    for name in names:
+        if name not in BLOCKS:
+            raise ValueError(f"there is no block {name!r}: use one of {', '.join(BLOCKS)}.")
+        begin, end = f"<!-- report: {name} -->\n", f"<!-- /report: {name} -->\n"
+        before, _, rest = text.partition(begin)
+        text = f"{before}{begin}\n{BLOCKS[name](report)}\n\n{end}{rest.partition(end)[2]}"
+    return text
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("reports", type=Path, nargs="+", metavar="report", help="report.json")
-    parser.add_argument("page", type=Path, help="Markdown page with the two lines")
+    parser.add_argument("reports", type=Path, nargs="*", metavar="report", help="report.json; default: the one in the package")
+    parser.add_argument("--pages", type=Path, nargs="+", default=PAGES, help="Markdown pages with blocks; default: those of the docs")
     options = parser.parse_args(argv)
-    text = options.page.read_text(encoding="utf-8")
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        parser.error(f"{options.page} must hold the lines {BEGIN} and {END}, once each and in this order.")
-    before, rest = text.split(BEGIN)
     try:
-        reports = [read_report(path) for path in options.reports]
+        reports = [read_report(path) for path in options.reports or [REPORT]]
+        models = sorted({str(report.settings.get("model")) for report in reports})
+        if len(models) > 1:
+            raise ValueError(f"the reports are of different weights: {', '.join(models)}.")
+        report = joined(reports)
     except (OSError, ValueError) as error:
         parser.error(str(error))
-    models = {str(report.settings.get("model")) for report in reports}
-    if len(models) > 1:
-        parser.error(f"the reports are of different weights: {', '.join(sorted(models))}.")
-    made = "\n\n".join(tables(report) for report in reports)
-    write_atomically(options.page, f"{before}{BEGIN}\n\n{made}\n\n{END}{rest.split(END)[1]}")
+    for page in options.pages:
+        try:
+            text = filled(page.read_text(encoding="utf-8"), report)
+        except (OSError, ValueError) as error:
+            parser.error(f"{page}: {error}")
+        write_atomically(page, text)
     return 0
 
 

@@ -1,7 +1,7 @@
 """Put the figures of one or several reports into the package, where `ganon-hf export` and the Space find them.
 
 python scripts/maintain/ship_report.py runs/report/report.json
-python scripts/maintain/ship_report.py PAIRS/report.json EXPRESSIONS/report.json      # sets of pictures measured in two runs
+python scripts/maintain/ship_report.py PAIRS/report.json EXPRESSIONS/report.json   # sets or attacks measured in two runs
 
 They must have measured the package's present weights. Curves (for plots) are left out; a report that names paths is refused.
 """
@@ -18,7 +18,7 @@ from pathlib import Path
 
 from ganon_hf import Anonymizer
 from ganon_hf._atomic import write_atomically
-from ganon_hf.evaluation.report.report import Report, to_json
+from ganon_hf.evaluation.report.report import Report, SetReport, to_json
 from ganon_hf.hub.export import REPORT, ExportError, require_same_weights
 from ganon_hf.hub.model_card import load_report
 
@@ -28,18 +28,34 @@ RUN = ("model", "minutes", "processes")  # settings that say nothing about the f
 def joined(reports: Sequence[Report]) -> Report:
     """One report with the sets of all; where a later run had other settings than the first, its sets say so.
 
+    A later run of a set that is there already (an attack that takes long, say) adds the measures that are missing.
+
     Raises:
-        ValueError: a set is there twice.
+        ValueError: a later run of a set adds nothing, or a figure that both runs have differs.
     """
-    first, sets = reports[0], list(reports[0].sets)
+    first, sets = reports[0], {part.title: part for part in reports[0].sets}
     for report in reports[1:]:
         differing = [f"{name}: {value}" for name, value in report.settings.items() if name not in RUN and value != first.settings.get(name)]
-        note = ["a run of its own, " + "; ".join(differing)] if differing else []
-        sets += [replace(part, notes=(*note, *part.notes)) for part in report.sets]
-    titles = [part.title for part in sets]
-    if len(set(titles)) < len(titles):
-        raise ValueError(f"every set of pictures may be there once, but these are {titles}.")
-    return replace(first, sets=tuple(sets), notes=tuple(dict.fromkeys(note for report in reports for note in report.notes)))
+        for part in report.sets:
+            note = f"{'more measures from ' * (part.title in sets)}a run of its own, " + "; ".join(differing)
+            part = replace(part, notes=(*([note] if differing else []), *part.notes))
+            sets[part.title] = _with_measures_of(sets[part.title], part) if part.title in sets else part
+    return replace(first, sets=tuple(sets.values()), notes=tuple(dict.fromkeys(note for report in reports for note in report.notes)))
+
+
+def _with_measures_of(part: SetReport, later: SetReport) -> SetReport:
+    figures = {method: dict(row) for method, row in part.figures.items()}
+    added = 0
+    for method, row in later.figures.items():
+        known = figures.setdefault(method, {})
+        for key, estimate in row.items():
+            if key in known and known[key].to_dict() != estimate.to_dict():
+                raise ValueError(f"two runs of {part.title!r} differ in {key!r} of {method!r}: {known[key]} and {estimate}.")
+            added += key not in known
+            known[key] = estimate
+    if not added:
+        raise ValueError(f"every set of pictures may be there once, but a later run of {part.title!r} adds no measure to it.")
+    return replace(part, figures=figures, notes=tuple(dict.fromkeys((*part.notes, *later.notes))))
 
 
 def shipped_text(report: Report) -> str:

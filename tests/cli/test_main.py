@@ -51,7 +51,7 @@ def test_the_closing_lines_say_where_to_look_for_doubtful_covers(run: Run, monke
         assert result.exit_code == 0, result.output
         return result.stdout.splitlines()
 
-    assert "(1 faces replaced, 0 covered)" in told(sure)[0] and len(told(sure)) == 1
+    assert "(1 face replaced, 0 covered)" in told(sure)[0] and len(told(sure)) == 1
     counts, doubts = told(sure, two)
     assert "(2 faces replaced, 2 covered)" in counts, "doubtful ones are covered, too"
     places = "20 x 25 pixels at 0, 5; 20 x 25 pixels at 10, 5"
@@ -234,7 +234,7 @@ def test_a_photo_without_a_face_is_never_called_anonymized(run: Run, tmp_path: P
     save(tmp_path / "in" / "b.png", square_photo(box=None))
     result = run(tmp_path / "in", "-o", tmp_path / "out", "--on-no-face", "keep", "--report", tmp_path / "r.jsonl")
     assert result.exit_code == 0
-    assert "1 anonymized (1 faces replaced, 0 covered), 1 copied unchanged, because no face was found -> " in result.stdout
+    assert "1 anonymized (1 face replaced, 0 covered), 1 copied unchanged, because no face was found -> " in result.stdout
     assert [(line["status"], line["output"] is not None) for line in report_of(tmp_path / "r.jsonl")] == [("ok", True), ("copied", True)]
 
 

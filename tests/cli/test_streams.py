@@ -41,7 +41,7 @@ def test_from_standard_input_to_standard_output(given: str, written: str) -> Non
     result = through("-", "-o", "-", stdin=encoded(given))
     assert result.exit_code == 0, result.stderr
     assert picture(result.stdout_bytes).format == written and picture(result.stdout_bytes).size == (96, 64)
-    assert result.stderr == "1 anonymized (1 faces replaced, 0 covered) -> standard output\n"
+    assert result.stderr == "1 anonymized (1 face replaced, 0 covered) -> standard output\n"
 
 
 def test_from_standard_input_to_a_file(tmp_path: Path) -> None:
@@ -142,4 +142,4 @@ def test_the_module_is_the_command_and_pipes_a_real_photo(astronaut: Image.Image
     assert done.returncode == 0, done.stderr
     result = Image.open(io.BytesIO(done.stdout))
     assert result.format == "JPEG" and result.size == astronaut.size
-    assert done.stderr.decode() == "1 anonymized (1 faces replaced, 0 covered) -> standard output\n", "no library says anything"
+    assert done.stderr.decode() == "1 anonymized (1 face replaced, 0 covered) -> standard output\n", "no library says anything"

@@ -19,7 +19,7 @@ from ganon_hf.core import geometry
 from ganon_hf.core.look import MATCH, RANDOM
 from ganon_hf.core.options import AnonymizeOptions, PrivacyLevel, choices_of
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "photos.md"
 FIELDS = dataclasses.fields(AnonymizeOptions)
 
 REFUSED = {
@@ -90,8 +90,8 @@ def test_every_level_of_privacy_has_its_numbers() -> None:
     assert tuple(geometry.PRIVACY) == typing.get_args(PrivacyLevel)
 
 
-def test_the_table_in_the_readme_is_that_of_the_fields() -> None:
-    _, _, table = README.read_text(encoding="utf-8").partition("| option | default | values | meaning |\n|---|---|---|---|\n")
+def test_the_table_in_the_docs_is_that_of_the_fields() -> None:
+    _, _, table = PAGE.read_text(encoding="utf-8").partition("| option | default | values | meaning |\n|---|---|---|---|\n")
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.partition("\n\n")[0].splitlines()]
     written = [(name, default, values) for name, default, values, _ in rows]
 

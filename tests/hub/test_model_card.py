@@ -166,3 +166,14 @@ def test_a_checkpoint_of_the_paper_is_described_as_one() -> None:
 def test_metadata_is_checked(front: str, why: str) -> None:
     with pytest.raises(Exception, match="metadata|YAML|yaml|parsing"):
         check_card(f"---\n{front}\n---\n# {why}\n")
+
+
+def test_the_hub_shows_an_example_where_there_is_one() -> None:
+    assert "widget" not in ModelCard(card()).data.to_dict()
+    (example,) = ModelCard(card(pictures=["photo.jpg", "result.jpg"])).data.to_dict()["widget"]
+    assert (example["src"], example["output"]["url"]) == ("samples/photo.jpg", "samples/result.jpg")
+
+
+def test_the_risk_is_told_for_each_recipient() -> None:
+    text = section(card(), "Residual risk")
+    assert all(word in text for word in ("stranger", "acquaintance", "owns this program", "owns the originals"))

@@ -64,3 +64,18 @@ def test_sets_of_two_runs_stand_in_one_report() -> None:
     for place in ("/srv/photos/x", r"C:\\photos"):
         with pytest.raises(ValueError, match="names a path"):
             shipped_text(replace(first, notes=(f"from {place}",)))
+
+
+def test_a_later_run_of_the_same_set_adds_its_measures() -> None:
+    joined = load_script("maintain/ship_report").joined
+    share = Estimate(0.5, 0.1, 0.9, 9, 9)
+    first = Report((SetReport("pairs", {"ganon-hf": {"seam": share}}, notes=("a",)),), {"model": "m", "attacks": "none"})
+    later = Report((SetReport("pairs", {"ganon-hf": {"seam": share, "parrot_rank1": share}}, notes=("a", "b")),), {"attacks": "parrot"})
+    (part,) = joined([first, later]).sets
+    assert list(part.figures["ganon-hf"]) == ["seam", "parrot_rank1"]
+    assert part.notes == ("a", "more measures from a run of its own, attacks: parrot", "b")
+    with pytest.raises(ValueError, match="adds no measure"):
+        joined([first, first])
+    other = Report((SetReport("pairs", {"ganon-hf": {"seam": replace(share, value=0.6), "x": share}}),), {})
+    with pytest.raises(ValueError, match="differ in 'seam' of 'ganon-hf'"):
+        joined([first, other])

@@ -105,7 +105,7 @@ def files_of(folder: Path) -> set[str]:
 
 
 def test_the_folder_is_complete(folder: Path) -> None:
-    samples = {f"samples/{name}.jpg" for name in ("before_after", "failures", "people")}
+    samples = {f"samples/{name}.jpg" for name in ("photo", "result", "before_after", "failures", "people")}
     modules = {f"{name}.py" for name in exported_modules()}
     graph = {"onnx/model.onnx"} if ONNX else set()
     detectors = {f"{FOLDER}/{name}" for name in DETECTOR_FILES}

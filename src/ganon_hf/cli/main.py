@@ -273,7 +273,8 @@ def _summary(counts: Mapping[str, int], ignored: Sequence[Path], out: str, *, re
     """The last line: what was done, and where it is."""
     from ..image_files import printable
 
-    parts = [f"{counts['ok']} anonymized ({counts['replaced']} faces replaced, {counts['covered']} covered)"]
+    faces = "face" if counts["replaced"] == 1 else "faces"
+    parts = [f"{counts['ok']} anonymized ({counts['replaced']} {faces} replaced, {counts['covered']} covered)"]
     parts += [
         f"{counts[name]} {text}"
         for name, text in (

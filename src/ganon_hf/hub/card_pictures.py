@@ -92,13 +92,13 @@ def _outcome_of(name: str, result: AnonymizationResult) -> HardSample:
 
 
 def sample_pictures(engine: Anonymizer) -> dict[str, Image.Image]:
-    """File name -> picture: a photo and three people in it, and for mesh generators a sheet of synthetic people."""
+    """File name -> picture: a photo, its result, both beside two more results, and for mesh generators a sheet of synthetic people."""
     photo = read_portrait()
     pictures = [photo] + [engine(photo, AnonymizeOptions(seed=seed)).image for seed in SEEDS]
     strip = Image.new("RGB", (photo.width * len(pictures), photo.height))
     for number, picture in enumerate(pictures):
         strip.paste(picture, (number * photo.width, 0))
-    made = {"before_after.jpg": strip}
+    made = {"photo.jpg": photo, "result.jpg": pictures[1], "before_after.jpg": strip}
     if engine.model.config.conditioning == "mesh":  # the paper's generator has no people of its own to draw
         sheet = people_sheet(engine, SEEDS)
         height = len(SEEDS) * _CELL

@@ -42,6 +42,8 @@ HEADLINES = {
     "geometry_rank1": "landmark attack, rank-1 (lower is better)",
     "blendshape_correlation": "blendshape correlation (higher is better)",
 }
+# The example that the Hub shows beside the card: files of the repository, because no hosted service runs this model.
+WIDGET = {"src": "samples/photo.jpg", "example_title": "Portrait", "output": {"url": "samples/result.jpg"}}
 # Titles of report entries that tell groups of people apart.
 GROUP_WORDS = re.compile(r"\b(skin|tone|sex|gender|women|men|female|male|age|young|old)\b", re.I)
 
@@ -134,9 +136,19 @@ def fill_card(
         license="apache-2.0",
         library_name="transformers",
         pipeline_tag="image-to-image",
-        tags=["face-anonymization", "privacy", "face", "gan", "diffusers", "ganon"],
+        tags=[
+            "face-anonymization",
+            "de-identification",
+            "privacy",
+            "face",
+            "gan",
+            "transformers",
+            "diffusers",
+            *["onnx"] * (onnx is not None),
+        ],
         model_name="ganon-hf",
         eval_results=None if report is None else _eval_results(report, version),
+        widget=[WIDGET] if {"photo.jpg", "result.jpg"} <= set(pictures) else None,
     )
     text = TEMPLATE.read_text(encoding="utf-8")
     card = ModelCard.from_template(

@@ -1,0 +1,59 @@
+"""The figures in README and docs are those of the report in the package: scripts/maintain/report_tables.py writes them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from script_loading import load_script
+
+from ganon_hf.evaluation.metrics.estimates import Estimate
+from ganon_hf.evaluation.report.report import Report, SetReport, read_report
+from ganon_hf.hub.export import REPORT
+
+TABLES = load_script("maintain/report_tables")
+SOME = Estimate(0.156, 0.08, 0.254, 51, 51)
+UNKNOWN = Estimate(float("nan"), float("nan"), float("nan"), 0, 0)
+
+
+def page(*names: str) -> str:
+    return "".join(f"before {name}\n<!-- report: {name} -->\nold\n<!-- /report: {name} -->\nafter {name}\n" for name in names)
+
+
+def small_report(**more: Estimate) -> Report:
+    figures = {"original": {"net/rank1": SOME}, "ganon-hf": {"net/rank1": SOME, "blendshape_correlation": UNKNOWN, **more}}
+    return Report((SetReport("faces alone", {"ganon-hf": {"seam": SOME}}), SetReport("pairs", figures)), {})
+
+
+@pytest.mark.parametrize("path", TABLES.PAGES, ids=lambda path: path.name)
+def test_pages_hold_the_figures_of_the_report_in_the_package(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert text == TABLES.filled(text, read_report(REPORT)), "run scripts/maintain/report_tables.py"
+
+
+def test_blocks_are_written_and_the_rest_stays() -> None:
+    text = TABLES.filled(page(*TABLES.BLOCKS), small_report())
+    assert "\nold\n" not in text and all(f"before {name}\n" in text and f"after {name}\n" in text for name in TABLES.BLOCKS)
+    assert "| ganon-hf, default | 16 % (8 to 25) | - |" in text and "51 people. Chance is 2 %." in text
+    assert "Gaussian blur" not in text and "landmarks |" not in text, "what was not measured has no row and no column"
+    assert "own output" not in text
+    assert TABLES.filled(text, small_report()) == text
+    assert "16 % (8 to 25; landmarks)" in TABLES.filled(page("levels"), small_report(parrot_geometry_rank1=SOME)).replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("no block", "NAME one of"),
+        ("<!-- report: headline -->\n", "must hold pairs"),
+        (page("nonsense"), "no block 'nonsense'"),
+    ],
+)
+def test_pages_without_proper_blocks_are_errors(text: str, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        TABLES.filled(text, small_report())
+
+
+def test_a_report_without_people_is_an_error() -> None:
+    with pytest.raises(ValueError, match="rank-1"):
+        TABLES.filled(page("headline"), Report((SetReport("faces", {"ganon-hf": {"seam": SOME}}),), {}))
