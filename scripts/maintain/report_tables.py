@@ -94,6 +94,7 @@ def headline(report: Report) -> str:
     methods = {
         "original photo": "original",
         "ganon-hf, default": DEFAULT_METHOD,
+        'ganon-hf, `look="random"`': f"{DEFAULT_METHOD}, look random",
         f'ganon-hf, `privacy="{strictest}"`': privacy_methods()[strictest],
         'ganon-hf, `geometry="original"` (as in the paper)': f"{DEFAULT_METHOD}, geometry original",
         "Gaussian blur": "blur",
@@ -117,12 +118,50 @@ def paragraph(*sentences: str) -> list[str]:
     return [textwrap.fill(text, 120, break_long_words=False)] if text else []
 
 
+PARROTS = {"": DEFAULT_METHOD, ' With `look="random"`:': f"{DEFAULT_METHOD}, look random"}
+
+
 def parrot(part: SetReport) -> str:
     """What an attacker finds who has learned from the program's own output; empty where no such attacker was tried."""
-    row = part.figures[DEFAULT_METHOD]
-    attacks = {"landmarks": "parrot_geometry_rank1", **{RECOGNIZERS.get(n, n): f"{n}/parrot_rank1" for n in part.recognizers}}
-    found = [f"{share(row[key])} ({name})".replace(") (", "; ") for name, key in attacks.items() if key in row]
-    return f"An attacker who trains on the program's own output reaches a rank-1 of {', '.join(found)}." if found else ""
+    attacks = {"landmarks": "parrot_geometry_", **{RECOGNIZERS.get(n, n): f"{n}/parrot_" for n in part.recognizers}}
+    said = ""
+    for words, method in PARROTS.items():
+        row = part.figures.get(method, {})
+        found = [f"{share(row[key + 'rank1'])} ({name})".replace(") (", "; ") for name, key in attacks.items() if key + "rank1" in row]
+        among = [f"{share(row[key + 'rank5'])}".partition(" (")[0] for key in attacks.values() if key + "rank5" in row]
+        if found:
+            start = words or "An attacker who trains on the program's own output reaches a rank-1 of"
+            said += f"{start} {', '.join(found)}" + (f"; a rank-5 of {', '.join(among)}." if among else ".")
+    return said
+
+
+CONTROLS = {
+    "control: somebody else's landmarks": f"{DEFAULT_METHOD}, somebody else's landmarks",
+    "control: unchanged pixels alone": f"{DEFAULT_METHOD}, unchanged pixels alone",
+}
+
+
+def days(report: Report) -> str:
+    """Recognition across days, of docs/anonymity.md; says so where it was not measured."""
+    part = next((one for one in report.sets if one.title.startswith("across-days")), None)
+    if part is None:
+        return "Not measured with these weights."
+    methods = {
+        "original photo": "original",
+        '`geometry="original"` (as in the paper)': f"{DEFAULT_METHOD}, geometry original",
+        "ganon-hf, default": DEFAULT_METHOD,
+        'ganon-hf, `look="random"`': f"{DEFAULT_METHOD}, look random",
+        **CONTROLS,
+        "control: another real person of like age and sex": LOOK_ALIKE,
+    }
+    columns = [
+        ("rank-1, landmarks", "geometry_rank1", share),
+        *by_recognizer(part, "rank-1", "rank1"),
+        *by_recognizer(part, "rank-5", "rank5"),
+        *by_recognizer(part, "linkage", "linkage_rank1"),
+    ]
+    people = max(estimate.people for estimate in part.figures[DEFAULT_METHOD].values())
+    return "\n\n".join([table(part, methods, columns), f"{people} people. Chance is {100 / people:.1f} %."])
 
 
 def levels(report: Report) -> str:
@@ -132,7 +171,7 @@ def levels(report: Report) -> str:
         '`geometry="original"` (as in the paper)': f"{DEFAULT_METHOD}, geometry original",
         **{f"`{level}`" + ", the default" * (method == DEFAULT_METHOD): method for level, method in privacy_methods().items()},
         'default level, `look="random"`': f"{DEFAULT_METHOD}, look random",
-        "control: somebody else's landmarks": f"{DEFAULT_METHOD}, somebody else's landmarks",
+        **CONTROLS,
         "control: another real person of like age and sex": LOOK_ALIKE,
         "control: nothing but the head pose": HEAD_POSE,
     }
@@ -151,7 +190,10 @@ def levels(report: Report) -> str:
 
 def settings(report: Report) -> str:
     """What the privacy levels set; not a measurement, so the report is not read."""
-    lines = ["| `privacy` | noise on the code | turn of the head (standard deviation of pitch and yaw) |", "|---|---|---|"]
+    lines = [
+        "| `privacy` | noise on the code | noise on the pitch of the head, before it is shrunk (standard deviation) |",
+        "|---|---|---|",
+    ]
     for name, level in PRIVACY.items():
         lines.append(f"| `{name}`{', the default' * (name == AnonymizeOptions.privacy)} | {level.noise:g} | {level.turn:g}° |")
     return "\n".join(lines)
@@ -165,7 +207,13 @@ def all_tables(report: Report) -> str:
     )
 
 
-BLOCKS: dict[str, Callable[[Report], str]] = {"headline": headline, "levels": levels, "settings": settings, "tables": all_tables}
+BLOCKS: dict[str, Callable[[Report], str]] = {
+    "headline": headline,
+    "levels": levels,
+    "days": days,
+    "settings": settings,
+    "tables": all_tables,
+}
 
 
 def filled(text: str, report: Report) -> str:

@@ -284,6 +284,14 @@ def test_a_picture_feature(tmp_path: Path) -> None:
     assert persons[0] == persons[2] != persons[1]
 
 
+def test_files_that_label_different_things_are_one_source(tmp_path: Path) -> None:
+    rows = {"image": [{"bytes": png(noise_photo()), "path": None}], "person": [1], "source": ["mine"]}
+    pq.write_table(pa.table({**rows, "emotion": ["fear"]}), tmp_path / "a.parquet")
+    pq.write_table(pa.table({"age": [30], **rows}), tmp_path / "b.parquet")
+    opened = open_source([tmp_path / "a.parquet", tmp_path / "b.parquet"])
+    assert len(opened) == 2 and sorted(opened.column_names) == ["image", "person", "source"]
+
+
 @pytest.mark.parametrize(
     ("inputs", "columns", "said"),
     [

@@ -91,6 +91,12 @@ class RowRange:
 # ---- the source
 
 
+def _common_columns(names: Sequence[str]) -> list[str]:
+    """Columns that all of the parquet files have, in the order of the first: sets that were made apart label different things."""
+    schemas = [pq.read_schema(name) for name in names]
+    return [column for column in schemas[0].names if all(column in schema.names for schema in schemas[1:])]
+
+
 def open_source(
     inputs: Sequence[str | Path], *, config: str | None = None, split: str = "all", columns: Mapping[str, str] | None = None
 ) -> Dataset:
@@ -110,7 +116,7 @@ def open_source(
     """
     names = [os.fspath(path) for path in inputs]
     if names and all(name.endswith(".parquet") for name in names):
-        dataset = load_dataset("parquet", data_files=names, split="train")
+        dataset = load_dataset("parquet", data_files=names, split="train", columns=_common_columns(names))
     elif len(names) == 1:
         dataset = load_dataset(names[0], config, split=split)
     else:
