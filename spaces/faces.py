@@ -129,6 +129,7 @@ def _card_html(number: int, card: _Card, decided: FaceCorrection | None, done: A
     report, name = card.report, f"Face {number + 1}"
     status = LEFT if report is None else report.status
     facts = [] if report is None else _facts(report)
+    facts += [f"own seed: {decided.seed}"] if decided is not None and decided.seed is not None else []
     facts.append(f"{x_max - x_min} x {y_max - y_min} pixels at {x_min}, {y_min}")
     told = "".join(f"<li>{html.escape(fact)}</li>" for fact in facts)
     picture = _thumbnail(card, done)
