@@ -146,7 +146,7 @@ class Visitor:
     def shoot(self, name: str) -> None:
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         self.page.wait_for_timeout(400)  # pictures fade in
-        self.page.screenshot(path=SCREENSHOTS / f"space-{name}.jpg", type="jpeg", quality=80, full_page=True)
+        self.page.screenshot(path=SCREENSHOTS / f"space-{name}.jpg", type="jpeg", quality=55, full_page=True)
 
 
 @contextlib.contextmanager
