@@ -185,13 +185,7 @@ def anonymize(
         Refusal: the photo was not anonymized.
     """
     try:
-        progress(0.05, "Looking for faces")
-        plan = engine.plan(photo, options, corrections=corrections)
-        count = len(plan.faces)
-        progress(0.5, f"Drawing {count} {'person' if count == 1 else 'people'}")
-        drawn = engine.generate(plan.inputs)
-        progress(0.8, "Putting them into the photo")
-        result = engine.compose(plan, drawn)
+        result = _in_steps(engine, photo, options, corrections, progress)
     except NoFaceError as error:
         raise NoFace(
             "No face was found, so nothing was changed and nothing is shown. Faces that are very small, dark, turned away or hidden "
@@ -205,6 +199,23 @@ def anonymize(
     except UnusableImageError as error:
         raise Refusal(f"This photo cannot be used: {error}") from error
     return AnonymizedPhoto(photo.convert("RGB"), result, options, tuple(corrections))
+
+
+def _in_steps(
+    engine: Anonymizer,
+    photo: Image.Image,
+    options: AnonymizeOptions,
+    corrections: Sequence[FaceCorrection],
+    progress: Callable[[float, str], None],
+) -> AnonymizationResult:
+    """A function of its own, so that the plan, which holds a copy of the photo, is gone before the next copy is made."""
+    progress(0.05, "Looking for faces")
+    plan = engine.plan(photo, options, corrections=corrections)
+    count = len(plan.faces)
+    progress(0.5, f"Drawing {count} {'person' if count == 1 else 'people'}")
+    drawn = engine.generate(plan.inputs)
+    progress(0.8, "Putting them into the photo")
+    return engine.compose(plan, drawn)
 
 
 def before_and_after(done: AnonymizedPhoto) -> tuple[Image.Image, Image.Image]:
