@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import scratch
@@ -23,7 +24,9 @@ os.environ["GRADIO_TEMP_DIR"] = str(SCRATCH)
 import gradio as gr  # noqa: E402
 from starlette.middleware import Middleware  # noqa: E402
 
+import faces  # noqa: E402
 import page  # noqa: E402
+import parts  # noqa: E402
 import serving  # noqa: E402
 import work  # noqa: E402
 import work_video  # noqa: E402
@@ -40,44 +43,118 @@ class App:
         self.queue = work_video.VideoQueue()
         self.room = work.PixelRoom()
 
-    def photo(self, path: str | None, seed: float | None = None, **choices: Any) -> tuple[Any, str, str]:
-        """Photo -> (before, after), table of faces, status. A refusal clears the picture: no earlier result stands beside its message."""
+    def photo(
+        self,
+        path: str | None,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008  Gradio recognizes it by its default value
+        seed: float | None = None,
+        **choices: Any,
+    ) -> tuple[Any, ...]:
+        """Another photo -> (before, after), cards of the faces, status, decisions, whether there is a result."""
+        return self._photo(path, None, lambda decisions: decisions, progress, seed, choices)
+
+    def again(
+        self,
+        path: str | None,
+        decided: Any,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008
+        seed: float | None = None,
+        **choices: Any,
+    ) -> tuple[Any, ...]:
+        """The same photo, after options were changed; what was decided about single faces stays."""
+        return self._photo(path, decided, lambda decisions: decisions, progress, seed, choices)
+
+    def new_people(
+        self,
+        path: str | None,
+        decided: Any,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008
+        seed: float | None = None,
+        **choices: Any,
+    ) -> tuple[Any, ...]:
+        """The same photo with another seed: nobody keeps the synthetic person, what was kept or covered stays so."""
+        return self._photo(path, decided, faces.Decisions.without_people, progress, seed, choices)
+
+    def decide(
+        self,
+        path: str | None,
+        decided: Any,
+        event: gr.EventData,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008
+        seed: float | None = None,
+        **choices: Any,
+    ) -> tuple[Any, ...]:
+        """One face of the same photo becomes somebody else, is covered, or stays as it is."""
+        clicked = event._data if isinstance(event._data, dict) else {}
+
+        def one_more(decisions: faces.Decisions) -> faces.Decisions:
+            return decisions.decide(clicked.get("face"), clicked.get("choice"))
+
+        return self._photo(path, decided, one_more, progress, seed, choices)
+
+    def _photo(
+        self,
+        path: str | None,
+        decided: Any,
+        change: Callable[[faces.Decisions], faces.Decisions],
+        progress: gr.Progress,
+        seed: float | None,
+        choices: dict[str, Any],
+    ) -> tuple[Any, ...]:
+        """A refusal clears the picture: no earlier result stands beside its message."""
+        nothing = (None, "")
         if path is None:
-            return None, "", ""
+            return *nothing, "", None, gr.update(visible=False)
         try:
+            name = work.digest(path)
+            decisions = change(faces.Decisions.from_dict(decided, name))
             with self.room.photo(path) as photo:
-                done = work.anonymize(self.engine, photo, work.make_options(seed, **choices))
+                options = work.make_options(seed, **choices)
+                done = work.anonymize(self.engine, photo, options, decisions.corrections, lambda share, step: progress(share, desc=step))
                 before, after = work.before_and_after(done)
                 pair = work.save(SCRATCH, "photo", before), work.save(SCRATCH, "anonymized", after)
-                return pair, work.face_table(done), work.status(work.summary(done))
+                shown = faces.face_cards(done)
         except work.Refusal as refusal:
-            return None, "", work.status(str(refusal), refused=True)
+            return *nothing, work.status(str(refusal), refused=True), None, gr.update(visible=False)
+        said = work.status(work.summary(done), warned=bool(done.num_left))
+        return pair, shown, said, faces.decisions_after(done, name).to_dict(), gr.update(visible=True)
 
-    def example(self, name: str) -> str:
+    def example(self, event: gr.EventData) -> str:
         """An example, as if it had been uploaded."""
+        name = event._data.get("example") if isinstance(event._data, dict) else None
+        if name not in parts.EXAMPLES:
+            raise gr.Error("There is no such example.", print_exception=False)
         return work.copy_example(SCRATCH, name)
 
-    def photos(self, paths: list[str] | None, seed: float | None = None, **choices: Any) -> tuple[Any, Any, str]:
+    def photos(
+        self,
+        paths: list[str] | None,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008
+        seed: float | None = None,
+        **choices: Any,
+    ) -> tuple[Any, Any, str]:
         """Photos -> gallery, ZIP file, status."""
         if not paths:
             return None, None, work.status("Please choose photos first.", refused=True)
         if len(paths) > work.MAX_PHOTOS:
             return None, None, work.status(f"At most {work.MAX_PHOTOS} photos at once, but these are {len(paths)}.", refused=True)
         pictures: dict[str, str] = {}
-        gallery, problems = [], []
+        gallery, told = [], []
         for number, path in enumerate(paths, start=1):
             name = f"photo-{number:02d}"
+            progress((number - 1, len(paths)), desc=f"Photo {number} of {len(paths)}", unit="photos")
             try:
                 with self.room.photo(path) as photo:
                     done = work.anonymize(self.engine, photo, work.make_options(seed, **choices))
                     pictures[name] = work.save(SCRATCH, name, done.result.image)
             except work.Refusal as refusal:
-                problems.append(f"Photo {number}: {refusal}")
+                told.append(work.status(f"Photo {number}: {refusal}", refused=True))
                 continue
-            gallery.append((pictures[name], f"Photo {number}: {work.summary(done)}"))
-        lines = [work.status(f"{len(pictures)} of {len(paths)} photos anonymized.", refused=not pictures)]
-        lines += [work.status(problem, refused=True) for problem in problems]
-        return gallery, work.save_zip(SCRATCH, pictures) if pictures else None, "".join(lines)
+            gallery.append((pictures[name], f"Photo {number}"))
+            told.append(work.status(f"Photo {number}: {work.counts(done)} Seed {done.options.seed}."))
+        look = " Look at the results before you use them: a face can be missed." if pictures else ""
+        first = work.status(f"{len(pictures)} of {len(paths)} photos anonymized.{look}", refused=not pictures)
+        return gallery, work.save_zip(SCRATCH, pictures) if pictures else None, first + "".join(told)
 
     def webcam(self, path: str | None, seed: float | None = None, **choices: Any) -> tuple[Any, str]:
         """One webcam picture -> anonymized picture, status. Without a face there is no picture: one may have been missed."""
@@ -178,10 +255,14 @@ def build(app: App, *, sweep: int = SWEEP_SECONDS, keep: int = KEEP_SECONDS) -> 
 
 def launch(blocks: gr.Blocks, **changes: Any) -> Any:
     """Serve the page that :func:`build` made; ``changes`` are further arguments of ``Blocks.launch``."""
-    theme = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
+    theme = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]).set(
+        body_text_color_subdued="*neutral_600",
+        block_info_text_color="*neutral_600",  # the theme's own is too pale to read on white
+    )
     settings: dict[str, Any] = {
         "theme": theme,
         "css": page.CSS,
+        "head": page.HEAD,
         "max_file_size": MAX_FILE,
         "max_threads": 16,
         "footer_links": ["api", "settings"],

@@ -5,6 +5,7 @@ A photo that cannot be shown safely raises :class:`Refusal`, whose text is for v
 
 from __future__ import annotations
 
+import hashlib
 import html
 import json
 import math
@@ -15,16 +16,24 @@ import tempfile
 import threading
 import time
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from ganon_hf import AnonymizationResult, AnonymizeOptions, Anonymizer, NoFaceError, UnusableImageError
+from ganon_hf import (
+    AnonymizationResult,
+    AnonymizeOptions,
+    Anonymizer,
+    CorrectionError,
+    FaceCorrection,
+    NoFaceError,
+    UnusableImageError,
+)
 from ganon_hf.image_files import picture_pixels, printable, read_image, save_image
 
 HERE = Path(__file__).resolve().parent
@@ -59,11 +68,18 @@ class AnonymizedPhoto:
         before: the photo, upright, RGB.
         result: picture and a report for each face.
         options: with the seed that was used.
+        corrections: what the visitor decided about single faces.
     """
 
     before: Image.Image
     result: AnonymizationResult
     options: AnonymizeOptions
+    corrections: tuple[FaceCorrection, ...] = ()
+
+    @property
+    def num_left(self) -> int:
+        """Faces that are left as they are: the report does not know them."""
+        return sum(one.do == "leave" for one in self.corrections)
 
 
 def new_seed() -> int:
@@ -118,9 +134,13 @@ def count_pixels(path: str) -> int:
 
 def _refusal(path: str, error: UnusableImageError) -> Refusal:
     if not os.path.exists(path):
-        return Refusal("This photo has been deleted here already: uploads are kept for less than a minute. Please choose it again.")
+        return _deleted()
     reason = str(error).removeprefix(f"{printable(path)}: ")
     return Refusal(f"This file cannot be read as a picture: it {reason}.")
+
+
+def _deleted() -> Refusal:
+    return Refusal("This photo has been deleted here already: uploads are kept for less than a minute. Please choose it again.")
 
 
 class PixelRoom:
@@ -148,18 +168,54 @@ class PixelRoom:
                 self._changed.notify_all()
 
 
-def anonymize(engine: Anonymizer, photo: Image.Image, options: AnonymizeOptions) -> AnonymizedPhoto:
-    """One photo."""
+def anonymize(
+    engine: Anonymizer,
+    photo: Image.Image,
+    options: AnonymizeOptions,
+    corrections: Sequence[FaceCorrection] = (),
+    progress: Callable[[float, str], None] = lambda share, step: None,
+) -> AnonymizedPhoto:
+    """One photo.
+
+    Args:
+        corrections: what the visitor decided about single faces.
+        progress: called before each step with the share that is done and the step's name.
+
+    Raises:
+        Refusal: the photo was not anonymized.
+    """
     try:
-        result = engine(photo, options)
+        result = _in_steps(engine, photo, options, corrections, progress)
     except NoFaceError as error:
         raise NoFace(
             "No face was found, so nothing was changed and nothing is shown. Faces that are very small, dark, turned away or hidden "
             "are missed; a lower “Min face size” in the options finds more."
         ) from error
+    except CorrectionError as error:
+        raise Refusal(
+            "With these options other faces are found than those that you decided about, so nothing is shown. Press “Anonymize” to start "
+            "over without these decisions."
+        ) from error
     except UnusableImageError as error:
         raise Refusal(f"This photo cannot be used: {error}") from error
-    return AnonymizedPhoto(photo.convert("RGB"), result, options)
+    return AnonymizedPhoto(photo.convert("RGB"), result, options, tuple(corrections))
+
+
+def _in_steps(
+    engine: Anonymizer,
+    photo: Image.Image,
+    options: AnonymizeOptions,
+    corrections: Sequence[FaceCorrection],
+    progress: Callable[[float, str], None],
+) -> AnonymizationResult:
+    """A function of its own, so that the plan, which holds a copy of the photo, is gone before the next copy is made."""
+    progress(0.05, "Looking for faces")
+    plan = engine.plan(photo, options, corrections=corrections)
+    count = len(plan.faces)
+    progress(0.5, f"Drawing {count} {'person' if count == 1 else 'people'}")
+    drawn = engine.generate(plan.inputs)
+    progress(0.8, "Putting them into the photo")
+    return engine.compose(plan, drawn)
 
 
 def before_and_after(done: AnonymizedPhoto) -> tuple[Image.Image, Image.Image]:
@@ -182,6 +238,18 @@ def save_zip(folder: Path, pictures: Mapping[str, str]) -> str:
         for name, file in pictures.items():
             archive.writestr(zipfile.ZipInfo(f"{name}.jpg"), Path(file).read_bytes())
     return str(path)
+
+
+def digest(path: str) -> str:
+    """Of an uploaded file: which photo it is.
+
+    Raises:
+        Refusal: it has been deleted.
+    """
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except FileNotFoundError as error:
+        raise _deleted() from error
 
 
 def copy_example(folder: Path, name: str) -> str:
@@ -211,44 +279,44 @@ def sweep(folder: Path, older_than: float) -> None:
             continue
 
 
-def summary(done: AnonymizedPhoto) -> str:
-    """One sentence."""
-    result = done.result
-    parts = [f"{result.num_replaced} of {len(result.faces)} faces replaced" if len(result.faces) != 1 else "1 face found"]
-    parts += ["replaced"] if len(result.faces) == 1 and result.num_replaced else []
-    covered = result.num_covered - result.num_doubtful
+def counts(done: AnonymizedPhoto) -> str:
+    """How many faces became what, in a sentence or two."""
+    result, left = done.result, done.num_left
+    found = len(result.faces) + left
+    by_hand = sum(one.do == "cover" for one in done.corrections)
+    parts = [f"{result.num_replaced} of {found} faces replaced" if found != 1 else "1 face found"]
+    parts += ["replaced"] if found == 1 and result.num_replaced else []
+    covered = result.num_covered - result.num_doubtful - by_hand
     parts += [f"{covered} covered, because they could not be replaced"] if covered else []
     parts += [f"{result.num_doubtful} covered, although there may be no face"] if result.num_doubtful else []
-    return f"{', '.join(parts)}. Seed {done.options.seed}. Look at the result before you use it: a face can be missed."
+    parts += [f"{by_hand} covered by your choice"] if by_hand else []
+    parts += [f"{left} left as {'it is' if left == 1 else 'they are'} by your choice"] if left else []
+    warning = "" if not left else " Nobody here is anonymized." if left == found else " Who was left can be recognized."
+    return f"{', '.join(parts)}.{warning}"
 
 
-def status(text: str, *, refused: bool = False) -> str:
+def summary(done: AnonymizedPhoto) -> str:
+    """What was done, and what to do now."""
+    return f"{counts(done)} Seed {done.options.seed}. Look at the result before you use it: a face can be missed."
+
+
+def status(text: str, *, refused: bool = False, warned: bool = False) -> str:
     """A line that screen readers read out when it appears."""
-    return f'<p role="{"alert" if refused else "status"}" class="{"refused" if refused else "done"}">{html.escape(text)}</p>'
-
-
-def face_table(done: AnonymizedPhoto) -> str:
-    """HTML table: one line per face with what was done, and the options that did it."""
-    shown = [field.name for field in fields(done.options) if field.name not in ("min_face_size", "min_score", "on_no_face")]
-    names = ["face", "place", "score", "status", *(name.replace("_", " ") for name in shown)]
-    rows = []
-    for number, face in enumerate(done.result.faces, start=1):
-        x_min, y_min, x_max, y_max = (round(value) for value in face.box)
-        place = f"{x_max - x_min} x {y_max - y_min} pixels at {x_min}, {y_min}"
-        status = face.status + (f": {face.reason}" if face.reason else "")
-        rows.append([str(number), place, f"{face.score:.0%}", status, *(str(getattr(done.options, name)) for name in shown)])
-    return table("Faces, largest first", names, rows)
+    kind = "refused" if refused else "warned" if warned else "done"
+    return f'<p role="{"status" if kind == "done" else "alert"}" class="{kind}">{html.escape(text)}</p>'
 
 
 def table(caption: str, names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """HTML; everything is escaped."""
+    """HTML; everything is escaped. On a narrow screen each row folds into a list of its cells (``page.css``)."""
     head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in names)
-    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    title = html.escape(caption)
-    return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{title}"><table><caption>{title}</caption>'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    body = "".join(
+        "<tr>"
+        + "".join(f'<td data-name="{html.escape(n)}"><span>{html.escape(c)}</span></td>' for n, c in zip(names, row, strict=True))
+        + "</tr>"
+        for row in rows
     )
+    title = html.escape(caption)
+    return f'<table class="folding"><caption>{title}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
 
 def what_the_generator_sees(engine: Anonymizer, photo: Image.Image, options: AnonymizeOptions) -> list[Image.Image]:

@@ -2,7 +2,10 @@
 
 src/ganon_hf/card/portrait.jpg   the portrait with a synthetic face: nobody
 spaces/examples/portrait.jpg     the portrait
-spaces/examples/two_people.jpg   two synthetic people
+spaces/examples/*.jpg            synthetic people only: two, three, and one in black and white
+
+So that the heads differ, too, hair, skin and suit are recolored before the faces are drawn. An example in which a face would be covered,
+or hair taken for a face, is an error: choose another seed or color.
 """
 
 from __future__ import annotations
@@ -10,6 +13,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import cv2
+import numpy as np
 from PIL import Image, ImageOps
 from skimage import data
 
@@ -17,22 +22,67 @@ from ganon_hf import AnonymizeOptions, Anonymizer
 
 ROOT = Path(__file__).resolve().parents[2]
 BOX = (32, 0, 416, 384)  # head and shoulders, 384 x 384
-SEEDS = (1, 2)
+HEAD = (slice(0, 185), slice(140, 310))
+TEAL, BLUE = 150, 200  # degrees from the orange of the suit
+
+
+def darken_head(photo: np.ndarray) -> np.ndarray:
+    """Hair and skin of the portrait in a darker shade; (512, 512, 3) uint8."""
+    hue, saturation, _ = np.moveaxis(cv2.cvtColor(photo, cv2.COLOR_RGB2HSV).astype(float), 2, 0)
+    warm = (hue > 2) & (hue < 35) & (saturation > 33)
+    head = np.zeros(photo.shape[:2], np.uint8)
+    head[HEAD] = warm[HEAD]
+    head = cv2.morphologyEx(head, cv2.MORPH_CLOSE, np.ones((7, 7), np.uint8))
+    head = cv2.morphologyEx(head, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
+    return _mix(photo, np.round(255 * 0.85 * (photo / 255) ** 1.7), head, blur=1.5)
+
+
+def dye_suit(photo: np.ndarray, degrees: int) -> np.ndarray:
+    """The space suit in another color: its hue is turned, and paler; (512, 512, 3) uint8."""
+    hue, saturation, value = np.moveaxis(cv2.cvtColor(photo, cv2.COLOR_RGB2HSV), 2, 0)
+    orange = ((hue < 16) | (hue > 168)) & (saturation > 90)
+    orange[: HEAD[0].stop] = False
+    turned = ((hue.astype(int) + degrees // 2) % 180).astype(np.uint8)
+    dyed = cv2.cvtColor(np.stack([turned, saturation // 2, value], axis=2), cv2.COLOR_HSV2RGB)
+    return _mix(photo, dyed, cv2.dilate(orange.astype(np.uint8), np.ones((5, 5), np.uint8)), blur=2.0)
+
+
+def _mix(photo: np.ndarray, other: np.ndarray, where: np.ndarray, *, blur: float) -> np.ndarray:
+    share = cv2.GaussianBlur(where.astype(np.float32), (0, 0), blur)[..., None]
+    return np.round(photo * (1 - share) + other * share).astype(np.uint8)
+
+
+def side_by_side(pictures: list[Image.Image]) -> Image.Image:
+    """Pictures of one size, every second one mirrored."""
+    width, height = pictures[0].size
+    joined = Image.new("RGB", (width * len(pictures), height))
+    for number, picture in enumerate(pictures):
+        joined.paste(ImageOps.mirror(picture) if number % 2 else picture, (number * width, 0))
+    return joined
 
 
 def main() -> None:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
-    photo, engine = Image.fromarray(data.astronaut()), Anonymizer.from_pretrained()
-    first, second = (engine(photo, AnonymizeOptions(seed=seed)).image.crop(BOX) for seed in SEEDS)
-    two = Image.new("RGB", (2 * first.width, first.height))
-    two.paste(first, (0, 0))
-    two.paste(ImageOps.mirror(second), (first.width, 0))
+    photo, engine = data.astronaut(), Anonymizer.from_pretrained()
+
+    def person(picture: np.ndarray, seed: int, look: str = "match") -> Image.Image:
+        return engine(Image.fromarray(picture), AnonymizeOptions(seed=seed, look=look)).image
+
+    gray = cv2.cvtColor(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    man, child = person(darken_head(photo), 15, "man, 40"), person(dye_suit(photo, BLUE), 2, "child")
+    woman, old = person(dye_suit(photo, TEAL), 14, "woman, 30"), person(gray, 5, "man, 60")
+    three = side_by_side([one.crop(BOX) for one in (child, woman, man)])
     pictures = {
-        "src/ganon_hf/card/portrait.jpg": first,
-        "spaces/examples/portrait.jpg": photo.crop(BOX),
-        "spaces/examples/two_people.jpg": two,
+        "src/ganon_hf/card/portrait.jpg": person(photo, 1).crop(BOX),
+        "spaces/examples/portrait.jpg": Image.fromarray(photo).crop(BOX),
+        "spaces/examples/two_people.jpg": side_by_side([man.crop(BOX), child.crop(BOX)]),
+        "spaces/examples/three_people.jpg": three.resize((864, 288), Image.Resampling.LANCZOS),
+        "spaces/examples/old_photo.jpg": ImageOps.mirror(old.crop(BOX)).convert("L"),
     }
     for name, picture in pictures.items():
+        result = engine(picture.convert("RGB"), AnonymizeOptions(seed=0))
+        if result.num_covered:
+            raise SystemExit(f"{name}: {result.num_covered} of {len(result.faces)} faces cannot be replaced; nothing more is written.")
         (ROOT / name).parent.mkdir(parents=True, exist_ok=True)
         picture.save(ROOT / name, quality=90, subsampling=0)
 

@@ -64,10 +64,10 @@ import resource, sys, threading
 import app
 made = app.App()
 told = []
-threads = [threading.Thread(target=lambda path=path: told.append(made.photo(path, 7)[2])) for path in sys.argv[1:]]
+threads = [threading.Thread(target=lambda path=path: told.append(made.photo(path, seed=7)[2])) for path in sys.argv[1:]]
 [thread.start() for thread in threads]
 [thread.join() for thread in threads]
-assert all("replaced" in one for one in told), told
+assert len(told) == 2 and all("replaced" in one for one in told), told
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9)
 """
 

@@ -85,7 +85,7 @@ def test_it_is_said_what_happened(work_video: ModuleType) -> None:
     )
     assert work_video.NO_SOUND in work_video.summary(film)
     table = work_video.people_table(film.report)
-    assert "&lt;turned away&gt; (5)" in table and "<td>2.0 to 3.0 s</td>" in table and "<turned" not in table
+    assert "&lt;turned away&gt; (5)" in table and "<span>2.0 to 3.0 s</span>" in table and "<turned" not in table
 
 
 def large(folder: Path) -> Path:

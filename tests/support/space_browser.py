@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -111,10 +112,11 @@ class Visitor:
         with urllib.request.urlopen(address) as answer:
             return bytes(answer.read())
 
-    def set_seed(self, seed: int) -> None:
-        if not self.page.locator("#seed input").is_visible():
-            self.page.get_by_role("button", name="Options").click()
-        field, steady = self.page.locator("#seed input"), 0
+    def set_seed(self, seed: int, tab: str = "photo") -> None:
+        """In the options of a tab, which must be open."""
+        field, steady = self.page.locator(f"#seed-{tab} input"), 0
+        if not field.is_visible():
+            self.page.locator(f"#options-{tab}").get_by_role("button", name="Options").click()
         while steady < 3:  # the page draws a seed of its own when it is loaded, which on a busy machine can be just now
             if field.input_value() != str(seed):
                 field.fill(str(seed))
@@ -123,16 +125,28 @@ class Visitor:
             self.page.wait_for_timeout(200)
             steady += 1
 
-    def click_and_wait(self, button: str) -> None:
-        """Click, and wait until the answer is on the page."""
-        self.page.evaluate("document.querySelector('#said p')?.setAttribute('data-old', '1')")
+    def click_and_wait(self, button: str, where: str = "#said p") -> None:
+        """Click, and wait until the answer, which differs from what is there, is on the page."""
+        self.page.evaluate("where => document.querySelectorAll(where).forEach(one => one.setAttribute('data-old', '1'))", where)
         self.page.click(button)
-        self.page.wait_for_selector("#said p:not([data-old])", timeout=TIMEOUT)
+        self.page.wait_for_selector(f"{where}:not([data-old])", timeout=TIMEOUT)
+
+    def place_of(self, face: int) -> tuple[slice, slice]:
+        """Rows and columns of a face, as its card says."""
+        words = self.page.locator("#faces article").nth(face).inner_text()
+        width, height, x, y = map(int, re.findall(r"(\d+) x (\d+) pixels at (\d+), (\d+)", words)[0])
+        return slice(y, y + height), slice(x, x + width)
+
+    def keep(self, face: int) -> None:
+        """Keep a face as it is: open the warning, confirm it."""
+        card = f"#faces article >> nth={face}"
+        self.page.locator(card).locator("details.keep summary").click()
+        self.click_and_wait(f"{card} >> button[data-choice=leave]")
 
     def shoot(self, name: str) -> None:
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         self.page.wait_for_timeout(400)  # pictures fade in
-        self.page.screenshot(path=SCREENSHOTS / f"space-{name}.jpg", type="jpeg", quality=80, full_page=True)
+        self.page.screenshot(path=SCREENSHOTS / f"space-{name}.jpg", type="jpeg", quality=55, full_page=True)
 
 
 @contextlib.contextmanager

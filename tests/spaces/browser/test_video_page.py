@@ -54,7 +54,8 @@ def ask(visitor: Visitor, path: Path) -> str:
 
 
 def test_a_video_plays_in_the_browser_and_shows_somebody_else(visitor: Visitor, site: Site, film: Path, tmp_path: Path) -> None:
-    visitor.set_seed(4)
+    visitor.open_tab("Video")
+    visitor.set_seed(4, "video")
     said = ask(visitor, film)
     assert said.startswith(
         f"{FRAMES} frames, 1 person, {FRAMES} faces replaced. Seed 4. The sound was removed, because a voice identifies."
