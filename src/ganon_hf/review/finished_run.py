@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 from ..bulk.correction_file import require_photo_name
 from ..bulk.tasks import PhotoJob, Settings
 from ..core.faces import STATUSES
-from ..core.options import AnonymizeOptions
+from ..core.options import AnonymizeOptions, require_number
 from ..image_files import METADATA_GROUPS, printable, result_name
 
 # What a photo is looked at for, in the order in which they are shown.
@@ -43,6 +43,7 @@ class ReviewedPhoto:
             ``"failed"``.
         error: why there is no result.
         faces: as in the report.
+        seed: of its synthetic people, given or drawn; None where the report does not know it.
     """
 
     name: str
@@ -52,6 +53,7 @@ class ReviewedPhoto:
     status: str
     error: str
     faces: tuple[dict[str, Any], ...]
+    seed: int | None = None
 
     @property
     def written(self) -> bool:
@@ -148,7 +150,9 @@ def _photo(values: Mapping[str, Any], out: Path, originals: Path | None) -> Revi
         raise ReportError("status, error or input are not those of a report")
     faces = tuple(map(_checked_face, values["faces"]))
     source = Path(values["input"]) if originals is None else originals / name
-    return ReviewedPhoto(name, source, out / result_name(Path(name)), originals, status, error, faces)
+    seed = values.get("seed")  # a photo that an earlier run has finished has none
+    require_number("seed", seed, 0, 2**63 - 1, integer=True, optional=True)
+    return ReviewedPhoto(name, source, out / result_name(Path(name)), originals, status, error, faces, seed)
 
 
 def _checked_face(face: Any) -> dict[str, Any]:

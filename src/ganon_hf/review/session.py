@@ -229,7 +229,7 @@ class ReviewSession:
             raise ReviewError("the original has changed since it was corrected: take the corrections back first.")
         seed = before.seed if before is not None else None
         if seed is None and self.run.settings.options.seed is None:
-            seed = secrets.randbits(62)
+            seed = secrets.randbits(62) if photo.seed is None else photo.seed  # the photo's other people stay who they are
         return PhotoCorrections(photo.name, digest, faces, seed)
 
     def redo(self, number: int) -> None:
@@ -255,7 +255,7 @@ class ReviewSession:
             raise ReviewError(f"the model cannot be loaded: {printable(error)}") from error
         if outcome.status in WRITTEN:
             with self._lock:
-                photo.status, photo.error, photo.faces = outcome.status, "", outcome.faces
+                photo.status, photo.error, photo.faces, photo.seed = outcome.status, "", outcome.faces, outcome.seed
                 self._saving(lambda: folder.append_record(self._report, outcome.to_dict() | self.run.line))
         return outcome
 
