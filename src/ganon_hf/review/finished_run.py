@@ -25,6 +25,7 @@ _NO_PHOTO = "left out"
 SMALL_FACE, LOW_SCORE = 32.0, 0.7
 MAX_LINE = 8 << 20
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
+_NUMBERS = {int, float}  # and not bool, which is an int
 
 
 class ReportError(ValueError):
@@ -157,8 +158,8 @@ def _photo(values: Mapping[str, Any], out: Path, originals: Path | None) -> Revi
 
 def _checked_face(face: Any) -> dict[str, Any]:
     """A face of a report, of which everything that is used is what it should be."""
-    numbers = [face["score"], *(face["box"][corner] for corner in _CORNERS)]
-    if not all(isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) for value in numbers):
+    numbers = [face["score"], *map(face["box"].__getitem__, _CORNERS)]
+    if not _NUMBERS.issuperset(map(type, numbers)) or not all(map(math.isfinite, numbers)):
         raise ReportError("a face has a box or score that is no number")
     if face["status"] not in STATUSES or not isinstance(face["reason"], str) or not isinstance(face["look"], str):
         raise ReportError("a face has a status, reason or look that is none")

@@ -5,11 +5,14 @@ from __future__ import annotations
 import io
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 from PIL import ExifTags, Image
 
+from ..core.opencv import cv2
 from ..core.picture_reading import open_file, open_picture, printable, read_header, unusable
 from ..image_files import Picture, encode_image, read_image
 
@@ -34,24 +37,39 @@ def shrink_result(path: Path, root: Path, side: int, *, quality: int = QUALITY) 
     Raises:
         UnusableImageError: it cannot be read.
     """
-    with unusable(printable(path)), open_file(path, root) as file:
-        image = open_picture(file)
-        profile = image.info.get("icc_profile")
-        share = min(1.0, side / max(image.size))
-        size = max(1, round(image.width * share)), max(1, round(image.height * share))
-        image.draft("RGB", size)  # a JPEG is decoded at a fraction of its size
-        image.thumbnail(size, Image.Resampling.BILINEAR, reducing_gap=1.5)
-        return _encoded(image.convert("RGB"), profile, quality)
+    return _shrink(path, root, (side,), quality)[side]
 
 
 def shrink_shown(path: Path, root: Path) -> dict[int, bytes]:
     """A result in the two sizes in which a page shows it, from one decoding: side -> JPEG file. Errors as of :func:`shrink_result`."""
-    view = shrink_result(path, root, VIEW_SIDE)
-    with Image.open(io.BytesIO(view)) as image:  # our own
-        profile = image.info.get("icc_profile")
-        image.draft("RGB", (THUMBNAIL_SIDE, THUMBNAIL_SIDE))
-        image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BILINEAR)
-        return {VIEW_SIDE: view, THUMBNAIL_SIDE: _encoded(image, profile, QUALITY)}
+    return _shrink(path, root, (VIEW_SIDE, THUMBNAIL_SIDE), QUALITY)
+
+
+def _shrink(path: Path, root: Path, sides: Sequence[int], quality: int) -> dict[int, bytes]:
+    """A picture in several sizes, the largest of which comes first."""
+    with unusable(printable(path)), open_file(path, root) as file:
+        image = open_picture(file)
+        profile, whole = image.info.get("icc_profile"), image.size
+        image.draft("RGB", _size_within(whole, sides[0]))  # a JPEG is decoded at a fraction of its size
+        pixels, files = np.asarray(image if image.mode == "RGB" else image.convert("RGB")), {}
+        for side in sides:
+            pixels = _resized(pixels, _size_within(whole, side))
+            files[side] = _encoded(Image.fromarray(pixels), profile, quality)
+        return files
+
+
+def _size_within(size: tuple[int, int], side: int) -> tuple[int, int]:
+    """(width, height) that fit into a square; a smaller picture keeps its size."""
+    share = min(1.0, side / max(size))
+    return max(1, round(size[0] * share)), max(1, round(size[1] * share))
+
+
+def _resized(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A picture in (width, height); a fifth of Pillow's time, which a person who looks through thousands would wait for."""
+    if (pixels.shape[1], pixels.shape[0]) == size:
+        return pixels
+    near = 2 * size[0] > pixels.shape[1]  # then two pixels each way hold what the result shows
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR if near else cv2.INTER_AREA)  # type: ignore[no-any-return]
 
 
 def shrink_original(path: Path, root: Path | None, side: int) -> bytes:

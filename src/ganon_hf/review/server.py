@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
+from socketserver import TCPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -97,6 +98,11 @@ class ReviewServer(ThreadingHTTPServer):
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A browser that hangs up is no error; anything else has been answered."""
 
+    def server_bind(self) -> None:
+        """Without asking for this machine's name, as HTTPServer does: where no name server answers, that takes seconds."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = HOST, self.server_address[1]
+
     def get_request(self) -> tuple[socket.socket, Any]:
         """A connection that says nothing for long is closed."""
         request, address = super().get_request()
@@ -162,6 +168,8 @@ class _Handler(BaseHTTPRequestHandler):
                 return _json({"redo_problem": session.redo_problem, "out": printable(session.out), "seeded": options.seed is not None})
             case ["api", "list"]:
                 return _json({"numbers": session.numbers(query.get("filter", ["all"])[0]), "counts": session.counts()})
+            case ["api", "counts"]:
+                return _json(session.counts())
             case ["api", "summaries"]:
                 numbers = [_number(text) for text in query.get("numbers", [""])[0].split(",")[:MAX_SUMMARIES]]
                 return _json([session.summary(number) for number in numbers])

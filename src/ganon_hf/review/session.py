@@ -121,19 +121,24 @@ class ReviewSession:
         if name not in FILTERS:
             raise ReviewError(f"there is no filter {printable(name)[:40]!r}.")
         with self._lock:
-            return [number for number, photo in enumerate(self.run.photos) if name in self._filters_of(photo)]
+            return [number for number, photo in enumerate(self.run.photos) if self._passes(photo, name)]
 
     def counts(self) -> dict[str, int]:
         """How many photos each filter lets through."""
+        photos = self.run.photos
         with self._lock:
-            counted = Counter(name for photo in self.run.photos for name in self._filters_of(photo))
-        return {name: counted[name] for name in FILTERS}
+            counted = Counter(photo.concern for photo in photos)
+            fine, corrected = sum(map(self.is_fine, photos)), sum(map(self.is_corrected, photos))
+        concerns = {name: counted[name] for name in CONCERNS}
+        return {"all": len(photos), "open": len(photos) - fine, **concerns, "corrected": corrected}
 
-    def _filters_of(self, photo: ReviewedPhoto) -> list[str]:
-        """Those of :data:`FILTERS` that let a photo through."""
-        names = ["all", photo.concern]
-        names += [] if self.is_fine(photo) else ["open"]
-        return [*names, "corrected"] if photo.name in self._rows else names
+    def _passes(self, photo: ReviewedPhoto, name: str) -> bool:
+        """Whether one of :data:`FILTERS` lets a photo through."""
+        if name == "all":
+            return True
+        if name == "open":
+            return not self.is_fine(photo)
+        return self.is_corrected(photo) if name == "corrected" else photo.concern == name
 
     def is_fine(self, photo: ReviewedPhoto) -> bool:
         """Whether its result was looked at and found fine."""

@@ -63,7 +63,7 @@ function showCounts(counts) {
     button.setAttribute("aria-pressed", String(name === state.filter));
   }
 }
-async function refreshCounts() { showCounts((await call(`api/list?filter=${state.filter}`)).counts); }
+async function refreshCounts() { showCounts(await call("api/counts")); }
 function drawRows() {
   const pane = $("list-pane"), first = Math.max(0, Math.floor(pane.scrollTop / ROW) - 3);
   const last = Math.min(state.numbers.length, first + Math.ceil((pane.clientHeight || 600) / ROW) + 6);
