@@ -109,8 +109,11 @@ class FilmEdits:
 
     def _may_show(self, track: Track, first: int, end: int) -> bool:
         """Whether a drawn face may be shown in some of these frames."""
-        margin = round(max(HOLD, LEAD) * self.frame_rate) + 1
-        return bool(track.faces) and track.first - margin < end and first <= track.last + margin
+        if not track.faces:
+            return False
+        margin, (begins, ends) = round(max(HOLD, LEAD) * self.frame_rate) + 1, track.scene
+        last = track.last + margin if ends is None else min(track.last + margin, ends - 1)
+        return max(track.first - margin, begins) < end and first <= last
 
     def digest(self, first: int, end: int, tracks: Iterable[int]) -> str:
         """Tells what is done otherwise in frames ``first`` to ``end`` - 1, where these tracks were found; empty where nothing is."""

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .._atomic import write_atomically
+from ..core.options import AnonymizeOptions
 from .stream import AnonymizedFrame
 
 # What was done with a face, and in which frames; ``left`` is what a correction says is no face.
@@ -88,13 +89,19 @@ def _track_faces(track: int, rows: np.ndarray) -> dict[str, Any]:
     }
 
 
+def describe_run(source: Path, target: Path, codec: str, audio: str, options: AnonymizeOptions, model: str) -> dict[str, Any]:
+    """What a report says about the run, JSON-ready, so that a review can do it again; ``model`` is the fingerprint of the model."""
+    files = {"input": str(source), "output": str(target)}
+    return files | {"codec": codec, "audio": audio, "options": dataclasses.asdict(options), "model": model}
+
+
 def write_video_report(path: Path, report: VideoReport, run: Mapping[str, Any]) -> None:
     """Write a report as JSON, complete or not at all.
 
     Args:
         path: of the file.
         report: what was done.
-        run: JSON-ready, about the run: ``input``, ``output``, ``codec``, ``audio``, ``options``, ``model``.
+        run: of :func:`describe_run`.
 
     Raises:
         OSError: it cannot be written.
