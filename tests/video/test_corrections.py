@@ -4,55 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
-from scripted import Script, frame, scripted_engine
-from tiny import face_at
+from film_runs import CUT, MISSED, missing_engine, scripted_film
+from scripted import frame
 
 from ganon_hf.bulk.correction_file import PhotoCorrections, read_corrections, write_corrections
-from ganon_hf.core.faces import Box, Face
+from ganon_hf.core.faces import Box
 from ganon_hf.core.options import AnonymizeOptions
 from ganon_hf.video import FilmCorrectionError, FilmCorrections, TrackCorrection, VideoReport, anonymize_video, job
 from ganon_hf.video.film_corrections import film_digest, read_film_corrections, write_film_corrections
-from ganon_hf.video.mux import concatenate_segments
-from ganon_hf.video.reader import VideoFrame, VideoReader
-from ganon_hf.video.writer import SegmentWriter, VideoFormat, VideoProperties
+from ganon_hf.video.reader import VideoReader
 
-COUNT, CUT = 50, 40
 SEED = AnonymizeOptions(seed=3)
-MISSED = face_at(120, 60, 44)
 INSIDE = np.s_[50:70, 112:128]
-
-
-class Missing(Script):
-    """Two faces, of which one is never found, but has landmarks where somebody draws a box; and a doubtful one in the middle."""
-
-    def __init__(self) -> None:
-        super().__init__({"found": lambda n: face_at(40, 60, 50) if n < CUT else None})
-        self.hidden = {"missed": lambda n: MISSED if 8 <= n < CUT else None}
-
-    def landmarks(self, image: np.ndarray, box: Box) -> np.ndarray | None:
-        there = self.hidden["missed"](self._number(image))
-        return there.landmarks if there is not None and abs(box[0] - there.box[0]) < 6 else None
-
-    def follow(self, image: np.ndarray, faces: Sequence[Face]) -> list[Face | None]:
-        there = self.hidden["missed"](self._number(image))
-        near = [there is not None and abs(face.box[0] - there.box[0]) < 15 for face in faces]
-        return [there if own else found for own, found in zip(near, super().follow(image, faces), strict=True)]
 
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("film") / "film.mkv"
-    like = VideoProperties(160, 120, Fraction(1, 20), Fraction(20))
-    with SegmentWriter(path.parent / "segment", VideoFormat("lossless"), like) as writer:
-        for number in range(COUNT):
-            writer.write(VideoFrame(frame(number, scene=int(number >= CUT)), number, 1))
-    concatenate_segments([path.parent / "segment"], path, VideoFormat("lossless"))
-    return path
+    return scripted_film(tmp_path_factory.mktemp("film") / "film.mkv")
 
 
 @pytest.fixture(autouse=True)
@@ -62,7 +34,7 @@ def short_segments(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run(source: Path, target: Path, faces: Sequence[TrackCorrection] = (), options: AnonymizeOptions = SEED, **more: object) -> VideoReport:
     row = FilmCorrections("film.mkv", film_digest(source), tuple(faces))
-    settings = {"codec": "lossless", "overwrite": True, "corrections": row, "anonymizer": scripted_engine(Missing()), **more}
+    settings = {"codec": "lossless", "overwrite": True, "corrections": row, "anonymizer": missing_engine(), **more}
     return anonymize_video(source, target, options, **settings)  # type: ignore[arg-type]
 
 

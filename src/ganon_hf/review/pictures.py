@@ -53,7 +53,7 @@ def _shrink(path: Path, root: Path, sides: Sequence[int], quality: int) -> dict[
         image.draft("RGB", _size_within(whole, sides[0]))  # a JPEG is decoded at a fraction of its size
         pixels, files = np.asarray(image if image.mode == "RGB" else image.convert("RGB")), {}
         for side in sides:
-            pixels = _resized(pixels, _size_within(whole, side))
+            pixels = resized(pixels, _size_within(whole, side))
             files[side] = _encoded(Image.fromarray(pixels), profile, quality)
         return files
 
@@ -64,7 +64,7 @@ def _size_within(size: tuple[int, int], side: int) -> tuple[int, int]:
     return max(1, round(size[0] * share)), max(1, round(size[1] * share))
 
 
-def _resized(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def resized(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """A picture in (width, height); a fifth of Pillow's time, which a person who looks through thousands would wait for."""
     if (pixels.shape[1], pixels.shape[0]) == size:
         return pixels
@@ -77,6 +77,13 @@ def shrink_original(path: Path, root: Path | None, side: int) -> bytes:
     picture = read_image(path, root=root)
     picture.image.thumbnail((side, side), reducing_gap=2.0)
     return _encoded(picture.image, picture.icc_profile, QUALITY)
+
+
+def to_jpeg(pixels: np.ndarray, side: int | None = None) -> bytes:
+    """A picture in memory, (height, width, 3) uint8 RGB, as a JPEG file; with ``side`` at most so many pixels in width and height."""
+    size = (pixels.shape[1], pixels.shape[0])
+    small = pixels if side is None else resized(pixels, _size_within(size, side))
+    return _encoded(Image.fromarray(np.ascontiguousarray(small)), None, QUALITY)
 
 
 def upright_size(path: Path, root: Path | None) -> tuple[int, int]:
@@ -102,7 +109,7 @@ class PictureCache:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept = {THUMBNAIL_SIDE: _Latest(_THUMBNAIL_BYTES), VIEW_SIDE: _Latest(_VIEW_BYTES)}
+        self._kept = {THUMBNAIL_SIDE: LatestPictures(_THUMBNAIL_BYTES), VIEW_SIDE: LatestPictures(_VIEW_BYTES)}
         self._making: dict[_Key, Future[dict[int, bytes]]] = {}
         self._pool = ThreadPoolExecutor(_THREADS, "ganon-pictures")
         self._list_pool = ThreadPoolExecutor(1, "ganon-thumbnails")  # the photo that is looked at does not wait for the list
@@ -142,7 +149,7 @@ class PictureCache:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-class _Latest:
+class LatestPictures:
     """The pictures that were used last, up to a number of bytes."""
 
     def __init__(self, limit: int) -> None:

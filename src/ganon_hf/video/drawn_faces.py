@@ -1,9 +1,9 @@
 """A face that the detector missed, from the box that a person drew in one frame, followed forwards and backwards in time.
 
 Where landmarks fit, the mesh is followed as for a face that was found. Elsewhere the box moves with what is in it: with the median of the
-motion of a grid of points, of which only those count that come back to where they were when they are followed back again (Kalal, Mikolajczyk
-and Matas 2010, "Forward-backward error"). It ends at a cut, where the face is lost, and where it leaves the picture. Frames are RGB uint8
-(height, width, 3); frame numbers count from 0.
+motion of a grid of points, of which only those count that come back to where they were when they are followed back again (Kalal,
+Mikolajczyk and Matas 2010, "Forward-backward error"). It ends at a cut, where the face is lost, and where it leaves the picture. Frames are
+RGB uint8 (height, width, 3); frame numbers count from 0.
 """
 
 from __future__ import annotations

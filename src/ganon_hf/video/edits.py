@@ -82,10 +82,10 @@ class FilmEdits:
             FilmCorrectionError: the face that a correction means is not where it says.
         """
         here = {one.track: one.shown.face.box for one in castings}
-        for correction in self.of_track.values():
-            if correction.frame == frame and not _same(correction.box, here.get(correction.track)):
+        for track, correction in self.of_track.items():
+            if correction.frame == frame and not _same(correction.box, here.get(track)):
                 raise FilmCorrectionError(
-                    f"track {correction.track} is not where a correction says in frame {frame}: it was made with other options or another "
+                    f"track {track} is not where a correction says in frame {frame}: it was made with other options or another "
                     "model. Correct the film again."
                 )
         kept = [_corrected(one, self.of_track.get(one.track)) for one in castings if not self._is_left(one.track)]
@@ -148,8 +148,8 @@ def plan_edits(
         box = drawn[index].box
         if min(box) < 0 or box[2] > width or box[3] > height:
             raise FilmCorrectionError(f"a box that was drawn in frame {drawn[index].frame} leaves the film of {width} x {height} pixels.")
-        chosen = options if drawn[index].look is None else dataclasses.replace(options, look=drawn[index].look)
-        looks[index] = anonymizer.look_of(image, face, chosen)
+        own = drawn[index].look
+        looks[index] = anonymizer.look_of(image, face, options if own is None else dataclasses.replace(options, look=own))
 
     boxes = [(one.frame, one.box) for one in drawn]
     tracks = follow_drawn(frames(), boxes, anonymizer.detector, is_cut=CutDetector(), max_bytes=MAX_BUFFER, seen=read_look)

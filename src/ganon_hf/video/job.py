@@ -114,15 +114,11 @@ def anonymize_video(
         return dataclasses.replace(report, notes=(*report.notes, *notes))
 
 
-def _plan_edits(
-    source: Path, corrections: FilmCorrections | None, engine: Anonymizer, options: AnonymizeOptions, rate: float
-) -> FilmEdits:
+def _plan_edits(source: Path, corrections: FilmCorrections | None, engine: Anonymizer, options: AnonymizeOptions, rate: float) -> FilmEdits:
     if corrections is None or not corrections.faces:
         return FilmEdits()
     with ExitStack() as stack:
-        return plan_edits(
-            corrections, lambda: (frame.image for frame in stack.enter_context(VideoReader(source))), engine, options, rate
-        )
+        return plan_edits(corrections, lambda: (frame.image for frame in stack.enter_context(VideoReader(source))), engine, options, rate)
 
 
 def _report(parts: PartsFolder, time_base: float, corrections: FilmCorrections | None) -> VideoReport:

@@ -149,8 +149,8 @@ class PartRecord:
         """For a snapshot."""
         reasons = [[track, reason, count] for (track, reason), count in self._reasons.items()]
         people, looks = sorted(self.people.items()), sorted(self.looks.items())
-        faces = np.array(self._faces, FACE)
-        return {"first": self.first, "times": self.times, "people": people, "looks": looks, "reasons": reasons, "faces": faces.view(np.uint8)}
+        values = {"first": self.first, "times": self.times, "people": people, "looks": looks, "reasons": reasons}
+        return values | {"faces": np.array(self._faces, FACE).view(np.uint8)}
 
 
 def build_report(

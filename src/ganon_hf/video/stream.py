@@ -251,9 +251,7 @@ class FrameStream:
         while rendering and (len(rendering) > limit or rendering[0].done()):
             yield rendering.popleft().result()
 
-    def _render(
-        self, index: int, frame: VideoFrame, castings: Sequence[Casting], left: tuple[tuple[int, Box], ...]
-    ) -> AnonymizedFrame:
+    def _render(self, index: int, frame: VideoFrame, castings: Sequence[Casting], left: tuple[tuple[int, Box], ...]) -> AnonymizedFrame:
         engine, faces = self._anonymizer, [one.shown.face for one in castings]
         people, looks = [one.person for one in castings], [one.look for one in castings]
         plan = engine.plan(frame.image, self._options, faces=faces, people=people, looks=looks)

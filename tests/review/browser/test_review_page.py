@@ -58,7 +58,7 @@ class Reviewer:
         """By the list."""
         self.page.locator("#filters button").first.click()
         self.until("!state.busy")
-        at = [photo.name for photo in self.server.session.run.photos].index(name)
+        at = [photo.name for photo in self.server.routes.session.run.photos].index(name)
         self.page.evaluate("at => { document.getElementById('list-pane').scrollTop = at * 72; }", at)
         self.page.locator(f"#rows button[data-number='{at}']").click()
         self.until("name => state.photo && state.photo.name === name && !state.busy", name)
@@ -134,7 +134,7 @@ def test_a_missed_face_is_drawn_with_the_mouse_and_gone_after_redo(reviewer: Rev
     reviewer.page.click("#redo")
     reviewer.said("Done again")
     assert np.abs(pixels(run.out, "05.png")[INSIDE] - original[INSIDE]).mean() > 8
-    assert [face["status"] for face in reviewer.server.session.details(reviewer.page.evaluate("state.photo.number"))["faces"]] == [
+    assert [face["status"] for face in reviewer.server.routes.session.details(reviewer.page.evaluate("state.photo.number"))["faces"]] == [
         "replaced"
     ] * 3
     assert reviewer.page.locator("#faces .box.replaced").count() == 3
