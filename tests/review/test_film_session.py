@@ -54,7 +54,7 @@ def test_tracks_frames_and_strips_are_shown(run: FilmRun) -> None:
         details = session.details()
         (track,) = details["tracks"]
         assert (details["frames"], details["width"], details["height"]) == (COUNT, 160, 120) and details["seconds"] == pytest.approx(2.45)
-        assert track["concern"] == "rest" and track["stretches"] == [(0, CUT - 1, "replaced")] and track["look"]
+        assert track["concern"] == "rest" and track["stretches"] == [(0, CUT - 1, "replaced", True)] and track["look"]
         assert [face["track"] for face in session.frame(5)["faces"]] == [0] and session.frame(45)["faces"] == []
         assert picture(session.strip(0)).shape == (STRIP_SIDE, STRIP_PICTURES * STRIP_SIDE, 3)
         asked = picture(session.original(12))
@@ -102,7 +102,7 @@ def test_what_was_saved_is_there_again_and_what_has_changed_was_not_looked_at(ru
         redo(session)
         fine = {track["track"]: track["fine"] for track in session.details()["tracks"]}
         assert fine == {0: True, -1: False}, "the other face is as it was"
-        box = session.frame(5)["faces"][0]["box"]
+        box = next(face["box"] for face in session.frame(5)["faces"] if face["track"] == 0)
         session.set_corrections([{"frame": 5, "box": box, "track": 0, "do": "cover"}])
         with pytest.raises(ReviewError, match="redo comes first"):
             session.set_fine(0, True)

@@ -159,8 +159,8 @@ class FilmSession:
         for track in self.film.tracks:
             at = track.at(number)
             if at is not None:
-                done = next(name for first, last, name in track.stretches if first <= number <= last)
-                faces.append({"track": track.number, "box": track.boxes[at].tolist(), "done": done})
+                done, seen = next((name, seen) for first, last, name, seen in track.stretches if first <= number <= last)
+                faces.append({"track": track.number, "box": track.boxes[at].tolist(), "done": done, "seen": seen})
         return {"frame": number, "seconds": self._frames.seconds(number), "faces": faces}
 
     def _require_frame(self, number: int) -> None:

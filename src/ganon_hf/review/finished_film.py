@@ -19,6 +19,7 @@ from .finished_run import ReportError
 
 MAX_BYTES = 1 << 30  # of a report
 _LETTERS = {done[0]: done for done in DONE}
+_SEEN = {letter.upper() for letter in _LETTERS}
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +33,7 @@ class FilmTrack:
         reasons: why it was covered -> number of frames.
         frames: (n,) numbers of the frames in which something was done, increasing.
         boxes: (n, 4) x_min, y_min, x_max, y_max there, in pixels.
-        done: n letters: replaced, covered, doubtful or left.
+        done: n letters: replaced, covered, doubtful or left; a small one where the face was not seen in that frame, but filled or held.
     """
 
     number: int
@@ -46,9 +47,10 @@ class FilmTrack:
     @property
     def concern(self) -> str:
         """What it should be looked at for: ``"doubtful"``, ``"covered"``, ``"rest"``; ``"left"`` where it is no face any more."""
-        if "d" in self.done:
+        letters = set(self.done.lower())
+        if "d" in letters:
             return "doubtful"
-        return "covered" if "c" in self.done else "rest" if "r" in self.done else "left"
+        return "covered" if "c" in letters else "rest" if "r" in letters else "left"
 
     @cached_property
     def digest(self) -> str:
@@ -57,12 +59,15 @@ class FilmTrack:
         return hashlib.sha256(content + f"{self.person} {self.look}".encode()).hexdigest()[:16]
 
     @cached_property
-    def stretches(self) -> list[tuple[int, int, str]]:
-        """(first frame, last frame, what was done) as long as it is the same; a gap has none."""
+    def stretches(self) -> list[tuple[int, int, str, bool]]:
+        """(first frame, last frame, what was done, whether the face was seen) as long as both are the same; an absence has none."""
         letters = np.frombuffer(self.done.encode(), np.uint8)
         ends = np.flatnonzero((np.diff(self.frames) != 1) | (np.diff(letters) != 0))
         firsts, lasts = [0, *(ends + 1).tolist()], [*ends.tolist(), len(letters) - 1]
-        return [(int(self.frames[a]), int(self.frames[b]), _LETTERS[self.done[a]]) for a, b in zip(firsts, lasts, strict=True)]
+        return [
+            (int(self.frames[a]), int(self.frames[b]), _LETTERS[self.done[a].lower()], self.done[a] in _SEEN)
+            for a, b in zip(firsts, lasts, strict=True)
+        ]
 
     def at(self, frame: int) -> int | None:
         """Where a frame is in ``frames``; None where it is not."""
@@ -153,7 +158,12 @@ def _track(track: Mapping[str, Any], faces: Mapping[str, Any], count: int) -> Fi
         raise ReportError("frames of a track are not in order, or not of this film")
     if boxes.shape != (len(frames), 4) or not np.isfinite(boxes).all():
         raise ReportError("a track has not one box for each frame")
-    if not isinstance(done, str) or len(done) != len(frames) or not set(done) <= set(_LETTERS) or not isinstance(track["look"], str):
+    if (
+        not isinstance(done, str)
+        or len(done) != len(frames)
+        or not set(done.lower()) <= set(_LETTERS)
+        or not isinstance(track["look"], str)
+    ):
         raise ReportError("a track has not one letter for each frame, or no look")
     require_number("person", track["person"], -1, 2**31 - 1, integer=True)
     return FilmTrack(int(track["track"]), track["person"], track["look"], dict(reasons), frames, boxes, done)

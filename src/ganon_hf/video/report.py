@@ -74,7 +74,8 @@ class VideoReport:
     corrections: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready form. ``faces`` has for every track its frames, its boxes there, and a letter of what was done: r, c, d or l."""
+        """JSON-ready form. ``faces`` has for every track its frames, its boxes there, and a letter of what was done: R, C, D or L,
+        and a small one where the face was not seen in that frame, but filled or held."""
         values: dict[str, Any] = {"frames": self.frames, "seconds": self.seconds, "seed": self.seed, "corrections": self.corrections}
         values |= {"notes": list(self.notes), "tracks": [dataclasses.asdict(track) for track in self.tracks]}
         return values | {"faces": [_track_faces(track.track, self.faces[self.faces["track"] == track.track]) for track in self.tracks]}
@@ -85,8 +86,12 @@ def _track_faces(track: int, rows: np.ndarray) -> dict[str, Any]:
         "track": track,
         "frames": rows["frame"].tolist(),
         "boxes": rows["box"].astype(float).round(1).tolist(),
-        "done": "".join(DONE[code][0] for code in rows["done"]),
+        "done": "".join(_letter(int(row["done"]), int(row["kind"])) for row in rows),
     }
+
+
+def _letter(done: int, kind: int) -> str:
+    return DONE[done][0].upper() if KINDS[kind] == "seen" else DONE[done][0]
 
 
 def describe_run(source: Path, target: Path, codec: str, audio: str, options: AnonymizeOptions, model: str) -> dict[str, Any]:

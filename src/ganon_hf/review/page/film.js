@@ -144,14 +144,15 @@ function stripOf(track, index) {
   now.className = "now";
   picture.src = `strip/${track.track}?v=${state.film.version}`;
   picture.loading = "lazy";
-  picture.alt = track.stretches.map(([from, to, done]) => `${done} from frame ${from} to ${to}`).join(", ");
-  for (const [from, to, done] of track.stretches) {
-    const bar = document.createElement("div");
-    bar.className = `bar ${done}`;
+  const words = ([from, to, done, seen]) => `${done}${seen ? "" : ", not seen"}, frame ${from} to ${to}`;
+  picture.alt = track.stretches.map(words).join("; ");
+  for (const stretch of track.stretches) {
+    const bar = document.createElement("div"), [from, to, done, seen] = stretch;
+    bar.className = `bar ${done}${seen ? "" : " unseen"}`;
     bar.style.left = `${(from - first) / count * 100}%`;
     bar.style.width = `${(to - from + 1) / count * 100}%`;
     bar.textContent = BARS[done];
-    bar.title = `${done}, frame ${from} to ${to}`;
+    bar.title = words(stretch);
     bars.append(bar);
   }
   strip.addEventListener("click", (event) => {

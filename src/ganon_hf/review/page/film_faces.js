@@ -6,7 +6,7 @@ function boxesOf(photo) {
   const stale = state.film.stale;
   const boxes = photo.faces.map((face) => {
     const track = state.film.tracks.find((one) => one.track === face.track), correction = photo.corrections.findIndex((one) => one.shown === face.track);
-    const text = [face.done, track.person < 0 ? "" : `person ${track.person}`, track.look, face.done === "replaced" ? "" : track.reasons.join(", ")].filter(Boolean).join("; ");
+    const text = [face.done, face.seen ? "" : "not seen in this frame", track.person < 0 ? "" : `person ${track.person}`, track.look, face.done === "replaced" ? "" : track.reasons.join(", ")].filter(Boolean).join("; ");
     const { xmin, ymin, xmax, ymax } = face.box;
     return { box: [xmin, ymin, xmax, ymax], kind: face.done, correction, track: face.track, text: correction < 0 ? text : `${text}; ${wordsOf(photo.corrections[correction])}` };
   });
