@@ -40,11 +40,14 @@ function showCounts() {
     return button;
   }));
 }
+// A number that was drawn by hand says nothing.
+const NEW_PEOPLE = 2 ** 20;
+function personOf(person) { return person < 0 ? "" : person < NEW_PEOPLE ? `person ${person}` : "somebody new"; }
 // People whom a face can become; the look makes it the very same one.
 function fillPeople() {
   const people = new Map(state.film.tracks.filter((track) => track.person >= 0 && track.look).map((track) => [track.person, track.look]));
   for (const [id, first] of [["drawn-who", "somebody new"], ["face-who", "as it is"]]) {
-    const options = [["", first], ...[...people].map(([person, look]) => [JSON.stringify({ person, look }), `person ${person} (${look})`])];
+    const options = [["", first], ...[...people].map(([person, look]) => [JSON.stringify({ person, look }), `${personOf(person)} (${look})`])];
     $(id).replaceChildren(...options.map(([value, text]) => Object.assign(document.createElement("option"), { value, textContent: text })));
   }
 }
@@ -117,7 +120,7 @@ function drawStrips() {
     row.dataset.track = track.track;
     name.type = "button";
     name.textContent = track.track < 0 ? `Added ${-track.track}` : `Face ${track.track + 1}`;
-    small.textContent = [`${from.toFixed(1)} to ${to.toFixed(1)} s`, track.person < 0 ? "" : `person ${track.person}`, track.look, track.concern === "rest" ? "" : words,
+    small.textContent = [`${from.toFixed(1)} to ${to.toFixed(1)} s`, personOf(track.person), track.look, track.concern === "rest" ? "" : words,
       track.fine ? "✓ fine" : "", isCorrected(track) ? state.film.stale ? "needs Redo" : "corrected" : ""].filter(Boolean).join(" · ");
     name.append(document.createElement("br"), small);
     name.addEventListener("click", () => act(() => goTo(index)));

@@ -6,7 +6,7 @@ function boxesOf(photo) {
   const stale = state.film.stale;
   const boxes = photo.faces.map((face) => {
     const track = state.film.tracks.find((one) => one.track === face.track), correction = photo.corrections.findIndex((one) => one.shown === face.track);
-    const text = [face.done, face.seen ? "" : "not seen in this frame", track.person < 0 ? "" : `person ${track.person}`, track.look, face.done === "replaced" ? "" : track.reasons.join(", ")].filter(Boolean).join("; ");
+    const text = [face.done, face.seen ? "" : "not seen in this frame", personOf(track.person), track.look, face.done === "replaced" ? "" : track.reasons.join(", ")].filter(Boolean).join("; ");
     const { xmin, ymin, xmax, ymax } = face.box;
     return { box: [xmin, ymin, xmax, ymax], kind: face.done, correction, track: face.track, text: correction < 0 ? text : `${text}; ${wordsOf(photo.corrections[correction])}` };
   });
@@ -18,7 +18,7 @@ function boxesOf(photo) {
 }
 function wordsOf(correction) {
   const words = { replace: correction.drawn ? "added by hand" : "another person", cover: "covered by hand", leave: "left: not a face" }[correction.do];
-  return [words, correction.person === undefined ? "" : `person ${correction.person}`, correction.look || "", state.film.stale ? "may need Redo" : ""].filter(Boolean).join(", ");
+  return [words, correction.person === undefined ? "" : personOf(correction.person), correction.look || "", state.film.stale ? "may need Redo" : ""].filter(Boolean).join(", ");
 }
 
 // ---- corrections ----
@@ -29,7 +29,7 @@ async function save(corrections, said) {
   if (track !== undefined && track !== null) { state.selected = state.boxes.findIndex((one) => one.track === track); drawBoxes(); }
   say(said);
 }
-function newPerson() { return 2 ** 20 + crypto.getRandomValues(new Uint32Array(1))[0] % 2 ** 30; }
+function newPerson() { return NEW_PEOPLE + crypto.getRandomValues(new Uint32Array(1))[0] % 2 ** 30; }
 async function add(action) {
   if (!state.drawn) return;
   const correction = { frame: state.frame, box: state.drawn, do: action, drawn: true };
