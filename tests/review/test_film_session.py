@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import io
 import json
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,17 +26,24 @@ from ganon_hf.review.finished_film import read_film
 from ganon_hf.review.finished_run import ReportError
 from ganon_hf.review.server import HEADERS
 from ganon_hf.review.session import ReviewError
-from ganon_hf.video import anonymize_video, job, read_film_corrections
+from ganon_hf.video import anonymize_video, read_film_corrections
 from ganon_hf.video.reader import VideoReader
 
 ADD = {"frame": 20, "box": [round(value, 1) for value in MISSED.box], "do": "replace", "drawn": True, "person": 900}
 INSIDE = np.s_[50:70, 112:128]
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> FilmRun:
+    root = tmp_path_factory.mktemp("film")
+    return make_film_run(scripted_film(root / "film.mkv"), root / "out.mkv", missing_engine, options=AnonymizeOptions())
+
+
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FilmRun:
-    monkeypatch.setattr(job, "SEGMENT_SECONDS", 0.5)
-    return make_film_run(scripted_film(tmp_path / "film.mkv"), tmp_path / "out.mkv", missing_engine, options=AnonymizeOptions())
+def run(finished: FilmRun, tmp_path: Path) -> FilmRun:
+    """A copy that a test may change."""
+    copies = [Path(shutil.copy(path, tmp_path)) for path in (finished.target, finished.report)]
+    return FilmRun(finished.source, *copies, missing_engine)
 
 
 def picture(content: bytes) -> np.ndarray:
@@ -129,9 +137,8 @@ def test_what_makes_no_sense_is_refused(row: str, read_only_session: FilmSession
 
 
 @pytest.fixture(scope="module")
-def read_only_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FilmSession]:
-    root = tmp_path_factory.mktemp("film")
-    with make_film_run(scripted_film(root / "film.mkv"), root / "out.mkv", missing_engine).session() as session:
+def read_only_session(finished: FilmRun) -> Iterator[FilmSession]:
+    with finished.session() as session:
         yield session
 
 

@@ -32,10 +32,12 @@ MISSED = face_at(120, 60, 44)
 
 
 class Missing(Script):
-    """Two faces, of which one is never found, but has landmarks where somebody draws a box."""
+    """Two faces, of which one is never found, but has landmarks where somebody draws a box; ``bare``: it is found without landmarks."""
 
-    def __init__(self) -> None:
-        super().__init__({"found": lambda n: face_at(40, 60, 50) if n < CUT else None})
+    def __init__(self, *, bare: bool = False) -> None:
+        paths = {"found": lambda n: face_at(40, 60, 50) if n < CUT else None}
+        paths |= {"bare": lambda n: face_at(120, 60, 44, landmarks=False)} if bare else {}
+        super().__init__(paths)
 
     def landmarks(self, image: np.ndarray, box: Box) -> np.ndarray | None:
         there = self._missed(self._number(image))
@@ -71,8 +73,8 @@ def scripted_film(path: Path) -> Path:
     return write_film(path, (frame(number, scene=int(number >= CUT)) for number in range(COUNT)), 20)
 
 
-def missing_engine() -> Anonymizer:
-    return scripted_engine(Missing())
+def missing_engine(*, bare: bool = False) -> Anonymizer:
+    return scripted_engine(Missing(bare=bare))
 
 
 @dataclass(frozen=True)

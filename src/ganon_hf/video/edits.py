@@ -97,13 +97,14 @@ class FilmEdits:
         return track in self.of_track and self.of_track[track].do == "leave"
 
     def _shown(self, drawn: _Drawn, frame: int, others: Sequence[Casting]) -> list[Casting]:
-        """The drawn face in a frame; nothing where it is another one's there, which the detector has found after all."""
+        """The drawn face in a frame; nothing where the detector has found it after all, with a mesh. On a cover it is drawn."""
         if self.gaps is None or not self._may_show(drawn.track, frame, frame + 1):
             return []
         person, reason = drawn.correction.person or 0, COVERED_BY_HAND if drawn.correction.do == "cover" else ""
         castings = []
         for shown in self.gaps.faces_at([drawn.track], frame):
-            if not any(_same(shown.face.box, one.shown.face.box) for one in others if one.shown.kind == "seen"):
+            known = (one.shown.face for one in others if one.shown.kind == "seen" and one.shown.face.landmarks is not None)
+            if not any(_same(shown.face.box, face.box) for face in known):
                 castings.append(Casting(_bare(shown) if reason else shown, drawn.number, person, drawn.look, reason))
         return castings
 
