@@ -81,7 +81,7 @@ class PartsFolder:
 
     @classmethod
     def discard(cls, target: Path) -> None:
-        """Remove what is left of a target's folder, unless a run is working on it, or the folder was to be kept."""
+        """Remove what is left of a target's folder, unless a run is working on it."""
         folder = cls(target, "").folder
         if folder.is_dir():
             with suppress(ValueError), cls(target, "") as parts:
