@@ -157,11 +157,13 @@ class LatestPictures:
         self._pictures: OrderedDict[_Key, bytes] = OrderedDict()
 
     def get(self, key: _Key) -> bytes | None:
+        """A picture, or None where it is not remembered."""
         if key in self._pictures:
             self._pictures.move_to_end(key)
         return self._pictures.get(key)
 
     def put(self, key: _Key, content: bytes) -> None:
+        """Remember a picture, and forget those that were not used for longest where they are too many."""
         self._bytes += len(content) - len(self._pictures.pop(key, b""))
         self._pictures[key] = content
         while self._bytes > self._limit:

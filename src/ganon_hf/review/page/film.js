@@ -180,7 +180,8 @@ async function goTo(index, frame) {
   state.original = false;
   if (!track) { await showFrame(state.frame); return; }
   state.at = index;
-  const [first, last] = track.stretches.find(([, , done]) => done === track.concern) || track.stretches[0];
+  const reasons = track.stretches.filter(([, , done]) => done === track.concern);
+  const [first, last] = reasons.find(([, , , seen]) => seen) || reasons[0] || track.stretches[0];
   await showFrame(frame === undefined ? Math.floor((first + last) / 2) : frame);
   const chosen = state.boxes.findIndex((one) => one.track === track.track);
   if (chosen >= 0) { state.selected = chosen; drawBoxes(); }
