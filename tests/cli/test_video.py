@@ -16,6 +16,8 @@ from tiny import face_at
 from typer.testing import CliRunner
 
 from ganon_hf.cli.main import app
+from ganon_hf.video import FilmCorrections, TrackCorrection
+from ganon_hf.video.film_corrections import film_digest, write_film_corrections
 from ganon_hf.video.mux import concatenate_segments
 from ganon_hf.video.reader import VideoFrame, VideoReader
 from ganon_hf.video.writer import SegmentWriter, VideoFormat, VideoProperties
@@ -105,6 +107,22 @@ def test_what_cannot_be_done_is_said(
     assert result.exit_code == code and message in result.stderr, result.stderr
     assert film.read_bytes() == before and (film.parent / "there.mp4").read_bytes() == b"precious"
     assert sorted(path.name for path in film.parent.iterdir()) == ["film.mkv", "text.mp4", "there.mp4"]
+
+
+def test_corrections_of_a_review_are_heeded_and_those_of_another_film_are_an_error(
+    film: Path, faces: dict[str, Script], tmp_path: Path
+) -> None:
+    corrections, report = tmp_path / "corrections.jsonl", tmp_path / "report.json"
+    leave = TrackCorrection(5, film_script().face("a", 5).box, "leave", 0)
+    write_film_corrections(corrections, [FilmCorrections("film.mkv", "0" * 64, (leave,))])
+    refused = command("video", film, "-o", tmp_path / "out.mp4", "--corrections", corrections)
+    assert refused.exit_code == 2 and "there are no corrections for" in refused.stderr and not (tmp_path / "out.mp4").exists()
+    write_film_corrections(corrections, [FilmCorrections("another name.mkv", film_digest(film), (leave,), seed=7)])
+    result = command("video", film, "-o", tmp_path / "out.mp4", "--corrections", corrections, "--report", report, "--keep-parts")
+    assert result.exit_code == 0, result.stderr
+    told = json.loads(report.read_text())
+    assert (told["tracks"][0]["left"], told["tracks"][0]["replaced"], told["seed"]) == (25, 0, 7)
+    assert (tmp_path / ".ganon-hf-out.mp4.parts").is_dir()
 
 
 def test_webcam_without_a_display_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

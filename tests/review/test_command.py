@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from film_runs import make_film_run, missing_engine, scripted_film
 from review_runs import MISSED, PLAIN, UNCERTAIN, Run, tiny_run
 from typer.testing import CliRunner
 
@@ -72,6 +73,23 @@ def test_a_page_to_sign_without_a_server(run: Run, tmp_path: Path) -> None:
     result = CliRunner().invoke(cli.app, ["review", str(run.out), "--review-page", str(tmp_path / "review.html")])
     assert result.exit_code == 0 and "3 photos ->" in result.output, result.output
     assert (tmp_path / "review.html").read_text().count("<img") == 3
+
+
+def test_a_film_is_reviewed_by_its_report(tmp_path: Path) -> None:
+    film = make_film_run(scripted_film(tmp_path / "film.mkv"), tmp_path / "out.mkv", missing_engine)
+    with reviewing(Run(tmp_path, film.target, film.report)) as (process, address):
+        details = ask(address, "api/film")
+        assert details["frames"] == 50 and "but this is" in details["redo_problem"], "the tiny model is not the package's"
+        ask(address, "api/track/0/fine", {"fine": True})
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    with reviewing(Run(tmp_path, film.target, film.report)) as (_, address):
+        assert ask(address, "api/film")["tracks"][0]["fine"]
+    result = CliRunner().invoke(cli.app, ["review", str(film.target), "--review-page", str(tmp_path / "review.html")])
+    assert result.exit_code == 2 and "--review-page is for photos" in result.output
+    film.report.unlink()
+    result = CliRunner().invoke(cli.app, ["review", str(film.target)])
+    assert result.exit_code == 2 and "name the report of the run with --report" in result.output
 
 
 WRONG = {

@@ -69,7 +69,7 @@ def picture(content: bytes) -> np.ndarray:
 
 
 def number_of(server: ReviewServer, name: str) -> int:
-    return [photo.name for photo in server.session.run.photos].index(name)
+    return [photo.name for photo in server.routes.session.run.photos].index(name)
 
 
 def test_the_page_is_served_to_who_has_the_address(client: Client) -> None:
@@ -135,7 +135,7 @@ def test_every_answer_forbids_to_keep_it_and_to_load_from_elsewhere(client: Clie
         assert {key: headers[key] for key in HEADERS} == HEADERS and headers["Cache-Control"] == "no-store"
         for kept in ("ETag", "Last-Modified", "Expires", "Set-Cookie", "Content-Disposition"):
             assert kept not in headers
-    for name in ("", "review.js", "faces.js", "review.css"):
+    for name in ("", "common.js", "review.js", "faces.js", "review.css"):
         text = client.ask(name)[2].decode()
         assert not re.search(r"https?://|//[a-z]|@import|url\(", text), f"{name} names another place"
         assert not re.search(r"localStorage|sessionStorage|indexedDB|caches|serviceWorker|document\.cookie", text), "nothing is kept"
@@ -181,7 +181,7 @@ def test_a_review_over_http_and_nothing_in_temporary_folders(
 
 
 def test_names_of_files_are_data(client: Client, server: ReviewServer) -> None:
-    number = next(n for n, photo in enumerate(server.session.run.photos) if "script" in photo.name)
+    number = next(n for n, photo in enumerate(server.routes.session.run.photos) if "script" in photo.name)
     _, headers, content = client.ask(f"api/photo/{number}")
     assert headers["Content-Type"] == "application/json" and "<script>" in json.loads(content)["name"]
 

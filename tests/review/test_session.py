@@ -100,6 +100,17 @@ def test_a_run_without_a_seed_is_the_same_again_where_it_was_corrected(tmp_path:
     assert replay(run, tmp_path / "fresh", AnonymizeOptions())["0.png"] == (run.out / "0.png").read_bytes()
 
 
+def test_the_other_people_of_a_photo_stay_the_same_in_a_run_without_a_seed(tmp_path: Path) -> None:
+    run = tiny_run(tmp_path, [PLAIN], options=AnonymizeOptions())
+    other = np.s_[30:90, 20:80]
+    before = np.asarray(Image.open(run.out / "0.png"))[other]
+    with run.session() as session:
+        session.set_corrections(0, [ADD])
+        session.redo(0)
+        assert [face["status"] for face in session.details(0)["faces"]] == ["replaced", "replaced"]
+    assert np.array_equal(np.asarray(Image.open(run.out / "0.png"))[other], before)
+
+
 def test_taking_everything_back_gives_the_first_result_again(run: Run) -> None:
     first = (run.out / "0.png").read_bytes()
     with run.session() as session:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from scripted import Script, film_script, frame, scripted_engine
 
-from ganon_hf.video.job import TrackReport, VideoReport
+from ganon_hf.video.report import TrackReport, VideoReport
 
 pytest.importorskip("av")
 from clips import picture, write_clip  # noqa: E402

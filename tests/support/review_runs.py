@@ -22,7 +22,10 @@ from ganon_hf.core.anonymizer import Anonymizer
 from ganon_hf.core.detection_search import YuNetDetector
 from ganon_hf.core.faces import Box, Face
 from ganon_hf.core.options import AnonymizeOptions
+from ganon_hf.review.film_routes import FilmRoutes
+from ganon_hf.review.film_session import FilmSession
 from ganon_hf.review.finished_run import read_run
+from ganon_hf.review.routes import PhotoRoutes
 from ganon_hf.review.server import ReviewServer
 from ganon_hf.review.session import ReviewSession
 
@@ -148,9 +151,9 @@ def composed_run(root: Path, astronaut: Image.Image, count: int = 30) -> Run:
 
 
 @contextmanager
-def serving(session: ReviewSession) -> Iterator[ReviewServer]:
+def serving(session: ReviewSession | FilmSession) -> Iterator[ReviewServer]:
     """The page of a review, served by a thread."""
-    with ReviewServer(session) as server:
+    with ReviewServer(FilmRoutes(session) if isinstance(session, FilmSession) else PhotoRoutes(session)) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         yield server

@@ -1,7 +1,8 @@
 """``corrections.jsonl``: what somebody who looked at a run decided, so that the run can be made again anywhere with the same result.
 
-One line of JSON per photo: its name below the input folder, the digest of its file, and corrections of its faces. A file comes from
-anywhere: everything in it is checked and bounded before anything is done, and a photo that has changed since is refused.
+One line of JSON per photo: its name below the input folder, the digest of its file, and corrections of its faces. Lines of films, which
+are beside them, are read in ``video/film_corrections.py``. A file comes from anywhere: everything in it is checked and bounded before
+anything is done, and a photo that has changed since is refused.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 from .._atomic import write_atomically
 from ..core.corrections import MAX_CORRECTIONS, FaceCorrection
@@ -24,6 +25,7 @@ from ..image_files import printable
 MAX_BYTES = 64 << 20  # of a file: more than anybody corrects by hand
 MAX_NAME = 4096
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_NOT_PLAIN = {"", ".", ".."}  # as parts of a name
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,7 @@ class PhotoCorrections:
 
     def __post_init__(self) -> None:
         require_photo_name(self.photo)
-        if not isinstance(self.sha256, str) or not _DIGEST.fullmatch(self.sha256):
-            raise ValueError(f"sha256 must be 64 hexadecimal digits in lower case, but got {printable(self.sha256)[:80]!r}.")
+        require_sha256(self.sha256)
         if not isinstance(self.faces, tuple) or len(self.faces) > MAX_CORRECTIONS:
             raise ValueError(f"faces must be a tuple of at most {MAX_CORRECTIONS} corrections.")
         require_number("seed", self.seed, 0, 2**63 - 1, integer=True, optional=True)
@@ -83,12 +84,16 @@ class PhotoCorrections:
 
 def require_photo_name(name: object) -> None:
     """Raise ValueError unless this is the name of a photo below a folder, in its plain spelling and with forward slashes."""
-    given = printable(name)[:80]
     if not isinstance(name, str) or not name or len(name) > MAX_NAME or "\0" in name:
-        raise ValueError(f"photo must be a name of up to {MAX_NAME} characters, but got {given!r}.")
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or path.as_posix() != name:
-        raise ValueError(f"photo must be a plain name below the folder of photos, but got {given!r}.")
+        raise ValueError(f"photo must be a name of up to {MAX_NAME} characters, but got {printable(name)[:80]!r}.")
+    if not _NOT_PLAIN.isdisjoint(name.split("/")):
+        raise ValueError(f"photo must be a plain name below the folder of photos, but got {printable(name)[:80]!r}.")
+
+
+def require_sha256(digest: object) -> None:
+    """Raise ValueError unless this is a digest as corrections have it."""
+    if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
+        raise ValueError(f"sha256 must be 64 hexadecimal digits in lower case, but got {printable(digest)[:80]!r}.")
 
 
 def require_digest(digest: str, wanted: str) -> None:
@@ -97,8 +102,34 @@ def require_digest(digest: str, wanted: str) -> None:
         raise UnusableImageError("has changed since it was corrected: correct it again, or remove its line from the corrections")
 
 
+def read_lines(path: str | os.PathLike[str]) -> list[tuple[int, dict[str, Any]]]:
+    """The lines of a file of corrections, with their numbers from 1: of photos, and of films, which ``film`` tells from them.
+
+    Raises:
+        ValueError: a line is no JSON object, or the file is too large; names file and line.
+        OSError: the file cannot be read.
+    """
+    name = printable(path)
+    with Path(path).open("rb") as file:
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise ValueError(f"{name} is larger than {MAX_BYTES >> 20} MiB.")
+    lines = []
+    for number, line in enumerate(content.split(b"\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            values = json.loads(line, parse_constant=_no_constant, object_pairs_hook=_object)
+            if not isinstance(values, dict):
+                raise ValueError(f"a line is an object, but got {printable(values)[:200]}.")
+        except (ValueError, TypeError, RecursionError) as error:
+            raise ValueError(f"{name}, line {number}: {printable(error)[:300]}") from error
+        lines.append((number, values))
+    return lines
+
+
 def read_corrections(path: str | os.PathLike[str]) -> dict[str, PhotoCorrections]:
-    """Read a file of corrections.
+    """Read the photos of a file of corrections; lines of films are for ``ganon-hf video``.
 
     Returns:
         photo -> its corrections.
@@ -108,17 +139,13 @@ def read_corrections(path: str | os.PathLike[str]) -> dict[str, PhotoCorrections
         OSError: the file cannot be read.
     """
     name = printable(path)
-    with Path(path).open("rb") as file:
-        content = file.read(MAX_BYTES + 1)
-    if len(content) > MAX_BYTES:
-        raise ValueError(f"{name} is larger than {MAX_BYTES >> 20} MiB.")
     rows: dict[str, PhotoCorrections] = {}
-    for number, line in enumerate(content.split(b"\n"), 1):
-        if not line.strip():
+    for number, values in read_lines(path):
+        if "film" in values:
             continue
         try:
-            row = PhotoCorrections.from_dict(json.loads(line, parse_constant=_no_constant, object_pairs_hook=_object))
-        except (ValueError, TypeError, OverflowError, RecursionError) as error:
+            row = PhotoCorrections.from_dict(values)
+        except (ValueError, TypeError, OverflowError) as error:
             raise ValueError(f"{name}, line {number}: {printable(error)[:300]}") from error
         if row.photo in rows:
             raise ValueError(f"{name}, line {number}: {printable(row.photo)} has a line already.")
@@ -127,13 +154,21 @@ def read_corrections(path: str | os.PathLike[str]) -> dict[str, PhotoCorrections
 
 
 def write_corrections(path: str | os.PathLike[str], rows: Iterable[PhotoCorrections]) -> None:
-    """Write a file of corrections, in the order of the photos' names; it appears complete or not at all, and is safely on disk.
+    """Write the photos of a file of corrections, in the order of their names; lines of films stay.
+
+    It appears complete or not at all, and is safely on disk.
 
     Raises:
+        ValueError: what is there is no file of corrections.
         OSError: it cannot be written; what stood there stands as before.
     """
-    lines = (json.dumps(row.to_dict()) for row in sorted(rows, key=lambda row: row.photo))
-    write_atomically(path, "".join(f"{line}\n" for line in lines).encode("ascii"))
+    replace_lines(path, [row.to_dict() for row in sorted(rows, key=lambda row: row.photo)], kind="photo")
+
+
+def replace_lines(path: str | os.PathLike[str], values: Iterable[dict[str, Any]], kind: Literal["photo", "film"]) -> None:
+    """Put these lines in the place of all of their kind. Errors as of :func:`write_corrections`."""
+    kept = [line for _, line in read_lines(path) if ("film" in line) == (kind == "photo")] if os.path.lexists(path) else []
+    write_atomically(path, "".join(f"{json.dumps(line)}\n" for line in [*kept, *values]).encode("ascii"))
 
 
 def require_known(rows: Mapping[str, PhotoCorrections], names: Iterable[str]) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import webbrowser
-from collections.abc import Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +18,10 @@ from .options import Device, Model
 
 if TYPE_CHECKING:
     from ..bulk.tasks import Outcome, Settings
+    from ..core.anonymizer import Anonymizer
+    from ..review.film_session import FilmSession
+    from ..review.routes import Routes
+    from ..review.session import ReviewSession
 
 ReviewPage = Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write a page to sign: small anonymized pictures, counts.")]
 
@@ -44,12 +49,13 @@ def write_review_page(page: Path, outcomes: Sequence[Outcome], out: Path, settin
 
 
 def review_command(
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder with the results of `ganon-hf anonymize`.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Results of `ganon-hf anonymize`, a folder, or of `ganon-hf video`, a film.")],
     report: Annotated[
-        Path | None, typer.Option(metavar="FILE.jsonl", help="The report of the run. Default: report.jsonl beside the folder.")
+        Path | None,
+        typer.Option(metavar="FILE", help="The report of the run. Default: report.jsonl beside the folder, FILM.json beside the film."),
     ] = None,
     originals: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Where the photos are now. Default: where they were, by the report.")
+        Path | None, typer.Option(metavar="FOLDER", help="Where the originals are now. Default: where they were, by the report.")
     ] = None,
     review_page: ReviewPage = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Of the page. Default: a free one.")] = 0,
@@ -57,43 +63,79 @@ def review_command(
     model: Model = None,
     device: Device = None,
 ) -> None:
-    """Look at every photo of a finished run, correct what went wrong, and do those photos again.
+    """Look at every photo of a finished run, or at every face of a film, correct what went wrong, and do it again.
 
     The page is for this machine only. What you looked at and corrected is saved at each step: corrections.jsonl beside the report is for
-    `ganon-hf anonymize --corrections`. End it with Ctrl-C. With --review-page nothing is served.
+    `ganon-hf anonymize --corrections` and `ganon-hf video --corrections`. End it with Ctrl-C. With --review-page nothing is served.
     """
-    from ..review.finished_run import read_run
     from ..review.server import ReviewServer
-    from ..review.session import ReviewSession
-    from ..review.sheet import sheet_of, write_sheet
 
-    report = out.absolute().parent / "report.jsonl" if report is None else report
-    if not out.is_dir():
-        stop(f"{out} is no folder with results.")
+    if not out.exists():
+        stop(f"{out} is no folder with results, and no film.")
     if originals is not None and not originals.is_dir():
         stop(f"--originals {originals} is no folder.")
+    if report is None:
+        report = out.absolute().parent / "report.jsonl" if out.is_dir() else out.with_suffix(".json")
+    load = partial(read_engine, model, device)
     with ExitStack() as stack:
         try:
-            run = read_run(report, out, originals)
-            here = model_fingerprint(model)
-            problem = "" if here == run.settings.model else f"the run was made with {run.settings.model}, but this is {here}"
-            session = stack.enter_context(closing(ReviewSession(run, report, out, lambda: read_engine(model, device), problem)))
+            session = (_photos if out.is_dir() else _film)(out, report, originals, load, model)
+            stack.callback(session.close)
             if review_page is not None:
-                write_sheet(review_page, sheet_of(session))
-                typer.echo(f"{len(run.photos)} photos -> {review_page}")
+                _write_page_of(session, review_page)
                 return
-            server = stack.enter_context(ReviewServer(session, port))
+            server = stack.enter_context(ReviewServer(_routes_of(session), port))
         except FileNotFoundError as error:
             stop(f"{error.filename} does not exist: name the report of the run with --report.")
-        except (ValueError, OSError) as error:
+        except (ImportError, ValueError, OSError) as error:
             stop_because(error)
-        typer.echo(f"{len(run.photos)} photos to look at: {server.url}")
-        typer.echo(
-            f"For this machine only; whoever has the address sees the photos. Corrections: {session.corrections_file}. Ctrl-C ends it."
-        )
+        typer.echo(f"{session.count} to look at: {server.url}")
+        typer.echo(f"For this machine only; who has the address sees everything. Corrections: {session.corrections_file}. Ctrl-C ends it.")
         if browser:
             webbrowser.open(server.url)
         try:
             server.serve_forever(poll_interval=0.2)
         except KeyboardInterrupt:
             typer.echo("Ended; everything is saved.")
+
+
+def _photos(out: Path, report: Path, originals: Path | None, load: Callable[[], Anonymizer], model: str | None) -> ReviewSession:
+    from ..review.finished_run import read_run
+    from ..review.session import ReviewSession
+
+    run = read_run(report, out, originals)
+    return ReviewSession(run, report, out, load, _other_model(run.settings.model, model))
+
+
+def _film(out: Path, report: Path, originals: Path | None, load: Callable[[], Anonymizer], model: str | None) -> FilmSession:
+    from ..review.film_session import FilmSession
+
+    return FilmSession(report, out, load, originals=originals, redo_problem=lambda made: _other_model(made, model))
+
+
+def _routes_of(session: ReviewSession | FilmSession) -> Routes:
+    from ..review.routes import PhotoRoutes
+    from ..review.session import ReviewSession
+
+    if isinstance(session, ReviewSession):
+        return PhotoRoutes(session)
+    from ..review.film_routes import FilmRoutes
+
+    return FilmRoutes(session)
+
+
+def _write_page_of(session: ReviewSession | FilmSession, page: Path) -> None:
+    """The page to sign; ValueError for a film."""
+    from ..review.session import ReviewSession
+    from ..review.sheet import sheet_of, write_sheet
+
+    if not isinstance(session, ReviewSession):
+        raise ValueError("--review-page is for photos, but this is a film.")
+    write_sheet(page, sheet_of(session))
+    typer.echo(f"{session.count} -> {page}")
+
+
+def _other_model(made: str, model: str | None) -> str:
+    """Why nothing can be done again with this model; empty where the run was made with it."""
+    here = model_fingerprint(model)
+    return "" if here == made else f"the run was made with {made}, but this is {here}"

@@ -31,7 +31,15 @@ def video_command(
     options: AnonymizeOptions,
     audio: Annotated[Literal["remove", "keep"], typer.Option(help="A voice identifies: sound is left out unless you keep it.")] = "remove",
     codec: Annotated[Literal["h264", "vp9", "lossless"], typer.Option(help="H.264 plays everywhere; lossless is FFV1.")] = "h264",
-    report: Annotated[Path | None, typer.Option(metavar="FILE.json", help="Write what was done to each face, track by track.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE.json", help="Write what was done to each face, track by track, for `ganon-hf review`.")
+    ] = None,
+    corrections: Annotated[
+        Path | None, typer.Option(metavar="FILE.jsonl", help="Heed corrections that a review has left: corrections.jsonl.")
+    ] = None,
+    keep_parts: Annotated[
+        bool, typer.Option("--keep-parts", help="Keep finished parts in a hidden folder, so that a review does again only what it touches.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it is there.")] = False,
     model: Model = None,
     device: Device = None,
@@ -51,15 +59,28 @@ def video_command(
         stop(f"--report must name a file that ends in .json, but got {report}.")
     with interruptible("Finished parts are kept; run the same command again to go on."):
         try:
-            from ..video import UnusableVideoError, anonymize_video
+            from ..bulk.engine import model_fingerprint
+            from ..video import UnusableVideoError, anonymize_video, read_film_corrections
+            from ..video.film_corrections import corrections_of
+            from ..video.report import describe_run, write_video_report
 
+            corrected = None if corrections is None else corrections_of(read_film_corrections(corrections), source)
             engine = load_engine(model, device)
             with _progress(enabled=not quiet) as progress:
                 done = anonymize_video(
-                    source, out, options, anonymizer=engine, codec=codec, audio=audio, overwrite=overwrite, progress=progress
+                    source,
+                    out,
+                    options,
+                    anonymizer=engine,
+                    codec=codec,
+                    audio=audio,
+                    overwrite=overwrite,
+                    corrections=corrected,
+                    keep_parts=keep_parts,
+                    progress=progress,
                 )
             if report is not None:
-                _write_report(report, done)
+                write_video_report(report, done, describe_run(source, out, codec, audio, options, model_fingerprint(model)))
         except NoFaceError:
             _refuse(f"{printable(source)}: no face was found (--on-no-face keep writes it all the same)")
         except UnusableVideoError as error:
@@ -144,14 +165,6 @@ def _pictures(capture: Any, camera: int) -> Iterator[np.ndarray]:
 def _refuse(message: str) -> None:
     typer.echo(f"refused: {message}", err=True)
     raise typer.Exit(INCOMPLETE)
-
-
-def _write_report(path: Path, report: VideoReport) -> None:
-    import json
-
-    from .._atomic import write_atomically
-
-    write_atomically(path, json.dumps(report.to_dict(), indent=1) + "\n")
 
 
 @contextmanager

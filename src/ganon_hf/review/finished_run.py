@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 from ..bulk.correction_file import require_photo_name
 from ..bulk.tasks import PhotoJob, Settings
 from ..core.faces import STATUSES
-from ..core.options import AnonymizeOptions
+from ..core.options import AnonymizeOptions, require_number
 from ..image_files import METADATA_GROUPS, printable, result_name
 
 # What a photo is looked at for, in the order in which they are shown.
@@ -25,6 +25,7 @@ _NO_PHOTO = "left out"
 SMALL_FACE, LOW_SCORE = 32.0, 0.7
 MAX_LINE = 8 << 20
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
+_NUMBERS = {int, float}  # and not bool, which is an int
 
 
 class ReportError(ValueError):
@@ -43,6 +44,7 @@ class ReviewedPhoto:
             ``"failed"``.
         error: why there is no result.
         faces: as in the report.
+        seed: of its synthetic people, given or drawn; None where the report does not know it.
     """
 
     name: str
@@ -52,6 +54,7 @@ class ReviewedPhoto:
     status: str
     error: str
     faces: tuple[dict[str, Any], ...]
+    seed: int | None = None
 
     @property
     def written(self) -> bool:
@@ -148,13 +151,15 @@ def _photo(values: Mapping[str, Any], out: Path, originals: Path | None) -> Revi
         raise ReportError("status, error or input are not those of a report")
     faces = tuple(map(_checked_face, values["faces"]))
     source = Path(values["input"]) if originals is None else originals / name
-    return ReviewedPhoto(name, source, out / result_name(Path(name)), originals, status, error, faces)
+    seed = values.get("seed")  # a photo that an earlier run has finished has none
+    require_number("seed", seed, 0, 2**63 - 1, integer=True, optional=True)
+    return ReviewedPhoto(name, source, out / result_name(Path(name)), originals, status, error, faces, seed)
 
 
 def _checked_face(face: Any) -> dict[str, Any]:
     """A face of a report, of which everything that is used is what it should be."""
-    numbers = [face["score"], *(face["box"][corner] for corner in _CORNERS)]
-    if not all(isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) for value in numbers):
+    numbers = [face["score"], *map(face["box"].__getitem__, _CORNERS)]
+    if not _NUMBERS.issuperset(map(type, numbers)) or not all(map(math.isfinite, numbers)):
         raise ReportError("a face has a box or score that is no number")
     if face["status"] not in STATUSES or not isinstance(face["reason"], str) or not isinstance(face["look"], str):
         raise ReportError("a face has a status, reason or look that is none")

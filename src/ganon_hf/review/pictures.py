@@ -5,11 +5,14 @@ from __future__ import annotations
 import io
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 from PIL import ExifTags, Image
 
+from ..core.opencv import cv2
 from ..core.picture_reading import open_file, open_picture, printable, read_header, unusable
 from ..image_files import Picture, encode_image, read_image
 
@@ -34,24 +37,39 @@ def shrink_result(path: Path, root: Path, side: int, *, quality: int = QUALITY) 
     Raises:
         UnusableImageError: it cannot be read.
     """
-    with unusable(printable(path)), open_file(path, root) as file:
-        image = open_picture(file)
-        profile = image.info.get("icc_profile")
-        share = min(1.0, side / max(image.size))
-        size = max(1, round(image.width * share)), max(1, round(image.height * share))
-        image.draft("RGB", size)  # a JPEG is decoded at a fraction of its size
-        image.thumbnail(size, Image.Resampling.BILINEAR, reducing_gap=1.5)
-        return _encoded(image.convert("RGB"), profile, quality)
+    return _shrink(path, root, (side,), quality)[side]
 
 
 def shrink_shown(path: Path, root: Path) -> dict[int, bytes]:
     """A result in the two sizes in which a page shows it, from one decoding: side -> JPEG file. Errors as of :func:`shrink_result`."""
-    view = shrink_result(path, root, VIEW_SIDE)
-    with Image.open(io.BytesIO(view)) as image:  # our own
-        profile = image.info.get("icc_profile")
-        image.draft("RGB", (THUMBNAIL_SIDE, THUMBNAIL_SIDE))
-        image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BILINEAR)
-        return {VIEW_SIDE: view, THUMBNAIL_SIDE: _encoded(image, profile, QUALITY)}
+    return _shrink(path, root, (VIEW_SIDE, THUMBNAIL_SIDE), QUALITY)
+
+
+def _shrink(path: Path, root: Path, sides: Sequence[int], quality: int) -> dict[int, bytes]:
+    """A picture in several sizes, the largest of which comes first."""
+    with unusable(printable(path)), open_file(path, root) as file:
+        image = open_picture(file)
+        profile, whole = image.info.get("icc_profile"), image.size
+        image.draft("RGB", _size_within(whole, sides[0]))  # a JPEG is decoded at a fraction of its size
+        pixels, files = np.asarray(image if image.mode == "RGB" else image.convert("RGB")), {}
+        for side in sides:
+            pixels = resized(pixels, _size_within(whole, side))
+            files[side] = _encoded(Image.fromarray(pixels), profile, quality)
+        return files
+
+
+def _size_within(size: tuple[int, int], side: int) -> tuple[int, int]:
+    """(width, height) that fit into a square; a smaller picture keeps its size."""
+    share = min(1.0, side / max(size))
+    return max(1, round(size[0] * share)), max(1, round(size[1] * share))
+
+
+def resized(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A picture in (width, height); a fifth of Pillow's time, which a person who looks through thousands would wait for."""
+    if (pixels.shape[1], pixels.shape[0]) == size:
+        return pixels
+    near = 2 * size[0] > pixels.shape[1]  # then two pixels each way hold what the result shows
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR if near else cv2.INTER_AREA)  # type: ignore[no-any-return]
 
 
 def shrink_original(path: Path, root: Path | None, side: int) -> bytes:
@@ -59,6 +77,13 @@ def shrink_original(path: Path, root: Path | None, side: int) -> bytes:
     picture = read_image(path, root=root)
     picture.image.thumbnail((side, side), reducing_gap=2.0)
     return _encoded(picture.image, picture.icc_profile, QUALITY)
+
+
+def to_jpeg(pixels: np.ndarray, side: int | None = None) -> bytes:
+    """A picture in memory, (height, width, 3) uint8 RGB, as a JPEG file; with ``side`` at most so many pixels in width and height."""
+    size = (pixels.shape[1], pixels.shape[0])
+    small = pixels if side is None else resized(pixels, _size_within(size, side))
+    return _encoded(Image.fromarray(np.ascontiguousarray(small)), None, QUALITY)
 
 
 def upright_size(path: Path, root: Path | None) -> tuple[int, int]:
@@ -84,7 +109,7 @@ class PictureCache:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept = {THUMBNAIL_SIDE: _Latest(_THUMBNAIL_BYTES), VIEW_SIDE: _Latest(_VIEW_BYTES)}
+        self._kept = {THUMBNAIL_SIDE: LatestPictures(_THUMBNAIL_BYTES), VIEW_SIDE: LatestPictures(_VIEW_BYTES)}
         self._making: dict[_Key, Future[dict[int, bytes]]] = {}
         self._pool = ThreadPoolExecutor(_THREADS, "ganon-pictures")
         self._list_pool = ThreadPoolExecutor(1, "ganon-thumbnails")  # the photo that is looked at does not wait for the list
@@ -124,7 +149,7 @@ class PictureCache:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-class _Latest:
+class LatestPictures:
     """The pictures that were used last, up to a number of bytes."""
 
     def __init__(self, limit: int) -> None:
@@ -132,11 +157,13 @@ class _Latest:
         self._pictures: OrderedDict[_Key, bytes] = OrderedDict()
 
     def get(self, key: _Key) -> bytes | None:
+        """A picture, or None where it is not remembered."""
         if key in self._pictures:
             self._pictures.move_to_end(key)
         return self._pictures.get(key)
 
     def put(self, key: _Key, content: bytes) -> None:
+        """Remember a picture, and forget those that were not used for longest where they are too many."""
         self._bytes += len(content) - len(self._pictures.pop(key, b""))
         self._pictures[key] = content
         while self._bytes > self._limit:

@@ -13,13 +13,15 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
+from pathlib import Path
+from socketserver import TCPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from ..core.faces import UnusableImageError
 from ..image_files import printable
-from .pictures import LARGE_SIDE, THUMBNAIL_SIDE, VIEW_SIDE, PictureCache
-from .session import ReviewError, ReviewSession
+from .routes import RefusedError, Routes, as_json
+from .session import ReviewError
 
 HOST = "127.0.0.1"
 _NAMES = ("127.0.0.1", "localhost", "[::1]")  # a page of another site that resolves to this machine has another name
@@ -43,31 +45,16 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-_PAGE = {
-    "": ("index.html", "text/html"),
-    "review.css": ("review.css", "text/css"),
-    "review.js": ("review.js", "text/javascript"),
-    "faces.js": ("faces.js", "text/javascript"),
-}
-_SIDES = {"thumbnail": THUMBNAIL_SIDE, "view": VIEW_SIDE, "large": LARGE_SIDE}
+_KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 MAX_BODY = 2 << 20
-MAX_SUMMARIES = 200
 _IDLE_SECONDS = 120.0
-
-
-class _Refused(Exception):
-    """An answer that is an error."""
-
-    def __init__(self, status: HTTPStatus, message: str) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 class ReviewServer(ThreadingHTTPServer):
     """Serves a review until it is shut down.
 
     Args:
-        session: what the page shows and changes.
+        routes: what the page shows and changes.
         port: 0 takes a free one.
 
     Raises:
@@ -77,11 +64,12 @@ class ReviewServer(ThreadingHTTPServer):
     daemon_threads = True
     allow_reuse_address = False
 
-    def __init__(self, session: ReviewSession, port: int = 0) -> None:
-        self.session, self.pictures = session, PictureCache()
+    def __init__(self, routes: Routes, port: int = 0) -> None:
+        self.routes = routes
         self.token = secrets.token_urlsafe(32)
         page = files(__package__) / "page"
-        self.page = {name: (page.joinpath(file).read_bytes(), kind) for name, (file, kind) in _PAGE.items()}
+        contents = {name: (page.joinpath(name).read_bytes(), _KINDS[Path(name).suffix]) for name in routes.page}
+        self.page = {"" if name.endswith(".html") else name: content for name, content in contents.items()}
         super().__init__((HOST, port), _Handler)
 
     @property
@@ -92,10 +80,15 @@ class ReviewServer(ThreadingHTTPServer):
     def server_close(self) -> None:
         """Close the socket and end the threads that make pictures."""
         super().server_close()
-        self.pictures.close()
+        self.routes.close()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A browser that hangs up is no error; anything else has been answered."""
+
+    def server_bind(self) -> None:
+        """Without asking for this machine's name, as HTTPServer does: where no name server answers, that takes seconds."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = HOST, self.server_address[1]
 
     def get_request(self) -> tuple[socket.socket, Any]:
         """A connection that says nothing for long is closed."""
@@ -126,7 +119,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             content, kind = action(self._path())
             self._send(HTTPStatus.OK, content, kind)
-        except _Refused as error:
+        except RefusedError as error:
             self.close_connection = True  # a body may be left unread
             self._send_json(error.status, {"error": str(error)})
         except (ReviewError, UnusableImageError) as error:
@@ -144,70 +137,38 @@ class _Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path).path.split("/")[1:]
         token = parts[0] if parts else ""
         if name not in _NAMES or not hmac.compare_digest(token.encode("utf-8", "replace"), self.server.token.encode()):
-            raise _Refused(HTTPStatus.FORBIDDEN, "open the address that `ganon-hf review` prints.")
+            raise RefusedError(HTTPStatus.FORBIDDEN, "open the address that `ganon-hf review` prints.")
         if self.command == "POST" and self.headers.get("Origin", f"http://{host}") != f"http://{host}":
-            raise _Refused(HTTPStatus.FORBIDDEN, "only the page itself may do this.")
+            raise RefusedError(HTTPStatus.FORBIDDEN, "only the page itself may do this.")
         return parts[1:]
 
-    # ---- reading -----------------------------------------------------------------------------------------------------------------
+    # ---- reading and doing -------------------------------------------------------------------------------------------------------
 
     def _get(self, parts: list[str]) -> tuple[bytes, str]:
-        session, query = self.server.session, parse_qs(urlsplit(self.path).query)
-        match parts:
-            case [name] if name in self.server.page:
-                content, kind = self.server.page[name]
-                return content, f"{kind}; charset=utf-8"
-            case ["api", "run"]:
-                options = session.run.settings.options
-                return _json({"redo_problem": session.redo_problem, "out": printable(session.out), "seeded": options.seed is not None})
-            case ["api", "list"]:
-                return _json({"numbers": session.numbers(query.get("filter", ["all"])[0]), "counts": session.counts()})
-            case ["api", "summaries"]:
-                numbers = [_number(text) for text in query.get("numbers", [""])[0].split(",")[:MAX_SUMMARIES]]
-                return _json([session.summary(number) for number in numbers])
-            case ["api", "photo", number]:
-                return _json(session.details(_number(number)))
-            case ["result", size, number] if size in _SIDES:
-                photo = session.photo(_number(number))
-                if not photo.written:
-                    raise _Refused(HTTPStatus.NOT_FOUND, "nothing was written for this photo.")
-                return self.server.pictures.result(photo.target, session.out, _SIDES[size]), "image/jpeg"
-            case ["original", size, number] if size in ("view", "large"):
-                photo = session.photo(_number(number))
-                return self.server.pictures.original(photo.source, photo.root, _SIDES[size]), "image/jpeg"
-        raise _Refused(HTTPStatus.NOT_FOUND, "there is no such page.")
-
-    # ---- doing -------------------------------------------------------------------------------------------------------------------
+        if len(parts) == 1 and parts[0] in self.server.page:
+            content, kind = self.server.page[parts[0]]
+            return content, f"{kind}; charset=utf-8"
+        return self.server.routes.get(parts, parse_qs(urlsplit(self.path).query))
 
     def _post(self, parts: list[str]) -> tuple[bytes, str]:
-        session, body = self.server.session, self._body()
-        match parts:
-            case ["api", "photo", number, "fine"] if isinstance(body.get("fine"), bool):
-                session.set_fine(_number(number), body["fine"])
-            case ["api", "photo", number, "corrections"]:
-                session.set_corrections(_number(number), body.get("corrections"))
-            case ["api", "photo", number, "redo"]:
-                session.redo(_number(number))
-            case _:
-                raise _Refused(HTTPStatus.NOT_FOUND, "there is no such action.")
-        return _json(session.details(_number(number)))
+        return self.server.routes.post(parts, self._body())
 
     def _body(self) -> Mapping[str, Any]:
         length = self.headers.get("Content-Length", "")
         if self.headers.get_content_type() != "application/json" or not length.isdigit() or int(length) > MAX_BODY:
-            raise _Refused(HTTPStatus.BAD_REQUEST, f"an action is JSON of at most {MAX_BODY} bytes.")
+            raise RefusedError(HTTPStatus.BAD_REQUEST, f"an action is JSON of at most {MAX_BODY} bytes.")
         try:
             body = json.loads(self.rfile.read(int(length)))
         except (ValueError, RecursionError):
-            raise _Refused(HTTPStatus.BAD_REQUEST, "an action is JSON.") from None
+            raise RefusedError(HTTPStatus.BAD_REQUEST, "an action is JSON.") from None
         if not isinstance(body, dict):
-            raise _Refused(HTTPStatus.BAD_REQUEST, "an action is a JSON object.")
+            raise RefusedError(HTTPStatus.BAD_REQUEST, "an action is a JSON object.")
         return body
 
     # ---- sending -----------------------------------------------------------------------------------------------------------------
 
     def _send_json(self, status: HTTPStatus, value: Any) -> None:
-        content, kind = _json(value)
+        content, kind = as_json(value)
         try:
             self._send(status, content, kind)
         except OSError:
@@ -223,13 +184,3 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(content)
-
-
-def _json(value: Any) -> tuple[bytes, str]:
-    return json.dumps(value).encode(), "application/json"
-
-
-def _number(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 10):
-        raise _Refused(HTTPStatus.NOT_FOUND, "there is no such photo.")
-    return int(text)

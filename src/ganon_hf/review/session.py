@@ -39,31 +39,30 @@ class ReviewError(ValueError):
 
 
 class ReviewedLog:
-    """Which results were looked at and found fine, by name, size and time of their files."""
+    """Which results were looked at and found fine, by name and version: what has changed since was not looked at."""
 
     def __init__(self, path: Path) -> None:
         self._log = LineLog(path)
-        self._fine: dict[str, tuple[int, int]] = {}
+        self._fine: dict[str, str] = {}
         for line in self._log.read().split(b"\n"):
             with suppress(ValueError, TypeError, KeyError):  # a torn line was not answered
                 record = json.loads(line)
-                self._note(record["name"], (record["size"], record["mtime_ns"]) if record["fine"] else None)
+                self._note(record["name"], record["version"] if record["fine"] else None)
 
-    def is_fine(self, photo: ReviewedPhoto) -> bool:
-        """Whether the result that is there now was looked at and found fine."""
-        return photo.name in self._fine and self._fine[photo.name] == _version_of(photo.target)
+    def is_fine(self, name: str, version: Callable[[], str]) -> bool:
+        """Whether the result that is there now was looked at and found fine; its version is asked for only where it matters."""
+        return name in self._fine and self._fine[name] == version()
 
-    def set_fine(self, photo: ReviewedPhoto, fine: bool) -> None:
+    def set_fine(self, name: str, version: str, fine: bool) -> None:
         """Remember it; it is on disk when this returns."""
-        version = _version_of(photo.target)
-        folder.append_record(self._log, {"name": photo.name, "fine": fine, "size": version[0], "mtime_ns": version[1]})
-        self._note(photo.name, version if fine else None)
+        folder.append_record(self._log, {"name": name, "fine": fine, "version": version})
+        self._note(name, version if fine else None)
 
     def close(self) -> None:
         """Close the file."""
         self._log.close()
 
-    def _note(self, name: str, version: tuple[int, int] | None) -> None:
+    def _note(self, name: str, version: str | None) -> None:
         if version is None:
             self._fine.pop(name, None)
         else:
@@ -110,6 +109,11 @@ class ReviewSession:
 
     # ---- what there is -----------------------------------------------------------------------------------------------------------
 
+    @property
+    def count(self) -> str:
+        """How much there is to look at, in words."""
+        return f"{len(self.run.photos)} photos"
+
     def photo(self, number: int) -> ReviewedPhoto:
         """A photo of the run; ReviewError where there is none of that number."""
         if not 0 <= number < len(self.run.photos):
@@ -121,23 +125,28 @@ class ReviewSession:
         if name not in FILTERS:
             raise ReviewError(f"there is no filter {printable(name)[:40]!r}.")
         with self._lock:
-            return [number for number, photo in enumerate(self.run.photos) if name in self._filters_of(photo)]
+            return [number for number, photo in enumerate(self.run.photos) if self._passes(photo, name)]
 
     def counts(self) -> dict[str, int]:
         """How many photos each filter lets through."""
+        photos = self.run.photos
         with self._lock:
-            counted = Counter(name for photo in self.run.photos for name in self._filters_of(photo))
-        return {name: counted[name] for name in FILTERS}
+            counted = Counter(photo.concern for photo in photos)
+            fine, corrected = sum(map(self.is_fine, photos)), sum(map(self.is_corrected, photos))
+        concerns = {str(name): counted[name] for name in CONCERNS}
+        return {"all": len(photos), "open": len(photos) - fine, **concerns, "corrected": corrected}
 
-    def _filters_of(self, photo: ReviewedPhoto) -> list[str]:
-        """Those of :data:`FILTERS` that let a photo through."""
-        names = ["all", photo.concern]
-        names += [] if self.is_fine(photo) else ["open"]
-        return [*names, "corrected"] if photo.name in self._rows else names
+    def _passes(self, photo: ReviewedPhoto, name: str) -> bool:
+        """Whether one of :data:`FILTERS` lets a photo through."""
+        if name == "all":
+            return True
+        if name == "open":
+            return not self.is_fine(photo)
+        return self.is_corrected(photo) if name == "corrected" else photo.concern == name
 
     def is_fine(self, photo: ReviewedPhoto) -> bool:
         """Whether its result was looked at and found fine."""
-        return self._reviewed.is_fine(photo)
+        return self._reviewed.is_fine(photo.name, lambda: _version_of(photo.target))
 
     def is_corrected(self, photo: ReviewedPhoto) -> bool:
         """Whether there are corrections of it."""
@@ -153,7 +162,7 @@ class ReviewSession:
             "fine": self.is_fine(photo),
             "corrected": photo.name in self._rows,
             "stale": self.is_stale(photo),
-            "version": str(_version_of(photo.target)[1]),
+            "version": _version_of(photo.target),
         }
 
     def details(self, number: int) -> dict[str, Any]:
@@ -187,7 +196,7 @@ class ReviewSession:
         with self._lock:
             if fine and self.is_stale(photo):
                 raise ReviewError("this photo has corrections that are not in the result yet: redo comes first.")
-            self._saving(lambda: self._reviewed.set_fine(photo, fine))
+            saving(lambda: self._reviewed.set_fine(photo.name, _version_of(photo.target), fine))
 
     def set_corrections(self, number: int, faces: Any) -> None:
         """Put these corrections in the place of a photo's; an empty list removes them.
@@ -213,9 +222,9 @@ class ReviewSession:
                 before = rows.pop(photo.name, None)
                 if corrections:
                     rows[photo.name] = self._row(photo, corrections, before)
-                if self._reviewed.is_fine(photo):
-                    self._saving(lambda: self._reviewed.set_fine(photo, False))
-                self._saving(lambda: write_corrections(self.corrections_file, rows.values()))
+                if self.is_fine(photo):
+                    saving(lambda: self._reviewed.set_fine(photo.name, "", False))
+                saving(lambda: write_corrections(self.corrections_file, rows.values()))
                 self._rows = rows
         except (ValueError, TypeError) as error:
             raise ReviewError(printable(error)) from error
@@ -229,7 +238,7 @@ class ReviewSession:
             raise ReviewError("the original has changed since it was corrected: take the corrections back first.")
         seed = before.seed if before is not None else None
         if seed is None and self.run.settings.options.seed is None:
-            seed = secrets.randbits(62)
+            seed = secrets.randbits(62) if photo.seed is None else photo.seed  # the photo's other people stay who they are
         return PhotoCorrections(photo.name, digest, faces, seed)
 
     def redo(self, number: int) -> None:
@@ -255,8 +264,8 @@ class ReviewSession:
             raise ReviewError(f"the model cannot be loaded: {printable(error)}") from error
         if outcome.status in WRITTEN:
             with self._lock:
-                photo.status, photo.error, photo.faces = outcome.status, "", outcome.faces
-                self._saving(lambda: folder.append_record(self._report, outcome.to_dict() | self.run.line))
+                photo.status, photo.error, photo.faces, photo.seed = outcome.status, "", outcome.faces, outcome.seed
+                saving(lambda: folder.append_record(self._report, outcome.to_dict() | self.run.line))
         return outcome
 
     def _get_engine(self) -> Engine:
@@ -264,22 +273,22 @@ class ReviewSession:
             self._engine = self._load_engine()
         return self._engine
 
-    @staticmethod
-    def _saving(write: Callable[[], None]) -> None:
-        """Write something; an error of the disk is one for the person, who must know that nothing was saved."""
-        try:
-            write()
-        except OSError as error:
-            raise ReviewError(f"nothing was saved: {storage_problem(error) or error.strerror}.") from error
+
+def saving(write: Callable[[], None]) -> None:
+    """Write something; an error of the disk is one for the person, who must know that nothing was saved."""
+    try:
+        write()
+    except OSError as error:
+        raise ReviewError(f"nothing was saved: {storage_problem(error) or error.strerror}.") from error
 
 
-def _version_of(path: Path) -> tuple[int, int]:
-    """Size and time of a file; zeros where there is none."""
+def _version_of(path: Path) -> str:
+    """Size and time of a file; empty where there is none."""
     try:
         status = path.stat(follow_symlinks=False)
     except OSError:
-        return 0, 0
-    return status.st_size, status.st_mtime_ns
+        return ""
+    return f"{status.st_size}-{status.st_mtime_ns}"
 
 
 def _with_number(face: Any) -> Any:

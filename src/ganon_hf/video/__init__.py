@@ -5,8 +5,19 @@
 
 from __future__ import annotations
 
+from .film_corrections import FilmCorrectionError, FilmCorrections, TrackCorrection, read_film_corrections
 from .job import VideoReport, anonymize_video
 from .reader import UnusableVideoError
 from .stream import AnonymizedFrame, anonymize_frames
 
-__all__ = ["AnonymizedFrame", "UnusableVideoError", "VideoReport", "anonymize_frames", "anonymize_video"]
+__all__ = [
+    "AnonymizedFrame",
+    "FilmCorrectionError",
+    "FilmCorrections",
+    "TrackCorrection",
+    "UnusableVideoError",
+    "VideoReport",
+    "anonymize_frames",
+    "anonymize_video",
+    "read_film_corrections",
+]

@@ -87,7 +87,7 @@ class GapFiller:
         here = track.faces.get(frame)
         steady = self._is_steady(track, frame)
         if here is not None and here.landmarks is not None:
-            face = self.smoothed(track, frame) if steady else _bare(here)
+            face = self.smoothed(track, frame) if steady else without_mesh(here)
             return ShownFace(track, face, "seen", face)
         bridge = self._bridge(track, frame) if steady else None
         if bridge is not None:
@@ -217,7 +217,7 @@ class GapFiller:
         return self._shapes[face]
 
 
-def _bare(face: Face) -> Face:
+def without_mesh(face: Face) -> Face:
     """A face whose mesh is not used, so that it is covered as in the frames in which it has none."""
     return Face(scale_box(face.box, COVER), face.score, doubtful=face.doubtful, keypoints=_keypoints_of(face))
 

@@ -1,7 +1,7 @@
-"""One video file anonymized into another, segment by segment, so that a killed run goes on where it was.
+"""One video file anonymized into another, part by part, so that a killed run goes on where it was.
 
-Finished segments and a snapshot of the stream lie in a hidden folder beside the target until the video is complete; only then it gets its
-name. The snapshot holds landmarks of original faces (no pictures), so the folder is closed to other users and removed at the end.
+Finished parts lie in a hidden folder beside the target until the video is complete (see ``parts.py``); only then it gets its name. Where
+the folder is kept, a run with other corrections does again only the parts in which they change something.
 """
 
 from __future__ import annotations
@@ -10,77 +10,31 @@ import dataclasses
 import hashlib
 import json
 import os
-import shutil
+import secrets
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from .._atomic import TEMPORARY_PREFIX, rename_into_place, storage_problem
+from .._atomic import rename_into_place, storage_problem
 from ..bulk.engine import weights_digest
-from ..bulk.folder import lock
 from ..core.anonymizer import Anonymizer
 from ..core.faces import NoFaceError
 from ..core.options import AnonymizeOptions
 from ..image_files import printable
 from .colorspace import load_av
+from .edits import FilmEdits, plan_edits
+from .film_corrections import FilmCorrectionError, FilmCorrections, film_digest
 from .mux import concatenate_segments
+from .parts import PartsFolder
 from .reader import UnusableVideoError, VideoFrame, VideoReader
-from .snapshots import load_snapshot, save_snapshot
-from .stream import AnonymizedFrame, FrameStream
+from .report import PartRecord, VideoReport, build_report
+from .stream import FrameStream
 from .writer import SegmentWriter, VideoFormat
 
 SEGMENT_SECONDS = 10.0
 AUDIOS = ("remove", "keep")
-
-
-@dataclass
-class TrackReport:
-    """What happened to one face, from where it appears to where it is lost.
-
-    Attributes:
-        track, person: their numbers; tracks of one person have the same synthetic face.
-        first, last: seconds from the start of the video.
-        replaced, covered: number of frames.
-        filled, held: of these, frames in which it was not seen: in gaps, and before the first or after the last sighting.
-        reasons: why it was covered -> number of frames.
-        doubtful: of the frames in which it was covered, those in which it may be no face.
-    """
-
-    track: int
-    person: int
-    first: float
-    last: float
-    replaced: int = 0
-    covered: int = 0
-    filled: int = 0
-    held: int = 0
-    reasons: dict[str, int] = field(default_factory=dict)
-    doubtful: int = 0
-
-
-@dataclass(frozen=True)
-class VideoReport:
-    """What was done to a video; :meth:`to_dict` is JSON-ready.
-
-    Attributes:
-        frames: number of frames.
-        seconds: from the first to the last of them.
-        seed: decides the synthetic people.
-        tracks: in the order of their numbers.
-        notes: what was changed or left out besides faces, in words.
-    """
-
-    frames: int
-    seconds: float
-    seed: int
-    tracks: tuple[TrackReport, ...]
-    notes: tuple[str, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready form."""
-        return dataclasses.asdict(self)
+Progress = Callable[[int, int | None], None]
 
 
 def anonymize_video(
@@ -92,7 +46,9 @@ def anonymize_video(
     codec: str = "h264",
     audio: str = "remove",
     overwrite: bool = False,
-    progress: Callable[[int, int | None], None] | None = None,
+    corrections: FilmCorrections | None = None,
+    keep_parts: bool = False,
+    progress: Progress | None = None,
 ) -> VideoReport:
     """Anonymize a video file.
 
@@ -107,6 +63,9 @@ def anonymize_video(
         codec: see :class:`~ganon_hf.video.writer.VideoFormat`.
         audio: ``"remove"``, since a voice identifies, or ``"keep"``.
         overwrite: replace an existing target.
+        corrections: what somebody who looked at the result decided about single faces, see ``docs/review.md``.
+        keep_parts: keep the hidden folder with the finished parts, so that later corrections do again only those that they touch. It holds
+            landmarks of original faces.
         progress: called after every frame with the numbers of frames done and in total (None where the file does not say).
 
     Returns:
@@ -114,6 +73,7 @@ def anonymize_video(
 
     Raises:
         UnusableVideoError: the source is no usable video.
+        FilmCorrectionError: corrections are for another film, or a face that one means is not there; the target stands as before.
         NoFaceError: see ``options``; nothing is written.
         FileExistsError: the target exists.
         ValueError: names and options do not fit, or another run is writing this target.
@@ -127,29 +87,49 @@ def anonymize_video(
     if target.exists() and source.exists() and target.samefile(source):
         raise ValueError(f"{printable(target)} is the source; originals are never overwritten: name another target.")
     if os.path.lexists(target) and not overwrite:
-        _WorkFolder.discard(target)  # of a run that was killed just after it had finished
+        if not keep_parts:
+            PartsFolder.discard(target)  # of a run that was killed just after it had finished
         raise FileExistsError(f"{printable(target)} exists already; remove it or overwrite it.")
+    if corrections is not None and film_digest(source) != corrections.sha256:
+        raise FilmCorrectionError(f"{printable(source)} has changed since it was corrected: correct it again.")
+    seed = corrections.seed if options.seed is None and corrections is not None else options.seed
     with ExitStack() as stack:
         reader = stack.enter_context(VideoReader(source))
         engine = anonymizer or Anonymizer.from_pretrained()
-        work = stack.enter_context(_WorkFolder(target, _fingerprint(source, options, engine, codec)))
-        rate = float(reader.frame_rate)
-        stream = FrameStream(engine, options, frame_rate=rate, snapshot_every=max(1, round(SEGMENT_SECONDS * rate)))
-        report = _ReportBuilder(float(reader.time_base))
-        if work.snapshot is not None:
-            stream.restore(work.snapshot["stream"])
-            report.restore(work.snapshot["report"])
+        parts = stack.enter_context(PartsFolder(target, _fingerprint(source, options, engine, codec), seed))
+        options = dataclasses.replace(options, seed=secrets.randbits(62) if parts.seed is None else parts.seed)
         with _unusable_frames(source):
-            _write_segments(reader, stream, work, report, format, progress)
+            edits = _plan_edits(source, corrections, engine, options, float(reader.frame_rate))
+            _Run(source, engine, options, format, parts, edits, progress).finish()
+        report = _report(parts, float(reader.time_base), corrections)
         if not report.tracks and options.on_no_face == "raise":
-            work.remove()
+            parts.remove()
             raise NoFaceError(f"{printable(source)}: no face was found in the video.")
         notes = concatenate_segments(
-            work.segments, work.joined, format, audio_from=source if audio == "keep" and reader.has_audio else None
+            parts.segments, parts.joined, format, audio_from=source if audio == "keep" and reader.has_audio else None
         )
-        rename_into_place(work.joined, target.absolute())
-        work.remove()
-        return report.build(stream.seed, [*reader.notes, *notes])
+        rename_into_place(parts.joined, target.absolute())
+        if not keep_parts:
+            parts.remove()
+        return dataclasses.replace(report, notes=(*report.notes, *notes))
+
+
+def _plan_edits(source: Path, corrections: FilmCorrections | None, engine: Anonymizer, options: AnonymizeOptions, rate: float) -> FilmEdits:
+    if corrections is None or not corrections.faces:
+        return FilmEdits()
+    with ExitStack() as stack:
+        return plan_edits(corrections, lambda: (frame.image for frame in stack.enter_context(VideoReader(source))), engine, options, rate)
+
+
+def _report(parts: PartsFolder, time_base: float, corrections: FilmCorrections | None) -> VideoReport:
+    """Of all parts; FilmCorrectionError where a correction is for a frame behind the last."""
+    records = list(parts.records())
+    digest = "" if corrections is None else corrections.digest
+    report = build_report(records, time_base, records[-1]["seed"], records[-1]["notes"], digest)
+    for one in () if corrections is None else corrections.faces:
+        if one.frame >= report.frames:
+            raise FilmCorrectionError(f"a correction is for frame {one.frame}, but the film has {report.frames}: it is of another film.")
+    return report
 
 
 @contextmanager
@@ -163,159 +143,78 @@ def _unusable_frames(source: Path) -> Iterator[None]:
         raise UnusableVideoError(f"{printable(source)}: its frames cannot be encoded ({printable(error.strerror)}).") from error
 
 
-def _write_segments(
-    reader: VideoReader,
-    stream: FrameStream,
-    work: _WorkFolder,
-    report: _ReportBuilder,
-    format: VideoFormat,
-    progress: Callable[[int, int | None], None] | None,
-) -> None:
-    """Write the frames that are still to be done, each segment into a file of its own."""
-    first = stream.planned
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """Writes the parts that are missing, and those in which other corrections are to be heeded than were."""
 
-    def frames_to_do() -> Iterator[VideoFrame]:
-        for number, frame in enumerate(reader):
-            if number >= first:
-                frame.image.flags.writeable = False  # nobody else has it: no copy is needed
-                yield frame
+    source: Path
+    engine: Anonymizer
+    options: AnonymizeOptions
+    format: VideoFormat
+    parts: PartsFolder
+    edits: FilmEdits
+    progress: Progress | None
 
-    frames = stream.run(frames_to_do())
-    frame = next(frames, None)
-    while frame is not None:
-        with SegmentWriter(work.next_segment, format, reader) as writer:
+    def finish(self) -> None:
+        """Do what is to be done, from the first such part on."""
+        parts = self.parts
+        changed = [part for part in range(parts.count) if self._is_changed(part)]
+        for part in changed:
+            if self._is_changed(part):  # unless it was written with the one before
+                self._write(part, until_unchanged=True)
+        if not parts.complete:
+            self._write(parts.count, until_unchanged=False)
+
+    def _is_changed(self, part: int) -> bool:
+        first, end, tracks, digest = self.parts.extent(part)
+        return self.edits.digest(first, end, tracks) != digest
+
+    def _write(self, part: int, *, until_unchanged: bool) -> None:
+        """Write parts from one on: to the end, or as long as they are not as they should be."""
+        with VideoReader(self.source) as reader:
+            rate = float(reader.frame_rate)
+            every = max(1, round(SEGMENT_SECONDS * rate))
+            stream = FrameStream(self.engine, self.options, frame_rate=rate, snapshot_every=every, edits=self.edits)
+            while part and (state := self.parts.state(part)) is None:
+                part -= 1  # what was there is damaged
+            if part:
+                stream.restore(state)  # type: ignore[arg-type]  # the loop ends with one
+            frames = stream.run(_frames_from(reader, stream.planned))
+            frame = next(frames, None)
             while frame is not None:
-                writer.write(frame)
-                report.add(frame)
-                if progress is not None:
-                    progress(frame.index + 1, reader.num_frames)
-                frame = next(frames, None)
-                snapshot = None if frame is None else stream.snapshot(frame.index)
-                if snapshot is not None:
-                    break
-        work.finish_segment(None if frame is None else {"stream": snapshot, "report": report.state()})
+                self.parts.reopen(part)
+                record = PartRecord()
+                with SegmentWriter(self.parts.segment(part), self.format, reader) as writer:
+                    while frame is not None:
+                        writer.write(frame)
+                        record.add(frame)
+                        if self.progress is not None:
+                            self.progress(frame.index + 1, reader.num_frames)
+                        frame = next(frames, None)
+                        state = None if frame is None else stream.snapshot(frame.index)
+                        if state is not None:
+                            break
+                tracks = record.tracks()
+                edits = self.edits.digest(record.first, record.end, tracks)
+                notes = reader.notes if frame is None else []
+                self.parts.finish(part, record.to_dict() | {"tracks": tracks, "edits": edits, "notes": notes}, state, stream.seed)
+                part += 1
+                if until_unchanged and part < self.parts.count and not self._is_changed(part):
+                    return
 
 
-class _ReportBuilder:
-    """Collects the report frame by frame.
-
-    Args:
-        time_base: seconds per unit of the frames' time stamps.
-    """
-
-    def __init__(self, time_base: float) -> None:
-        self._time_base = time_base
-        self._frames, self._first, self._last = 0, 0, 0
-        self.tracks: dict[int, TrackReport] = {}
-
-    def add(self, frame: AnonymizedFrame) -> None:
-        self._first = frame.pts if self._frames == 0 else self._first
-        self._frames, self._last = self._frames + 1, frame.pts
-        seconds = round((frame.pts - self._first) * self._time_base, 6)
-        for face in frame.faces:
-            track = self.tracks.setdefault(face.track, TrackReport(face.track, face.person, seconds, seconds))
-            track.last = seconds
-            track.replaced += face.report.status == "replaced"
-            track.covered += face.report.status != "replaced"
-            track.doubtful += face.report.status == "doubtful"
-            track.filled += face.kind == "filled"
-            track.held += face.kind == "held"
-            if face.report.reason:
-                track.reasons[face.report.reason] = track.reasons.get(face.report.reason, 0) + 1
-
-    def build(self, seed: int, notes: list[str]) -> VideoReport:
-        seconds = (self._last - self._first) * self._time_base
-        return VideoReport(self._frames, seconds, seed, tuple(self.tracks[number] for number in sorted(self.tracks)), tuple(notes))
-
-    def state(self) -> dict[str, Any]:
-        tracks = [dataclasses.asdict(track) for track in self.tracks.values()]
-        return {"frames": self._frames, "first": self._first, "last": self._last, "tracks": tracks}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        self._frames, self._first, self._last = state["frames"], state["first"], state["last"]
-        self.tracks = {one["track"]: TrackReport(**one) for one in state["tracks"]}
-
-
-class _WorkFolder:
-    """The hidden folder of an unfinished video: segments, and the snapshot after the last finished one.
-
-    Args:
-        target: the video that it becomes.
-        fingerprint: of everything that the result depends on; what was made under another one is removed.
-    """
-
-    def __init__(self, target: Path, fingerprint: str) -> None:
-        self.folder = target.absolute().parent / f"{TEMPORARY_PREFIX}{target.name}.parts"
-        self._fingerprint, self._suffix = fingerprint, target.suffix
-        self._snapshot_file = self.folder / "state.npz"
-        self.snapshot: dict[str, Any] | None = None
-        self._saved = False
-        self._count = 0
-
-    def __enter__(self) -> _WorkFolder:
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock = open(self.folder / "lock", "ab")
-        try:
-            lock(self._lock)
-        except OSError as error:
-            self._lock.close()
-            raise ValueError(f"Another run is working on {printable(self.folder)}.") from error
-        if self._snapshot_file.is_file():
-            found = load_snapshot(self._snapshot_file)
-            if found is not None and found["fingerprint"] == self._fingerprint:
-                self.snapshot, self._count = found, int(found["segments"])
-        for path in self.folder.iterdir():  # unfinished, or of another run
-            if path.name != "lock" and path not in (*self.segments, *([self._snapshot_file] if self.snapshot else [])):
-                path.unlink()
-        return self
-
-    def __exit__(self, *problem: object) -> None:
-        self._lock.close()
-        unusable = isinstance(problem[1], UnusableVideoError)
-        if problem[0] is not None and (unusable or self.snapshot is None and not self._saved) and self.folder.is_dir():
-            self.remove()  # there is nothing in it that another run could go on from
-
-    @classmethod
-    def discard(cls, target: Path) -> None:
-        """Remove what is left of a target's folder, unless a run is working on it."""
-        folder = cls(target, "").folder
-        if folder.is_dir():
-            with suppress(ValueError), cls(target, "") as work:
-                work.remove()
-
-    @property
-    def segments(self) -> list[Path]:
-        """The finished ones, in order."""
-        return [self._segment(number) for number in range(self._count)]
-
-    @property
-    def joined(self) -> Path:
-        """Where the segments are joined; the file gets its own name when it is complete."""
-        return self.folder / f"whole{self._suffix}"
-
-    @property
-    def next_segment(self) -> Path:
-        return self._segment(self._count)
-
-    def _segment(self, number: int) -> Path:
-        return self.folder / f"segment-{number:06d}"
-
-    def finish_segment(self, snapshot: dict[str, Any] | None) -> None:
-        """Count the next segment as complete; with a snapshot a later run may go on after it."""
-        self._count += 1
-        if snapshot is not None:
-            save_snapshot(self._snapshot_file, snapshot | {"fingerprint": self._fingerprint, "segments": self._count})
-            self._saved = True
-
-    def remove(self) -> None:
-        """Remove the folder, which is not needed any more."""
-        shutil.rmtree(self.folder)
+def _frames_from(reader: VideoReader, first: int) -> Iterator[VideoFrame]:
+    for number, frame in enumerate(reader):
+        if number >= first:
+            frame.image.flags.writeable = False  # nobody else has it: no copy is needed
+            yield frame
 
 
 def _fingerprint(source: Path, options: AnonymizeOptions, anonymizer: Anonymizer, codec: str) -> str:
-    """A digest of everything that the pictures depend on."""
+    """A digest of everything that the pictures depend on but corrections and the seed, which is beside it."""
     from .._version import __version__
 
     status = source.stat()
-    parts = [os.path.abspath(source), status.st_size, status.st_mtime_ns, dataclasses.asdict(options), codec, __version__]
+    own = {name: value for name, value in dataclasses.asdict(options).items() if name != "seed"}
+    parts = [os.path.abspath(source), status.st_size, status.st_mtime_ns, own, codec, __version__]
     return hashlib.sha256(json.dumps([*parts, weights_digest(anonymizer)]).encode()).hexdigest()

@@ -18,12 +18,13 @@ from threadpoolctl import threadpool_limits
 
 from ..bulk.process_pool import usable_cores
 from ..core.anonymizer import Anonymizer
-from ..core.faces import FaceReport, area_of
+from ..core.faces import Box, FaceReport, area_of
 from ..core.look import RANDOM, Look, parse_look
-from ..core.opencv import cv2
 from ..core.options import AnonymizeOptions
 from ..core.threads import single_threaded_pool
-from .gap_filling import GapFiller, ShownFace
+from .cuts import CutDetector
+from .edits import Casting, FilmEdits
+from .gap_filling import GapFiller
 from .reader import VideoFrame
 from .reidentification import PersonGallery
 from .tracking import COARSER, FaceTracker, Track
@@ -35,8 +36,6 @@ SEARCH_INTERVAL = 0.25
 LOOK_AHEAD = 1.0
 # The buffer holds at most so many bytes of pictures: with very large frames the look-ahead is shorter.
 MAX_BUFFER = 800_000_000
-# A cut: the thumbnails of two frames differ by at least this mean (in pixel values, 0 to 255) and correlate less than this.
-CUT_DIFFERENCE, CUT_CORRELATION = 10.0, 0.6
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,10 +65,12 @@ class AnonymizedFrame(VideoFrame):
         pts, duration: of the frame that came in; where that was a plain array, its number in the stream and 1.
         index: its number in the stream, from 0.
         faces: one entry per face.
+        left: track and box (x_min, y_min, x_max, y_max) of what a correction says is no face, and is as it was.
     """
 
     index: int
     faces: tuple[FrameFace, ...]
+    left: tuple[tuple[int, Box], ...] = ()
 
 
 class FrameStream:
@@ -82,6 +83,7 @@ class FrameStream:
         look_ahead: seconds.
         workers: threads that render; None takes one per core.
         snapshot_every: keep a snapshot about every so many frames, see :meth:`snapshot`; 0 keeps none.
+        edits: what to do otherwise than by itself. Snapshots do not depend on them.
 
     Raises:
         ValueError: an option or a number is out of range.
@@ -96,6 +98,7 @@ class FrameStream:
         look_ahead: float = LOOK_AHEAD,
         workers: int | None = None,
         snapshot_every: int = 0,
+        edits: FilmEdits | None = None,
     ) -> None:
         if not 0.1 <= frame_rate <= 1000:
             raise ValueError(f"frame_rate must be 0.1 to 1000 frames per second, but got {frame_rate!r}.")
@@ -118,7 +121,8 @@ class FrameStream:
         self._searches = 0  # in this scene
         self._planned = 0  # frames that are decided on
         self._shape: tuple[int, ...] | None = None
-        self._thumbnail: np.ndarray | None = None
+        self._is_cut = CutDetector()
+        self._edits = edits or FilmEdits()
 
     @property
     def seed(self) -> int:
@@ -208,17 +212,6 @@ class FrameStream:
             image.flags.writeable = False
         return VideoFrame(image, frame.pts, frame.duration) if isinstance(frame, VideoFrame) else VideoFrame(image, index, 1)
 
-    def _is_cut(self, image: np.ndarray) -> bool:
-        """Whether a new scene begins with this frame."""
-        coarse = np.ascontiguousarray(image[::4, ::4])  # only for speed
-        thumbnail = cv2.cvtColor(cv2.resize(coarse, (48, 27), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY).astype(np.float32)
-        before, self._thumbnail = self._thumbnail, thumbnail
-        if before is None or np.abs(thumbnail - before).mean() < CUT_DIFFERENCE:
-            return False
-        if min(float(thumbnail.std()), float(before.std())) < 1:
-            return True  # from or to a frame of one color
-        return float(np.corrcoef(thumbnail.ravel(), before.ravel())[0, 1]) < CUT_CORRELATION
-
     def _decide(
         self, end: int, waiting: deque[VideoFrame], rendering: deque[Future[AnonymizedFrame]], pool: ThreadPoolExecutor
     ) -> Iterator[AnonymizedFrame]:
@@ -232,7 +225,10 @@ class FrameStream:
             shown.sort(key=lambda one: (-area_of(one.face.box), one.face.box))  # in the engine's order
             people = [self._gallery.identify(one.track) for one in shown]
             looks = [self._look_of(person, one.track, waiting) for person, one in zip(people, shown, strict=True)]
-            rendering.append(pool.submit(self._render, self._planned, waiting.popleft(), shown, people, looks))
+            rows = zip(shown, people, looks, strict=True)
+            castings = [Casting(one, one.track.number, person, look) for one, person, look in rows]
+            castings, left = self._edits.apply(castings, self._planned)
+            rendering.append(pool.submit(self._render, self._planned, waiting.popleft(), castings, left))
             self._planned += 1
         self._tracker.forget_before(self._planned - round(1.1 * self._rate))  # held faces and smoothing look back less than that
         self._gallery.forget({track.number for track in self._tracker.tracks})
@@ -255,15 +251,14 @@ class FrameStream:
         while rendering and (len(rendering) > limit or rendering[0].done()):
             yield rendering.popleft().result()
 
-    def _render(
-        self, index: int, frame: VideoFrame, shown: Sequence[ShownFace], people: Sequence[int], looks: Sequence[Look | None]
-    ) -> AnonymizedFrame:
-        engine = self._anonymizer
-        plan = engine.plan(frame.image, self._options, faces=[one.face for one in shown], people=people, looks=looks)
+    def _render(self, index: int, frame: VideoFrame, castings: Sequence[Casting], left: tuple[tuple[int, Box], ...]) -> AnonymizedFrame:
+        engine, faces = self._anonymizer, [one.shown.face for one in castings]
+        people, looks = [one.person for one in castings], [one.look for one in castings]
+        plan = engine.plan(frame.image, self._options, faces=faces, people=people, looks=looks)
         picture, reports = engine.paint(plan, engine.generate(plan.inputs))
-        rows = zip(shown, people, reports, strict=True)
-        faces = tuple(FrameFace(person, one.track.number, one.kind, _with_reason(report, one)) for one, person, report in rows)
-        return AnonymizedFrame(picture, frame.pts, frame.duration, index=index, faces=faces)
+        rows = zip(castings, reports, strict=True)
+        done = tuple(FrameFace(one.person, one.track, one.shown.kind, _with_reason(report, one)) for one, report in rows)
+        return AnonymizedFrame(picture, frame.pts, frame.duration, index=index, faces=done, left=left)
 
     def snapshot(self, index: int) -> dict[str, Any] | None:
         """The state from which the frames from number ``index`` on can be made again exactly; None where none was kept.
@@ -287,10 +282,11 @@ class FrameStream:
         return {"planned": self._planned, "searches": self._searches, "seed": self._seed, **parts}
 
 
-def _with_reason(report: FaceReport, shown: ShownFace) -> FaceReport:
+def _with_reason(report: FaceReport, casting: Casting) -> FaceReport:
     """The report of a face without landmarks says why there are none, which the engine cannot know."""
-    guessed = shown.kind != "seen" and shown.face.landmarks is None
-    return replace(report, reason="the face was lost in this frame") if guessed else report
+    guessed = casting.shown.kind != "seen" and casting.shown.face.landmarks is None
+    reason = casting.reason or ("the face was lost in this frame" if guessed else "")
+    return replace(report, reason=reason) if reason else report
 
 
 def anonymize_frames(

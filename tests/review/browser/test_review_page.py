@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from review_runs import PLACES, Run, composed_run, mistaken_engine, serving
+from review_runs import FALSE_FIND, PLACES, Run, composed_run, mistaken_engine, serving
 from space_browser import CHROMIUM, SCREENSHOTS, TIMEOUT
 from standins import names
 
@@ -58,7 +57,7 @@ class Reviewer:
         """By the list."""
         self.page.locator("#filters button").first.click()
         self.until("!state.busy")
-        at = [photo.name for photo in self.server.session.run.photos].index(name)
+        at = [photo.name for photo in self.server.routes.session.run.photos].index(name)
         self.page.evaluate("at => { document.getElementById('list-pane').scrollTop = at * 72; }", at)
         self.page.locator(f"#rows button[data-number='{at}']").click()
         self.until("name => state.photo && state.photo.name === name && !state.busy", name)
@@ -96,10 +95,16 @@ def visit(playwright: Any, server: ReviewServer, profile: Path, **settings: Any)
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
     from skimage import data
 
     return composed_run(tmp_path_factory.mktemp("composed"), Image.fromarray(data.astronaut()))
+
+
+@pytest.fixture
+def run(finished: Run, tmp_path: Path) -> Run:
+    """A copy that a test may change; times of the files are kept, by which a run knows its results."""
+    return Run(finished.photos, shutil.copytree(finished.out, tmp_path / "out"), Path(shutil.copy(finished.report, tmp_path)))
 
 
 @pytest.fixture
@@ -134,7 +139,7 @@ def test_a_missed_face_is_drawn_with_the_mouse_and_gone_after_redo(reviewer: Rev
     reviewer.page.click("#redo")
     reviewer.said("Done again")
     assert np.abs(pixels(run.out, "05.png")[INSIDE] - original[INSIDE]).mean() > 8
-    assert [face["status"] for face in reviewer.server.session.details(reviewer.page.evaluate("state.photo.number"))["faces"]] == [
+    assert [face["status"] for face in reviewer.server.routes.session.details(reviewer.page.evaluate("state.photo.number"))["faces"]] == [
         "replaced"
     ] * 3
     assert reviewer.page.locator("#faces .box.replaced").count() == 3
@@ -222,15 +227,25 @@ def test_another_person_a_look_and_a_cover(reviewer: Reviewer, run: Run) -> None
 
 
 def test_the_corrections_give_the_same_bytes_in_a_fresh_run(run: Run, tmp_path: Path) -> None:
-    """After the tests above, all of whose corrections are in the file."""
-    corrections = read_corrections(run.corrections)
-    assert set(corrections) >= {"00.png", "01.png", "05.png", "10.png", "15.png"}
-    jobs, _ = folder.plan([str(run.photos)], str(tmp_path / "out"))
-    settings = Settings(AnonymizeOptions(seed=7), corrections=corrections)
-    assert {outcome.status for outcome in folder.run(jobs, settings, mistaken_engine, None)} == {"ok"}
-    assert names(tmp_path / "out") == names(run.out)
-    for name in names(run.out):
-        assert (tmp_path / "out" / name).read_bytes() == (run.out / name).read_bytes(), name
+    missed = {"box": list(MISSED), "do": "replace", "drawn": True}
+    with run.session(load_engine=mistaken_engine) as session:
+        numbers = {photo.name: number for number, photo in enumerate(session.run.photos)}
+        first, second = (
+            [face["box"][name] for name in ("xmin", "ymin", "xmax", "ymax")] for face in session.details(numbers["01.png"])["faces"]
+        )
+        wanted = {
+            "00.png": [{"box": list(FALSE_FIND), "do": "leave"}],
+            "01.png": [{"box": first, "do": "replace", "seed": "12", "look": "man, old, beard"}, {"box": second, "do": "cover"}],
+            "05.png": [missed],
+        }
+        for name, corrections in wanted.items():
+            session.set_corrections(numbers[name], corrections)
+            session.redo(numbers[name])
+    jobs = [job for job in folder.plan([str(run.photos)], str(tmp_path / "fresh"))[0] if job.name in (*wanted, "02.png")]
+    settings = Settings(AnonymizeOptions(seed=7), corrections=read_corrections(run.corrections))
+    assert [outcome.status for outcome in folder.run(jobs, settings, mistaken_engine, None)] == ["ok"] * 4
+    for name in names(tmp_path / "fresh"):
+        assert (tmp_path / "fresh" / name).read_bytes() == (run.out / name).read_bytes(), name
 
 
 def test_the_original_is_shown_on_request_only_and_nothing_of_it_stays(playwright: Any, server: ReviewServer, tmp_path: Path) -> None:
@@ -308,12 +323,19 @@ def test_the_page_to_sign_opens_without_a_network_and_prints(playwright: Any, ru
     context.close()
 
 
-def test_what_was_looked_at_is_remembered(reviewer: Reviewer, run: Run) -> None:
-    """By the server that the fixture has started anew."""
-    assert reviewer.page.locator("#progress").inner_text() == "2 of 30 looked at"
-    assert json.loads(run.corrections.read_text().splitlines()[0])["photo"] == "00.png"
+def test_what_was_looked_at_is_remembered(playwright: Any, run: Run, tmp_path: Path) -> None:
+    with run.session() as session, serving(session) as server:
+        context, reviewer = visit(playwright, server, tmp_path / "profile")
+        reviewer.press("f", "f")
+        context.close()
+    with run.session() as session, serving(session) as server:
+        context, reviewer = visit(playwright, server, tmp_path / "profile")
+        assert reviewer.page.locator("#progress").inner_text() == "2 of 30 looked at"
+        context.close()
+
+
+def test_every_control_has_a_name(reviewer: Reviewer) -> None:
     for control in reviewer.page.locator("button, input").all():
         if control.is_visible():
             label = control.evaluate("e => e.getAttribute('aria-label') || e.innerText || e.labels?.[0]?.innerText")
             assert label, control.evaluate("e => e.outerHTML")
-    assert os.path.exists(run.report.parent / "reviewed.jsonl")

@@ -1,37 +1,10 @@
 "use strict";
-// The review page: what is shown. Every change is saved by the server before it answers; nothing is kept here. faces.js says what is done.
+// The review page of photos: what is shown; faces.js says what is done. Every change is saved by the server before it answers, nothing here.
 const FILTERS = [["all", "All"], ["open", "To look at"], ["doubtful", "Doubtful"], ["covered", "Covered"], ["unsure", "Small or unsure"],
   ["rest", "The rest"], ["missing", "Not written"], ["corrected", "Corrected"]];
-const LETTERS = { replaced: "R", covered: "C", doubtful: "?", pending: "+", left: "–" };
-const ROW = 72, PAGE = 40, AHEAD = 3, KEPT = 600, ZOOMS = [1, 1.5, 2, 3, 4, 6];
-const $ = (id) => document.getElementById(id);
-const state = { filter: "all", numbers: [], at: 0, photo: null, boxes: [], selected: -1, drawn: null, zoom: 0, original: false, busy: false, run: {} };
+const ROW = 72, PAGE = 40, AHEAD = 3, KEPT = 600;
+Object.assign(state, { filter: "all", numbers: [], at: 0, run: {} });
 const summaries = new Map(), asked = new Set(), pictures = new Map();
-
-async function call(address, body) {
-  const request = body === undefined ? {} : { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
-  const answer = await fetch(address, request).catch(() => { throw new Error("The server does not answer: is `ganon-hf review` still running?"); });
-  const value = await answer.json();
-  if (!answer.ok) throw new Error(value.error);
-  return value;
-}
-function say(text, wrong = false) {
-  $("said").textContent = text;
-  $("said").classList.toggle("wrong", wrong);
-}
-// One action after the other: an answer must never meet a photo that is no longer shown. Steps that a held key repeats are left out.
-let queue = Promise.resolve(), waiting = 0;
-function act(action, repeated = false) {
-  if (repeated && waiting > 1) return;
-  waiting += 1;
-  state.busy = true;
-  queue = queue.then(action).catch((error) => {
-    say(error.message, true);
-  }).then(() => {
-    waiting -= 1;
-    state.busy = waiting > 0;
-  });
-}
 
 // ---- the list ----
 async function loadList(filter, keep) {
@@ -63,7 +36,7 @@ function showCounts(counts) {
     button.setAttribute("aria-pressed", String(name === state.filter));
   }
 }
-async function refreshCounts() { showCounts((await call(`api/list?filter=${state.filter}`)).counts); }
+async function refreshCounts() { showCounts(await call("api/counts")); }
 function drawRows() {
   const pane = $("list-pane"), first = Math.max(0, Math.floor(pane.scrollTop / ROW) - 3);
   const last = Math.min(state.numbers.length, first + Math.ceil((pane.clientHeight || 600) / ROW) + 6);
@@ -187,23 +160,4 @@ function drawPicture() {
   $("banner").hidden = !banner;
   if (picture) { if ($("picture").firstChild !== picture) $("picture").replaceChildren(picture); } else $("picture").replaceChildren();
   fit();
-}
-function fit() {
-  const photo = state.photo, pane = $("viewport");
-  if (!photo || !photo.width) { $("canvas").style.width = $("canvas").style.height = "0"; return; }
-  const scale = Math.min(pane.clientWidth / photo.width, pane.clientHeight / photo.height) * ZOOMS[state.zoom];
-  $("canvas").style.width = `${photo.width * scale}px`;
-  $("canvas").style.height = `${photo.height * scale}px`;
-}
-function zoom(step) {
-  const pane = $("viewport"), before = ZOOMS[state.zoom];
-  const focus = state.drawn || (state.selected >= 0 ? state.boxes[state.selected].box : null), photo = state.photo;
-  state.zoom = Math.min(ZOOMS.length - 1, Math.max(0, state.zoom + step));
-  const ratio = ZOOMS[state.zoom] / before, x = pane.scrollLeft + pane.clientWidth / 2, y = pane.scrollTop + pane.clientHeight / 2;
-  drawPicture();
-  if (focus && photo) {
-    const scale = $("canvas").clientWidth / photo.width;
-    pane.scrollLeft = (focus[0] + focus[2]) / 2 * scale - pane.clientWidth / 2;
-    pane.scrollTop = (focus[1] + focus[3]) / 2 * scale - pane.clientHeight / 2;
-  } else { pane.scrollLeft = x * ratio - pane.clientWidth / 2; pane.scrollTop = y * ratio - pane.clientHeight / 2; }
 }

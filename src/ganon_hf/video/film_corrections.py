@@ -1,0 +1,201 @@
+"""What a person decided about the faces of a film: its line in ``corrections.jsonl``, checked, since a file comes from anywhere.
+
+A face that was found is named by its track, which the same film, options and model number in the same way, and by its box in one frame, so
+that a correction of anything else is an error. A face that was missed is a box that was drawn in one frame, and is followed both ways.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from ..bulk.correction_file import read_lines, replace_lines, require_sha256
+from ..core.corrections import ACTIONS, MAX_COORDINATE, MAX_CORRECTIONS, MIN_SIDE, Action
+from ..core.faces import Box
+from ..core.look import check_look
+from ..core.options import require_choice, require_number
+from ..image_files import printable
+from .reader import open_video_file
+
+MAX_NUMBER = 2**31 - 1  # of a frame, a track or a person
+
+
+class FilmCorrectionError(ValueError):
+    """Corrections do not fit the film that they are for; nothing is written."""
+
+
+@dataclass(frozen=True)
+class TrackCorrection:
+    """What is to become of one face of a film, in all frames in which it is followed.
+
+    Attributes:
+        frame: number of a frame in which the face is seen, from 0.
+        box: (x_min, y_min, x_max, y_max) there, in pixels of the upright film: as the report has it, or as it was drawn.
+        do: ``"replace"`` by a synthetic person, ``"cover"``, or ``"leave"`` what is no face as it is in the film.
+        track: its number in the report; None for a face that was missed, whose box was drawn. Landmarks are fitted where the box is
+            followed to; where none fit, it is covered.
+        person: number of the synthetic person that it becomes: one that others of the film are, or any other. None keeps the track's.
+        look: of which group the person is drawn, as in ``AnonymizeOptions``; None keeps the track's.
+
+    Raises:
+        ValueError: a field is out of range, or fields contradict each other.
+    """
+
+    frame: int
+    box: Box
+    do: Action
+    track: int | None = None
+    person: int | None = None
+    look: str | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.box, Sequence) or isinstance(self.box, str) or len(self.box) != 4:
+            raise ValueError(f"TrackCorrection.box must be x_min, y_min, x_max, y_max, but got {str(self.box)[:80]!r}.")
+        for value in self.box:
+            require_number("TrackCorrection.box", value, -MAX_COORDINATE, MAX_COORDINATE)
+        box = tuple(float(value) for value in self.box)
+        if box[2] - box[0] < MIN_SIDE or box[3] - box[1] < MIN_SIDE:
+            raise ValueError(f"TrackCorrection.box must be at least {MIN_SIDE:g} pixels wide and high, but got {box!r}.")
+        object.__setattr__(self, "box", box)
+        require_choice("TrackCorrection.do", self.do, ACTIONS)
+        for name, optional in (("frame", False), ("track", True), ("person", True)):
+            require_number(f"TrackCorrection.{name}", getattr(self, name), 0, MAX_NUMBER, integer=True, optional=optional)
+        if self.look is not None:
+            check_look(self.look)
+        if self.do != "replace" and (self.person is not None or self.look is not None):
+            raise ValueError(f"TrackCorrection.person and look are for do='replace', but do is {self.do!r}.")
+        if self.drawn and self.do == "leave":
+            raise ValueError("a box that was drawn can be replaced or covered; to leave it, drop the correction.")
+        if self.drawn and self.do == "replace" and self.person is None:
+            raise ValueError("a drawn face that is replaced needs person, the number of its synthetic person.")
+
+    @property
+    def drawn(self) -> bool:
+        """Whether the face was missed, and its box drawn."""
+        return self.track is None
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready form; fields that say nothing are left out."""
+        values: dict[str, Any] = {"frame": self.frame, "box": list(self.box), "do": self.do}
+        values |= {"drawn": True} if self.drawn else {}
+        return values | {name: value for name in ("track", "person", "look") if (value := getattr(self, name)) is not None}
+
+    @classmethod
+    def from_dict(cls, values: Any) -> TrackCorrection:
+        """What :meth:`to_dict` gives, from an untrusted source. Errors as for the class."""
+        known = {field.name for field in fields(cls)}
+        if not isinstance(values, dict) or not {"frame", "box", "do"} <= set(values) <= known | {"drawn"}:
+            raise ValueError(f"a correction has frame, box and do, and may have track, person and look, but got {str(values)[:200]}.")
+        given = dict(values)
+        if (given.pop("drawn", None) is True) == ("track" in given):
+            raise ValueError(f'a correction has either a track or "drawn": true, but got {str(values)[:200]}.')
+        return cls(**given)
+
+
+@dataclass(frozen=True)
+class FilmCorrections:
+    """The corrections of one film.
+
+    Attributes:
+        film: name of its file, for people.
+        sha256: of the file, 64 hexadecimal digits: by it the film is known, whatever its name.
+        faces: what is to become of single faces; at most one for each track.
+        seed: of the synthetic people where the run has none of its own.
+
+    Raises:
+        ValueError: a field is out of range, or two corrections are for one track.
+    """
+
+    film: str
+    sha256: str
+    faces: tuple[TrackCorrection, ...]
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.film, str) or not self.film:
+            raise ValueError(f"film must be the name of a file, but got {printable(self.film)[:80]!r}.")
+        require_sha256(self.sha256)
+        if not isinstance(self.faces, tuple) or len(self.faces) > MAX_CORRECTIONS:
+            raise ValueError(f"faces must be a tuple of at most {MAX_CORRECTIONS} corrections.")
+        tracks = [face.track for face in self.faces if face.track is not None]
+        if len(tracks) != len(set(tracks)):
+            raise ValueError("faces must have at most one correction for a track.")
+        require_number("seed", self.seed, 0, 2**63 - 1, integer=True, optional=True)
+
+    @property
+    def digest(self) -> str:
+        """Tells these corrections from others; empty where there are none."""
+        faces = [face.to_dict() for face in self.faces]
+        return hashlib.sha256(json.dumps(faces, sort_keys=True).encode()).hexdigest() if faces else ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready form: a line of the file."""
+        values: dict[str, Any] = {"film": self.film, "sha256": self.sha256, "faces": [face.to_dict() for face in self.faces]}
+        return values if self.seed is None else values | {"seed": self.seed}
+
+    @classmethod
+    def from_dict(cls, values: Any) -> FilmCorrections:
+        """What :meth:`to_dict` gives, from an untrusted source. Errors as for the class."""
+        if not isinstance(values, dict) or not {"film", "sha256", "faces"} <= set(values) <= {"film", "sha256", "faces", "seed"}:
+            raise ValueError(f"the line of a film has film, sha256 and faces, and may have seed, but got {printable(values)[:200]}.")
+        if not isinstance(values["faces"], list) or len(values["faces"]) > MAX_CORRECTIONS:
+            raise ValueError(f"faces must be a list of at most {MAX_CORRECTIONS} corrections.")
+        return cls(values["film"], values["sha256"], tuple(map(TrackCorrection.from_dict, values["faces"])), values.get("seed"))
+
+
+def film_digest(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a film's file in hexadecimal digits; UnusableVideoError where it cannot be read."""
+    with open_video_file(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # opened for reading bytes
+
+
+def read_film_corrections(path: str | os.PathLike[str]) -> list[FilmCorrections]:
+    """Read the films of a file of corrections; lines of photos are for other commands.
+
+    Raises:
+        ValueError: a line is malformed, or two are for one film; names file and line.
+        OSError: the file cannot be read.
+    """
+    rows: dict[str, FilmCorrections] = {}
+    for number, values in read_lines(path):
+        if "film" not in values:
+            continue
+        try:
+            row = FilmCorrections.from_dict(values)
+        except (ValueError, TypeError, OverflowError) as error:
+            raise ValueError(f"{printable(path)}, line {number}: {printable(error)[:300]}") from error
+        if row.sha256 in rows:
+            raise ValueError(f"{printable(path)}, line {number}: {printable(row.film)} has a line already.")
+        rows[row.sha256] = row
+    return list(rows.values())
+
+
+def corrections_of(rows: Iterable[FilmCorrections], source: Path) -> FilmCorrections:
+    """The corrections of this film.
+
+    Raises:
+        FilmCorrectionError: there are none: it is another film, or has changed.
+        UnusableVideoError: it cannot be read.
+    """
+    digest = film_digest(source)
+    found = next((row for row in rows if row.sha256 == digest), None)
+    if found is None:
+        raise FilmCorrectionError(
+            f"there are no corrections for {printable(source)} as it is now: it is another film than was reviewed, or has changed since."
+        )
+    return found
+
+
+def write_film_corrections(path: str | os.PathLike[str], rows: Iterable[FilmCorrections]) -> None:
+    """Write the films of a file of corrections; lines of photos stay. It appears complete or not at all, and is safely on disk.
+
+    Raises:
+        ValueError: what is there is no file of corrections.
+        OSError: it cannot be written; what stood there stands as before.
+    """
+    replace_lines(path, [row.to_dict() for row in sorted(rows, key=lambda row: (row.film, row.sha256)) if row.faces], kind="film")
