@@ -275,6 +275,7 @@ def test_draws_repeat_what_draws() -> None:
     run = result.runs[OURS.name]
     assert figures.coverage_measures(result, run, repeats=10)["replaced"].count == 21
     found = figures.recognizer_measures(result, run, "mean color", "cosine", repeats=10)[0]
+    assert found["eer"].count == found["rank1"].count == 3, "probes, however many draws"
     assert found["rank1"].people == 3 and found["always_found"].value == pytest.approx(1 / 3), "white is white in every draw"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -167,7 +168,7 @@ def equal_errors(matrices: Sequence[np.ndarray], target: np.ndarray, persons: np
     owners = np.broadcast_to(np.arange(len(values))[:, None], values.shape)
     scores = np.nan_to_num(values, nan=-np.inf, posinf=np.inf, neginf=-np.inf)
     statistic = equal_error_rate(scores[compared], genuine[compared], owners[compared])
-    return bootstrap(np.tile(persons, len(matrices)), statistic, repeats=repeats)
+    return replace(bootstrap(np.tile(persons, len(matrices)), statistic, repeats=repeats), count=len(persons))  # of probes, as elsewhere
 
 
 def always_found(matrices: Sequence[np.ndarray], target: np.ndarray, *, repeats: int) -> Estimate:
