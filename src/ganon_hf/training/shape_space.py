@@ -99,8 +99,8 @@ def fit_shape_space(
         raise ValueError(
             f"{statistics.axes.shape[1]} axes need at least as many faces turned less than {MAX_YAW:g} degrees, but got {len(rows)}."
         )
-    labels = tuple(emotions[row] for row in rows)
-    neutral: np.ndarray = np.array([emotion == "neutral" for emotion in labels])
+    labels = tuple(emotions[row] for row in rows.tolist())
+    neutral = np.array([emotion == "neutral" for emotion in labels])
     rest = neutral if neutral.sum() >= _MIN_NEUTRAL else np.ones(len(rows), bool)
     origin = shapes[rows][rest]
     mean = np.concatenate([origin, mirror_shapes(origin)]).reshape(2 * len(origin), -1).astype(np.float64).mean(axis=0)
