@@ -232,6 +232,15 @@ class ShapeStatistics(nn.Module):
         self.linear_decoder, self.decoder = nn.Linear(code, size), _perceptron(code + identity + 1, config.expression_width, size)
         self.requires_grad_(False)
 
+    def _apply(self, fn: Any, recurse: bool = True) -> ShapeStatistics:
+        """Moves to other devices, but stays in single precision whatever the generator is cast to: a rounded shape is another one."""
+
+        def moved(value: torch.Tensor) -> torch.Tensor:
+            result = fn(value)
+            return result if result.dtype == value.dtype else value.to(result.device)
+
+        return super()._apply(moved, recurse)
+
     def encode(self, coordinates: torch.Tensor) -> torch.Tensor:
         """(B, d) coordinates -> (B, r) expression code, without noise."""
         return self.linear_encoder(coordinates) + self.encoder(coordinates)
