@@ -19,9 +19,11 @@ from pathlib import Path
 from ganon_hf import Anonymizer
 from ganon_hf._atomic import write_atomically
 from ganon_hf.evaluation.report.report import Report, SetReport, to_json
+from ganon_hf.evaluation.report.risk import LINKABILITY, SINGLING_OUT, recognition_risks
 from ganon_hf.hub.export import REPORT, ExportError, require_same_weights
 from ganon_hf.hub.model_card import load_report
 
+RECOGNITION_RISKS = (f"{SINGLING_OUT}_", f"{LINKABILITY}_")
 RUN = ("model", "minutes", "processes")  # settings that say nothing about the figures
 
 
@@ -49,12 +51,16 @@ def _with_measures_of(part: SetReport, later: SetReport) -> SetReport:
     for method, row in later.figures.items():
         known = figures.setdefault(method, {})
         for key, estimate in row.items():
+            if key.startswith(RECOGNITION_RISKS):  # of the attacks of one run: told anew below
+                continue
             if key in known and known[key].to_dict() != estimate.to_dict():
                 raise ValueError(f"two runs of {part.title!r} differ in {key!r} of {method!r}: {known[key]} and {estimate}.")
             added += key not in known
             known[key] = estimate
     if not added:
         raise ValueError(f"every set of pictures may be there once, but a later run of {part.title!r} adds no measure to it.")
+    for method in later.figures:
+        figures[method] |= recognition_risks(figures, method) if any(key.startswith(RECOGNITION_RISKS) for key in figures[method]) else {}
     return replace(part, figures=figures, notes=tuple(dict.fromkeys((*part.notes, *later.notes))))
 
 

@@ -76,6 +76,13 @@ def test_a_later_run_of_the_same_set_adds_its_measures() -> None:
     assert part.notes == ("a", "more measures from a run of its own, attacks: parrot", "b")
     with pytest.raises(ValueError, match="adds no measure"):
         joined([first, first])
+    # the risk of singling out is that of all attacks together
+    strong, risk = Estimate(0.8, 0.7, 0.9, 9, 9), {"singling_out_attack": share, "singling_out_control": share, "singling_out_risk": share}
+    weak = Report((SetReport("pairs", {"ganon-hf": {"net/rank1": share, **risk}}),), {})
+    learned = Report(
+        (SetReport("pairs", {"ganon-hf": {"net/rank1": share, "net/parrot_rank1": strong, "singling_out_attack": strong}}),), {}
+    )
+    assert joined([weak, learned]).sets[0].figures["ganon-hf"]["singling_out_attack"] == strong
     other = Report((SetReport("pairs", {"ganon-hf": {"seam": replace(share, value=0.6), "x": share}}),), {})
     with pytest.raises(ValueError, match="differ in 'seam' of 'ganon-hf'"):
         joined([first, other])
