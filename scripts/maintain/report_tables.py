@@ -160,7 +160,7 @@ def days(report: Report) -> str:
         *by_recognizer(part, "rank-5", "rank5"),
         *by_recognizer(part, "linkage", "linkage_rank1"),
     ]
-    people = max(estimate.people for estimate in part.figures[DEFAULT_METHOD].values())
+    people = part.figures[DEFAULT_METHOD][f"{part.recognizers[0]}/rank1"].people
     return "\n\n".join([table(part, methods, columns), f"{people} people. Chance is {100 / people:.1f} %."])
 
 
