@@ -109,7 +109,20 @@ def headline(report: Report) -> str:
     row = part.figures[DEFAULT_METHOD]
     people = max(estimate.people for estimate in row.values())
     size = f"{people} people. Chance is {100 / people:.0f} %. Parentheses hold 95 % bootstrap intervals."
-    return "\n\n".join([table(part, methods, columns), *paragraph(size, parrot(part))])
+    return "\n\n".join([table(part, methods, columns), *paragraph(size, parrot(part), across_days(report))])
+
+
+def across_days(report: Report) -> str:
+    """What is found between photos of different days; empty where it was not measured."""
+    part = next((one for one in report.sets if one.title.startswith("across-days")), None)
+    if part is None:
+        return ""
+    found = [
+        f"{share(part.figures[DEFAULT_METHOD][f'{n}/rank1'])} ({RECOGNIZERS.get(n, n)})".replace(") (", "; ") for n in part.recognizers
+    ]
+    people = part.figures[DEFAULT_METHOD][f"{part.recognizers[0]}/rank1"].people
+    start = "These are pairs of one studio session, the worst case. Between photos of different days"
+    return f"{start} ({people} other people): {', '.join(found)}."
 
 
 def paragraph(*sentences: str) -> list[str]:
