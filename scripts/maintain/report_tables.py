@@ -112,9 +112,14 @@ def headline(report: Report) -> str:
     return "\n\n".join([table(part, methods, columns), *paragraph(size, parrot(part), across_days(report))])
 
 
+def days_set(report: Report) -> SetReport | None:
+    """Photos of people on different days, where the report has them."""
+    return next((part for part in report.sets if part.title.startswith("across-days")), None)
+
+
 def across_days(report: Report) -> str:
     """What is found between photos of different days; empty where it was not measured."""
-    part = next((one for one in report.sets if one.title.startswith("across-days")), None)
+    part = days_set(report)
     if part is None:
         return ""
     found = [
@@ -156,7 +161,7 @@ CONTROLS = {
 
 def days(report: Report) -> str:
     """Recognition across days, of docs/anonymity.md; says so where it was not measured."""
-    part = next((one for one in report.sets if one.title.startswith("across-days")), None)
+    part = days_set(report)
     if part is None:
         return "Not measured with these weights."
     methods = {

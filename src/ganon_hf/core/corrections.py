@@ -33,6 +33,18 @@ class CorrectionError(ValueError):
     """A correction does not fit the photo that it was made for; nothing must be written for it."""
 
 
+def checked_box(name: str, box: Any) -> Box:
+    """A box from an untrusted source as four floats; ValueError, which calls it ``name``, where it is none or too small."""
+    if not isinstance(box, Sequence) or isinstance(box, str) or len(box) != 4:
+        raise ValueError(f"{name} must be x_min, y_min, x_max, y_max, but got {str(box)[:80]!r}.")
+    for value in box:
+        require_number(name, value, -MAX_COORDINATE, MAX_COORDINATE)
+    x_min, y_min, x_max, y_max = (float(value) for value in box)
+    if x_max - x_min < MIN_SIDE or y_max - y_min < MIN_SIDE:
+        raise ValueError(f"{name} must be at least {MIN_SIDE:g} pixels wide and high, but got {(x_min, y_min, x_max, y_max)!r}.")
+    return x_min, y_min, x_max, y_max
+
+
 @dataclass(frozen=True)
 class FaceCorrection:
     """What is to become of one face.
@@ -55,14 +67,7 @@ class FaceCorrection:
     look: str | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.box, Sequence) or isinstance(self.box, str) or len(self.box) != 4:
-            raise ValueError(f"FaceCorrection.box must be x_min, y_min, x_max, y_max, but got {str(self.box)[:80]!r}.")
-        for value in self.box:
-            require_number("FaceCorrection.box", value, -MAX_COORDINATE, MAX_COORDINATE)
-        box = tuple(float(value) for value in self.box)
-        if box[2] - box[0] < MIN_SIDE or box[3] - box[1] < MIN_SIDE:
-            raise ValueError(f"FaceCorrection.box must be at least {MIN_SIDE:g} pixels wide and high, but got {box!r}.")
-        object.__setattr__(self, "box", box)
+        object.__setattr__(self, "box", checked_box("FaceCorrection.box", self.box))
         require_choice("FaceCorrection.do", self.do, ACTIONS)
         if not isinstance(self.drawn, bool):
             raise ValueError(f"FaceCorrection.drawn must be True or False, but got {self.drawn!r}.")

@@ -7,10 +7,8 @@ from typing import Any
 
 from ..video.reader import UnusableVideoError
 from .film_session import FilmSession
-from .routes import Answer, as_json, no_action, nothing_there, number_of
+from .routes import JPEG, Answer, as_json, no_action, nothing_there, number_of
 from .session import ReviewError
-
-_JPEG = "image/jpeg"
 
 
 class FilmRoutes:
@@ -36,11 +34,11 @@ class FilmRoutes:
             case ["api", "frame", number]:
                 return as_json(session.frame(number_of(number)))
             case ["result", ("view" | "large") as size, number]:
-                return session.picture(number_of(number), large=size == "large"), _JPEG
+                return session.picture(number_of(number), large=size == "large"), JPEG
             case ["strip", number]:
-                return session.strip(_track_of(number)), _JPEG
+                return session.strip(_track_of(number)), JPEG
             case ["original", number]:
-                return session.original(number_of(number)), _JPEG
+                return session.original(number_of(number)), JPEG
         raise nothing_there()
 
     def post(self, parts: list[str], body: Mapping[str, Any]) -> Answer:

@@ -12,7 +12,7 @@ from .pictures import LARGE_SIDE, THUMBNAIL_SIDE, VIEW_SIDE, PictureCache
 from .session import ReviewSession
 
 _SIDES = {"thumbnail": THUMBNAIL_SIDE, "view": VIEW_SIDE, "large": LARGE_SIDE}
-_JPEG = "image/jpeg"
+JPEG = "image/jpeg"
 MAX_SUMMARIES = 200
 Answer = tuple[bytes, str]  # content, and of what kind
 
@@ -70,10 +70,10 @@ class PhotoRoutes:
                 photo = session.photo(number_of(number))
                 if not photo.written:
                     raise RefusedError(HTTPStatus.NOT_FOUND, "nothing was written for this photo.")
-                return self._pictures.result(photo.target, session.out, _SIDES[size]), _JPEG
+                return self._pictures.result(photo.target, session.out, _SIDES[size]), JPEG
             case ["original", size, number] if size in ("view", "large"):
                 photo = session.photo(number_of(number))
-                return self._pictures.original(photo.source, photo.root, _SIDES[size]), _JPEG
+                return self._pictures.original(photo.source, photo.root, _SIDES[size]), JPEG
         raise nothing_there()
 
     def post(self, parts: list[str], body: Mapping[str, Any]) -> Answer:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from ..bulk.correction_file import read_lines, replace_lines, require_sha256
-from ..core.corrections import ACTIONS, MAX_COORDINATE, MAX_CORRECTIONS, MIN_SIDE, Action
+from ..core.corrections import ACTIONS, MAX_CORRECTIONS, Action, checked_box
 from ..core.faces import Box
 from ..core.look import check_look
 from ..core.options import require_choice, require_number
@@ -54,14 +54,7 @@ class TrackCorrection:
     look: str | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.box, Sequence) or isinstance(self.box, str) or len(self.box) != 4:
-            raise ValueError(f"TrackCorrection.box must be x_min, y_min, x_max, y_max, but got {str(self.box)[:80]!r}.")
-        for value in self.box:
-            require_number("TrackCorrection.box", value, -MAX_COORDINATE, MAX_COORDINATE)
-        box = tuple(float(value) for value in self.box)
-        if box[2] - box[0] < MIN_SIDE or box[3] - box[1] < MIN_SIDE:
-            raise ValueError(f"TrackCorrection.box must be at least {MIN_SIDE:g} pixels wide and high, but got {box!r}.")
-        object.__setattr__(self, "box", box)
+        object.__setattr__(self, "box", checked_box("TrackCorrection.box", self.box))
         require_choice("TrackCorrection.do", self.do, ACTIONS)
         for name, optional in (("frame", False), ("track", True), ("person", True)):
             require_number(f"TrackCorrection.{name}", getattr(self, name), 0, MAX_NUMBER, integer=True, optional=optional)
