@@ -201,3 +201,28 @@ document.addEventListener("keydown", (event) => {
     KEYS[event.key](event);
   }
 });
+
+// ---- what photos and films share; `person` gives the change that makes a face somebody new ----
+function bindFaceButtons(person) {
+  press("previous", () => go(-1));
+  press("next", () => go(1));
+  press("fine", fine);
+  press("redo", redo);
+  press("drawn-replace", () => add("replace"));
+  press("drawn-cover", () => add("cover"));
+  press("face-leave", () => correct({ do: "leave" }));
+  press("face-cover", () => correct({ do: "cover" }));
+  press("face-person", () => correct({ do: "replace", ...person() }));
+  press("face-look-set", () => correct({ do: "replace", look: $("face-look").value.trim() || "match" }));
+  press("face-undo", undo);
+  $("original").addEventListener("click", showOriginal);
+}
+function faceKeys(person) {
+  return {
+    j: () => act(() => go(1), true), k: () => act(() => go(-1), true), f: () => act(fine), r: () => act(redo), o: showOriginal, a: startAdding,
+    "+": () => zoom(1), "=": () => zoom(1), "-": () => zoom(-1), z: () => zoom(state.zoom ? -state.zoom : 2),
+    n: () => act(() => correct({ do: "leave" })), Delete: () => act(() => correct({ do: "leave" })),
+    p: () => act(() => correct({ do: "replace", ...person() })), c: () => act(() => correct({ do: "cover" })), u: () => act(undo),
+    l: () => { if (!$("face").hidden) $("face-look").focus(); }, Escape: () => select(-1),
+  };
+}

@@ -82,28 +82,12 @@ function showOriginal() {
   drawPicture();
 }
 // ---- pointer and keys ----
-press("previous", () => go(-1));
-press("next", () => go(1));
-press("fine", fine);
-press("redo", redo);
-press("drawn-replace", () => add("replace"));
-press("drawn-cover", () => add("cover"));
-press("face-leave", () => correct({ do: "leave" }));
-press("face-cover", () => correct({ do: "cover" }));
-press("face-person", () => correct({ do: "replace", seed: newSeed() }));
-press("face-look-set", () => correct({ do: "replace", look: $("face-look").value.trim() || "match" }));
-press("face-undo", undo);
-$("original").addEventListener("click", showOriginal);
+const somebodyNew = () => ({ seed: newSeed() });
+bindFaceButtons(somebodyNew);
 $("list-toggle").addEventListener("click", () => { $("list-toggle").setAttribute("aria-expanded", String($("list-pane").classList.toggle("open"))); drawRows(); });
 $("list-pane").addEventListener("scroll", drawRows, { passive: true });
 window.addEventListener("resize", drawRows);
-const KEYS = {
-  j: () => act(() => go(1), true), ArrowRight: () => act(() => go(1), true), k: () => act(() => go(-1), true), ArrowLeft: () => act(() => go(-1), true),
-  f: () => act(fine), r: () => act(redo), o: showOriginal, a: startAdding, "+": () => zoom(1), "=": () => zoom(1), "-": () => zoom(-1),
-  z: () => zoom(state.zoom ? -state.zoom : 2), n: () => act(() => correct({ do: "leave" })), Delete: () => act(() => correct({ do: "leave" })),
-  p: () => act(() => correct({ do: "replace", seed: newSeed() })), c: () => act(() => correct({ do: "cover" })), u: () => act(undo),
-  l: () => { if (!$("face").hidden) $("face-look").focus(); }, Escape: () => select(-1),
-};
+const KEYS = { ...faceKeys(somebodyNew), ArrowRight: () => act(() => go(1), true), ArrowLeft: () => act(() => go(-1), true) };
 act(async () => {
   state.run = await call("api/run");
   if (state.run.redo_problem) say(`Nothing can be done again: ${state.run.redo_problem}.`, true);

@@ -89,28 +89,14 @@ function showOriginal() { state.original = !state.original; drawPicture(); }
 function become() { if ($("face-who").value) act(() => correct({ do: "replace", ...JSON.parse($("face-who").value) })); }
 
 // ---- buttons and keys ----
-press("previous", () => go(-1));
-press("next", () => go(1));
-press("fine", fine);
-press("redo", redo);
-press("drawn-replace", () => add("replace"));
-press("drawn-cover", () => add("cover"));
-press("face-leave", () => correct({ do: "leave" }));
-press("face-cover", () => correct({ do: "cover" }));
-press("face-person", () => correct({ do: "replace", person: newPerson() }));
-press("face-look-set", () => correct({ do: "replace", look: $("face-look").value.trim() || "match" }));
-press("face-undo", undo);
+const somebodyNew = () => ({ person: newPerson() });
+bindFaceButtons(somebodyNew);
 $("face-who").addEventListener("change", become);
-$("original").addEventListener("click", showOriginal);
 $("scrub").addEventListener("input", () => scrub(Number($("scrub").value)));
 const step = (frames) => act(() => { state.original = false; return showFrame(state.frame + frames, true); }, true);
 const KEYS = {
-  j: () => act(() => go(1), true), k: () => act(() => go(-1), true), f: () => act(fine), r: () => act(redo), o: showOriginal, a: startAdding,
+  ...faceKeys(somebodyNew),
   ArrowRight: (event) => step(event.shiftKey ? second() : 1), ArrowLeft: (event) => step(event.shiftKey ? -second() : -1),
-  "+": () => zoom(1), "=": () => zoom(1), "-": () => zoom(-1), z: () => zoom(state.zoom ? -state.zoom : 2),
-  n: () => act(() => correct({ do: "leave" })), Delete: () => act(() => correct({ do: "leave" })),
-  p: () => act(() => correct({ do: "replace", person: newPerson() })), c: () => act(() => correct({ do: "cover" })), u: () => act(undo),
-  l: () => { if (!$("face").hidden) $("face-look").focus(); }, Escape: () => select(-1),
 };
 act(async () => {
   await load();
