@@ -25,6 +25,7 @@ from benchmark_support import load_average, make_parser, verdict, write_json
 
 DISTINCT = 12  # pictures; the other names are links to them
 TARGET_PAGE, TARGET_STEP, TARGET_GROWTH = 3.0, 0.3, 30e6  # seconds, seconds, bytes
+STARTS = 3  # of the command and the browser: the first one finds their files on the disk, the next in memory
 MEMORY_FROM = 200  # photos, after which memory must not grow
 READY = "typeof state !== 'undefined' && state.photo !== null && !state.busy"
 # Presses the key and waits until the picture is there; milliseconds.
@@ -83,6 +84,13 @@ def processor_seconds(pid: int) -> float:
 
 def measure(root: Path, count: int, pause: float) -> dict[str, Any]:
     """Serve the run, look at every photo, and return the numbers."""
+    starts = [look(root, 1, pause) for _ in range(STARTS - 1)]
+    last = look(root, count, pause)
+    return last | {"starts": [one["listening"] + one["page"] for one in (*starts, last)]}
+
+
+def look(root: Path, count: int, pause: float) -> dict[str, Any]:
+    """Serve the run in a fresh process, and look at the first photos of it in a fresh browser."""
     from playwright.sync_api import sync_playwright
 
     started = time.perf_counter()
@@ -129,12 +137,13 @@ def main() -> int:
         load = load_average()
         numbers = measure(Path(folder), arguments.photos, arguments.pause)
     steps = sorted(numbers["steps"])
-    up = numbers["listening"] + numbers["page"]
+    up = median(numbers["starts"])
     late = [one for one in numbers["memory"] if one["photo"] >= min(MEMORY_FROM, arguments.photos // 2)]
     growth = {where: late[-1][where] - late[0][where] for where in ("server", "page")}
     worst = steps[int(len(steps) * 0.99)]
     print(f"{arguments.photos} photos of {arguments.width} x {arguments.height} pixels, load of the machine before: {load}")
-    print(f"{verdict(up < TARGET_PAGE)}: from the command to the first photo {up:.2f} s (the command {numbers['listening']:.2f} s)")
+    starts = ", ".join(f"{seconds:.2f}" for seconds in numbers["starts"])
+    print(f"{verdict(up < TARGET_PAGE)}: from the command to the first photo: median {up:.2f} s of {starts} s")
     print(f"{verdict(worst < TARGET_STEP)}: a step: median {median(steps):.3f} s, 99 of 100 below {worst:.3f} s, longest {steps[-1]:.3f} s")
     print(f"processor seconds of the server for a step: {numbers['server_seconds_per_step']:.3f}")
     sizes = ", ".join(f"{where} {late[0][where] / 1e6:.0f} -> {late[-1][where] / 1e6:.0f} MB" for where in growth)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import io
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -52,10 +52,11 @@ class Truth:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """A photo (RGB uint8) and the faces in it."""
+    """A photo (RGB uint8), the faces in it, and faces that only serve to hide a part of those."""
 
     image: np.ndarray
     faces: tuple[Truth, ...]
+    in_front: tuple[Truth, ...] = ()
 
 
 def _mesh_boxes(images: list[np.ndarray]) -> list[tuple[float, float, float, float] | None]:
@@ -191,6 +192,40 @@ def add_noise(image: np.ndarray, rng: np.random.Generator, *, sigma: float = 20.
     return np.clip(np.round(image + rng.normal(0, sigma, image.shape)), 0, 255).astype(np.uint8)
 
 
+def motion_blur(image: np.ndarray, length: int) -> np.ndarray:
+    """The photo as of a camera that moves sideways by ``length`` pixels, an odd number."""
+    return cv2.blur(image, (length, 1), borderType=cv2.BORDER_REPLICATE)
+
+
+def scale_width(scene: Scene, factor: float) -> Scene:
+    """The scene squeezed (``factor`` below 1) or stretched sideways."""
+    rows, columns = scene.image.shape[:2]
+    how = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
+    image = cv2.resize(scene.image, (round(columns * factor), rows), interpolation=how)
+
+    def scaled(face: Truth) -> Truth:
+        x_min, y_min, x_max, y_max = face.box
+        return replace(face, box=(x_min * factor, y_min, x_max * factor, y_max))
+
+    return Scene(image, tuple(map(scaled, scene.faces)), tuple(map(scaled, scene.in_front)))
+
+
+def hide(canvas: np.ndarray, face: Truth, head: Head, *, share: float, side: int) -> tuple[Truth, Truth]:
+    """Draw ``head`` before a face that is already in ``canvas``, on its right (``side`` 1) or left (-1).
+
+    Returns:
+        The face with the box of what is still seen of it, and the head in front, which is as large.
+    """
+    x_min, y_min, x_max, y_max = face.box
+    width = x_max - x_min
+    reach = 0.78 * (head.box[2] - head.box[0]) / (head.box[3] - head.box[1]) * face.height  # half the cut-out ellipse of ``paste``
+    edge = x_max - share * width if side > 0 else x_min + share * width
+    center = (edge + side * reach, (y_min + y_max) / 2 + 0.15 * face.height)
+    front = paste(canvas, head, center=center, height=face.height)
+    seen = (x_min, y_min, edge, y_max) if side > 0 else (edge, y_min, x_max, y_max)
+    return replace(face, box=seen), front
+
+
 def compose(
     heads: tuple[Head, ...],
     background: np.ndarray,
@@ -199,6 +234,7 @@ def compose(
     seed: int,
     max_tilt: float = 0.0,
     cut: float = 0.0,
+    hidden: float = 0.0,
 ) -> Scene:
     """Paste one head per entry of ``heights`` at random places that do not overlap.
 
@@ -206,15 +242,16 @@ def compose(
         background: RGB uint8; copied.
         max_tilt: tilts are drawn from -max_tilt to max_tilt degrees.
         cut: share of each face's width or height that lies beyond the nearest border (0: wholly inside).
+        hidden: share of each face's width that another head hides (0: none).
     """
     rng = np.random.default_rng(seed)
     canvas = background.copy()
     rows, columns = canvas.shape[:2]
     taken: list[tuple[float, float, float]] = []
-    faces = []
+    faces, in_front = [], []
     for height in sorted(heights, reverse=True):
         for _ in range(300):
-            radius = height * 1.05
+            radius = height * (2.4 if hidden else 1.05)
             if cut:
                 depth = height * (0.5 - cut)  # distance of the face's center from the border
                 side = rng.integers(3)  # left, right, bottom: a head cut off at the top shows no face
@@ -231,5 +268,10 @@ def compose(
         taken.append((*center, radius))
         head = heads[int(rng.integers(len(heads)))]
         tilt = float(rng.uniform(-max_tilt, max_tilt)) if max_tilt else 0.0
-        faces.append(paste(canvas, head, center=center, height=height, tilt=tilt, portrait=bool(rng.integers(2))))
-    return Scene(canvas, tuple(faces))
+        face = paste(canvas, head, center=center, height=height, tilt=tilt, portrait=bool(rng.integers(2)))
+        if hidden:
+            other, side = heads[int(rng.integers(len(heads)))], int(rng.choice((-1, 1)))
+            face, front = hide(canvas, face, other, share=hidden, side=side)
+            in_front.append(front)
+        faces.append(face)
+    return Scene(canvas, tuple(faces), tuple(in_front))
