@@ -74,6 +74,8 @@ def test_damaged_files_are_an_error_that_names_the_folder(name: str, content: st
     assert str(folder) in str(caught.value)
 
 
-def test_a_model_that_is_nowhere_has_no_digest() -> None:
+def test_a_model_that_is_nowhere_has_no_digest(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="no config.json"):
+        weights_digest_of(str(tmp_path))
     with pytest.raises(OSError, match="no folder"):
         model_fingerprint("nowhere")

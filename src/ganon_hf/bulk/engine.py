@@ -67,6 +67,8 @@ def weights_digest_of(model: str | None) -> str:
             if path.is_file() and path.stat().st_size <= _MAX_BYTES:  # a named pipe would hang
                 entries = safetensors.deserialize(path.read_bytes())
                 tensors |= {name: _as_loaded(entry["dtype"], entry["data"], config.get("dtype")) for name, entry in entries}
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"there is no config.json in {folder}, so it holds no model") from error
     except (AttributeError, TypeError, ValueError, safetensors.SafetensorError) as error:
         raise ValueError(f"the model in {folder} cannot be used: {error}") from error
     return _digest(config, tensors.items())
