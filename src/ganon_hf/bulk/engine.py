@@ -64,7 +64,7 @@ def weights_digest_of(model: str | None) -> str:
         config.pop("auto_map", None)  # an exported folder names its own code; whoever loads the model drops that
         tensors: dict[str, bytes] = {}
         for path in folder.glob("*.safetensors"):
-            if path.is_file() and path.stat().st_size <= _MAX_BYTES:  # a named pipe would hang
+            if path.is_file() and path.stat().st_size <= _MAX_BYTES:  # a named pipe would hang; loading says it
                 entries = safetensors.deserialize(path.read_bytes())
                 tensors |= {name: _as_loaded(entry["dtype"], entry["data"], config.get("dtype")) for name, entry in entries}
     except FileNotFoundError as error:
