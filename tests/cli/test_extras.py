@@ -11,9 +11,9 @@ import pytest
 
 # Command line -> extra, and a package of it that is hidden.
 COMMANDS = {
-    "video film.mp4 -o out.mp4": ("video", "av"),
-    "webcam": ("video", "av"),
-    "review film.mp4 --no-browser": ("video", "av"),
+    "video film.mp4 -o out.mp4": ("video", "threadpoolctl"),
+    "webcam": ("video", "threadpoolctl"),
+    "review film.mp4 --no-browser": ("video", "threadpoolctl"),
     "evaluate . -o out": ("eval", "tqdm"),
     "scale . out": ("scale", "ray"),
 }
