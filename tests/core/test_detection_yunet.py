@@ -427,7 +427,7 @@ def test_a_spoon_beside_faces_gets_no_mesh(detector: YuNetDetector) -> None:
 def test_a_portrait_is_not_looked_at_closely_in_every_turn(
     detector: YuNetDetector, astronaut: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The mirrored border shows all of a small photo: faces in it that stand on their heads made every portrait one that lies on its side."""
+    """The mirrored border shows all of a small photo; faces that stand on their heads in it made every portrait lie on its side."""
     calls: list[tuple[float, int]] = []
     passes = YuNetDetector._passes
 
