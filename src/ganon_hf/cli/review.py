@@ -71,7 +71,7 @@ def review_command(
     from ..review.server import ReviewServer
 
     if not out.exists():
-        stop(f"{out} is neither a folder with results nor a video.")
+        stop(f"{out} is no folder with results, and no video.")
     if originals is not None and not originals.is_dir():
         stop(f"--originals {originals} is no folder.")
     if report is None:
