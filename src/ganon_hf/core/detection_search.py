@@ -82,20 +82,20 @@ class Candidate:
 
 
 class YuNetDetector:
-    """Faces by YuNet (ONNX Runtime), meshes by MediaPipe's landmark network (LiteRT). The networks come with the package.
+    """Detects faces with YuNet (ONNX Runtime) and fits meshes with MediaPipe's landmark network (LiteRT). Both are in the package.
 
-    Worker threads share the work; results do not depend on how many there are. The detector may be used from several threads, travels by
-    pickle, and works in a forked process.
+    Worker threads share the work; results do not depend on how many there are. The detector may be used from several threads, can
+    be pickled, and works in a forked process.
 
     Args:
-        threads: worker threads; None takes one per core.
-        source: folder or Hub repository of a model, where the networks are when this package is not installed. See ``detection_files.py``.
+        threads: number of worker threads; None means one per core.
+        source: folder or Hub repository of a model that contains the networks, for use without this package. See ``detection_files.py``.
         revision: of the repository; None is its main branch.
 
     Raises:
         ImportError: ONNX Runtime or LiteRT is missing.
-        OSError: the networks are not there.
-        ValueError: they are others, or ``threads`` is below 1.
+        OSError: the networks are missing.
+        ValueError: they are different files than expected, or ``threads`` is below 1.
     """
 
     def __init__(self, *, threads: int | None = None, source: str | Path | None = None, revision: str | None = None) -> None:
@@ -119,34 +119,34 @@ class YuNetDetector:
 
         Args:
             image: RGB uint8 (height, width, 3).
-            min_face_size: height of the smallest faces, in pixels. The larger, the coarser and faster the search.
-            min_score: evidence below which a candidate is no face, 0 to 1.
-            known: faces whose meshes have been fitted to this very image, see :meth:`follow`; where they are found they are taken over.
+            min_face_size: height of the smallest faces, in pixels. The larger it is, the coarser and faster the search.
+            min_score: confidence score below which a candidate is rejected, 0 to 1.
+            known: faces whose meshes were already fitted to this image, see :meth:`follow`; if they are found, their meshes are reused.
 
         Returns:
-            larger ones first. ``landmarks=None`` where no mesh agrees with the detector; below :data:`CREDIBLE_SCORE` such a face is
+            larger faces first. ``landmarks=None`` if no mesh agrees with the detector; below :data:`CREDIBLE_SCORE`, such a face is
             marked as doubtful.
 
         Raises:
-            ValueError: not such an array.
+            ValueError: the image is not such an array.
         """
         levels = Levels(without_noise(check_photo(image)))
         return self._faces(levels, self._search(levels, min_face_size, TURNS), min_score, known)
 
     def glance(self, image: np.ndarray, *, min_face_size: int = 24, min_score: float = MIN_SCORE, known: Sequence[Face] = ()) -> list[Face]:
-        """Look at one of many frames of a video: upright only, and twice only at what is new.
+        """Search one of many video frames: upright faces only, and only new ones are verified.
 
-        Where every frame is looked at, what is no face has many chances to pass for one, so that doubtful faces do not count here.
+        When every frame is searched, false positives have many chances to appear, so doubtful faces do not count here.
 
         Args:
             image: as for a call.
             min_face_size: likewise.
             min_score: likewise.
-            known: faces whose meshes have been fitted to this very image, as for a call, and faces without landmarks: where one that had
-                none in the frame before should be. What is seen there, however weakly, is that face again.
+            known: faces whose meshes were already fitted to this image, as for a call, and faces without landmarks: where one that had
+                none in the previous frame is expected. Anything detected there, however weakly, counts as that face.
 
         Returns:
-            the known faces that are seen in this image, and new ones; larger ones first.
+            the known faces that are detected in this image, and new ones; larger faces first.
 
         Raises:
             ValueError: no such photo.
@@ -156,7 +156,7 @@ class YuNetDetector:
         return self._faces(levels, self._search(levels, min_face_size, ()), max(min_score, CREDIBLE_SCORE), known)
 
     def landmarks(self, image: np.ndarray, box: Box, roll: float = 0.0) -> np.ndarray | None:
-        """Mesh for a face that is known already, for instance from a box drawn by hand.
+        """Mesh for a face that is already known, for example from a box drawn by hand.
 
         Args:
             image: RGB uint8 (height, width, 3).
@@ -164,10 +164,10 @@ class YuNetDetector:
             roll: tilt of the eye line in radians, clockwise on the screen.
 
         Returns:
-            (478, 3) float32 in photo pixels, or None where no mesh fits the box.
+            (478, 3) float32 in photo pixels, or None if no mesh fits the box.
 
         Raises:
-            ValueError: no such photo, or a box without extent.
+            ValueError: the photo is invalid, or the box is empty.
         """
         levels, box = Levels(without_noise(check_photo(image))), Face(box, 1.0).box
 
@@ -181,14 +181,14 @@ class YuNetDetector:
         return self._workers.map(fit, [None])[0]
 
     def follow(self, image: np.ndarray, faces: Sequence[Face]) -> list[Face | None]:
-        """Meet known faces again in the next frame of a video, where a mesh is fitted near each: far cheaper than a search.
+        """Track known faces into the next video frame by fitting a mesh near each of them, which is far cheaper than a search.
 
         Args:
             image: RGB uint8 (height, width, 3).
-            faces: where they are expected; those without landmarks cannot be followed.
+            faces: where they are expected; faces without landmarks cannot be tracked.
 
         Returns:
-            per face, in order: the face with its mesh in this frame and the score it came with, or None where no mesh fits.
+            for each face, in order: the face with its mesh in this frame and its previous score, or None if no mesh fits.
 
         Raises:
             ValueError: no such photo.
