@@ -129,13 +129,11 @@ def _unsure(
     network: OccluderNetwork, picture: np.ndarray, hulls: np.ndarray, chances: np.ndarray, kept: np.ndarray, synthetic: np.ndarray
 ) -> np.ndarray:
     """(128, 128) bool, what must not be kept: things over eyes, nose or mouth that may be face, and all of such a thing."""
-    gray = np.repeat(np.round(luma_of(picture.astype(np.float32)))[..., None].astype(np.uint8), 3, axis=2)
-    mirrored, colorless = _read(network, [picture[:, ::-1], gray], [hulls[:, ::-1], hulls])
-    agreed = np.minimum(_front(chances), np.minimum(_front(mirrored)[:, ::-1], _front(colorless)))
     small = cv2.resize(synthetic, (MAP_SIZE, MAP_SIZE), interpolation=cv2.INTER_AREA)
     ours, theirs = (_band(luma_of(np.ascontiguousarray(values, np.float32))) for values in (picture, small))
+    first, agreed = _front(chances), None
     # strands of hair are many, and what one of them covers says nothing of the others
-    things = kept & (hulls[..., 0] > 0) & (_front(chances) - chances[HAIR] > _NOT_HAIR)
+    things = kept & (hulls[..., 0] > 0) & (first - chances[HAIR] > _NOT_HAIR)
     _, things = cv2.connectedComponents(things.view(np.uint8))
     unsure = np.zeros(kept.shape, bool)
     for channel in range(1, hulls.shape[2]):
@@ -147,11 +145,24 @@ def _unsure(
                 continue
             if covered.sum() < _MIN_SHARE * here.sum():
                 unsure |= covered
-            elif not _is_sure(float(agreed[covered].mean()), resemblance(ours, theirs, covered)):
-                unsure |= here | (np.isin(things, np.unique(things[covered])) & (things > 0))
-            else:
+                continue
+            likeness = resemblance(ours, theirs, covered)
+            # the least sure of three readings cannot be surer than one of them, and the other two take longest
+            sure = _is_sure(float(first[covered].mean()), likeness)
+            if sure and agreed is None:
+                agreed = np.minimum(first, _read_again(network, picture, hulls))
+            if sure and agreed is not None and _is_sure(float(agreed[covered].mean()), likeness):
                 unsure |= here & (agreed < _SURE_PIXEL)
+            else:
+                unsure |= here | (np.isin(things, np.unique(things[covered])) & (things > 0))
     return cv2.dilate(unsure.view(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
+
+
+def _read_again(network: OccluderNetwork, picture: np.ndarray, hulls: np.ndarray) -> np.ndarray:
+    """(128, 128) float32, the lower probability of two more readings: of the mirror image, and of the picture in gray."""
+    gray = np.repeat(np.round(luma_of(picture.astype(np.float32)))[..., None].astype(np.uint8), 3, axis=2)
+    mirrored, colorless = _read(network, [picture[:, ::-1], gray], [hulls[:, ::-1], hulls])
+    return np.minimum(_front(mirrored)[:, ::-1], _front(colorless))
 
 
 def _is_sure(probability: float, likeness: float) -> bool:
