@@ -15,7 +15,7 @@ COMMANDS = {
     "webcam": ("video", "threadpoolctl"),
     "review film.mp4 --no-browser": ("video", "threadpoolctl"),
     "evaluate . -o out": ("eval", "tqdm"),
-    "scale . out": ("scale", "ray"),
+    "scale . out": ("scale", "pyarrow"),
 }
 
 
