@@ -42,6 +42,11 @@ except SystemExit:
     assert python(code).splitlines()[-1] == "loaded:"
 
 
+def test_worker_processes_may_import_the_module_that_is_run() -> None:
+    """Of ``python -m ganon_hf evaluate ...``: they import it under this name, and must not run the command again."""
+    assert python("import runpy; runpy.run_module('ganon_hf.__main__', run_name='__mp_main__')") == ""
+
+
 def test_import_takes_less_than_half_a_second() -> None:
     assert cpu_seconds([sys.executable, "-c", "import ganon_hf"]) < 0.5
 

@@ -4,4 +4,5 @@ from __future__ import annotations
 
 from .cli.main import app
 
-app(prog_name="ganon-hf")
+if __name__ == "__main__":  # worker processes import this file under another name
+    app(prog_name="ganon-hf")
