@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import Result
 from film_runs import COUNT, MISSED, FilmRun, make_film_run, missing_engine, scripted_film
@@ -110,8 +111,6 @@ def test_records_that_are_none_are_made_again(record: Any, run: FilmRun) -> None
     elif isinstance(record, bytes):
         path.write_bytes(record)
     else:
-        import numpy as np
-
         np.savez(path, text=np.frombuffer(DEEP.encode(), np.uint8))
         assert load_snapshot(path) is None
     with run.session() as session:
@@ -140,13 +139,13 @@ REPORTS: dict[str, Callable[[dict[str, Any]], Any]] = {
 }
 
 
-@pytest.mark.parametrize("row", REPORTS)
-def test_a_hostile_report_is_one_line(row: str, run: FilmRun) -> None:
-    run.report.write_text(json.dumps(REPORTS[row](json.loads(run.report.read_text()))))
-    with pytest.raises(ReportError), run.session():
-        pass
-    done = CliRunner().invoke(app, ["review", str(run.target), "--no-browser"])
-    assert done.exit_code == 2 and isinstance(done.exception, SystemExit) and len(done.stderr.splitlines()) == 1
+def test_hostile_reports_are_one_line(run: FilmRun) -> None:
+    values = json.loads(run.report.read_text())
+    for row, change in REPORTS.items():
+        run.report.write_text(json.dumps(change(values)))
+        done = CliRunner().invoke(app, ["review", str(run.target), "--no-browser"])
+        assert done.exit_code == 2 and isinstance(done.exception, SystemExit), (row, done.exception)
+        assert len(done.stderr.splitlines()) == 1, (row, done.stderr)
 
 
 def test_a_report_nested_without_end_is_one_line(run: FilmRun) -> None:
@@ -190,22 +189,27 @@ def video(run: FilmRun, *more: str) -> Result:
     return done
 
 
-@pytest.mark.parametrize("row", CORRECTIONS)
-def test_hostile_corrections_change_nothing(row: str, run: FilmRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ganon_hf.cli.video.load_engine", lambda model, device: missing_engine())
-    before = run.target.read_bytes(), run.report.read_bytes()
+def test_hostile_corrections_are_refused_by_the_review(run: FilmRun) -> None:
     with run.session() as session:
-        try:
-            session.set_corrections(CORRECTIONS[row])
-        except ReviewError:
-            assert session.corrections == () and not run.corrections.exists()
-        else:
-            assert "99" in redo(session) or row != "a track that is not there"
-    run.corrections.write_text(json.dumps({"film": "film.mkv", "sha256": film_digest(run.source), "faces": CORRECTIONS[row], "seed": 3}))
-    done = video(run, "--seed", "3", "--corrections", str(run.corrections))
-    assert done.exit_code in (2, 3) and len(done.stderr.splitlines()) == 1, done.output
-    assert (run.target.read_bytes(), run.report.read_bytes()) == before
-    assert {path.name for path in run.target.parent.iterdir()} <= {"out.mkv", "out.json", "corrections.jsonl", "reviewed.jsonl"}
+        for row, faces in CORRECTIONS.items():
+            try:
+                session.set_corrections(faces)
+            except ReviewError:
+                continue
+            assert row == "a track that is not there" and "track 99" in redo(session), "only the film tells that"
+            session.set_corrections([])
+        assert session.corrections == () and not run.corrections.read_bytes()
+
+
+def test_hostile_corrections_are_one_line_of_the_command(run: FilmRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ganon_hf.cli.video.load_engine", lambda model, device: missing_engine())
+    before, digest = (run.target.read_bytes(), run.report.read_bytes()), film_digest(run.source)
+    for row, faces in CORRECTIONS.items():
+        run.corrections.write_text(json.dumps({"film": "film.mkv", "sha256": digest, "faces": faces, "seed": 3}))
+        done = video(run, "--seed", "3", "--corrections", str(run.corrections))
+        assert done.exit_code in (2, 3) and len(done.stderr.splitlines()) == 1, (row, done.output)
+        assert (run.target.read_bytes(), run.report.read_bytes()) == before, row
+    assert {path.name for path in run.target.parent.iterdir()} == {"out.mkv", "out.json", "corrections.jsonl"}
 
 
 FILES: dict[str, Callable[[FilmRun], bytes]] = {
@@ -264,8 +268,7 @@ def test_two_reviews_of_one_film_do_not_mix(run: FilmRun) -> None:
         with PartsFolder(run.target, "first"):
             assert "Another run is working" in redo(other)
         assert redo(one) == "" and not one.is_stale
-    with run.session() as session:
-        assert [track.number for track in session.film.tracks] == [0, -1] or len(session.film.tracks) == 2
+        assert [track.number for track in one.film.tracks] == [-1, 0]
 
 
 KILLED = """
@@ -290,7 +293,7 @@ with FilmRun(*map(Path, sys.argv[1:4]), slow).session() as session:
 """
 
 
-@pytest.mark.parametrize("seconds", [0.2, 1.0, 2.0])
+@pytest.mark.parametrize("seconds", [0.2, 1.5])
 def test_a_redo_that_is_killed_leaves_the_film_and_is_done_next_time(seconds: float, run: FilmRun) -> None:
     before = run.target.read_bytes(), run.report.read_bytes()
     with run.session() as session:
