@@ -123,7 +123,7 @@ class App:
         """An example, as if it had been uploaded."""
         name = event._data.get("example") if isinstance(event._data, dict) else None
         if name not in parts.EXAMPLES:
-            raise gr.Error("There is no such example.", print_exception=False)
+            raise gr.Error("This example does not exist.", print_exception=False)
         return work.copy_example(SCRATCH, name)
 
     def photos(
@@ -137,7 +137,7 @@ class App:
         if not paths:
             return None, None, work.status("Please choose photos first.", refused=True)
         if len(paths) > work.MAX_PHOTOS:
-            return None, None, work.status(f"At most {work.MAX_PHOTOS} photos at once, but these are {len(paths)}.", refused=True)
+            return None, None, work.status(f"At most {work.MAX_PHOTOS} photos at once, but you chose {len(paths)}.", refused=True)
         pictures: dict[str, str] = {}
         gallery, told = [], []
         for number, path in enumerate(paths, start=1):
@@ -152,7 +152,7 @@ class App:
                 continue
             gallery.append((pictures[name], f"Photo {number}"))
             told.append(work.status(f"Photo {number}: {work.counts(done)} Seed {done.options.seed}."))
-        look = " Look at the results before you use them: a face can be missed." if pictures else ""
+        look = " Check the results before you use them: a face may have been missed." if pictures else ""
         first = work.status(f"{len(pictures)} of {len(paths)} photos anonymized.{look}", refused=not pictures)
         return gallery, work.save_zip(SCRATCH, pictures) if pictures else None, first + "".join(told)
 
@@ -165,7 +165,7 @@ class App:
                 picture.thumbnail((work.WEBCAM_SIDE, work.WEBCAM_SIDE))
                 done = work.anonymize(self.engine, picture, work.make_options(seed, **choices))
         except work.NoFace:
-            return None, work.status("No face found, so no picture is shown.")
+            return None, work.status("No face was found, so no image is shown.")
         except work.Refusal as refusal:
             return None, work.status(str(refusal), refused=True)
         return done.result.image, work.status(f"Live. Seed {done.options.seed}.")
@@ -215,7 +215,7 @@ class App:
     def api(self, photo: str, seed: float | None = None, **choices: Any) -> tuple[str, list[dict[str, Any]]]:
         """Anonymize a photo.
 
-        Returns the anonymized picture and a list of faces: box, score, status ("replaced", "covered" or "doubtful"), reason, seed.
+        Returns the anonymized image and a list of faces: box, score, status ("replaced", "covered" or "doubtful"), reason, seed.
         """
         try:
             if photo is None:
@@ -236,7 +236,7 @@ class App:
     ) -> tuple[str, dict[str, Any]]:
         """Anonymize a video: MP4 without sound.
 
-        Returns the anonymized video and a report: frames, seconds, seed, and what was done to every face that was tracked.
+        Returns the anonymized video and a report: frames, seconds, seed, and what was done to each tracked face.
         """
         try:
             if video is None:

@@ -21,8 +21,8 @@ MAX_CARDS = 48  # of the largest faces; smaller ones of a crowd cannot be decide
 THUMBNAIL = 112  # side in pixels
 CHOICES = ("new", "cover", "leave", "undo")
 WARNING = (
-    "Everybody who sees the result can recognize this person. Only keep a face whose owner agrees, or one that is no face. "
-    "The server cannot check that: you are responsible."
+    "Everybody who sees the result can recognize this person. Only keep a face if that person agrees, or if it is not a face. "
+    "The server cannot check this: you are responsible."
 )
 LEFT = "left as it is"
 
@@ -66,7 +66,7 @@ class Decisions:
             boxes = tuple(FaceCorrection(box, "cover").box for box in values["boxes"][:MAX_CARDS])  # checks them
             return cls(photo, boxes, tuple(FaceCorrection.from_dict(one) for one in values["corrections"][:MAX_CARDS]))
         except (ValueError, TypeError, KeyError) as error:
-            raise Refusal("The decisions about single faces cannot be read. Choose the photo again.") from error
+            raise Refusal("The decisions about individual faces cannot be read. Choose the photo again.") from error
 
     def decide(self, number: Any, choice: Any) -> Decisions:
         """These and one more, which takes the place of an earlier one about the same face.
@@ -120,7 +120,7 @@ def face_cards(done: AnonymizedPhoto) -> str:
     decided = {one.box: one for one in done.corrections}
     shown = "".join(_card_html(number, card, decided.get(card.box), done) for number, card in enumerate(cards[:MAX_CARDS]))
     more = len(cards) - MAX_CARDS
-    rest = f"<p>{more} smaller faces are not listed. They are in the counts above.</p>" if more > 0 else ""
+    rest = f"<p>{more} smaller faces are not listed, but they are included in the counts above.</p>" if more > 0 else ""
     return f'<h3>Faces, largest first</h3><div class="cards">{shown}</div>{rest}{_settings_html(done)}'
 
 
@@ -143,7 +143,7 @@ def _card_html(number: int, card: _Card, decided: FaceCorrection | None, done: A
 def _facts(report: FaceReport) -> list[str]:
     facts = [report.reason] if report.reason else []
     facts += [f"drawn as: {report.look}"] if report.look else []
-    facts += [f"stays in front: {', '.join(report.kept)}"] if report.kept else []
+    facts += [f"kept in front: {', '.join(report.kept)}"] if report.kept else []
     return [*facts, f"{100 * report.score:.0f} % sure that it is a face"]
 
 

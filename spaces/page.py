@@ -22,23 +22,25 @@ HEAD = f"""<style>@media (max-width: 640px) {{ footer > div {{ display: none !im
 <script>{(work.HERE / "browser.js").read_text(encoding="utf-8")}</script>"""
 
 HEADER = """<h1>Every face becomes a synthetic one</h1>
-<p>The same expression, gaze and head pose, and nobody's face. It makes recognition harder and <strong>does not guarantee
-anonymity</strong>: hair, the outline of the head, clothes and place stay. Only upload pictures that you may use. They are deleted here
-within a minute.</p>"""
+<p>Expression, gaze and head pose stay, but the face belongs to nobody. This makes recognition harder, but <strong>does not guarantee
+anonymity</strong>: hair, the outline of the head, clothes and location stay. Only upload images that you are allowed to use. They are
+deleted from this server within a minute.</p>"""
 PRIVACY = """## How private is it?
 
-Attackers with a gallery of the original photos try to name the person of an anonymized one: a face recognizer, and one who knows faces
-by their landmarks alone. Share of people named first (95 % interval), measured with the weights that run here. “Linked”: two anonymized
-photos of one person are taken for the same. Blur and solid cover on the same photos for comparison."""
+Attackers with a gallery of original photos try to identify the person in an anonymized photo: face recognizers, and an attacker that
+only compares facial landmarks. The table shows how often they name the right person first (95 % interval), measured with the weights
+that run here. “Linked”: two anonymized photos of the same person are matched to each other. Blur and a solid cover on the same photos
+are shown for comparison."""
 SEEN = """## What the generator sees
 
-Never a pixel of the face: only the places of 478 landmarks. Even those can identify, so by default their shape is exchanged for a
-synthetic person's."""
+Never a pixel of the face: only the positions of 478 landmarks. Even those can identify people, so by default their shape is replaced
+with that of a synthetic person."""
 VIDEO = f"""At most {work_video.MAX_SECONDS} seconds, {work_video.MAX_FRAMES} frames, 1920 x 1080 pixels and 20 MB. Everybody keeps one
-synthetic person. **The sound is removed, because a voice identifies.** Download the result within a minute: then it is deleted here."""
-PHOTOS = "Photos in which no face is found are left out. Download the results within a minute: then they are deleted here."
-WEBCAM = """Every picture is anonymized on this server and forgotten. A picture in which no face is found is not shown.
-A session lasts a minute."""
+synthetic person. **The sound is removed, because voices identify people.** Download the result within a minute; after that, it is
+deleted."""
+PHOTOS = "Photos in which no face is found are left out. Download the results within a minute; after that, they are deleted."
+WEBCAM = """Every frame is anonymized on this server and not stored. A frame in which no face is found is not shown.
+A session lasts one minute."""
 # Drawn by the browser: the server's answer could arrive after somebody has typed a seed.
 NEW_SEED = "() => Math.floor(Math.random() * 2 ** 31)"
 NEW_SEEDS = "() => Array.from({ length: %d }, () => Math.floor(Math.random() * 2 ** 31))"
@@ -86,7 +88,7 @@ def _photo_tab(app: App) -> parts.Options:
             )
             with gr.Column(visible=False) as tools:
                 handle = gr.Slider(
-                    0, 100, value=50, step=5, label="The same handle for the keyboard: % of the original shown", elem_id="handle"
+                    0, 100, value=50, step=5, label="Keyboard control for the handle: % of the original shown", elem_id="handle"
                 )
                 with gr.Row():
                     download = gr.Button("Download", elem_id="download", min_width=120)
@@ -143,7 +145,7 @@ def _photos_tab(app: App) -> parts.Options:
                 buttons=["download", "fullscreen"],
                 elem_id="gallery",
             )
-            archive = gr.File(label="All of them, as ZIP", interactive=False, elem_id="zip", height=90)
+            archive = gr.File(label="All photos as a ZIP file", interactive=False, elem_id="zip", height=90)
     button.click(
         app.photos,
         [files],
@@ -205,7 +207,7 @@ def _webcam_tab(app: App) -> parts.Options:
                 interactive=False,
                 buttons=["fullscreen"],
                 elem_id="live",
-                alt_text="The webcam's picture with synthetic faces",
+                alt_text="The webcam image with synthetic faces",
             )
             said = gr.HTML(elem_id="said-live")
     camera.stream(

@@ -120,7 +120,7 @@ def examples(name: str) -> gr.HTML:
         f'src="{_thumbnail(work.HERE / "examples" / file)}"><span>{html.escape(words)}</span></button>'
         for file, words in EXAMPLES.items()
     )
-    note = "The first is NASA's portrait of Eileen Collins (public domain). The people in the others do not exist."
+    note = "The first one is NASA's portrait of Eileen Collins (public domain). The people in the others do not exist."
     return gr.HTML(
         f'<div class="examples" role="group" aria-label="Examples">{buttons}</div><p class="note">{note}</p>',
         js_on_load=CLICKED % "example",

@@ -188,13 +188,13 @@ def anonymize(
         result = _in_steps(engine, photo, options, corrections, progress)
     except NoFaceError as error:
         raise NoFace(
-            "No face was found, so nothing was changed and nothing is shown. Faces that are very small, dark, turned away or hidden "
-            "are missed; a lower “Min face size” in the options finds more."
+            "No face was found, so nothing was changed and nothing is shown. Faces that are very small, dark, turned away or occluded "
+            "can be missed; a lower “Min face size” in the options finds more."
         ) from error
     except CorrectionError as error:
         raise Refusal(
-            "With these options other faces are found than those that you decided about, so nothing is shown. Press “Anonymize” to start "
-            "over without these decisions."
+            "With these options, other faces are found than those that you made decisions about, so nothing is shown. Press "
+            "“Anonymize” to start over without these decisions."
         ) from error
     except UnusableImageError as error:
         raise Refusal(f"This photo cannot be used: {error}") from error
@@ -297,7 +297,7 @@ def counts(done: AnonymizedPhoto) -> str:
 
 def summary(done: AnonymizedPhoto) -> str:
     """What was done, and what to do now."""
-    return f"{counts(done)} Seed {done.options.seed}. Look at the result before you use it: a face can be missed."
+    return f"{counts(done)} Seed {done.options.seed}. Check the result before you use it: a face may have been missed."
 
 
 def status(text: str, *, refused: bool = False, warned: bool = False) -> str:
@@ -359,7 +359,7 @@ def report_tables() -> str:
         tables = [shown for title, part in sets.items() if (shown := _privacy_table(title, part["figures"]))]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         tables = []
-    return "".join(tables) or "<p><strong>Not measured</strong> for the weights that run here: there is no report.json beside the app.</p>"
+    return "".join(tables) or "<p><strong>Not measured</strong> for the weights that run here: there is no report.json next to the app.</p>"
 
 
 def _privacy_table(title: str, figures: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:

@@ -55,7 +55,7 @@ class VideoQueue:
             Refusal: too many wait already.
         """
         if not self._room.acquire(blocking=False):
-            raise Refusal("Several videos are waiting here already. Please try again in a few minutes.")
+            raise Refusal("Several videos are already waiting. Please try again in a few minutes.")
         try:
             with self._turn:
                 yield
@@ -100,7 +100,7 @@ def anonymize(
             except NoFaceError as error:
                 raise Refusal(
                     "No face was found in this video, so nothing was changed and nothing is shown. Faces that are very small, dark, turned "
-                    "away or hidden are missed; a lower “Min face size” in the options finds more."
+                    "away or occluded can be missed; a lower “Min face size” in the options finds more."
                 ) from error
             except UnusableVideoError as error:
                 reason = str(error).removeprefix(f"{source}: ")
@@ -150,7 +150,7 @@ def summary(video: AnonymizedVideo) -> str:
     parts += [f"{covered - doubtful} covered, because they could not be replaced"] if covered > doubtful else []
     parts += [f"{doubtful} covered, although there may be no face"] if doubtful else []
     sound = f" {NO_SOUND}" if video.has_sound else ""
-    return f"{', '.join(parts)}. Seed {report.seed}.{sound} Look at the result before you use it: a face can be missed."
+    return f"{', '.join(parts)}. Seed {report.seed}.{sound} Check the result before you use it: a face may have been missed."
 
 
 def people_table(report: VideoReport) -> str:

@@ -1,4 +1,4 @@
-"""Face anonymization for Hugging Face: every face in a photo becomes a synthetic one with the same expression, gaze and pose.
+"""Face anonymization for Hugging Face: replaces every face in a photo with a synthetic one with the same expression, gaze and pose.
 
 Importing this package is cheap (no torch, transformers or OpenCV) and makes ``pipeline("face-anonymization")`` known to
 transformers, whichever of the two is imported first. Public names are loaded on first use.

@@ -7,6 +7,7 @@ import pytest
 from tiny import face_at
 
 from ganon_hf.core.detection_merging import lies_on_another, merge
+from ganon_hf.core.detection_search import CREDIBLE_SCORE
 from ganon_hf.core.faces import Face
 from ganon_hf.core.keypoints import five_points
 
@@ -26,20 +27,22 @@ def test_merge(boxes: list, scores: list, last: list, kept: list[int], reason: s
 
 
 @pytest.mark.parametrize(
-    ("x", "turned", "doubtful", "lies"),
+    ("x", "turned", "score", "lies", "reason"),
     [
-        (100, False, True, True),  # a mouth, say, that looks like a small face
-        (126, False, True, False),  # half on it: somebody behind, perhaps
-        (126, True, True, True),  # on its head there: cheek and neck
-        (126, True, False, False),
-        (150, True, True, False),
+        (100, False, 0.55, True, "doubtful: a mouth, say, that looks like a small face"),
+        (100, False, 0.65, False, "a credible face before a large one"),
+        (126, False, 0.55, False, "half on it: somebody behind, perhaps"),
+        (126, True, 0.55, True, "on its head there: cheek and neck"),
+        (126, True, 0.65, True, "credible, on its head: hair, brows and a mask"),
+        (126, True, 0.85, False, "surely a face, whatever it lies on"),
+        (150, True, 0.55, False, "beside it"),
     ],
 )
-def test_what_may_be_no_face_on_another_one(x: float, turned: bool, doubtful: bool, lies: bool) -> None:
+def test_what_may_be_no_face_on_another_one(x: float, turned: bool, score: float, lies: bool, reason: str) -> None:
     large, small = face_at(100, 100, 80), face_at(x, 100, 50)
     assert small.landmarks is not None
     keypoints = five_points(small.landmarks)
     if turned:
         keypoints = 2 * np.array([x, 100]) - keypoints
-    face = Face(small.box, 0.55, doubtful=doubtful, keypoints=keypoints)
-    assert lies_on_another(face, [large, face]) == lies
+    face = Face(small.box, score, doubtful=score < CREDIBLE_SCORE, keypoints=keypoints)
+    assert lies_on_another(face, [large, face]) == lies, reason

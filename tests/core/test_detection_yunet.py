@@ -412,3 +412,34 @@ def test_nothing_is_said_on_stderr_and_mediapipe_is_not_loaded() -> None:
     )
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, timeout=120, check=True)
     assert (done.stdout.split(), done.stderr) == (["1", "False"], "")
+
+
+@pytest.mark.skipif(not scenes.FACES.is_dir(), reason="the chin that makes the spoon a face belongs to a portrait of the data folder")
+def test_a_spoon_beside_faces_gets_no_mesh(detector: YuNetDetector) -> None:
+    """Highlights in the bowl of a spoon below a chin have a score of 0.83, and a mesh fits them badly."""
+    background = scenes._fit(skimage_data.coffee(), 1080, 1920)
+    scene = scenes.compose(scenes.load_heads(limit=12), background, (320, 220, 160, 110, 70, 40), seed=0, max_tilt=10)
+    faces = detector(scene.image)
+    assert not missed(scene, faces)
+    assert sum(face.landmarks is not None for face in faces) == len(scene.faces) == 6
+
+
+def test_a_portrait_is_not_looked_at_closely_in_every_turn(
+    detector: YuNetDetector, astronaut: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mirrored border shows all of a small photo; faces that stand on their heads in it made every portrait lie on its side."""
+    calls: list[tuple[float, int]] = []
+    passes = YuNetDetector._passes
+
+    def counted(self: YuNetDetector, levels: object, some: list[tuple[float, int]]) -> Detections:
+        calls.extend(some)
+        return passes(self, levels, some)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(YuNetDetector, "_passes", counted)
+    portrait = np.ascontiguousarray(astronaut[:400, 40:440])
+    assert [face.landmarks is not None for face in detector(portrait)] == [True]
+    fine = max(scale for scale, quarters in calls if quarters == 0)
+    assert all(scale < fine for scale, quarters in calls if quarters)
+    calls.clear()
+    (face,) = detector(np.ascontiguousarray(np.rot90(portrait)))
+    assert face.landmarks is not None and (fine, 3) in calls

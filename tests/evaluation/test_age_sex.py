@@ -12,7 +12,7 @@ from tiny import face_at
 
 from ganon_hf.core.opencv import cv2
 from ganon_hf.evaluation.metrics import age_sex, arcface, model_files
-from ganon_hf.evaluation.metrics.age_sex import AgeSex, AgeSexJudge, typology_angle
+from ganon_hf.evaluation.metrics.age_sex import AgeSex, AgeSexJudge, tone_class, typology_angle
 from ganon_hf.evaluation.metrics.recognition import load_recognizer
 from ganon_hf.evaluation.metrics.template_crops import template_crop
 
@@ -206,3 +206,11 @@ def test_the_measured_recognizer(astronaut_path: Path) -> None:
     )
     assert vector is not None and mirrored is not None and vector.shape == (512,)
     assert vector @ mirrored / np.linalg.norm(vector) / np.linalg.norm(mirrored) > 0.6, "a person in a mirror is the same one"
+
+
+@pytest.mark.parametrize(
+    ("angle", "name"),
+    [(56, "very light"), (55, "light"), (41.5, "light"), (40, "intermediate"), (28, "tan"), (0, "brown"), (-30, "dark"), (-80, "dark")],
+)
+def test_tones_have_the_classes_of_the_literature(angle: float, name: str) -> None:
+    assert tone_class(angle) == name

@@ -11,6 +11,7 @@ import torch
 from tiny import KnownFaces, face_at, noise_photo, tiny_engine
 
 from ganon_hf.core.alignment import align_face, crop_image
+from ganon_hf.core.face_mesh import MEAN_LANDMARKS
 from ganon_hf.core.options import AnonymizeOptions
 from ganon_hf.evaluation.attacks import anonymized_pairs as pairs
 from ganon_hf.evaluation.data.samples import to_grayscale
@@ -38,6 +39,17 @@ def test_the_engine_s_pictures_before_and_after() -> None:
         [photo(0), photo(0)], [4, 4], pairs.engine_anonymizer(engine, AnonymizeOptions(), 1), engine.detector, size=32
     )
     assert (again.anonymized == found.anonymized).all(), "the same seed, the same pictures"
+
+
+def test_somebody_else_s_landmarks_hide_the_shape() -> None:
+    engine, options = tiny_engine(), AnonymizeOptions(geometry="original")
+    donor = 70 * (MEAN_LANDMARKS + 0.08 * np.sin(np.arange(478))[:, None]) + [200, 90, 5]
+    own, swapped, again = (
+        pairs.collect_pairs([photo(0)], [4], pairs.engine_anonymizer(engine, options, 1, points), engine.detector, size=32)
+        for points in (None, donor, donor)
+    )
+    assert (own.anonymized != swapped.anonymized).any() and (swapped.anonymized == again.anonymized).all()
+    assert (own.originals == swapped.originals).all()
 
 
 class GoneAfterwards(KnownFaces):

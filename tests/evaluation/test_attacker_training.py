@@ -17,7 +17,7 @@ from ganon_hf.evaluation.attacks.anonymized_pairs import embed_crops
 from ganon_hf.evaluation.attacks.reconstruction import ReconstructionOptions
 from ganon_hf.evaluation.data.picture_sets import PictureSet
 from ganon_hf.evaluation.data.samples import Sample
-from ganon_hf.evaluation.harness.methods import OBFUSCATIONS, engine_method
+from ganon_hf.evaluation.harness.methods import OBFUSCATIONS, engine_method, swapped_landmarks_method
 from ganon_hf.evaluation.harness.options import EvaluationOptions
 from ganon_hf.evaluation.harness.pool import Pool, Tools
 from ganon_hf.evaluation.harness.readings import Instruments
@@ -180,3 +180,20 @@ def test_report_with_attackers(tmp_path: Path) -> None:
     assert any(note.startswith("emotion: there is no picture of") for note in report.notes)
     text = (tmp_path / "report.md").read_text()
     assert "### Parrot by landmarks" in text and "### Recognizer mean: parrot" in text
+
+
+def test_the_parrot_also_learns_from_somebody_else_s_landmarks(pool: Pool, tmp_path: Path) -> None:
+    """The control is no row of the engine with the same options: its pairs have a cache of their own."""
+    school = attacks.TrainingPictures(people(0, 7), pool, tmp_path)
+    original, swapped = engine_method(AnonymizeOptions(geometry="original")), swapped_landmarks_method()
+    assert original.options == swapped.options
+    first, second = (attacks.training_pairs(school, method) for method in (original, swapped))
+    assert len(first) == len(second) == 14 and (first.originals == second.originals).all()
+    assert (first.anonymized != second.anonymized).any()
+    assert (attacks.training_pairs(school, swapped).anonymized == second.anonymized).all()
+    options = EvaluationOptions(engine_options=(original.options,), processes=1, attacks=("parrot",), repeats=5, sheets=0)  # type: ignore[arg-type]
+    tested = PictureSet("toys", tuple(people(40, 3)), {})
+    report = evaluate([EvaluationSet(tested)], ToyKit(recognizers=(Mean(),)), tmp_path / "out", options, training=people(0, 7))
+    figures = report.sets[0].figures
+    for method in (original, swapped):
+        assert "mean/parrot_rank1" in figures[method.name], report.sets[0].notes

@@ -132,3 +132,16 @@ def test_what_nobody_read_is_no_inference() -> None:
     some = suite_of(looks([True, None, False, True]))
     found = inference_risks(some, SimpleNamespace(readings=looks([True] * 4)), repeats=5)  # type: ignore[arg-type]
     assert found["inference_sex_attack"].count == 3
+
+
+def test_tone_is_guessed_by_its_class() -> None:
+    def toned(*angles: float) -> list[SimpleNamespace]:
+        return [SimpleNamespace(age_sex=AgeSex(1.0, 40.0, 1.0, angle)) for angle in angles]
+
+    suite = suite_of(toned(60.0, 45.0, 45.0, -40.0, float("nan")))
+    found = inference_risks(suite, SimpleNamespace(readings=toned(56.0, 44.0, 30.0, -31.0, 30.0)), repeats=5)  # type: ignore[arg-type]
+    assert found["inference_tone_attack"].value == 0.75 and found["inference_tone_attack"].count == 4, "one has no tone"
+    assert found["inference_tone_control"].value == 0.5 and found["inference_tone_risk"].value == pytest.approx(0.5)
+    assert "inference_tone_attack" not in inference_risks(
+        suite_of(looks([True] * 4)), SimpleNamespace(readings=looks([True] * 4)), repeats=5
+    )  # type: ignore[arg-type]

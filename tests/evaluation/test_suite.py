@@ -309,8 +309,9 @@ def test_seeds_of_a_method(seeds: str, wanted: int) -> None:
 def test_somebody_elses_landmarks_are_those_of_the_same_label() -> None:
     samples = some_samples()[:6]
     subjects = [readings.Subject((0, 0, 1, 1), np.full((478, 3), float(row))) for row in range(6)]
+    points = [subject.landmarks for subject in subjects]
     for draw in range(5):
-        for sample, donor in zip(samples, suite._donors(samples, subjects, draw, 0), strict=True):
+        for sample, donor in zip(samples, suite.draw_donors(samples, points, np.random.default_rng(draw)), strict=True):
             assert donor is not None
             giver = samples[int(donor[0, 0])]
             assert giver.person != sample.person and giver.emotion == sample.emotion

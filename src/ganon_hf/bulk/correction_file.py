@@ -33,10 +33,10 @@ class PhotoCorrections:
     """The corrections of one photo.
 
     Attributes:
-        photo: name below the folder that is anonymized, with forward slashes; the key of a row for ``ganon-hf scale``.
-        sha256: of the photo's file, 64 hexadecimal digits.
-        faces: what is to become of single faces. None at all says that there is nothing to correct.
-        seed: of the photo's synthetic people where the run has none of its own; without either, new people are drawn each time.
+        photo: path relative to the anonymized folder, with forward slashes; for ``ganon-hf scale``, the key of the row.
+        sha256: digest of the photo's file, 64 hexadecimal digits.
+        faces: what to do with individual faces. An empty list says that there is nothing to correct.
+        seed: for the photo's synthetic people if the run has no seed; without either, new people are drawn each time.
 
     Raises:
         ValueError: a field is out of range; the photo's name leaves its folder.
@@ -129,7 +129,7 @@ def read_lines(path: str | os.PathLike[str]) -> list[tuple[int, dict[str, Any]]]
 
 
 def read_corrections(path: str | os.PathLike[str]) -> dict[str, PhotoCorrections]:
-    """Read the photos of a file of corrections; lines of films are for ``ganon-hf video``.
+    """Read the corrections of photos from a file; lines for videos are for ``ganon-hf video``.
 
     Returns:
         photo -> its corrections.
@@ -154,7 +154,7 @@ def read_corrections(path: str | os.PathLike[str]) -> dict[str, PhotoCorrections
 
 
 def write_corrections(path: str | os.PathLike[str], rows: Iterable[PhotoCorrections]) -> None:
-    """Write the photos of a file of corrections, in the order of their names; lines of films stay.
+    """Write the corrections of photos to a file, sorted by name; lines for videos stay.
 
     It appears complete or not at all, and is safely on disk.
 

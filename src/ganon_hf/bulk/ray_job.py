@@ -126,7 +126,7 @@ class JobSummary:
         shards: number of shards, all finished.
         skipped: how many of them were finished before.
         ok, copied, refused, failed: number of rows with this status, including those of the skipped shards.
-        doubtful: of the rows that are ok, those in which something was covered that may be no face.
+        doubtful: number of ok rows with a cover that may be a false positive.
     """
 
     shards: int
@@ -152,23 +152,23 @@ def anonymize_dataset(
     corrections: Mapping[str, PhotoCorrections] | None = None,
     mark: bool = False,
 ) -> JobSummary:
-    """Anonymize all photos of a folder, on the Ray cluster that ``RAY_ADDRESS`` names, or on this machine.
+    """Anonymize all photos in a folder, on the Ray cluster given by ``RAY_ADDRESS``, or on this machine.
 
     Args:
-        source: folder of pictures, or of Parquet files with a column of pictures: a path or URL that fsspec understands and that every
+        source: folder of images, or of Parquet files with an image column: a path or URL that fsspec understands and that every
             machine can read.
         target: folder for the results, which every machine can write to: Parquet files with one row per photo and the columns key, image
-            (null unless the status is ok or copied), status (ok, copied, refused, failed), reason, faces and notes. The same call again
-            goes on where one was stopped.
-        options: None refuses photos without a face and takes the defaults for the rest. Without a seed every photo gets its own people.
-        workers: number of actors, each with one core; None takes one per core of the cluster.
-        gpus_per_worker: share of a GPU for each actor; above 0 the generator runs there.
-        model: folder or Hub name that every machine can load; None takes the weights in the package.
-        rows_per_shard: photos per file of the results, which are also done again when an actor dies. Row groups of Parquet files are not
-            divided.
-        column: of the Parquet files, bytes or {bytes, path}.
+            (null unless the status is ok or copied), status (ok, copied, refused, failed), reason, faces and notes. Call again
+            to continue a stopped job.
+        options: None uses the defaults, which refuse photos without a face. Without a seed, every photo gets its own people.
+        workers: number of actors, each with one core; None means one per core of the cluster.
+        gpus_per_worker: share of a GPU for each actor; above 0, the generator runs on it.
+        model: folder or Hub name that every machine can load; None uses the bundled weights.
+        rows_per_shard: photos per result file, which are processed again if an actor dies. Row groups of Parquet files are not
+            split.
+        column: image column of the Parquet files: bytes or {bytes, path}.
         keep_metadata: names from ``image_files.METADATA_GROUPS``.
-        corrections: from :func:`~ganon_hf.bulk.correction_file.read_corrections`; photos go by the column key of the results.
+        corrections: from :func:`~ganon_hf.bulk.correction_file.read_corrections`; matched by the column key of the results.
         mark: photos with a synthetic face carry IPTC's digital source type "composite with trained algorithmic media".
 
     Returns:
@@ -177,7 +177,7 @@ def anonymize_dataset(
     Raises:
         JobError: there are no photos, or the target holds something else.
         EngineError: the model cannot be loaded.
-        ValueError: an argument is out of range, or corrections are for a photo that is not there.
+        ValueError: an argument is out of range, or corrections are for an unknown photo.
     """
     if rows_per_shard < 1 or (workers is not None and workers < 1) or gpus_per_worker < 0:
         raise ValueError(

@@ -133,7 +133,7 @@ def _row(
 
 @dataclass
 class AnonymizeRows:
-    """A function for ``datasets.Dataset.map(..., batched=True)`` that anonymizes one column and reports in others.
+    """A function for ``datasets.Dataset.map(..., batched=True)`` that anonymizes one column and adds report columns.
 
     It is cheap to pickle: every process loads its engine with the first batch. With ``num_proc`` above 1 neither this package nor torch may
     have computed anything in the process that calls ``map``, because ``datasets`` forks it.
@@ -147,10 +147,10 @@ class AnonymizeRows:
     Adds the columns ``status``, ``reason`` and ``faces``. The photo is null unless the status is ok or copied.
 
     Attributes:
-        options: for all photos; None refuses photos without a face and takes the defaults for the rest.
-        column: holds the photos, decoded or better as files (``datasets.Image(decode=False)``): one that cannot be decoded is then a row
-            with a reason, and not the end of ``map``.
-        model: folder or Hub name; None takes the weights in the package.
+        options: for all photos; None uses the defaults, which refuse photos without a face.
+        column: the photos, decoded or, better, as files (``datasets.Image(decode=False)``): a photo that cannot be decoded then becomes a
+            row with a reason and does not stop ``map``.
+        model: folder or Hub name; None uses the bundled weights.
         device: where the generator runs; None is the CPU.
         mark: photos with a synthetic face carry IPTC's digital source type "composite with trained algorithmic media".
     """

@@ -49,25 +49,25 @@ def evaluate_command(
     originals: Annotated[
         Path,
         typer.Argument(
-            help="Photos of known people: a folder with one sub-folder a person (two photos or more in each), a .csv or .jsonl listing "
-            "(file, person, and where known emotion), or with --set a folder of Parquet files."
+            help="Photos of known people: a folder with one subfolder per person (two or more photos in each), a .csv or .jsonl listing "
+            "(file, person, and emotion if known), or with --set a folder of Parquet files."
         ),
     ],
     output: Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help="Folder for the report. Its sheets show original faces.")],
     set_name: Annotated[str | None, typer.Option("--set", metavar="NAME", help="Read NAME-*.parquet in the folder.")] = None,
     training: Annotated[
-        Path | None, typer.Option(help="Photos of other people, in the same form: attackers train on them. Without: no such attack.")
+        Path | None, typer.Option(help="Photos of other people, in the same format, for attackers to train on. Default: no such attacks.")
     ] = None,
-    training_set: Annotated[str | None, typer.Option(metavar="NAME", help="Likewise NAME-*.parquet in the training folder.")] = None,
-    people: Annotated[int | None, typer.Option(min=2, help="Only the first so many people.")] = None,
+    training_set: Annotated[str | None, typer.Option(metavar="NAME", help="Read NAME-*.parquet in the training folder.")] = None,
+    people: Annotated[int | None, typer.Option(min=2, help="Use only the first N people.")] = None,
     coverage: Annotated[
         Path | None, typer.Option(metavar="FILE.json", help="Result of scripts/benchmarks/coverage.py, shown with the rest.")
     ] = None,
     **options: Any,
 ) -> None:
-    """Measure on your own photos what is kept and what still identifies: report.json, report.md, plots and sheets.
+    """Measure on your own photos what is preserved and what still identifies people. Writes report.json, report.md, plots and sheets.
 
-    Exit code 0: done; whatever was left out is named in the report. 2: the command cannot be carried out.
+    Exit code 0: success; whatever was left out is listed in the report. 2: the command could not run.
     """
     with interruptible():
         try:

@@ -11,14 +11,14 @@ from .common import stop, stop_because
 from .options import Model
 
 _REPORT_HELP = (
-    "What `ganon-hf evaluate` measured with these weights. Default: the report.json beside them, or the package's if it measured them; "
-    "without one the card says so."
+    "What `ganon-hf evaluate` measured with these weights. Default: the report.json next to them, or the bundled one if it is for these "
+    "weights; without a report, the card says so."
 )
-_LOG_HELP = "Training log (Markdown) whose newest run made these weights. Default: the project's own for the weights in the package."
+_LOG_HELP = "Training log (Markdown) whose newest run produced these weights. Default for the bundled weights: the project's log."
 
 
 def export_command(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="New folder.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to create.")],
     model: Model = None,
     report: Annotated[Path | None, typer.Option(metavar="report.json", help=_REPORT_HELP)] = None,
     training_log: Annotated[Path | None, typer.Option(metavar="FILE.md", help=_LOG_HELP)] = None,
@@ -36,8 +36,8 @@ def export_command(
 
 def publish_command(
     repo: Annotated[str, typer.Argument(metavar="REPO", help="NAME/MODEL on the Hub; created if it does not exist.")],
-    space: Annotated[bool, typer.Option("--space", help="Also create or update the Space REPO, which lets people try the model.")] = False,
-    private: Annotated[bool, typer.Option("--private", help="Create what does not exist yet as private.")] = False,
+    space: Annotated[bool, typer.Option("--space", help="Also create or update the Space REPO, where people can try the model.")] = False,
+    private: Annotated[bool, typer.Option("--private", help="Make newly created repositories private.")] = False,
     pull_request: Annotated[bool, typer.Option("--pr", help="Open a pull request instead of committing and tagging.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be uploaded. Needs no token and no network.")] = False,
     folder: Annotated[
@@ -48,9 +48,9 @@ def publish_command(
     report: Annotated[Path | None, typer.Option(metavar="report.json", help=_REPORT_HELP)] = None,
     training_log: Annotated[Path | None, typer.Option(metavar="FILE.md", help=_LOG_HELP)] = None,
 ) -> None:
-    """Upload a model to the Hub: one commit with the tag of this version, or a pull request.
+    """Upload a model to the Hub: one commit, tagged with this version, or a pull request.
 
-    Exit code 2: it could not be published; the reason is named.
+    Exit code 2: it could not be published; the message says why.
     """
     from tempfile import TemporaryDirectory
 

@@ -66,41 +66,41 @@ def main(
 def anonymize(
     inputs: Annotated[
         list[str],
-        typer.Argument(metavar="INPUT...", help="Photos, folders (with their subfolders), glob patterns; - is standard input."),
+        typer.Argument(metavar="INPUT...", help="Photos, folders (including subfolders) or glob patterns; - is standard input."),
     ],
     out: Annotated[
         str,
         typer.Option(
-            "-o", "--out", metavar="OUT", help="Folder for the results (same names); one photo: also a file, or - (standard output)."
+            "-o", "--out", metavar="OUT", help="Folder for the results (same names); for one photo also a file, or - (standard output)."
         ),
     ],
     options: AnonymizeOptions,
     report: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.jsonl", help="Write one line of JSON per input: status, faces, seed, options. Keep it to yourself."),
+        typer.Option(metavar="FILE.jsonl", help="Write one line of JSON per input: status, faces, seed, options. Keep it private."),
     ] = None,
     keep_metadata: Annotated[
-        str, typer.Option(metavar="date,camera", help="EXIF fields to keep. Default: none. GPS, thumbnails, serial numbers never.")
+        str, typer.Option(metavar="date,camera", help="EXIF fields to keep. Default: none. Never kept: GPS, thumbnails, serial numbers.")
     ] = "",
     mark: Mark = False,
     corrections: Corrections = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Redo finished photos and replace files that are in the way.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Process finished photos again and replace existing files.")] = False,
     review_page: ReviewPage = None,
     model: Model = None,
     device: Device = None,
     processes: Annotated[
-        int | None, typer.Option(min=1, max=256, help="Photos at a time, each in a process of its own. Default: one per core.")
+        int | None, typer.Option(min=1, max=256, help="Photos to process at a time, each in its own process. Default: one per core.")
     ] = None,
-    timeout: Annotated[float, typer.Option(min=1.0, metavar="SECONDS", help="Give up a photo that takes longer.")] = 600.0,
+    timeout: Annotated[float, typer.Option(min=1.0, metavar="SECONDS", help="Abandon a photo that takes longer.")] = 600.0,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors.")] = False,
 ) -> None:
     """Anonymize photos.
 
-    Finished photos are skipped on a second run with the same options. Nothing but pixels and a rebuilt color profile is written, and what
-    --keep-metadata and --mark add.
+    Finished photos are skipped on a second run with the same options. Only pixels, a rebuilt color profile, and what --keep-metadata and
+    --mark add are written.
 
-    Exit code 0: every photo was anonymized, or copied with --on-no-face keep. 2: the command cannot be carried out, nothing was written.
-    3: some photos were refused or failed; each is named with the reason, and nothing was written for it.
+    Exit code 0: every photo was anonymized, or copied with --on-no-face keep. 2: the command could not run; nothing was written.
+    3: some photos were refused or failed; each is listed with the reason, and nothing was written for it.
     """
     from ..bulk.correction_file import read_corrections, require_known
     from ..bulk.folder import PlanError, State, plan, run

@@ -18,11 +18,11 @@ Model = Annotated[str | None, typer.Option(help="Folder or Hub name of another m
 Device = Annotated[str | None, typer.Option(help="Where the generator runs: cpu, cuda, cuda:1, mps. Default: cpu.")]
 
 Corrections = Annotated[
-    Path | None, typer.Option(metavar="FILE.jsonl", help="Corrections of single faces, as `ganon-hf review` writes them.")
+    Path | None, typer.Option(metavar="FILE.jsonl", help="Corrections of individual faces, as written by `ganon-hf review`.")
 ]
 Mark = Annotated[
     bool,
-    typer.Option("--mark", help="Photos with a synthetic face say so: IPTC's 'composite with trained algorithmic media', as XMP."),
+    typer.Option("--mark", help="Mark photos with a synthetic face as such: IPTC's 'composite with trained algorithmic media', in XMP."),
 ]
 
 

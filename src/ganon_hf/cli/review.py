@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..review.routes import Routes
     from ..review.session import ReviewSession
 
-ReviewPage = Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write a page to sign: small anonymized pictures, counts.")]
+ReviewPage = Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write a page to sign, with anonymized thumbnails and counts.")]
 
 
 def check_review_page(page: Path, options: AnonymizeOptions) -> None:
@@ -49,29 +49,29 @@ def write_review_page(page: Path, outcomes: Sequence[Outcome], out: Path, settin
 
 
 def review_command(
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="Results of `ganon-hf anonymize`, a folder, or of `ganon-hf video`, a film.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="A folder from `ganon-hf anonymize`, or a video from `ganon-hf video`.")],
     report: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="The report of the run. Default: report.jsonl beside the folder, FILM.json beside the film."),
+        typer.Option(metavar="FILE", help="The run's report. Default: report.jsonl next to the folder, or VIDEO.json next to the video."),
     ] = None,
     originals: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Where the originals are now. Default: where they were, by the report.")
+        Path | None, typer.Option(metavar="FOLDER", help="Where the originals are now. Default: their location in the report.")
     ] = None,
     review_page: ReviewPage = None,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Of the page. Default: a free one.")] = 0,
-    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page.")] = True,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the page. Default: any free port.")] = 0,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")] = True,
     model: Model = None,
     device: Device = None,
 ) -> None:
-    """Look at every photo of a finished run, or at every face of a film, correct what went wrong, and do it again.
+    """Check every photo of a finished run, or every face in a video, correct mistakes, and process it again.
 
-    The page is for this machine only. What you looked at and corrected is saved at each step: corrections.jsonl beside the report is for
-    `ganon-hf anonymize --corrections` and `ganon-hf video --corrections`. End it with Ctrl-C. With --review-page nothing is served.
+    The page is served on this machine only. What you review and correct is saved at each step: corrections.jsonl next to the report is for
+    `ganon-hf anonymize --corrections` and `ganon-hf video --corrections`. Stop with Ctrl-C. With --review-page, nothing is served.
     """
     from ..review.server import ReviewServer
 
     if not out.exists():
-        stop(f"{out} is no folder with results, and no film.")
+        stop(f"{out} is no folder with results, and no video.")
     if originals is not None and not originals.is_dir():
         stop(f"--originals {originals} is no folder.")
     if report is None:
@@ -90,13 +90,13 @@ def review_command(
         except (ImportError, ValueError, OSError) as error:
             stop_because(error)
         typer.echo(f"{session.count} to look at: {server.url}")
-        typer.echo(f"For this machine only; who has the address sees everything. Corrections: {session.corrections_file}. Ctrl-C ends it.")
+        typer.echo(f"This machine only; anyone with the address sees everything. Corrections: {session.corrections_file}. Ctrl-C ends it.")
         if browser:
             webbrowser.open(server.url)
         try:
             server.serve_forever(poll_interval=0.2)
         except KeyboardInterrupt:
-            typer.echo("Ended; everything is saved.")
+            typer.echo("Stopped; everything is saved.")
 
 
 def _photos(out: Path, report: Path, originals: Path | None, load: Callable[[], Anonymizer], model: str | None) -> ReviewSession:
@@ -130,7 +130,7 @@ def _write_page_of(session: ReviewSession | FilmSession, page: Path) -> None:
     from ..review.sheet import sheet_of, write_sheet
 
     if not isinstance(session, ReviewSession):
-        raise ValueError("--review-page is for photos, but this is a film.")
+        raise ValueError("--review-page is for photos, but this is a video.")
     write_sheet(page, sheet_of(session))
     typer.echo(f"{session.count} -> {page}")
 

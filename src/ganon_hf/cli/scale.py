@@ -13,13 +13,13 @@ from .options import Corrections, Mark, anonymize_flags
 
 @anonymize_flags()
 def scale_command(
-    source: Annotated[str, typer.Argument(help="Folder of pictures, or of Parquet files: a path, s3://, gs://, whatever fsspec reaches.")],
+    source: Annotated[str, typer.Argument(help="Folder of images or Parquet files: a path, s3://, gs://, anything that fsspec supports.")],
     target: Annotated[str, typer.Argument(help="Folder for the results: Parquet files with image, status, reason and faces.")],
     options: AnonymizeOptions,
-    workers: Annotated[int | None, typer.Option(min=1, help="Actors, each with a core. Default: one per core of the cluster.")] = None,
-    gpus_per_worker: Annotated[float, typer.Option(min=0.0, help="Share of a GPU for each actor; above 0 the generator runs there.")] = 0.0,
-    column: Annotated[str, typer.Option(help="Column of the Parquet files that holds the photos: bytes, or {bytes, path}.")] = "image",
-    rows_per_shard: Annotated[int, typer.Option(min=1, help="Photos in one file of the results.")] = 256,
+    workers: Annotated[int | None, typer.Option(min=1, help="Actors, each with one core. Default: one per core of the cluster.")] = None,
+    gpus_per_worker: Annotated[float, typer.Option(min=0.0, help="Share of a GPU per actor; above 0, the generator runs on it.")] = 0.0,
+    column: Annotated[str, typer.Option(help="Column of the Parquet files with the photos: bytes, or {bytes, path}.")] = "image",
+    rows_per_shard: Annotated[int, typer.Option(min=1, help="Photos per result file.")] = 256,
     keep_metadata: Annotated[str, typer.Option(metavar="date,camera", help="EXIF fields to keep. Default: none.")] = "",
     mark: Mark = False,
     corrections: Corrections = None,
@@ -27,9 +27,8 @@ def scale_command(
 ) -> None:
     """Anonymize very many photos, on a Ray cluster (RAY_ADDRESS) or on this machine.
 
-    Results are one row per photo, also for those that were refused or failed, which have no image. The same command again continues
-    where an earlier one was stopped. Exit code 0: every photo was anonymized. 2: the command cannot be carried out. 3: some were refused or
-    failed.
+    The results have one row per photo, including photos that were refused or failed, which have no image. Run the same command again to
+    continue a stopped job. Exit code 0: every photo was anonymized. 2: the command could not run. 3: some photos were refused or failed.
     """
     from ..bulk.correction_file import read_corrections
     from ..image_files import printable

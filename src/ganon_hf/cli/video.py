@@ -26,31 +26,31 @@ if TYPE_CHECKING:
 def video_command(
     source: Annotated[Path, typer.Argument(metavar="IN", help="Any video file.")],
     out: Annotated[
-        Path, typer.Option("-o", "--out", metavar="OUT", help="The result: .mp4, .mov or .mkv (h264), .webm (vp9), .mkv (lossless).")
+        Path, typer.Option("-o", "--out", metavar="OUT", help="Result: .mp4, .mov or .mkv (h264), .webm or .mkv (vp9), .mkv (lossless).")
     ],
     options: AnonymizeOptions,
-    audio: Annotated[Literal["remove", "keep"], typer.Option(help="A voice identifies: sound is left out unless you keep it.")] = "remove",
+    audio: Annotated[Literal["remove", "keep"], typer.Option(help="Voices identify people: sound is removed by default.")] = "remove",
     codec: Annotated[Literal["h264", "vp9", "lossless"], typer.Option(help="H.264 plays everywhere; lossless is FFV1.")] = "h264",
     report: Annotated[
-        Path | None, typer.Option(metavar="FILE.json", help="Write what was done to each face, track by track, for `ganon-hf review`.")
+        Path | None, typer.Option(metavar="FILE.json", help="Write what was done to each face in each track, for `ganon-hf review`.")
     ] = None,
     corrections: Annotated[
-        Path | None, typer.Option(metavar="FILE.jsonl", help="Heed corrections that a review has left: corrections.jsonl.")
+        Path | None, typer.Option(metavar="FILE.jsonl", help="Apply the corrections from a review: corrections.jsonl.")
     ] = None,
     keep_parts: Annotated[
-        bool, typer.Option("--keep-parts", help="Keep finished parts in a hidden folder, so that a review does again only what it touches.")
+        bool, typer.Option("--keep-parts", help="Keep finished parts in a hidden folder, so that a review only renders what it changes.")
     ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it is there.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
     model: Model = None,
     device: Device = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors.")] = False,
 ) -> None:
     """Anonymize a video.
 
-    Everybody gets one synthetic person and keeps it. A run that was stopped continues where it was when it is started again.
+    Everybody gets one synthetic person throughout the video. Run the same command again to continue a stopped run.
     Sound, subtitles, chapters and metadata are left out.
 
-    Exit code 0: done. 2: the command cannot be carried out. 3: the video was refused or failed, and nothing was written.
+    Exit code 0: success. 2: the command could not run. 3: the video was refused or failed, and nothing was written.
     """
     from ..core.faces import NoFaceError
     from ..image_files import printable
@@ -99,9 +99,9 @@ def webcam_command(
     model: Model = None,
     device: Device = None,
 ) -> None:
-    """Show the camera's picture with synthetic faces, as fast as this machine can. Q or Escape ends it; nothing is recorded.
+    """Show live video from the camera with synthetic faces, as fast as this machine can. Press Q or Escape to quit; nothing is recorded.
 
-    Exit code 2: no camera, no display, or an OpenCV without windows.
+    Exit code 2: no camera, no display, or an OpenCV build without window support.
     """
     if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         stop("There is no display to show the camera's picture on (neither DISPLAY nor WAYLAND_DISPLAY is set).")

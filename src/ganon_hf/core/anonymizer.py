@@ -2,7 +2,7 @@
 
 A photo passes three steps, so that callers may batch the faces of many photos in the second:
 ``plan`` (detect, align, exchange the identity, prepare the model's inputs) -> ``generate`` -> ``paint``. It fails closed: a face that
-cannot be replaced for whatever reason is covered, and an error leaves no picture at all.
+cannot be replaced, for whatever reason, is covered, and after an error there is no image at all.
 """
 
 from __future__ import annotations
@@ -57,13 +57,13 @@ class Anonymizer:
 
     Args:
         model: the generator with its shape statistics, in evaluation mode and of any float dtype. It is not changed.
-        image_processor: prepares the model's inputs; its ``conditioning`` must be the model's.
+        image_processor: prepares the model's inputs; its ``conditioning`` must be that of the model.
         detector: finds faces; None builds a :class:`~.detection_search.YuNetDetector` when it is first needed.
         manage_threads: on a CPU a photo's faces are generated in parallel with one torch thread each (``threads.py``); False generates
             them one after the other and leaves torch's thread count alone.
 
     Raises:
-        ValueError: model and image processor do not fit, or the model is in training mode.
+        ValueError: model and image processor do not match, or the model is in training mode.
     """
 
     def __init__(
@@ -105,13 +105,13 @@ class Anonymizer:
         """Load model and image processor.
 
         Args:
-            pretrained_model_name_or_path: folder or Hub repository; None takes the weights that come with the package.
+            pretrained_model_name_or_path: folder or Hub repository; None uses the bundled weights.
             device: where the generator runs; None is the CPU.
             detector: finds faces; None is a :class:`~.detection_search.YuNetDetector`.
 
         Raises:
-            OSError: the folder or repository has no such files.
-            ValueError: the weights do not fit the configuration (made-up parts must never run), or there is no such device.
+            OSError: the folder or repository does not have the required files.
+            ValueError: the weights do not match the configuration (randomly initialized parts must never run), or there is no such device.
         """
         place = None if device is None else require_device(device)  # before the weights are read
         source = locate_model(CHECKPOINT if pretrained_model_name_or_path is None else pretrained_model_name_or_path)
@@ -138,16 +138,16 @@ class Anonymizer:
         """Anonymize one photo.
 
         Args:
-            image: path, URL, PIL picture or uint8 RGB array (height, width, 3).
-            options: see :class:`AnonymizeOptions`; None takes the defaults.
+            image: path, URL, PIL image or uint8 RGB array (height, width, 3).
+            options: see :class:`AnonymizeOptions`; None uses the defaults.
             faces: known faces, as :class:`Face` or as boxes (x_min, y_min, x_max, y_max) in pixels of the upright photo; None detects
                 them.
-            corrections: what somebody who looked at the result decided about single faces, drawn or found.
+            corrections: what a reviewer of the result decided about individual faces, drawn or detected.
 
         Raises:
-            NoFaceError: there is no face, nor a correction, and ``on_no_face="raise"``.
-            UnusableImageError: the input is no usable picture.
-            CorrectionError: a correction does not fit this photo.
+            NoFaceError: there is neither a face nor a correction, and ``on_no_face="raise"``.
+            UnusableImageError: the input is not a usable image.
+            CorrectionError: a correction does not match this photo.
             ValueError: a face or box is invalid.
         """
         plan = self.plan(image, options, faces=faces, corrections=corrections)
@@ -169,10 +169,10 @@ class Anonymizer:
             image: as in :meth:`__call__`, which also says what is raised.
             options: likewise.
             faces: likewise.
-            people: for a frame of a video: for each of ``faces`` the number of the seed's synthetic person that it becomes, which a
-                person keeps. None is for a photo: its faces are numbered by size, and where a person does not fit others are tried.
-            looks: for each of ``faces`` the look as :meth:`look_of` gives it, which a person of a video keeps. None reads the photo.
-            corrections: as in :meth:`__call__`; not beside ``people`` or ``looks``.
+            people: for a video frame: the number of the seed's synthetic person for each of ``faces``, which a person keeps. None is for
+                a photo: its faces are numbered by size, and if a synthetic person does not fit, others are tried.
+            looks: the look for each of ``faces``, from :meth:`look_of`, which a person in a video keeps. None reads it from the photo.
+            corrections: as in :meth:`__call__`; not together with ``people`` or ``looks``.
         """
         options = options or AnonymizeOptions()
         photo = load_photo(image)
@@ -207,7 +207,7 @@ class Anonymizer:
         return FacePlanner(self.model, self.image_processor, self.shape_model, self.population)
 
     def look_of(self, photo: np.ndarray, face: Face, options: AnonymizeOptions) -> Look | None:
-        """Of whom a face's synthetic person is drawn, see :meth:`.planning.FacePlanner.look_of`."""
+        """The group that a face's synthetic person is drawn from, see :meth:`.planning.FacePlanner.look_of`."""
         return self._planner.look_of(photo, face, options)
 
     def generate(self, inputs: Sequence[dict[str, torch.Tensor]]) -> list[np.ndarray | str]:
@@ -217,7 +217,7 @@ class Anonymizer:
             inputs: ``plan.inputs`` of one photo, or of several concatenated.
 
         Returns:
-            per face (S, S, 3) float32 0..255, or the reason why there is none: a face that fails does not affect the others.
+            for each face (S, S, 3) float32 0..255, or the reason why there is none: a face that fails does not affect the others.
 
         Raises:
             ValueError: the model is in training mode.
@@ -260,7 +260,7 @@ class Anonymizer:
         return self.image_processor.postprocess(self.model(**batch).images)
 
     def compose(self, plan: PhotoPlan, images: Sequence[np.ndarray | str]) -> AnonymizationResult:
-        """Third step, as :meth:`paint`, with the result as a PIL picture."""
+        """Third step: like :meth:`paint`, with the result as a PIL image."""
         picture, reports = self.paint(plan, images)
         return AnonymizationResult(Image.fromarray(picture), reports, plan.seed)
 
@@ -275,7 +275,7 @@ class Anonymizer:
             (height, width, 3) uint8 RGB, and a report for each face.
 
         Raises:
-            ValueError: the number of images is not that of the faces to replace.
+            ValueError: the number of images does not match the number of faces to replace.
         """
         expected = len(plan.inputs)
         if len(images) != expected:

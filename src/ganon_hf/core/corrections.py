@@ -30,7 +30,7 @@ _BY_HAND = "covered by hand"
 
 
 class CorrectionError(ValueError):
-    """A correction does not fit the photo that it was made for; nothing must be written for it."""
+    """A correction does not match the photo that it was made for, so nothing must be written for that photo."""
 
 
 def checked_box(name: str, box: Any) -> Box:
@@ -47,14 +47,14 @@ def checked_box(name: str, box: Any) -> Box:
 
 @dataclass(frozen=True)
 class FaceCorrection:
-    """What is to become of one face.
+    """What to do with one face.
 
     Attributes:
-        box: (x_min, y_min, x_max, y_max) in pixels of the upright photo: of a face as the report has it, or as it was drawn.
-        do: ``"replace"`` by a synthetic person, ``"cover"``, or ``"leave"`` what is no face as it is in the photo.
-        drawn: the box was drawn, because the detector missed the face. Landmarks are fitted in it; where none fit it is covered.
+        box: (x_min, y_min, x_max, y_max) in pixels of the upright photo: the box of a face as in the report, or as it was drawn.
+        do: ``"replace"`` the face with that of a synthetic person, ``"cover"`` it, or ``"leave"`` a false positive as it is.
+        drawn: the box was drawn because the detector missed the face. Landmarks are fitted in it; if that fails, it is covered.
         seed: of the synthetic person; None keeps the photo's.
-        look: of which group the person is drawn, as in :class:`~.options.AnonymizeOptions`; None keeps the photo's.
+        look: the group that the person is drawn from, as in :class:`~.options.AnonymizeOptions`; None keeps the photo's.
 
     Raises:
         ValueError: a field is out of range, or fields contradict each other.

@@ -16,6 +16,9 @@ from .keypoints import five_points, roll_of
 
 # Intersection over union of a known mesh's box and a detector's: 0.6 to 0.8 where both mean one face.
 KNOWN_OVERLAP = 0.45
+# Share of a face's box that lies on a larger face with a mesh if it is a part of that one: of a doubtful face, and of one that stands on
+# its head against it. From the score on a face counts whatever it lies on.
+DOUBTFUL_OVERLAP, OPPOSED_OVERLAP, SURELY = 0.8, 0.35, 0.8
 
 
 def merge(boxes: np.ndarray, scores: np.ndarray, last: np.ndarray) -> list[int]:
@@ -70,14 +73,19 @@ def mesh_fits(points: np.ndarray, box: Box) -> bool:
 
 
 def lies_on_another(face: Face, faces: Sequence[Face]) -> bool:
-    """Whether a doubtful face without a mesh lies on one with a mesh: a mouth, say, that looks like a small face, or cheek and neck."""
-    if not face.doubtful:
+    """Whether a face without a mesh lies on one with a mesh: a mouth, say, that looks like a small face, or cheek and neck.
+
+    That is believed of doubtful faces, and of others that stand on their heads against it: hair, brows and a mask make such a face.
+    """
+    if face.landmarks is not None:
         return False
     for other in faces:
         if other.landmarks is None or area_of(other.box) <= area_of(face.box):
             continue
-        most = 0.5 if face.keypoints is not None and _stand_opposed(face.keypoints, five_points(other.landmarks)) else 0.8
-        if box_overlap(face.box, np.array([other.box]))[1][0] > most:
+        opposed = face.keypoints is not None and _stand_opposed(face.keypoints, five_points(other.landmarks))
+        if not face.doubtful and not (opposed and face.score < SURELY and face.score < other.score):
+            continue
+        if box_overlap(face.box, np.array([other.box]))[1][0] > (OPPOSED_OVERLAP if opposed else DOUBTFUL_OVERLAP):
             return True
     return False
 

@@ -47,6 +47,9 @@ MIN_INSIDE, WHOLE = 0.4, 0.9
 MIN_PRESENCE, MAX_DISTANCE, MIN_OVERLAP = 0.0, 0.15, 0.55
 SURE_PRESENCE, SURE_DISTANCE = 3.0, 0.12
 CLEAR_PRESENCE = 9.0
+# From this height on a face has pixels enough that a mesh of it is sure; only from the higher score on a doubtful mesh will do there (seen:
+# highlights in a spoon, score 0.83, presence 1.6; faces with less presence than SURE_PRESENCE are small, or have at least 0.92).
+TELLING_HEIGHT, BEYOND_DOUBT = 64, 0.9
 # Halfway between two quarter turns YuNet sees a face, but not how far it is tilted. From this score on a mesh may tell that, if it is
 # turned at least so far against what YuNet says, in radians.
 TILTED_SCORE, LEAST_TILT = 0.6, 0.35
@@ -55,6 +58,8 @@ TURNS, TURNED_SCALE = (1, 2, 3), 0.375
 # Where more credible faces have a score so much higher in a turn than upright the photo lies on its side, and is looked at in that turn
 # finely, too.
 TURNED_BETTER = 0.05
+# Share of the smaller of two boxes that lies in the larger one if it shows a part of that face.
+PART_OF = 0.6
 # Sides of the squares that are tried around a box drawn by hand, in sides of the box.
 PADDINGS = (1.5, 1.2, 2.0)
 # YuNet's box reaches from the hair line to the chin; this much larger it does so for heads that are turned, too.
@@ -77,20 +82,20 @@ class Candidate:
 
 
 class YuNetDetector:
-    """Faces by YuNet (ONNX Runtime), meshes by MediaPipe's landmark network (LiteRT). The networks come with the package.
+    """Detects faces with YuNet (ONNX Runtime) and fits meshes with MediaPipe's landmark network (LiteRT). Both are in the package.
 
-    Worker threads share the work; results do not depend on how many there are. The detector may be used from several threads, travels by
-    pickle, and works in a forked process.
+    Worker threads share the work; results do not depend on how many there are. The detector may be used from several threads, can
+    be pickled, and works in a forked process.
 
     Args:
-        threads: worker threads; None takes one per core.
-        source: folder or Hub repository of a model, where the networks are when this package is not installed. See ``detection_files.py``.
+        threads: number of worker threads; None means one per core.
+        source: folder or Hub repository of a model that contains the networks, for use without this package. See ``detection_files.py``.
         revision: of the repository; None is its main branch.
 
     Raises:
         ImportError: ONNX Runtime or LiteRT is missing.
-        OSError: the networks are not there.
-        ValueError: they are others, or ``threads`` is below 1.
+        OSError: the networks are missing.
+        ValueError: they are different files than expected, or ``threads`` is below 1.
     """
 
     def __init__(self, *, threads: int | None = None, source: str | Path | None = None, revision: str | None = None) -> None:
@@ -114,34 +119,34 @@ class YuNetDetector:
 
         Args:
             image: RGB uint8 (height, width, 3).
-            min_face_size: height of the smallest faces, in pixels. The larger, the coarser and faster the search.
-            min_score: evidence below which a candidate is no face, 0 to 1.
-            known: faces whose meshes have been fitted to this very image, see :meth:`follow`; where they are found they are taken over.
+            min_face_size: height of the smallest faces, in pixels. The larger it is, the coarser and faster the search.
+            min_score: confidence score below which a candidate is rejected, 0 to 1.
+            known: faces whose meshes were already fitted to this image, see :meth:`follow`; if they are found, their meshes are reused.
 
         Returns:
-            larger ones first. ``landmarks=None`` where no mesh agrees with the detector; below :data:`CREDIBLE_SCORE` such a face is
+            larger faces first. ``landmarks=None`` if no mesh agrees with the detector; below :data:`CREDIBLE_SCORE`, such a face is
             marked as doubtful.
 
         Raises:
-            ValueError: not such an array.
+            ValueError: the image is not such an array.
         """
         levels = Levels(without_noise(check_photo(image)))
         return self._faces(levels, self._search(levels, min_face_size, TURNS), min_score, known)
 
     def glance(self, image: np.ndarray, *, min_face_size: int = 24, min_score: float = MIN_SCORE, known: Sequence[Face] = ()) -> list[Face]:
-        """Look at one of many frames of a video: upright only, and twice only at what is new.
+        """Search one of many video frames: upright faces only, and only new ones are verified.
 
-        Where every frame is looked at, what is no face has many chances to pass for one, so that doubtful faces do not count here.
+        When every frame is searched, false positives have many chances to appear, so doubtful faces do not count here.
 
         Args:
             image: as for a call.
             min_face_size: likewise.
             min_score: likewise.
-            known: faces whose meshes have been fitted to this very image, as for a call, and faces without landmarks: where one that had
-                none in the frame before should be. What is seen there, however weakly, is that face again.
+            known: faces whose meshes were already fitted to this image, as for a call, and faces without landmarks: where one that had
+                none in the previous frame is expected. Anything detected there, however weakly, counts as that face.
 
         Returns:
-            the known faces that are seen in this image, and new ones; larger ones first.
+            the known faces that are detected in this image, and new ones; larger faces first.
 
         Raises:
             ValueError: no such photo.
@@ -151,7 +156,7 @@ class YuNetDetector:
         return self._faces(levels, self._search(levels, min_face_size, ()), max(min_score, CREDIBLE_SCORE), known)
 
     def landmarks(self, image: np.ndarray, box: Box, roll: float = 0.0) -> np.ndarray | None:
-        """Mesh for a face that is known already, for instance from a box drawn by hand.
+        """Mesh for a face that is already known, for example from a box drawn by hand.
 
         Args:
             image: RGB uint8 (height, width, 3).
@@ -159,10 +164,10 @@ class YuNetDetector:
             roll: tilt of the eye line in radians, clockwise on the screen.
 
         Returns:
-            (478, 3) float32 in photo pixels, or None where no mesh fits the box.
+            (478, 3) float32 in photo pixels, or None if no mesh fits the box.
 
         Raises:
-            ValueError: no such photo, or a box without extent.
+            ValueError: the photo is invalid, or the box is empty.
         """
         levels, box = Levels(without_noise(check_photo(image))), Face(box, 1.0).box
 
@@ -176,14 +181,14 @@ class YuNetDetector:
         return self._workers.map(fit, [None])[0]
 
     def follow(self, image: np.ndarray, faces: Sequence[Face]) -> list[Face | None]:
-        """Meet known faces again in the next frame of a video, where a mesh is fitted near each: far cheaper than a search.
+        """Track known faces into the next video frame by fitting a mesh near each of them, which is far cheaper than a search.
 
         Args:
             image: RGB uint8 (height, width, 3).
-            faces: where they are expected; those without landmarks cannot be followed.
+            faces: where they are expected; faces without landmarks cannot be tracked.
 
         Returns:
-            per face, in order: the face with its mesh in this frame and the score it came with, or None where no mesh fits.
+            for each face, in order: the face with its mesh in this frame and its previous score, or None if no mesh fits.
 
         Raises:
             ValueError: no such photo.
@@ -215,7 +220,7 @@ class YuNetDetector:
         found = suppress(Detections.concatenate([found, *turned]))
         sizes = (found.boxes[:, 2:] - found.boxes[:, :2]).max(axis=1)
         # the network's box is up to a quarter smaller than the face that was meant
-        found = found[(sizes >= 0.75 * min_face_size) & (_inside(found.boxes, levels.photo) >= MIN_INSIDE)]
+        found = found[sizes >= 0.75 * min_face_size]
         kept = merge(found.boxes, found.scores, np.zeros(len(found), bool))
         boxes = [tuple(float(value) for value in found.boxes[index]) for index in kept]
         return [Candidate(box, float(found.scores[i]), found.points[i]) for box, i in zip(boxes, kept, strict=True)]  # type: ignore[arg-type]
@@ -249,7 +254,9 @@ class YuNetDetector:
                 one = one[(one.boxes[:, 2:] - one.boxes[:, :2]).max(axis=1) < LARGEST_SEEN]
             height, width = picture.shape[:2] if quarters % 2 == 0 else picture.shape[1::-1]
             one = one.turned_back(quarters, height=height, width=width)
-            found.append(one.scaled(levels.photo.shape[1] / width, levels.photo.shape[0] / height))
+            one = one.scaled(levels.photo.shape[1] / width, levels.photo.shape[0] / height)
+            # the border mirrors all of a photo that a pass makes small
+            found.append(one[_inside(one.boxes, levels.photo) >= MIN_INSIDE])
         return Detections.concatenate(found)
 
     def _finish(self, network: LandmarkNetwork, levels: Levels, candidate: Candidate, min_score: float, alone: bool) -> Face | None:
@@ -274,6 +281,8 @@ class YuNetDetector:
             evidence, seen = self._evidence(levels, candidate, min_score - company)
             score = evidence + company
             least_presence, most_distance = SURE_PRESENCE if evidence >= CREDIBLE_SCORE else CLEAR_PRESENCE, SURE_DISTANCE
+        elif score < BEYOND_DOUBT and candidate.box[3] - candidate.box[1] >= TELLING_HEIGHT:
+            least_presence = SURE_PRESENCE
         score = min(1.0, max(0.0, score))
         if score >= max(CREDIBLE_SCORE, min_score):
             mesh = network.fit(levels, Square.of_detection(seen.box, seen.roll))
@@ -374,9 +383,14 @@ def _unseen_in(ours: Detections, others: Detections) -> np.ndarray:
 
 
 def _count_better(ours: Detections, others: Detections, margin: float) -> int:
-    """Credible faces of one that beat the other's score for them by a margin."""
+    """Credible faces of one that beat the other's score for them by a margin.
+
+    Seen the wrong way up, parts of a face pass for smaller faces (the eyes of an upright one turned to a side: 0.88). The score of the face
+    around them counts for them, too.
+    """
     count = 0
     for box, score in zip(ours.boxes, ours.scores, strict=True):
-        same = others.scores[box_overlap(tuple(box), others.boxes)[0] > KNOWN_OVERLAP]
+        both, of_smaller = box_overlap(tuple(box), others.boxes)
+        same = others.scores[(both > KNOWN_OVERLAP) | (of_smaller > PART_OF)]
         count += bool(score >= CREDIBLE_SCORE and score > same.max(initial=0.0) + margin)
     return count

@@ -27,10 +27,10 @@ class GanonPipelineOutput(BaseOutput):
     """Output of :class:`GanonPipeline`.
 
     Attributes:
-        images: one RGB picture per result. With ``output_type="np"`` one float32 array (results, height, width, 3), with ``"pt"`` one
+        images: one RGB image per result. With ``output_type="np"`` one float32 array (results, height, width, 3), with ``"pt"`` one
             float32 tensor (results, 3, height, width), both in [0, 1]; a list of these without the first axis where sizes differ.
-        faces: per result a list of ``{"box", "score", "status", "reason", "look", "kept"}``.
-        seeds: per result the seed with which it can be made again.
+        faces: for each result, a list of ``{"box", "score", "status", "reason", "look", "kept"}``.
+        seeds: for each result, the seed that reproduces it.
     """
 
     images: list[Image.Image] | np.ndarray | list[np.ndarray] | torch.Tensor | list[torch.Tensor]
@@ -63,7 +63,7 @@ def _explain_options_of_diffusion(call: Callable[..., Any]) -> Callable[..., Any
 
 
 class GanonPipeline(DiffusionPipeline):
-    """Every face in a photo becomes a synthetic one, or is covered. The pixels are those of the transformers task for the same seed.
+    """Every face in a photo becomes a synthetic one, or is covered. The pixels are those of the transformers task with the same seed.
 
     Args:
         generator: the model.
@@ -71,7 +71,7 @@ class GanonPipeline(DiffusionPipeline):
         detector: finds faces; None builds a :class:`~.detection_search.YuNetDetector` when it is first needed. It is not saved.
 
     Raises:
-        ValueError: a model and an image processor that do not fit.
+        ValueError: a model and an image processor that do not match.
     """
 
     generator: GanonModel
@@ -111,7 +111,7 @@ class GanonPipeline(DiffusionPipeline):
 
         Args:
             pretrained_model_name: "name/model".
-            kwargs: ``revision``, ``cache_dir``, ``token``, ``local_files_only`` and ``force_download`` are heeded.
+            kwargs: ``revision``, ``cache_dir``, ``token``, ``local_files_only`` and ``force_download`` are respected.
 
         Returns:
             the folder in the cache.
@@ -147,31 +147,34 @@ class GanonPipeline(DiffusionPipeline):
         """Anonymize one photo or a list of them.
 
         Args:
-            image: a path, URL, PIL picture, RGB array (height, width, 3) or tensor (3, height, width), uint8 or float in [0, 1]; or a
+            image: a path, URL, PIL image, RGB array (height, width, 3) or tensor (3, height, width), uint8 or float in [0, 1]; or a
                 list of these, or several arrays or tensors of one size as one.
-            seed: which synthetic people are drawn: the same seed, the same people. Default: new ones for every photo or video.
-            geometry: `anonymous` exchanges the identity in the shape of the face; `original` keeps the shape, as in the paper: truer
-                expression, but the shape can identify.
-            privacy: how little of the shape of the face passes with geometry `anonymous`: `low` keeps expressions best, `high` hides most.
+            seed: determines the synthetic people: the same seed gives the same people. Default: new ones for every photo or video.
+            geometry: `anonymous` replaces the face shape with a synthetic one; `original` keeps the shape, as in the paper: expressions
+                are more accurate, but the shape can identify people.
+            privacy: with geometry `anonymous`, how little of the original face shape is carried over: `low` preserves expressions best,
+                `high` hides most.
             skin_tone: `match` takes the tone from the skin around the face, `random` from the synthetic person.
-            look: of which group a person is drawn: `match` reads coarse classes of age, sex and beard from the face, `random`
-                draws anybody, words such as `woman, 30` or `man, old, beard` decide by hand.
-            output: `photo` puts the synthetic faces back into the photo; `crop` returns them alone on black, side by side.
-            cover: color over a head whose face cannot be replaced: `tone` is the mean of what surrounds it, `black` is black.
-            keep_occluders: what lies in front of a face stays: masks, hands, hats, hair, sunglasses, microphones. Off: the whole face is
-                painted, whatever is there.
-            min_face_size: height in pixels of the smallest face to search for. Smaller finds more and takes longer.
-            min_score: detector confidence below which a face is ignored. Lower misses fewer faces and covers more by mistake.
-            on_no_face: where no face is found, one may have been missed: `raise` refuses the photo or video, `keep` returns it unchanged.
-            num_images_per_prompt: how many results of each photo, which stand side by side. With a seed they have it and those that follow.
-            generator: draws the seeds, instead of ``seed``: one for all photos, or a list of one for each.
-            faces: faces found elsewhere, as ``Face`` or boxes (x_min, y_min, x_max, y_max); for a list of photos one sequence per photo.
+            look: the group that a synthetic person is drawn from: `match` estimates age, sex and beard from the face, in coarse classes;
+                `random` draws anybody; a description such as `woman, 30` or `man, old, beard` sets the group by hand.
+            output: `photo` puts the synthetic faces back into the photo; `crop` returns only the faces, on black, side by side.
+            cover: color of the cover over a face that cannot be replaced: `tone` is the mean of its surroundings, `black` is black.
+            keep_occluders: keep what is in front of a face: masks, hands, hats, hair, sunglasses, microphones. Off: the whole face is
+                painted over.
+            min_face_size: height in pixels of the smallest face to search for. Smaller values find more faces and take longer.
+            min_score: detector confidence below which a face is ignored. Lower values miss fewer faces and give more false positives.
+            on_no_face: what to do if no face is found, since one may have been missed: `raise` refuses the photo or video, `keep` returns
+                it unchanged.
+            num_images_per_prompt: how many results for each photo; they are next to each other in the output. With a seed, they use that
+                seed and the following ones.
+            generator: draws the seeds, in place of ``seed``: one for all photos, or a list with one for each.
+            faces: known faces, as ``Face`` or boxes (x_min, y_min, x_max, y_max); for a list of photos, one sequence per photo.
             output_type: ``"pil"``, ``"np"`` or ``"pt"``, see :class:`GanonPipelineOutput`.
             return_dict: False returns the tuple ``(images, faces)``.
 
         Raises:
             UnusableImageError: a photo cannot be read.
-            NoFaceError: no face in one of the photos, with ``on_no_face="raise"``.
+            NoFaceError: no face was found in one of the photos, with ``on_no_face="raise"``.
             TypeError: an unknown option. ValueError: an argument out of range.
         """
         # 1. check

@@ -30,7 +30,7 @@ class NoFaceError(ValueError):
 
 
 class UnusableImageError(ValueError):
-    """The input is not a picture that can be anonymized; the message says why."""
+    """The input is not an image that can be anonymized; the message says why."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,14 +42,14 @@ class Face:
         (40.0, 30.0, 140.0, 160.0)
 
     Attributes:
-        box: (x_min, y_min, x_max, y_max) in pixels; may reach beyond the photo.
+        box: (x_min, y_min, x_max, y_max) in pixels; may extend beyond the photo.
         score: the detector's confidence, 0 to 1.
-        landmarks: (478, 3) float array of MediaPipe FaceMesh points in photo pixels (z in the same unit, towards the
-            viewer negative), or None where no mesh could be fitted. A face without landmarks is covered, never kept.
-        doubtful: it may be no face. It is covered whether it has landmarks or not, and reported as doubtful. Detectors decide this: the
-            same score means different things for different ones.
-        keypoints: (5, 2) float array in photo pixels: right and left eye, tip of the nose, right and left corner of the mouth, as the
-            detector sees them; they give a cover its shape. None where they are not known.
+        landmarks: (478, 3) float array of MediaPipe FaceMesh points in photo pixels (z in the same unit, negative
+            toward the viewer), or None if no mesh could be fitted. A face without landmarks is covered, never kept.
+        doubtful: possibly a false positive. It is covered whether or not it has landmarks, and reported as doubtful. The detector
+            decides this, because the same score means different things for different detectors.
+        keypoints: (5, 2) float array in photo pixels: right and left eye, tip of the nose, right and left corner of the mouth, as found
+            by the detector; they determine the shape of a cover. None if unknown.
     """
 
     box: Box
@@ -77,7 +77,7 @@ class Face:
 
 
 class FaceDetector(Protocol):
-    """Anything that finds faces. Bring your own: the engine asks for no more than this call."""
+    """Anything that finds faces. Bring your own: this call is all that is needed."""
 
     def __call__(self, image: np.ndarray, *, min_face_size: int = 24, min_score: float = 0.5) -> list[Face]:
         """Find the faces of a photo.
@@ -85,10 +85,10 @@ class FaceDetector(Protocol):
         Args:
             image: RGB uint8 (height, width, 3).
             min_face_size: height in pixels of the smallest face to search for.
-            min_score: confidence below which a face is left out.
+            min_score: confidence score below which a face is left out.
 
         Returns:
-            faces with 478 landmarks in photo pixels, or ``landmarks=None`` where the mesh fails.
+            faces with 478 landmarks in photo pixels, or with ``landmarks=None`` if no mesh can be fitted.
         """
         ...
 
@@ -148,12 +148,12 @@ class FaceReport:
         'there are no landmarks'
 
     Attributes:
-        box, score: of the face that was detected.
-        status: ``"replaced"`` by a synthetic face; ``"covered"`` by one color, because it could not be replaced; or
-            ``"doubtful"``, covered likewise, although it may be no face: somebody should look.
-        reason: why it was covered; empty where it was replaced.
-        look: the look of which the synthetic person was drawn, in words; empty where the face was covered.
-        kept: what of the photo stayed in front of the synthetic face: ``"sunglasses"``, ``"cloth"``, ``"hand"``, ``"hair"``, ``"object"``.
+        box, score: of the detected face.
+        status: ``"replaced"`` with a synthetic face; ``"covered"`` with a solid color, because it could not be replaced; or
+            ``"doubtful"``: also covered, but possibly a false positive that a person should check.
+        reason: why it was covered; empty if it was replaced.
+        look: the look of the group that the synthetic person was drawn from, in words; empty if the face was covered.
+        kept: what was kept in front of the synthetic face: ``"sunglasses"``, ``"cloth"``, ``"hand"``, ``"hair"``, ``"object"``.
     """
 
     box: Box
@@ -184,13 +184,13 @@ class FaceReport:
 
 @dataclass(frozen=True, eq=False)
 class AnonymizationResult:
-    """The anonymized picture and an account of every face that was found.
+    """The anonymized image and a report on every face that was found.
 
     Attributes:
-        image: RGB picture; with ``output="crop"`` the synthetic faces side by side in the order of ``faces``.
+        image: RGB image; with ``output="crop"``, the synthetic faces side by side in the order of ``faces``.
         faces: one report per face.
-        seed: with which the same result can be made again: the one that was given, or drawn. Who knows it can tell more about the shape
-            of the original face, so keep it to yourself.
+        seed: reproduces this result: the seed that was given or drawn. Anyone who knows it can infer more about the shape of the
+            original face, so keep it private.
     """
 
     image: Image.Image
@@ -203,12 +203,12 @@ class AnonymizationResult:
 
     @property
     def num_covered(self) -> int:
-        """Faces that were not replaced, the doubtful ones among them."""
+        """Faces that were not replaced, including the doubtful ones."""
         return len(self.faces) - self.num_replaced
 
     @property
     def num_doubtful(self) -> int:
-        """Covers that may hide no face."""
+        """Covers that may be false positives."""
         return sum(face.status == "doubtful" for face in self.faces)
 
     def to_dict(self) -> dict[str, Any]:

@@ -49,7 +49,7 @@ class GanonImageProcessor(BaseImageProcessor):
 
         Args:
             landmarks: one (478, 3) array or several; x, y in pixels of the crop.
-            size: side of the crop; None is ``image_size``. The mesh generator takes any multiple of 8, the other one its own size alone.
+            size: side of the crop; None is ``image_size``. The mesh generator takes any multiple of 8, the other one only its own size.
             return_tensors: ``"pt"``, or None for numpy arrays.
 
         Returns:
@@ -57,7 +57,7 @@ class GanonImageProcessor(BaseImageProcessor):
             ``"mesh"``, with ``canonical_landmarks`` (B, 478, 3) and ``angles`` (B, 2), yaw and pitch in degrees.
 
         Raises:
-            ValueError: a picture; landmarks of another shape, not finite, or without a head pose.
+            ValueError: an image was passed; or landmarks have another shape, are not finite, or have no head pose.
         """
         if _is_picture(landmarks):
             raise ValueError(

@@ -717,10 +717,10 @@ class GanonModel(PreTrainedModel):
             pixel_values: the condition, see the class.
             canonical_landmarks: (B, 478, 3) landmarks without head pose (``"mesh"``).
             angles: (B, 2) yaw and pitch in degrees (``"mesh"``).
-            people: whom of the bank to blend, see :meth:`PeopleTextures.residual`; None is the mean person.
-            shares: of each of them, likewise.
+            people: which people of the bank to blend, see :meth:`PeopleTextures.residual`; None is the mean person.
+            shares: the share of each of them, likewise.
             mouths: (B, M) int64 mouths of the bank for the inside of an open mouth; None leaves it to the prior.
-            grayscale: (B, 1) 1 where a colorless face is wanted; None is color.
+            grayscale: (B, 1) 1 for a grayscale face; None is color.
             appearance: (B, num_appearance) coefficients of the prior instead of people, for training; None is zero.
             return_dict: False returns a tuple.
 

@@ -1,4 +1,4 @@
-"""What a user can choose, told once: command line, Space and docs are made from the fields of :class:`AnonymizeOptions`.
+"""What a user can choose, defined once: command line, Space and docs are generated from the fields of :class:`AnonymizeOptions`.
 
 Annotations are evaluated here (no ``from __future__``), because the types of the fields are read at run time. Only the standard library
 is imported: ``ganon-hf --help`` reads this file.
@@ -43,10 +43,10 @@ def require_number(name: str, value: object, low: float, high: float, *, integer
 
 @dataclass(frozen=True)
 class AnonymizeOptions:
-    """What a user can choose. The same names in Python, on the command line and in the demo.
+    """What a user can choose. The names are the same in Python, on the command line and in the demo.
 
-    Each field says in its ``metadata`` what it does (``"help"``) and, where it is a number, its inclusive ``"range"``; where it is a text,
-    ``"check"`` raises ValueError for a wrong one.
+    The ``metadata`` of each field says what it does (``"help"``). For a number it also has the inclusive ``"range"``; for a text,
+    ``"check"`` raises ValueError if the text is invalid.
 
     Examples:
         >>> AnonymizeOptions(seed=7, look="woman, 30").look
@@ -56,27 +56,29 @@ class AnonymizeOptions:
         ValueError: privacy must be one of 'low', 'medium', 'high', but got 'none'.
 
     Raises:
-        ValueError: a value that is no choice or out of range, or ``privacy`` with ``geometry="original"``, where it has no effect.
+        ValueError: a value is not one of the choices or is out of range, or ``privacy`` is given with ``geometry="original"``, where it
+            has no effect.
     """
 
     seed: int | None = field(
         default=None,
         metadata={
-            "help": "Which synthetic people are drawn: the same seed, the same people. Default: new ones for every photo or video.",
+            "help": "Determines the synthetic people: the same seed gives the same people. Default: new ones for every photo or video.",
             "range": (0, 2**63 - 1),
         },
     )
     geometry: Geometry = field(
         default="anonymous",
         metadata={
-            "help": "`anonymous` exchanges the identity in the shape of the face; `original` keeps the shape, as in the paper: truer "
-            "expression, but the shape can identify."
+            "help": "`anonymous` replaces the face shape with a synthetic one; `original` keeps the shape, as in the paper: expressions "
+            "are more accurate, but the shape can identify people."
         },
     )
     privacy: PrivacyLevel = field(
         default="medium",
         metadata={
-            "help": "How little of the shape of the face passes with geometry `anonymous`: `low` keeps expressions best, `high` hides most."
+            "help": "With geometry `anonymous`, how little of the original face shape is carried over: `low` preserves expressions best, "
+            "`high` hides most."
         },
     )
     skin_tone: SkinTone = field(
@@ -86,44 +88,47 @@ class AnonymizeOptions:
     look: str = field(
         default="match",
         metadata={
-            "help": "Of which group a person is drawn: `match` reads coarse classes of age, sex and beard from the face, "
-            "`random` draws anybody, words such as `woman, 30` or `man, old, beard` decide by hand.",
+            "help": "The group that a synthetic person is drawn from: `match` estimates age, sex and beard from the face, in coarse "
+            "classes; `random` draws anybody; a description such as `woman, 30` or `man, old, beard` sets the group by hand.",
             "check": check_look,
         },
     )
     output: OutputKind = field(
         default="photo",
-        metadata={"help": "`photo` puts the synthetic faces back into the photo; `crop` returns them alone on black, side by side."},
+        metadata={"help": "`photo` puts the synthetic faces back into the photo; `crop` returns only the faces, on black, side by side."},
     )
     cover: Cover = field(
         default="tone",
-        metadata={"help": "Color over a head whose face cannot be replaced: `tone` is the mean of what surrounds it, `black` is black."},
+        metadata={
+            "help": "Color of the cover over a face that cannot be replaced: `tone` is the mean of its surroundings, `black` is black."
+        },
     )
     keep_occluders: bool = field(
         default=True,
         metadata={
-            "help": "What lies in front of a face stays: masks, hands, hats, hair, sunglasses, microphones. Off: the whole face is "
-            "painted, whatever is there."
+            "help": "Keep what is in front of a face: masks, hands, hats, hair, sunglasses, microphones. Off: the whole face "
+            "is painted over."
         },
     )
     min_face_size: int = field(
         default=24,
         metadata={
-            "help": "Height in pixels of the smallest face to search for. Smaller finds more and takes longer.",
+            "help": "Height in pixels of the smallest face to search for. Smaller values find more faces and take longer.",
             "range": (8, 4096),
         },
     )
     min_score: float = field(
         default=0.5,
         metadata={
-            "help": "Detector confidence below which a face is ignored. Lower misses fewer faces and covers more by mistake.",
+            "help": "Detector confidence below which a face is ignored. Lower values miss fewer faces and give more false positives.",
             "range": (0, 1),
         },
     )
     on_no_face: OnNoFace = field(
         default="raise",
         metadata={
-            "help": "Where no face is found, one may have been missed: `raise` refuses the photo or video, `keep` returns it unchanged."
+            "help": "What to do if no face is found, since one may have been missed: `raise` refuses the photo or video, `keep` returns it "
+            "unchanged."
         },
     )
 
@@ -148,12 +153,12 @@ class AnonymizeOptions:
 
 
 def choices_of(option: Field[Any]) -> tuple[str, ...]:
-    """The values that a field of :class:`AnonymizeOptions` can take; empty for a number or a text."""
+    """The values that a field of :class:`AnonymizeOptions` can take; empty for numbers and texts."""
     return get_args(option.type) if get_origin(option.type) is Literal else ()
 
 
 def require_options(names: Iterable[str]) -> None:
-    """Raise TypeError where a name is no field of :class:`AnonymizeOptions`."""
+    """Raise TypeError if a name is not a field of :class:`AnonymizeOptions`."""
     known = [option.name for option in fields(AnonymizeOptions)]
     unknown = [name for name in names if name not in known]
     if unknown:

@@ -53,10 +53,10 @@ class FaceAnonymizationPipeline(ChunkPipeline):
 
     Args:
         detector: finds faces; None builds a :class:`~.detection_search.YuNetDetector` when it is first needed.
-        kwargs: what every pipeline takes, and any field of :class:`~.options.AnonymizeOptions` as the default of all calls.
+        kwargs: the arguments of every pipeline, and any field of :class:`~.options.AnonymizeOptions` as the default for all calls.
 
     Raises:
-        TypeError: an unknown option. ValueError: an option out of range, or a model and an image processor that do not fit.
+        TypeError: an unknown option. ValueError: an option out of range, or a model and an image processor that do not match.
     """
 
     _registered_impl: dict[str, Any]
@@ -110,38 +110,40 @@ class FaceAnonymizationPipeline(ChunkPipeline):
     ) -> Any:
         """Anonymize photos.
 
-        An option that is left out has the value given at construction, or else the default shown here.
+        Options that you do not pass have the values given at construction, or else the defaults shown here.
 
         Args:
-            inputs: a path, URL, PIL picture, RGB array (height, width, 3) or tensor (3, height, width), uint8 or float in [0, 1]; a list or
+            inputs: a path, URL, PIL image, RGB array (height, width, 3) or tensor (3, height, width), uint8 or float in [0, 1]; a list or
                 tuple of them, or several arrays or tensors of one size as one; or a generator, dataset or column of them, which is read as
-                its results are consumed. Of a dataset's rows the column ``"image"`` is taken.
-            seed: which synthetic people are drawn: the same seed, the same people. Default: new ones for every photo or video.
-            geometry: `anonymous` exchanges the identity in the shape of the face; `original` keeps the shape, as in the paper: truer
-                expression, but the shape can identify.
-            privacy: how little of the shape of the face passes with geometry `anonymous`: `low` keeps expressions best, `high` hides most.
+                its results are consumed. For dataset rows, the column ``"image"`` is used.
+            seed: determines the synthetic people: the same seed gives the same people. Default: new ones for every photo or video.
+            geometry: `anonymous` replaces the face shape with a synthetic one; `original` keeps the shape, as in the paper: expressions
+                are more accurate, but the shape can identify people.
+            privacy: with geometry `anonymous`, how little of the original face shape is carried over: `low` preserves expressions best,
+                `high` hides most.
             skin_tone: `match` takes the tone from the skin around the face, `random` from the synthetic person.
-            look: of which group a person is drawn: `match` reads coarse classes of age, sex and beard from the face, `random`
-                draws anybody, words such as `woman, 30` or `man, old, beard` decide by hand.
-            output: `photo` puts the synthetic faces back into the photo; `crop` returns them alone on black, side by side.
-            cover: color over a head whose face cannot be replaced: `tone` is the mean of what surrounds it, `black` is black.
-            keep_occluders: what lies in front of a face stays: masks, hands, hats, hair, sunglasses, microphones. Off: the whole face is
-                painted, whatever is there.
-            min_face_size: height in pixels of the smallest face to search for. Smaller finds more and takes longer.
-            min_score: detector confidence below which a face is ignored. Lower misses fewer faces and covers more by mistake.
-            on_no_face: where no face is found, one may have been missed: `raise` refuses the photo or video, `keep` returns it unchanged.
-            faces: faces of a single photo found elsewhere, as ``Face`` or boxes (x_min, y_min, x_max, y_max); None searches.
+            look: the group that a synthetic person is drawn from: `match` estimates age, sex and beard from the face, in coarse classes;
+                `random` draws anybody; a description such as `woman, 30` or `man, old, beard` sets the group by hand.
+            output: `photo` puts the synthetic faces back into the photo; `crop` returns only the faces, on black, side by side.
+            cover: color of the cover over a face that cannot be replaced: `tone` is the mean of its surroundings, `black` is black.
+            keep_occluders: keep what is in front of a face: masks, hands, hats, hair, sunglasses, microphones. Off: the whole face is
+                painted over.
+            min_face_size: height in pixels of the smallest face to search for. Smaller values find more faces and take longer.
+            min_score: detector confidence below which a face is ignored. Lower values miss fewer faces and give more false positives.
+            on_no_face: what to do if no face is found, since one may have been missed: `raise` refuses the photo or video, `keep` returns
+                it unchanged.
+            faces: faces of a single photo that are already known, as ``Face`` or boxes (x_min, y_min, x_max, y_max); None detects them.
             batch_size: how many faces, of one photo or several, go through the generator together. On a CPU it changes no pixel.
-            num_workers: accepted and not used: a photo's faces and tiles are computed side by side already.
+            num_workers: accepted but not used: a photo's faces and tiles are already processed in parallel.
 
         Returns:
-            ``{"image": PIL picture, "faces": [{"box", "score", "status", "reason", "look", "kept"}], "seed": int}`` for one photo, a list
-            of these for a list, tuple or batch, an iterator for everything else. Of several photos, one that is refused or no usable
-            picture gives ``{"image": None, "faces": [], "error": why}``, and the others go on.
+            ``{"image": PIL image, "faces": [{"box", "score", "status", "reason", "look", "kept"}], "seed": int}`` for one photo, a list
+            of these for a list, tuple or batch, an iterator for everything else. Among several photos, one that is refused or
+            unusable gives ``{"image": None, "faces": [], "error": why}``, and the rest are still processed.
 
         Raises:
-            UnusableImageError: a single input that is no usable picture.
-            NoFaceError: no face in a single photo, with ``on_no_face="raise"``.
+            UnusableImageError: a single input that is not a usable image.
+            NoFaceError: no face was found in a single photo, with ``on_no_face="raise"``.
             TypeError: an unknown option. ValueError: an option out of range.
         """
         options = AnonymizeOptions(
@@ -177,15 +179,15 @@ class FaceAnonymizationPipeline(ChunkPipeline):
         return list(results) if isinstance(inputs, list | tuple) else results
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> None:
-        """Write weights, configs, the face detector and the code that loads them: ``trust_remote_code=True`` needs no installed package.
+        """Write weights, configs, the face detector and the code that loads them; ``trust_remote_code=True`` needs no installed package.
 
         Args:
-            save_directory: folder, made where it is missing.
-            kwargs: passed on, for instance ``max_shard_size``.
+            save_directory: folder; created if it does not exist.
+            kwargs: passed on, for example ``max_shard_size``.
 
         Raises:
-            OSError: the detector's networks are not there.
-            ValueError: ``push_to_hub``, which would publish a folder before it is complete.
+            OSError: the detector's networks are missing.
+            ValueError: ``push_to_hub`` was passed, which would publish the folder before it is complete.
         """
         if kwargs.get("push_to_hub"):
             raise ValueError("push_to_hub is not supported here, because it uploads part by part. Save, then upload the folder: hf upload.")

@@ -21,7 +21,7 @@ from .attacks.landmark_attack import Discriminants
 from .attacks.program_attacks import parrot_attack, prepare_attack, reconstruction_attack
 from .data.picture_sets import PictureSet
 from .data.samples import Sample
-from .harness.methods import DEFAULT, OBFUSCATIONS, ORIGINAL, engine_method, report_methods
+from .harness.methods import DEFAULT, OBFUSCATIONS, ORIGINAL, engine_method, report_methods, swapped_landmarks_method
 from .harness.options import TRAINED_ATTACKS, EvaluationOptions
 from .harness.pool import Pool, Progress, Tools
 from .harness.suite import Suite, locate, locate_all, run_suite
@@ -250,7 +250,11 @@ def _run_program_attacks(
     figures: dict[str, dict[str, Estimate]],
     output: Path,
 ) -> list[str]:
-    """Parrot and reconstruction against the first row of the engine: adds to the figures, and returns notes."""
+    """Parrot and reconstruction against the first row of the engine: adds to the figures, and returns notes.
+
+    With the baselines the parrot also learns from the control "somebody else's landmarks": what it finds there comes from the photo around
+    the face.
+    """
     method, notes = engine_method(options.engine_options[0]), []
     if not {"parrot", "reconstruction"} & set(options.attacks):
         return []
@@ -258,14 +262,17 @@ def _run_program_attacks(
         setup = prepare_attack(suite, training, method, limit=options.exposed_pictures, seed=options.seed)
     except ValueError as error:
         return [f"parrot and reconstruction: {error}"]
-    if "parrot" in options.attacks:
-        limit, repeats = options.attack_pictures, options.repeats
+    attacked_by_parrot = [method, *([swapped_landmarks_method()] if options.baselines else [])] if "parrot" in options.attacks else []
+    for attacked in attacked_by_parrot:
+        own, exposed, limit, repeats = setup, options.exposed_pictures, options.attack_pictures, options.repeats
         try:
-            found, said = parrot_attack(setup, training, recognizers, caches, geometry_limit=limit, repeats=repeats, seed=options.seed)
+            if attacked is not method:
+                own = prepare_attack(suite, training, attacked, limit=exposed, seed=options.seed)
+            found, said = parrot_attack(own, training, recognizers, caches, geometry_limit=limit, repeats=repeats, seed=options.seed)
         except ValueError as error:
             found, said = {}, [f"parrot: {error}"]
-        figures[method.name] |= found
-        notes += said
+        figures[attacked.name] |= found
+        notes += [f"{attacked.name}: {one}" for one in said]
     if "reconstruction" in options.attacks and recognizers:
         name = recognizers[0].name
         try:

@@ -26,21 +26,21 @@ MAX_NUMBER = 2**31 - 1  # of a frame, a track or a person
 
 
 class FilmCorrectionError(ValueError):
-    """Corrections do not fit the film that they are for; nothing is written."""
+    """Corrections do not match the video that they are for; nothing is written."""
 
 
 @dataclass(frozen=True)
 class TrackCorrection:
-    """What is to become of one face of a film, in all frames in which it is followed.
+    """What to do with one face in a video, in all frames in which it is tracked.
 
     Attributes:
-        frame: number of a frame in which the face is seen, from 0.
-        box: (x_min, y_min, x_max, y_max) there, in pixels of the upright film: as the report has it, or as it was drawn.
-        do: ``"replace"`` by a synthetic person, ``"cover"``, or ``"leave"`` what is no face as it is in the film.
+        frame: number of a frame in which the face is visible, from 0.
+        box: (x_min, y_min, x_max, y_max) there, in pixels of the upright video: as in the report, or as it was drawn.
+        do: ``"replace"`` the face with that of a synthetic person, ``"cover"`` it, or ``"leave"`` a false positive as it is.
         track: its number in the report; None for a face that was missed, whose box was drawn. Landmarks are fitted where the box is
-            followed to; where none fit, it is covered.
-        person: number of the synthetic person that it becomes: one that others of the film are, or any other. None keeps the track's.
-        look: of which group the person is drawn, as in ``AnonymizeOptions``; None keeps the track's.
+            tracked to; if that fails, it is covered.
+        person: number of the synthetic person: one that another track already has, or a new one. None keeps the track's.
+        look: the group that the person is drawn from, as in ``AnonymizeOptions``; None keeps the track's.
 
     Raises:
         ValueError: a field is out of range, or fields contradict each other.
@@ -92,13 +92,13 @@ class TrackCorrection:
 
 @dataclass(frozen=True)
 class FilmCorrections:
-    """The corrections of one film.
+    """The corrections of one video.
 
     Attributes:
-        film: name of its file, for people.
-        sha256: of the file, 64 hexadecimal digits: by it the film is known, whatever its name.
-        faces: what is to become of single faces; at most one for each track.
-        seed: of the synthetic people where the run has none of its own.
+        film: name of its file, for human readers.
+        sha256: digest of the file, 64 hexadecimal digits, which identifies the video whatever its name.
+        faces: what to do with individual faces; at most one correction per track.
+        seed: for the synthetic people if the run has no seed.
 
     Raises:
         ValueError: a field is out of range, or two corrections are for one track.
@@ -148,7 +148,7 @@ def film_digest(path: str | os.PathLike[str]) -> str:
 
 
 def read_film_corrections(path: str | os.PathLike[str]) -> list[FilmCorrections]:
-    """Read the films of a file of corrections; lines of photos are for other commands.
+    """Read the corrections of videos from a file; lines for photos are for other commands.
 
     Raises:
         ValueError: a line is malformed, or two are for one film; names file and line.

@@ -52,31 +52,31 @@ def anonymize_video(
 ) -> VideoReport:
     """Anonymize a video file.
 
-    Everybody gets one synthetic person and keeps it, also after an absence. A face that cannot be replaced is covered; gaps of up to a
+    Everybody gets one synthetic person and keeps it, even after an absence. A face that cannot be replaced is covered; gaps of up to a
     second in which a face is lost are filled, and both ends of its track are covered. Subtitles, chapters and all metadata are left out.
 
     Args:
         source: any file that FFmpeg reads.
-        target: its suffix must fit the codec. It appears complete or not at all. The same call again continues an interrupted run.
-        options: ``seed`` decides the people of the whole video, None draws it; ``on_no_face="raise"`` refuses a video without any face.
-        anonymizer: the engine; None loads the weights in the package.
+        target: its suffix must match the codec. It appears complete or not at all. Call again to continue an interrupted run.
+        options: ``seed`` determines the people of the whole video, None draws it; ``on_no_face="raise"`` refuses a video without any face.
+        anonymizer: the engine; None loads the bundled weights.
         codec: see :class:`~ganon_hf.video.writer.VideoFormat`.
-        audio: ``"remove"``, since a voice identifies, or ``"keep"``.
+        audio: ``"remove"``, because voices identify people, or ``"keep"``.
         overwrite: replace an existing target.
-        corrections: what somebody who looked at the result decided about single faces, see ``docs/review.md``.
-        keep_parts: keep the hidden folder with the finished parts, so that later corrections do again only those that they touch. It holds
+        corrections: what a reviewer of the result decided about individual faces, see ``docs/review.md``.
+        keep_parts: keep the hidden folder with the finished parts, so that later corrections only render what they change. It contains
             landmarks of original faces.
-        progress: called after every frame with the numbers of frames done and in total (None where the file does not say).
+        progress: called after every frame with the number of finished frames and the total (None if the file does not say).
 
     Returns:
         what was done.
 
     Raises:
-        UnusableVideoError: the source is no usable video.
-        FilmCorrectionError: corrections are for another film, or a face that one means is not there; the target stands as before.
+        UnusableVideoError: the source is not a usable video.
+        FilmCorrectionError: corrections are for another video, or one matches no face; the target is unchanged.
         NoFaceError: see ``options``; nothing is written.
         FileExistsError: the target exists.
-        ValueError: names and options do not fit, or another run is writing this target.
+        ValueError: names and options do not match, or another run is writing this target.
         ImportError: PyAV is not installed.
     """
     source, target = Path(source), Path(target)

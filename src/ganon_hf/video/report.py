@@ -27,14 +27,14 @@ class TrackReport:
     """What happened to one face, from where it appears to where it is lost.
 
     Attributes:
-        track, person: their numbers; tracks of one person have the same synthetic face. Tracks below 0 are faces that were drawn.
+        track, person: their numbers; tracks of one person have the same synthetic face. Negative numbers are faces that were drawn by hand.
         first, last: seconds from the start of the video.
         replaced, covered: number of frames.
-        filled, held: of these, frames in which it was not seen: in gaps, and before the first or after the last sighting.
+        filled, held: those frames among them in which it was not detected: in gaps, and before the first or after the last detection.
         reasons: why it was covered -> number of frames.
-        doubtful: of the frames in which it was covered, those in which it may be no face.
+        doubtful: those covered frames in which it may be a false positive.
         left: frames in which it was left as it is, by a correction.
-        look: of the synthetic person, in words; empty where the face is covered throughout.
+        look: of the synthetic person, in words; empty if the face is covered throughout.
     """
 
     track: int
@@ -57,12 +57,12 @@ class VideoReport:
 
     Attributes:
         frames: number of frames.
-        seconds: from the first to the last of them.
-        seed: decides the synthetic people.
+        seconds: time from the first to the last frame.
+        seed: determines the synthetic people.
         tracks: in the order of their numbers.
         notes: what was changed or left out besides faces, in words.
         faces: a row of the type :data:`FACE` for every face of every frame, in the order of the frames.
-        corrections: digest of those that were heeded; empty where there were none.
+        corrections: digest of those that were applied; empty if there were none.
     """
 
     frames: int
@@ -74,8 +74,8 @@ class VideoReport:
     corrections: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready form. ``faces`` has for every track its frames, its boxes there, and a letter of what was done: R, C, D or L,
-        and a small one where the face was not seen in that frame, but filled or held."""
+        """JSON-ready form. ``faces`` has for every track its frames, its boxes there, and a letter for what was done: R, C, D or L,
+        in lowercase if the face was not detected in that frame, but filled or held."""
         values: dict[str, Any] = {"frames": self.frames, "seconds": self.seconds, "seed": self.seed, "corrections": self.corrections}
         values |= {"notes": list(self.notes), "tracks": [dataclasses.asdict(track) for track in self.tracks]}
         return values | {"faces": [_track_faces(track.track, self.faces[self.faces["track"] == track.track]) for track in self.tracks]}

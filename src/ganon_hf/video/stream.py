@@ -62,10 +62,10 @@ class AnonymizedFrame(VideoFrame):
 
     Attributes:
         image: (height, width, 3) uint8 RGB.
-        pts, duration: of the frame that came in; where that was a plain array, its number in the stream and 1.
+        pts, duration: of the input frame; if that was a plain array, its number in the stream and 1.
         index: its number in the stream, from 0.
         faces: one entry per face.
-        left: track and box (x_min, y_min, x_max, y_max) of what a correction says is no face, and is as it was.
+        left: track and box (x_min, y_min, x_max, y_max) of what a correction marks as not a face; it is left as it was.
     """
 
     index: int
@@ -297,22 +297,22 @@ def anonymize_frames(
     look_ahead: float = LOOK_AHEAD,
     anonymizer: Anonymizer | None = None,
 ) -> Iterator[AnonymizedFrame]:
-    """Anonymize a stream of frames: everybody gets one synthetic person and keeps it; a face that is lost for a moment stays hidden.
+    """Anonymize a stream of frames: everybody keeps one synthetic person, and a face that is lost for a moment stays hidden.
 
     Args:
-        frames: RGB uint8 arrays (height, width, 3), all of one size. OpenCV gives BGR: ``cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)``.
-        options: ``seed`` decides the people of the whole stream, None draws it once; ``min_face_size`` decides most of the time it takes.
+        frames: RGB uint8 arrays (height, width, 3), all of the same size. OpenCV gives BGR: ``cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)``.
+        options: ``seed`` determines the people of the whole stream, None draws it once; ``min_face_size`` affects the run time most.
             ``output`` must be ``"photo"``; ``on_no_face`` has no effect, because frames without a face are normal in a video.
         frame_rate: frames per second, 0.1 to 1000.
-        look_ahead: delay of the output in seconds, up to 10. Gaps shorter than this can be filled. 0 is for live pictures: every frame is
-            searched by itself, and where a face is lost its last place is covered for half a second.
-        anonymizer: the engine; None loads the weights in the package.
+        look_ahead: delay of the output in seconds, up to 10. Gaps shorter than this can be filled. 0 is for live video: every frame is
+            searched by itself, and if a face is lost, its last position is covered for half a second.
+        anonymizer: the engine; None loads the bundled weights.
 
     Yields:
         every frame, in order.
 
     Raises:
-        ValueError: an option or a number is out of range, or frames are of another type or of changing size.
+        ValueError: an option or a number is out of range, or frames have another type or changing sizes.
     """
     stream = FrameStream(
         anonymizer or Anonymizer.from_pretrained(), options or AnonymizeOptions(), frame_rate=frame_rate, look_ahead=look_ahead

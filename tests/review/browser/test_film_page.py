@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +13,8 @@ import pytest
 from film_runs import FALSE_FIND, FRAMES, FilmRun, composed_film_run, composed_frame, mistaken_film_engine, second_at
 from PIL import Image
 from review_runs import serving
-from space_browser import CHROMIUM, SCREENSHOTS, TIMEOUT
+from reviewing import Reviewer
+from space_browser import CHROMIUM, TIMEOUT
 
 from ganon_hf.core.options import AnonymizeOptions
 from ganon_hf.video import anonymize_video, read_film_corrections
@@ -23,35 +23,8 @@ from ganon_hf.video.reader import VideoReader
 NUMBER = 12  # the frame in which somebody draws a box
 
 
-class Reviewer:
-    """Somebody on the page."""
-
-    def __init__(self, page: Any) -> None:
-        self.page = page
-        self.requests: list[str] = []
-        self.errors: list[str] = []
-        page.on("request", lambda request: self.requests.append(request.url))
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
-
-    def until(self, expression: str, argument: Any = None) -> None:
-        """Wait. Playwright's own way evaluates texts in the page, which its policy forbids."""
-        end = time.monotonic() + TIMEOUT / 1000
-        while not self.page.evaluate(expression, argument):
-            assert time.monotonic() < end, expression
-            self.page.wait_for_timeout(20)
-
-    def press(self, *keys: str) -> None:
-        for key in keys:
-            self.page.keyboard.press(key)
-            self.until("!state.busy")
-
-    def said(self, text: str) -> None:
-        self.until("text => document.getElementById('said').textContent.includes(text)", text)
-
-    def at(self, x: float, y: float) -> tuple[float, float]:
-        """Where a point of the film is on the screen."""
-        frame = self.page.locator("#canvas").bounding_box()
-        return frame["x"] + x / 480 * frame["width"], frame["y"] + y / 320 * frame["height"]
+class FilmReviewer(Reviewer):
+    """Somebody on the page of a film."""
 
     def go_to_frame(self, number: int) -> None:
         """With the slider."""
@@ -59,20 +32,15 @@ class Reviewer:
         self.until("number => state.frame === number && !state.busy", number)
         self.until("(i => i && i.complete)(document.querySelector('#picture img'))")
 
-    def shoot(self, name: str) -> None:
-        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-        self.until("[...document.images].every(image => image.complete)")
-        self.page.screenshot(path=SCREENSHOTS / f"review-{name}.jpg", type="jpeg", quality=85)
-
 
 @contextmanager
-def visiting(playwright: Any, run: FilmRun, profile: Path, **settings: Any) -> Iterator[Reviewer]:
+def visiting(playwright: Any, run: FilmRun, profile: Path, **settings: Any) -> Iterator[FilmReviewer]:
     """Somebody who opens the page of a film, in a browser of their own."""
     with run.session() as session, serving(session) as server:
         settings = {"viewport": {"width": 1280, "height": 860}} | settings
         context = playwright.chromium.launch_persistent_context(str(profile), executable_path=CHROMIUM, args=["--no-sandbox"], **settings)
         context.set_default_timeout(TIMEOUT)
-        reviewer = Reviewer(context.new_page())
+        reviewer = FilmReviewer(context.new_page())
         reviewer.page.goto(server.url)
         reviewer.until("typeof state !== 'undefined' && state.photo && !state.busy")
         yield reviewer
@@ -111,10 +79,7 @@ def test_a_missed_face_is_drawn_with_the_mouse_and_followed_both_ways(playwright
         page = reviewer.page
         reviewer.go_to_frame(NUMBER)
         x, y, height = second_at(NUMBER)
-        page.mouse.move(*reviewer.at(x - height * 0.4, y - height / 2))
-        page.mouse.down()
-        page.mouse.move(*reviewer.at(x + height * 0.4, y + height / 2), steps=4)
-        page.mouse.up()
+        reviewer.drag((x - height * 0.4, y - height / 2, x + height * 0.4, y + height / 2))
         page.get_by_role("button", name="Replace it").click()
         reviewer.said("Saved")
         assert page.locator("#strips .track").count() == 3 and "needs Redo" in page.locator("#strips").inner_text()

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from review_runs import FALSE_FIND, PLACES, Run, composed_run, mistaken_engine, serving
+from reviewing import Reviewer
 from space_browser import CHROMIUM, SCREENSHOTS, TIMEOUT
 from standins import names
 
@@ -29,29 +28,12 @@ INSIDE = np.s_[Y - 20 : Y + 20, X - 14 : X + 14]
 COVER = np.s_[265:290, 40:70]  # well inside what the detector invents
 
 
-@dataclass
-class Reviewer:
-    """Somebody on the page: what the browser asked for, and what went wrong in it."""
+class PhotoReviewer(Reviewer):
+    """Somebody on the page of a run."""
 
-    page: Any
-    server: ReviewServer
-    requests: list[str] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
-
-    def until(self, expression: str, argument: Any = None) -> None:
-        """Wait. Playwright's own way evaluates texts in the page, which its policy forbids."""
-        end = time.monotonic() + TIMEOUT / 1000
-        while not self.page.evaluate(expression, argument):
-            assert time.monotonic() < end, expression
-            self.page.wait_for_timeout(20)
-
-    def press(self, *keys: str) -> None:
-        for key in keys:
-            self.page.keyboard.press(key)
-            self.until("!state.busy")
-
-    def said(self, text: str) -> None:
-        self.until("text => document.getElementById('said').textContent.includes(text)", text)
+    def __init__(self, page: Any, server: ReviewServer) -> None:
+        super().__init__(page)
+        self.server = server
 
     def open(self, name: str) -> None:
         """By the list."""
@@ -63,31 +45,13 @@ class Reviewer:
         self.until("name => state.photo && state.photo.name === name && !state.busy", name)
         self.until("(i => !i || i.complete)(document.querySelector('#picture img'))")
 
-    def at(self, x: float, y: float) -> tuple[float, float]:
-        """Where a point of the photo is on the screen."""
-        frame = self.page.locator("#canvas").bounding_box()
-        return frame["x"] + x / 480 * frame["width"], frame["y"] + y / 320 * frame["height"]
 
-    def drag(self, box: tuple[float, float, float, float]) -> None:
-        self.page.mouse.move(*self.at(*box[:2]))
-        self.page.mouse.down()
-        self.page.mouse.move(*self.at(*box[2:]), steps=4)
-        self.page.mouse.up()
-
-    def shoot(self, name: str) -> None:
-        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-        self.page.wait_for_timeout(200)
-        self.page.screenshot(path=SCREENSHOTS / f"review-{name}.jpg", type="jpeg", quality=85)
-
-
-def visit(playwright: Any, server: ReviewServer, profile: Path, **settings: Any) -> tuple[Any, Reviewer]:
+def visit(playwright: Any, server: ReviewServer, profile: Path, **settings: Any) -> tuple[Any, PhotoReviewer]:
     context = playwright.chromium.launch_persistent_context(
         str(profile), executable_path=CHROMIUM, args=["--no-sandbox"], viewport={"width": 1280, "height": 860}, **settings
     )
     context.set_default_timeout(TIMEOUT)
-    reviewer = Reviewer(context.new_page(), server)
-    reviewer.page.on("request", lambda request: reviewer.requests.append(request.url))
-    reviewer.page.on("pageerror", lambda error: reviewer.errors.append(str(error)))
+    reviewer = PhotoReviewer(context.new_page(), server)
     reviewer.page.on("console", lambda message: reviewer.errors.append(message.text) if message.type == "error" else None)
     reviewer.page.goto(server.url)
     reviewer.until("typeof state !== 'undefined' && state.photo && !state.busy")
@@ -114,7 +78,7 @@ def server(run: Run) -> Iterator[ReviewServer]:
 
 
 @pytest.fixture
-def reviewer(playwright: Any, server: ReviewServer, tmp_path: Path) -> Iterator[Reviewer]:
+def reviewer(playwright: Any, server: ReviewServer, tmp_path: Path) -> Iterator[PhotoReviewer]:
     context, reviewer = visit(playwright, server, tmp_path / "profile")
     yield reviewer
     context.close()
@@ -128,7 +92,7 @@ def pixels(folder: Path, name: str) -> np.ndarray:
     return np.asarray(Image.open(folder / name)).astype(int)
 
 
-def test_a_missed_face_is_drawn_with_the_mouse_and_gone_after_redo(reviewer: Reviewer, run: Run) -> None:
+def test_a_missed_face_is_drawn_with_the_mouse_and_gone_after_redo(reviewer: PhotoReviewer, run: Run) -> None:
     original = pixels(run.photos, "05.png")
     assert np.array_equal(pixels(run.out, "05.png")[INSIDE], original[INSIDE]), "the detector has missed it"
     reviewer.open("05.png")
@@ -145,7 +109,7 @@ def test_a_missed_face_is_drawn_with_the_mouse_and_gone_after_redo(reviewer: Rev
     assert reviewer.page.locator("#faces .box.replaced").count() == 3
 
 
-def test_a_false_cover_is_removed_with_the_mouse(reviewer: Reviewer, run: Run) -> None:
+def test_a_false_cover_is_removed_with_the_mouse(reviewer: PhotoReviewer, run: Run) -> None:
     original = pixels(run.photos, "00.png")
     assert not np.array_equal(pixels(run.out, "00.png")[COVER], original[COVER])
     reviewer.open("00.png")
@@ -159,7 +123,7 @@ def test_a_false_cover_is_removed_with_the_mouse(reviewer: Reviewer, run: Run) -
     assert reviewer.page.locator("#faces .box.left").count() == 1, "so that it can be taken back"
 
 
-def test_by_keyboard_alone(reviewer: Reviewer, run: Run) -> None:
+def test_by_keyboard_alone(reviewer: PhotoReviewer, run: Run) -> None:
     """The first photo is a doubtful one; the missed face is found further on."""
     page = reviewer.page
     while page.evaluate("state.photo.name") != "10.png":
@@ -199,7 +163,7 @@ def test_by_keyboard_alone(reviewer: Reviewer, run: Run) -> None:
     assert looked == "2 of 30 looked at"
 
 
-def test_another_person_a_look_and_a_cover(reviewer: Reviewer, run: Run) -> None:
+def test_another_person_a_look_and_a_cover(reviewer: PhotoReviewer, run: Run) -> None:
     before = pixels(run.out, "01.png")
     reviewer.open("01.png")
     first = np.s_[100:150, 90:130]
@@ -294,10 +258,10 @@ def test_on_a_phone_in_the_dark(playwright: Any, server: ReviewServer, tmp_path:
     context.close()
 
 
-def _phone(playwright: Any, server: ReviewServer, profile: Path, settings: dict[str, Any]) -> tuple[Any, Reviewer]:
+def _phone(playwright: Any, server: ReviewServer, profile: Path, settings: dict[str, Any]) -> tuple[Any, PhotoReviewer]:
     context = playwright.chromium.launch_persistent_context(str(profile), executable_path=CHROMIUM, args=["--no-sandbox"], **settings)
     context.set_default_timeout(TIMEOUT)
-    reviewer = Reviewer(context.new_page(), server)
+    reviewer = PhotoReviewer(context.new_page(), server)
     reviewer.page.on("pageerror", lambda error: reviewer.errors.append(str(error)))
     reviewer.page.goto(server.url)
     reviewer.until("typeof state !== 'undefined' && state.photo && !state.busy")
@@ -334,7 +298,7 @@ def test_what_was_looked_at_is_remembered(playwright: Any, run: Run, tmp_path: P
         context.close()
 
 
-def test_every_control_has_a_name(reviewer: Reviewer) -> None:
+def test_every_control_has_a_name(reviewer: PhotoReviewer) -> None:
     for control in reviewer.page.locator("button, input").all():
         if control.is_visible():
             label = control.evaluate("e => e.getAttribute('aria-label') || e.innerText || e.labels?.[0]?.innerText")

@@ -22,6 +22,7 @@ from ...core.anonymizer import Anonymizer
 from ...core.faces import Box, Face, FaceDetector
 from ...core.options import AnonymizeOptions
 from ..data.samples import to_grayscale
+from ..harness.methods import in_pose_of
 from ..harness.readings import overlapping_face, run_engine
 from ..metrics.recognition import Recognizer
 
@@ -111,11 +112,16 @@ class AnonymizedPairs:
             raise ValueError(f"{path} holds no anonymized pairs ({error}): delete it, and it is made again.") from error
 
 
-def engine_anonymizer(engine: Anonymizer, options: AnonymizeOptions, seed: int) -> AnonymizeFace:
-    """The engine with a fresh seed for every photo, drawn from ``seed``; ``options.seed`` is ignored."""
+def engine_anonymizer(engine: Anonymizer, options: AnonymizeOptions, seed: int, donor: np.ndarray | None = None) -> AnonymizeFace:
+    """The engine with a fresh seed for every photo, drawn from ``seed``; ``options.seed`` is ignored.
+
+    ``donor`` are (478, 3) landmarks of somebody else that every face gets, in its own pose and outline: a control.
+    """
     generator = np.random.default_rng(seed)
 
     def anonymize(photo: np.ndarray, face: Face) -> np.ndarray | None:
+        if donor is not None and face.landmarks is not None:
+            face = replace(face, landmarks=in_pose_of(face.landmarks, donor))
         drawn = int(generator.integers(2**62))
         output = run_engine(engine, photo, replace(options, seed=drawn), faces=[face])
         return output.photo if output.status == "replaced" else None

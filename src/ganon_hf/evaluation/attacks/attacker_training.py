@@ -19,6 +19,7 @@ from ...core.options import AnonymizeOptions
 from ..data.samples import Sample, fingerprint
 from ..harness.methods import Method
 from ..harness.pool import Pool, Tools
+from ..harness.suite import draw_donors
 from ..metrics.emotion import MAX_PER_EMOTION, EmotionOptions, choose_labeled_rows, emotion_crop, train_classifier
 from ..metrics.recognition import MIN_IOU, EmbeddingCache, Recognizer
 from .anonymized_pairs import (
@@ -146,6 +147,7 @@ class _PairItem:
     change: Callable[[np.ndarray, Box], np.ndarray] | None
     seed: int
     landmarks: np.ndarray | None
+    donor: np.ndarray | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,7 +171,7 @@ def _collect_in_worker(tools: Tools, job: _PairItem) -> AnonymizedPairs | None:
     if job.change is not None:
         anonymize = box_anonymizer(job.change)
     else:
-        anonymize = engine_anonymizer(tools.engine, job.options or AnonymizeOptions(), job.seed)
+        anonymize = engine_anonymizer(tools.engine, job.options or AnonymizeOptions(), job.seed, job.donor)
     try:
         photo = job.sample.photo
     except UnusableImageError:
@@ -188,10 +190,13 @@ def _program(tools: Tools, options: AnonymizeOptions) -> str:
 def anonymize_samples(
     samples: Sequence[Sample], landmarks: Sequence[np.ndarray | None], method: Method, pool: Pool, *, seed: int
 ) -> AnonymizedPairs:
-    """Anonymize every picture with a known face by a method, each with its own seed."""
+    """Anonymize every picture with a known face by a method, each with its own seed; with ``swap_landmarks`` as somebody else of them."""
     seeds = np.random.default_rng([seed, 2]).integers(2**62, size=len(samples)).tolist()
-    known = zip(samples, seeds, landmarks, strict=True)
-    jobs = [_PairItem(sample, method.options, method.change, one, points) for sample, one, points in known]
+    donors: list[np.ndarray | None] = [None] * len(samples)
+    if method.swap_landmarks:
+        donors = draw_donors(samples, landmarks, np.random.default_rng([seed, 3]))
+    known = zip(samples, seeds, landmarks, donors, strict=True)
+    jobs = [_PairItem(sample, method.options, method.change, one, points, donor) for sample, one, points, donor in known]
     found = pool.map(_collect_in_worker, jobs, desc=f"anonymizing: {method.name}")
     parts = [(row, part) for row, part in enumerate(found) if part is not None and len(part)]
     empty = AnonymizedPairs.empty()
@@ -207,7 +212,8 @@ def training_pairs(pictures: TrainingPictures, method: Method, *, limit: int | N
     rows = pictures.rows(limit)
     samples = [pictures.samples[row] for row in rows]
     program = method.name if method.options is None else pictures.pool.map(_program, [method.options], desc="digest")[0]
-    digest = hashlib.sha256(f"{fingerprint(samples)} {program} {seed}".encode()).hexdigest()[:16]
+    how = f"{program} {method.name}" if method.swap_landmarks else program  # the options do not tell it
+    digest = hashlib.sha256(f"{fingerprint(samples)} {how} {seed}".encode()).hexdigest()[:16]
     path = pictures.cache / f"anonymized-pairs-{digest}.npz"
     if path.is_file():
         return AnonymizedPairs.load(path)

@@ -72,7 +72,7 @@ class EvaluationOptions:
     engine_options: tuple[AnonymizeOptions, ...] = field(
         default_factory=_default_engine_options,
         metadata={
-            "help": "A row of the report with these options, instead of the default rows; may be repeated.",
+            "help": "A report row with these options, in place of the default rows; may be repeated.",
             "flag": "--with",
             "metavar": "NAME=VALUE,...",
             "parse": parse_engine_options,
@@ -81,24 +81,24 @@ class EvaluationOptions:
     recognizers: tuple[str | Recognizer, ...] = field(
         default=("dlib",),
         metadata={
-            "help": "Face recognizer: dlib, a network for ArcFace's crops, or your own; may be repeated. Default: dlib.",
+            "help": "Face recognizer: dlib, a network that takes ArcFace crops, or your own; may be repeated. Default: dlib.",
             "flag": "--recognizer",
             "metavar": "dlib|FILE.onnx|MODULE:NAME",
             "parse": str,
         },
     )
-    attacks: tuple[Attack, ...] = field(default=ATTACKS, metadata={"help": f"The long parts: {', '.join(ATTACKS)}."})
-    draws: int = field(default=1, metadata={"help": "Repeat everything random so many times with fresh seeds.", "range": (1, 100)})
-    seed: int = field(default=0, metadata={"help": "From which the photos' seeds are drawn.", "range": (0, 2**63 - 1)})
-    sheets: int = field(default=8, metadata={"help": "People to show side by side.", "range": (0, 10_000)})
+    attacks: tuple[Attack, ...] = field(default=ATTACKS, metadata={"help": f"The slow parts to run: {', '.join(ATTACKS)}."})
+    draws: int = field(default=1, metadata={"help": "Repeat everything random this many times, with fresh seeds.", "range": (1, 100)})
+    seed: int = field(default=0, metadata={"help": "Seed from which the seeds of the photos are drawn.", "range": (0, 2**63 - 1)})
+    sheets: int = field(default=8, metadata={"help": "People to show on the sheets.", "range": (0, 10_000)})
     baselines: bool = field(
         default=True,
-        metadata={"help": "Also blur, mosaic, solid cover, and controls: somebody else's landmarks, unchanged pixels alone."},
+        metadata={"help": "Also measure blur, mosaic, solid cover, and the controls: somebody else's landmarks, unchanged pixels alone."},
     )
     repeats: int = field(default=1000, metadata={"help": "Bootstrap resamples.", "range": (0, 100_000)})
-    attack_pictures: int | None = field(default=3000, metadata={"help": "Training pictures of the landmark attack."})
+    attack_pictures: int | None = field(default=3000, metadata={"help": "Training images for the landmark attack."})
     exposed_pictures: int | None = field(
-        default=1500, metadata={"help": "Training pictures of parrot and reconstruction, which anonymize them."}
+        default=1500, metadata={"help": "Images that the parrot and reconstruction attacks anonymize and train on."}
     )
     processes: int | None = field(default=None, metadata={"help": "Worker processes. Default: one per core.", "range": (1, 256)})
     model: str | None = field(default=None, metadata={"help": "Folder or Hub name of another model. Default: the one in the package."})
@@ -106,8 +106,8 @@ class EvaluationOptions:
     age_sex_models: str | None = field(
         default=None,
         metadata={
-            "help": "Folder of scripts/maintain/fetch_evaluation_models.py: adds the control 'another real person of the same look', "
-            "and whether sex and age group can be guessed from the outputs."
+            "help": "Folder from scripts/maintain/fetch_evaluation_models.py: adds the control 'another real person of the same look', "
+            "and whether sex and age group can be inferred from the outputs."
         },
     )
 

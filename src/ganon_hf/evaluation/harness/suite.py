@@ -125,14 +125,16 @@ def _seeds(method: Method, samples: Sequence[Sample], draw: int, seed: int) -> l
     return drawn
 
 
-def _donors(samples: Sequence[Sample], subjects: Sequence[Subject], draw: int, seed: int) -> list[np.ndarray | None]:
-    """Landmarks of somebody else for each sample, of a picture with the same label where there is one."""
-    generator = np.random.default_rng([seed, draw, 1])
+def draw_donors(
+    samples: Sequence[Sample], landmarks: Sequence[np.ndarray | None], generator: np.random.Generator
+) -> list[np.ndarray | None]:
+    """Landmarks of somebody else for each sample, of a picture with the same label where there is one; None where there is nobody."""
+    known = [row for row, points in enumerate(landmarks) if points is not None]
     donors: list[np.ndarray | None] = []
     for sample in samples:
-        others = [row for row, o in enumerate(samples) if o.person != sample.person and subjects[row].landmarks is not None]
+        others = [row for row in known if samples[row].person != sample.person]
         alike = [row for row in others if samples[row].emotion == sample.emotion] or others
-        donors.append(subjects[alike[int(generator.integers(len(alike)))]].landmarks if alike else None)
+        donors.append(landmarks[alike[int(generator.integers(len(alike)))]] if alike else None)
     return donors
 
 
@@ -169,7 +171,10 @@ def run_suite(
         jobs = []
         for draw in range(draws if method.options is not None else 1):
             seeds = _seeds(method, samples, draw, seed)
-            donors = _donors(samples, subjects, draw, seed) if method.swap_landmarks else [None] * len(samples)
+            donors: list[np.ndarray | None] = [None] * len(samples)
+            if method.swap_landmarks:
+                points = [subject.landmarks for subject in subjects]
+                donors = draw_donors(samples, points, np.random.default_rng([seed, draw, 1]))
             for row, (sample, subject, one_seed, donor) in enumerate(zip(samples, subjects, seeds, donors, strict=True)):
                 jobs.append(_SuiteItem(sample, subject, method, one_seed, donor, identity, draw == 0 and row in shown, emotions))
         done = pool.map(_measure, jobs, desc=method.name)

@@ -32,6 +32,9 @@ SURE_OF_SEX, SURE_OF_AGE = 0.8, 5.0
 # Below the first age somebody is surely a child, from the second one on surely an adult; in between the judge takes 13 for the border.
 CHILD, BORDER, ADULT = 10.0, 13.0, 18.0
 
+# Lower bounds in degrees of the classes of skin tone by the individual typology angle (Chardon, Cretois, Hourseau 1991).
+TONES = {"very light": 55.0, "light": 41.0, "intermediate": 28.0, "tan": 10.0, "brown": -30.0}
+
 _MEAN_COLOR = (122.782, 117.001, 104.298)
 # Side of the first network's input, and of its crops over the height of the face oval; of the second one's input, and the margin about its
 # template, in sides of that. The middle one is what the network was trained with, its neighbors make the answer steadier.
@@ -52,11 +55,13 @@ class AgeSex:
         man: probability, 0 to 1, that a man is seen; 1 - ``man`` for a woman.
         age: in years.
         age_spread: standard deviation of the age over the crops, in years.
+        tone: individual typology angle of the cheeks in degrees, see :func:`typology_angle`; NaN where it was not measured.
     """
 
     man: float
     age: float
     age_spread: float
+    tone: float = float("nan")
 
     @property
     def is_man(self) -> bool:
@@ -168,7 +173,8 @@ class AgeSexJudge:
         man, ages = self._xception(torch.from_numpy(as_input(_upright_crops(photo, landmarks), _MEAN_COLOR, 255.0)))
         self._sex.setInput(as_input(_dlib_crops(photo, landmarks), _MEAN_COLOR, 256.0))
         second = self._sex.forward()[:, 1]
-        return AgeSex(float(man.mean() + second.mean()) / 2, float(ages.mean()), float(ages.std(correction=0)))
+        tone = typology_angle(photo, landmarks)
+        return AgeSex(float(man.mean() + second.mean()) / 2, float(ages.mean()), float(ages.std(correction=0)), tone)
 
 
 def _with_mirrored(crops: list[np.ndarray]) -> np.ndarray:
@@ -191,6 +197,11 @@ def _dlib_crops(photo: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     templates = (((_DLIB_FACE + margin) / (1 + 2 * margin)) * _SEX_SIDE for margin in _SEX_MARGINS)
     points = landmarks[list(_FIVE_POINTS), :2]
     return _with_mirrored([crop_to_template(photo, points, template, _SEX_SIDE) for template in templates])
+
+
+def tone_class(angle: float) -> str:
+    """Class of skin tone of an individual typology angle in degrees: one of :data:`TONES`, or "dark"."""
+    return next((name for name, least in TONES.items() if angle > least), "dark")
 
 
 def typology_angle(photo: np.ndarray, landmarks: np.ndarray) -> float:

@@ -17,22 +17,26 @@ import numpy as np
 from ...core.look import age_class
 from ..harness.methods import ORIGINAL, SWAPPED_LANDMARKS
 from ..harness.suite import Run, Suite
-from ..metrics.age_sex import AgeSex
+from ..metrics.age_sex import AgeSex, tone_class
 from ..metrics.estimates import Estimate, bootstrap, bootstrap_mean
 from .figures import Figures
 
 SINGLING_OUT, LINKABILITY = "singling_out", "linkability"
-# What the judge of age and sex is asked; the truth is its answer on the original.
-_INFERRED: dict[str, Callable[[AgeSex], str]] = {
+# What the judge of age, sex and skin tone is asked; the truth is its answer on the original. None: it cannot tell.
+_INFERRED: dict[str, Callable[[AgeSex], str | None]] = {
     "inference_sex": lambda read: "man" if read.is_man else "woman",
     "inference_age": lambda read: age_class(read.age),
+    "inference_tone": lambda read: tone_class(read.tone) if np.isfinite(read.tone) else None,
 }
 _QUESTIONS = {
     SINGLING_OUT: "singling out",
     LINKABILITY: "linkability",
     "inference_sex": "inference: sex",
     "inference_age": "inference: age group",
+    "inference_tone": "inference: skin tone",
 }
+# Who guesses.
+_JUDGES = {"inference_sex": "networks of age and sex", "inference_age": "networks of age and sex", "inference_tone": "color of the cheeks"}
 # Beginnings of measures that are no attacks but stand beside one.
 _NO_ATTACKS = ("unattacked_", "original_")
 
@@ -129,7 +133,7 @@ def _three(question: str, attack: Estimate, control: Estimate, risk: Estimate) -
 
 
 def inference_risks(suite: Suite, run: Run, *, repeats: int) -> Figures:
-    """Attack, control and risk of guessing sex and age group from one method's pictures; {} where no judge read them.
+    """Attack, control and risk of guessing sex, age group and skin tone from one method's pictures; {} where no judge read them.
 
     Args:
         suite: with the readings of the originals.
@@ -143,11 +147,14 @@ def inference_risks(suite: Suite, run: Run, *, repeats: int) -> Figures:
     read = [(row, first, second) for row, (first, second) in enumerate(zip(before, after, strict=True)) if first and second]
     if not read:
         return {}
-    rows = np.array([row for row, _, _ in read])
     found: Figures = {}
     for question, answer in _INFERRED.items():
-        truth = np.array([answer(first) for _, first, _ in read])
-        hits = truth == np.array([answer(second) for _, _, second in read])
+        answers = [(row, answer(first), answer(second)) for row, first, second in read]
+        known = [(row, first, second) for row, first, second in answers if first is not None and second is not None]
+        if not known:
+            continue
+        rows, truth, guessed = (np.array(values) for values in zip(*known, strict=True))
+        hits = truth == guessed
         classes, counts = np.unique(truth, return_counts=True)
         found |= _paired(question, persons[rows], hits, truth == classes[np.argmax(counts)], repeats)
     return found
@@ -173,7 +180,7 @@ def risk_rows(figures: Mapping[str, Mapping[str, Estimate]]) -> list[RiskRow]:
                 continue
             attack, control, risk = (row[f"{question}_{part}"] for part in ("attack", "control", "risk"))
             strongest = _strongest(figures, method, question) if question in (SINGLING_OUT, LINKABILITY) else None
-            name, guessed = ("networks of age and sex", False) if strongest is None else (_in_words(strongest[0]), strongest[2])
+            name, guessed = (_JUDGES.get(question, ""), False) if strongest is None else (_in_words(strongest[0]), strongest[2])
             rows.append(RiskRow(method, title, name, attack, control, risk, guessed))
     return rows
 

@@ -51,7 +51,7 @@ async function correct(change) {
 }
 async function undo() {
   const one = state.boxes[state.selected];
-  if (!one || one.correction < 0) { say("There is no correction of this face to take back."); return; }
+  if (!one || one.correction < 0) { say("There is no correction of this face to undo."); return; }
   await save(state.film.corrections.filter((_, index) => index !== one.correction), "Taken back. Redo shows it.");
 }
 async function redo() {
