@@ -9,7 +9,7 @@ from pathlib import Path
 from setuptools import setup
 
 ROOT = Path(__file__).parent
-_LINK = re.compile(r"(?P<image>!?)\[(?P<text>[^\[\]]*)\]\((?P<target>(?![a-z]+:|#)[^)\s]+)\)")
+_LINK = re.compile(r"(?P<image>!?)\[(?P<text>[^\[\]]*)\]\((?P<target>(?![a-z]+:)[^)\s]+)\)")
 _SOURCE = re.compile(r"(?P<start><img[^>]*\bsrc=\")(?P<target>(?![a-z]+:)[^\"]+)")
 
 
@@ -24,6 +24,8 @@ def with_absolute_links(text: str, repository: str) -> str:
 
     def absolute(link: re.Match[str]) -> str:
         image, target = link["image"], link["target"].removeprefix("./")
+        if target.startswith("#"):  # a heading of the README: not every site that shows it can jump there
+            return f"[{link['text']}]({repository}{target})"
         return f"{image}[{link['text']}]({raw if image else repository + '/blob/main'}/{target})"
 
     text = _LINK.sub(absolute, text)

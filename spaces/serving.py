@@ -13,6 +13,7 @@ Application = Callable[[Message, Receive, Send], Awaitable[None]]
 POLICY = "; ".join(
     (
         "default-src 'self'",
+        "connect-src 'self' blob:",  # Gradio's video editor hands its own WebAssembly to a worker as a blob
         "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:",
         "style-src 'self' 'unsafe-inline'",
         "img-src 'self' data: blob:",

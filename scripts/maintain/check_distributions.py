@@ -6,6 +6,7 @@ python scripts/maintain/check_distributions.py dist/
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import tarfile
 import zipfile
@@ -13,14 +14,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[2] / "src" / "ganon_hf"
-DATA = ("py.typed", "card", "checkpoint", "detectors")
 LIMIT = 100 * 1024 * 1024  # of PyPI, for one file
 
 
 def needed() -> dict[str, bytes]:
     """Files of the package that are no code, by their names in a wheel."""
-    found = (path for name in DATA for path in ([PACKAGE / name] if (PACKAGE / name).is_file() else (PACKAGE / name).rglob("*")))
-    return {f"ganon_hf/{path.relative_to(PACKAGE).as_posix()}": path.read_bytes() for path in found if path.is_file()}
+    found = (path for path in PACKAGE.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc"))
+    return {f"ganon_hf/{path.relative_to(PACKAGE).as_posix()}": path.read_bytes() for path in found}
 
 
 def problems_of_wheel(path: Path) -> list[str]:
@@ -32,7 +32,7 @@ def problems_of_wheel(path: Path) -> list[str]:
         problems += [f"{name} is another one" for name, content in sorted(wanted.items()) if name in names and wheel.read(name) != content]
         problems += [f"{name} does not belong there" for name in sorted(names) if not name.startswith(("ganon_hf/", "ganon_hf-"))]
         metadata = wheel.read(next(name for name in names if name.endswith(".dist-info/METADATA"))).decode()
-    if "](docs/" in metadata:
+    if re.search(r"\]\((?![a-z]+:)", metadata):
         problems.append("its description has relative links, which PyPI cannot follow")
     return problems
 

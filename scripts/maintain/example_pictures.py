@@ -4,8 +4,8 @@ src/ganon_hf/card/portrait.jpg   the portrait with a synthetic face: nobody
 spaces/examples/portrait.jpg     the portrait
 spaces/examples/*.jpg            synthetic people only: two, three, and one in black and white
 
-So that the heads differ, too, hair, skin and suit are recolored before the faces are drawn. An example in which a face would be covered,
-or hair taken for a face, is an error: choose another seed or color.
+So that the heads differ, too, hair, skin and suit are recolored, and the hair is cut or grows, before the faces are drawn. An example in
+which a face would be covered, or hair taken for a face, is an error: choose another seed, color or haircut.
 """
 
 from __future__ import annotations
@@ -24,6 +24,36 @@ ROOT = Path(__file__).resolve().parents[2]
 BOX = (32, 0, 416, 384)  # head and shoulders, 384 x 384
 HEAD = (slice(0, 185), slice(140, 310))
 TEAL, BLUE = 150, 200  # degrees from the orange of the suit
+# Of face and hair: x and y of the middle, and ellipses around it as (half the width, height above the middle, height below it).
+MIDDLE, FACE, HAIR = (224.5, 104.5), (44.0, 62.0, 70.0), (76.0, 92.0, 60.0)
+SHORT, WIDE = (0.45, 0.4), (1.2, 1.4)  # hair above and beside the face, as shares of what is there
+
+
+def cut_hair(photo: np.ndarray, above: float, beside: float) -> np.ndarray:
+    """The portrait with less or more hair: pixels move along rays from the middle of the face, which itself stays; (512, 512, 3) uint8.
+
+    Args:
+        photo: the portrait.
+        above, beside: thickness of the hair as a share of what is there.
+    """
+    rows, columns = np.mgrid[: photo.shape[0], : photo.shape[1]].astype(np.float32)
+    x, y = columns - MIDDLE[0], rows - MIDDLE[1]
+    distance = np.hypot(x, y)  # nowhere 0: the middle lies between pixels
+    across, down = x / distance, y / distance
+
+    def radius(width: float, upper: float, lower: float) -> np.ndarray:
+        return 1 / np.hypot(across / width, down / np.where(y < 0, upper, lower))
+
+    face = radius(*FACE)
+    hair = np.maximum(radius(*HAIR), face + 4)  # below the chin there is none: four pixels keep what follows finite
+    up = np.square(np.maximum(-down, 0))
+    share = 1 + (beside * (1 - up) + above * up - 1) * (1 - np.maximum(down, 0))
+    edge = face + share * (hair - face)  # where the hair ends now
+    end = 1.5 * np.maximum(hair, edge)  # where nothing moves any more
+    from_hair, from_behind = face + (distance - face) / share, hair + (distance - edge) * (end - hair) / (end - edge)
+    source = np.select([distance < face, distance < edge, distance < end], [distance, from_hair, from_behind], distance) / distance
+    places = [(middle + offset * source).astype(np.float32) for middle, offset in zip(MIDDLE, (x, y), strict=True)]
+    return cv2.remap(photo, *places, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
 
 
 def darken_head(photo: np.ndarray) -> np.ndarray:
@@ -69,8 +99,8 @@ def main() -> None:
         return engine(Image.fromarray(picture), AnonymizeOptions(seed=seed, look=look)).image
 
     gray = cv2.cvtColor(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    man, child = person(darken_head(photo), 15, "man, 40"), person(dye_suit(photo, BLUE), 2, "child")
-    woman, old = person(dye_suit(photo, TEAL), 14, "woman, 30"), person(gray, 5, "man, 60")
+    man, child = person(cut_hair(darken_head(photo), *SHORT), 15, "man, 40"), person(dye_suit(photo, BLUE), 2, "child")
+    woman, old = person(cut_hair(dye_suit(photo, TEAL), *WIDE), 14, "woman, 30"), person(cut_hair(gray, *SHORT), 5, "man, 60")
     three = side_by_side([one.crop(BOX) for one in (child, woman, man)])
     pictures = {
         "src/ganon_hf/card/portrait.jpg": person(photo, 1).crop(BOX),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from ganon_hf.bulk.engine import weights_digest
 from ganon_hf.cli import main as cli
 
 pytestmark = pytest.mark.detection
+ROOT = Path(__file__).parents[2]
 
 
 def anonymize(*arguments: object) -> Result:
@@ -63,13 +65,14 @@ def test_the_report_says_how_to_make_a_result_again(astronaut_path: Path, tmp_pa
     options = ["--privacy", "low", "--skin-tone", "random", "--cover", "black"]
     assert anonymize(astronaut_path, "-o", tmp_path / "a.png", *options, "--report", tmp_path / "r.jsonl").exit_code == 0
     (line,) = report_of(tmp_path / "r.jsonl")
-    again = ganon_hf.AnonymizeOptions(**line["options"] | {"seed": line["seed"]})
+    (told,) = re.findall(r"`(AnonymizeOptions\(.*line.*\))`", (ROOT / "docs" / "photos.md").read_text())
+    again = eval(told, {"AnonymizeOptions": ganon_hf.AnonymizeOptions, "line": line})  # the words of the docs
     assert (again.privacy, again.skin_tone, again.output, again.cover) == ("low", "random", "photo", "black")
     engine = ganon_hf.Anonymizer.from_pretrained()
     result = engine(astronaut_path, again)
     assert np.array_equal(pixels(tmp_path / "a.png"), np.asarray(result.image).astype(int)) and result.seed == line["seed"]
     assert line["weights"] == weights_digest(engine), "as `ganon-hf evaluate` and exported folders name them"
-    assert line["version"] == ganon_hf.__version__
+    assert line["version"] == ganon_hf.__version__ and line["model"] == f"bundled@{line['weights']} ganon-hf {line['version']}"
 
 
 def test_command_line_and_library_agree(astronaut_path: Path, tmp_path: Path) -> None:

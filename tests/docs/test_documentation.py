@@ -150,10 +150,10 @@ def test_the_readme_of_the_wheel_has_absolute_links() -> None:
     text = '[a](docs/video.md#x) ![p](docs/images/a.png) [w](https://x.org) [h](#here) [l](LICENSE) <img src="docs/b.png" width=3>'
     assert setup.with_absolute_links(text, "https://github.com/o/n") == (
         "[a](https://github.com/o/n/blob/main/docs/video.md#x) ![p](https://raw.githubusercontent.com/o/n/main/docs/images/a.png) "
-        "[w](https://x.org) [h](#here) [l](https://github.com/o/n/blob/main/LICENSE) "
+        "[w](https://x.org) [h](https://github.com/o/n#here) [l](https://github.com/o/n/blob/main/LICENSE) "
         '<img src="https://raw.githubusercontent.com/o/n/main/docs/b.png" width=3>'
     )
-    assert not re.search(r"\]\((?![a-z]+:|#)", setup.with_absolute_links((ROOT / "README.md").read_text(), "https://github.com/o/n"))
+    assert not re.search(r"\]\((?![a-z]+:)", setup.with_absolute_links((ROOT / "README.md").read_text(), "https://github.com/o/n"))
 
 
 @pytest.mark.parametrize("template", sorted((ROOT / ".github").rglob("*.yml")), ids=lambda path: path.name)

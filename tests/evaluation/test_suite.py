@@ -334,13 +334,19 @@ def test_landmarks_in_the_pose_of_another_face() -> None:
         ("", AnonymizeOptions()),
         ("geometry=original", AnonymizeOptions(geometry="original")),
         (" min_score = 0.4, min_face_size=32", AnonymizeOptions(min_score=0.4, min_face_size=32)),
+        ("look=woman, 30, privacy=low", AnonymizeOptions(look="woman, 30", privacy="low")),
+        ("privacy=low,look=man,old,beard,", AnonymizeOptions(look="man,old,beard", privacy="low")),
+        ("keep_occluders=False", AnonymizeOptions(keep_occluders=False)),
     ],
 )
 def test_parse_options(text: str, wanted: AnonymizeOptions) -> None:
     assert parse_engine_options(text) == wanted
 
 
-@pytest.mark.parametrize("text", ["seed=3", "geometry", "geometry=none", "min_score=high", "nonsense=1", "output=crop"])
+@pytest.mark.parametrize(
+    "text",
+    ["seed=3", "geometry", "geometry=none", "min_score=high", "look=woman, elephant", "keep_occluders=no", "nonsense=1", "output=crop"],
+)
 def test_options_that_are_none(text: str) -> None:
     with pytest.raises(ValueError, match="expected NAME=VALUE|must be"):
         parse_engine_options(text)

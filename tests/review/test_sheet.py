@@ -106,6 +106,15 @@ def test_names_are_texts_and_pictures_small(tmp_path: Path) -> None:
     assert max(max(picture.shape) for picture in page.pictures) == SIDE
 
 
+def test_program_and_weights_are_told_apart(tmp_path: Path) -> None:
+    run = tiny_run(tmp_path, [PLAIN], model="my models/new one@0123456789ab ganon-hf 0.1.0")
+    with run.session() as session:
+        write_sheet(tmp_path / "page.html", sheet_of(session))
+    words = Page(tmp_path / "page.html").words
+    assert words[words.index("program") + 1] == "ganon-hf 0.1.0"
+    assert words[words.index("weights and their digest") + 1] == "my models/new one@0123456789ab"
+
+
 def test_anonymize_writes_it(run: Command, tmp_path: Path) -> None:
     save(tmp_path / "in" / "a.png", square_photo())
     save(tmp_path / "in" / "b.png", square_photo(box=None))

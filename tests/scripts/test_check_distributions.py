@@ -29,6 +29,7 @@ def test_what_is_needed_are_the_weights_the_detector_and_the_card() -> None:
         "ganon_hf/checkpoint/model.safetensors",
         "ganon_hf/detectors/face_detection_yunet_2023mar.onnx",
         "ganon_hf/card/portrait.jpg",
+        "ganon_hf/review/page/review.js",
         "ganon_hf/py.typed",
     } <= SCRIPT.needed().keys()
 
@@ -40,7 +41,10 @@ def test_what_is_needed_are_the_weights_the_detector_and_the_card() -> None:
         ({"ganon_hf/checkpoint/model.safetensors": None}, "ganon_hf/checkpoint/model.safetensors is missing"),
         ({"ganon_hf/checkpoint/config.json": b"{}"}, "ganon_hf/checkpoint/config.json is another one"),
         ({"tests/photo.jpg": b""}, "tests/photo.jpg does not belong there"),
+        ({"ganon_hf/review/page/review.js": None}, "ganon_hf/review/page/review.js is missing"),
         ({METADATA: b"![a](docs/images/a.png)"}, "relative links"),
+        ({METADATA: b"[a](CONTRIBUTING.md)"}, "relative links"),
+        ({METADATA: b"[a](#here)"}, "relative links"),
     ],
 )
 def test_a_wheel(changes: dict[str, bytes | None], problem: str | None, tmp_path: Path) -> None:

@@ -86,6 +86,7 @@ class Visitor:
 
     page: Any
     requests: list[str]
+    errors: list[str]
 
     def upload(self, path: Path | str, where: str = "#photo") -> None:
         self.page.set_input_files(f"{where} input[type=file]", str(path))
@@ -154,12 +155,13 @@ def visiting(browser: Any, site: Site, **settings: Any) -> Iterator[Visitor]:
     """A fresh visitor on the page, ready to upload."""
     context = browser.new_context(**{"viewport": {"width": 1280, "height": 860}, "permissions": ["camera"], **settings})
     context.set_default_timeout(TIMEOUT)
-    page, requests = context.new_page(), []
+    page, requests, errors = context.new_page(), [], []
     page.on("request", lambda request: requests.append(request.url))
+    page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(site.url)
     page.wait_for_selector("#photo input[type=file]", state="attached")
     try:
-        yield Visitor(page, requests)
+        yield Visitor(page, requests, errors)
     finally:
         context.close()
 

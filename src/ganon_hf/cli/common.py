@@ -84,6 +84,15 @@ def load_engine(model: str | None, device: str | None) -> Anonymizer:
         stop_unloadable(model, error)
 
 
+@contextmanager
+def needing_extra(command: str, extra: str) -> Iterator[None]:
+    """An import that fails inside ends the command with a line that names the extra to install."""
+    try:
+        yield
+    except ImportError as error:
+        stop(f"`ganon-hf {command}` needs the extra `{extra}` (pip install 'ganon-hf[{extra}]'): {error}")
+
+
 def check_device(device: str | None) -> None:
     """End the command where there is no such device, before anything is read or written."""
     if device in (None, "cpu"):

@@ -11,7 +11,7 @@ import typer
 
 from ..bulk.engine import quiet
 from ..evaluation.harness.options import EvaluationOptions, command_line_fields
-from .common import interruptible, stop_because
+from .common import interruptible, needing_extra, stop_because
 
 # Left to scripts/evaluate.py: they trade precision for time while the project itself is developed.
 SCRIPT_ONLY = ("repeats", "attack_pictures", "exposed_pictures")
@@ -70,14 +70,14 @@ def evaluate_command(
     Exit code 0: success; whatever was left out is listed in the report. 2: the command could not run.
     """
     with interruptible():
-        try:
+        with needing_extra("evaluate", "eval"):
             from tqdm import tqdm
 
             from ..evaluation.data.picture_sets import open_pictures
             from ..evaluation.harness.toolkit import Toolkit
             from ..evaluation.report.report import read_coverage
             from ..evaluation.runner import EvaluationSet, evaluate
-
+        try:
             quiet()
             chosen = EvaluationOptions.from_command_line({**options, "attacks": parse_attacks(options["attacks"])})
             pictures = open_pictures(originals, set_name=set_name, people=people)

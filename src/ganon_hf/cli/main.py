@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +14,7 @@ import typer
 
 from .._atomic import TEMPORARY_PREFIX, LineLog, storage_problem
 from .._version import __version__
-from ..bulk.engine import model_fingerprint
+from ..bulk.engine import model_fingerprint, weights_digest_of
 from ..bulk.engine import read_engine as _load_engine
 from ..core.options import AnonymizeOptions
 from .common import (
@@ -119,12 +119,16 @@ def anonymize(
             stop("--review-page shows the results of a folder, and a standard stream leaves none.")
     check_device(device)
     folder = fetch_model(model)
+    try:
+        weights = weights_digest_of(folder)
+    except (OSError, ValueError) as error:
+        stop_unloadable(model, error)
     with interruptible(), ExitStack() as stack:
         try:
             jobs, ignored = ([], []) if streams else plan(inputs, out)
             corrected = {} if corrections is None else read_corrections(corrections)
             require_known(corrected, [job.name for job in jobs])
-            settings = Settings(options, keep, overwrite, model_fingerprint(folder), corrected, mark)
+            settings = Settings(options, keep, overwrite, model_fingerprint(model, weights), corrected, mark)
             single_file = format_of(out) is not None and not Path(out).is_dir()
             state = None if single_file or streams else stack.enter_context(closing(State(Path(out))))
             if review_page is not None:
@@ -136,7 +140,7 @@ def anonymize(
         count = processes or min(usable_cores(), GPU_PROCESSES if gpu else len(jobs))
         load_engine = partial(_load_engine, folder, device)
         together = PHOTOS_PER_CALL if gpu else 1
-        record = _recorder(report_file, settings, model)
+        record = _recorder(report_file, settings, weights)
         outcomes = (
             anonymize_stream(inputs[0], out, settings, load_engine, timeout)
             if streams
@@ -200,21 +204,18 @@ class ReportError(OSError):
     """The report takes no more; going on without it would be wrong."""
 
 
-def _recorder(report: LineLog | None, settings: Settings, model: str | None) -> Callable[[Outcome], None]:
+def _recorder(report: LineLog | None, settings: Settings, weights: str) -> Callable[[Outcome], None]:
     """What writes the line of an outcome; it does nothing without a report.
 
-    A line says all that is needed to make the result again. Seed and weights stand there for what was done in this run.
+    A line says all that is needed to make the result again. The seed stands there for what was done in this run.
     """
-    from ..bulk.engine import weights_digest_of
     from ..bulk.folder import append_record
     from ..image_files import printable
 
     if report is None:
         return lambda outcome: None
-    digest = cache(partial(weights_digest_of, model))  # beside the workers, which load the weights in the meantime
 
     def record(outcome: Outcome) -> None:
-        weights = digest() if outcome.status in ("ok", "copied") else None
         try:
             append_record(report, outcome.to_dict() | settings.to_dict() | {"weights": weights, "version": __version__})
         except OSError as error:

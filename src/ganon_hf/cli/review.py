@@ -13,7 +13,7 @@ import typer
 
 from ..bulk.engine import model_fingerprint, read_engine
 from ..core.options import AnonymizeOptions
-from .common import stop, stop_because
+from .common import needing_extra, stop, stop_because
 from .options import Device, Model
 
 if TYPE_CHECKING:
@@ -108,7 +108,8 @@ def _photos(out: Path, report: Path, originals: Path | None, load: Callable[[], 
 
 
 def _film(out: Path, report: Path, originals: Path | None, load: Callable[[], Anonymizer], model: str | None) -> FilmSession:
-    from ..review.film_session import FilmSession
+    with needing_extra("review", "video"):
+        from ..review.film_session import FilmSession
 
     return FilmSession(report, out, load, originals=originals, redo_problem=lambda made: _other_model(made, model))
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ..core.options import AnonymizeOptions
-from .common import INCOMPLETE, interruptible, stop, stop_because
+from .common import INCOMPLETE, interruptible, needing_extra, stop_because
 from .options import Corrections, Mark, anonymize_flags
 
 
@@ -33,10 +33,8 @@ def scale_command(
     from ..bulk.correction_file import read_corrections
     from ..image_files import printable
 
-    try:
+    with needing_extra("scale", "scale"):
         from ..bulk.ray_job import anonymize_dataset
-    except ImportError as error:
-        stop(f"`ganon-hf scale` needs the extra `scale` (pip install 'ganon-hf[scale]'): {error}")
     with interruptible("Finished shards are kept; run the same command again to go on."):
         try:
             done = anonymize_dataset(

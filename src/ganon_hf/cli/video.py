@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ..core.options import AnonymizeOptions
-from .common import INCOMPLETE, interruptible, list_first, load_engine, stop, stop_because
+from .common import INCOMPLETE, interruptible, list_first, load_engine, needing_extra, stop, stop_because
 from .options import Device, Model, anonymize_flags
 
 if TYPE_CHECKING:
@@ -58,12 +58,12 @@ def video_command(
     if report is not None and report.suffix != ".json":
         stop(f"--report must name a file that ends in .json, but got {report}.")
     with interruptible("Finished parts are kept; run the same command again to go on."):
-        try:
+        with needing_extra("video", "video"):
             from ..bulk.engine import model_fingerprint
             from ..video import UnusableVideoError, anonymize_video, read_film_corrections
             from ..video.film_corrections import corrections_of
             from ..video.report import describe_run, write_video_report
-
+        try:
             corrected = None if corrections is None else corrections_of(read_film_corrections(corrections), source)
             engine = load_engine(model, device)
             with _progress(enabled=not quiet) as progress:
@@ -108,9 +108,9 @@ def webcam_command(
     import cv2
 
     with interruptible(""):
-        try:
+        with needing_extra("webcam", "video"):
             from ..video import anonymize_frames
-
+        try:
             engine = load_engine(model, device)
             capture, shown = cv2.VideoCapture(camera), False
             try:

@@ -155,8 +155,8 @@ def _counts(sheet: Sheet) -> str:
 
 
 def _settings(run: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    name, _, version = str(run["model"]).partition(" ")
-    rows: list[tuple[str, Any]] = [("program", version), ("weights and their digest", name)]
+    name, *program = str(run["model"]).rsplit(" ", 2)  # from the right: a folder's name may have spaces
+    rows: list[tuple[str, Any]] = [("program", " ".join(program)), ("weights and their digest", name)]
     rows += [(option, value) for option, value in run["options"].items() if option not in _SECRET]
     return [
         *rows,

@@ -76,6 +76,7 @@ def test_a_video_plays_in_the_browser_and_shows_somebody_else(visitor: Visitor, 
         away = difference(first, second, AWAY)  # what encoding costs
         assert difference(first, second, FACE) > max(6, 3 * away) and away < 4
     assert all(address.startswith((site.url, "data:", "blob:")) for address in visitor.requests), "nothing is loaded from elsewhere"
+    assert not visitor.errors, "the page's scripts get what they load"
     visitor.shoot("video")
 
 

@@ -6,6 +6,7 @@ A field with ``help`` in its metadata is an option of the command line. Other ke
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_type_hints
@@ -20,7 +21,7 @@ TRAINED_ATTACKS: tuple[Attack, ...] = ATTACKS[1:]  # those that need pictures of
 
 
 def parse_engine_options(text: str) -> AnonymizeOptions:
-    """``"geometry=original,min_score=0.4"`` -> options.
+    """``"geometry=original,min_score=0.4"`` -> options. A comma before which no new name begins belongs to the value: ``"look=woman, 30"``.
 
     Raises:
         ValueError: an unknown name, or a value that does not fit.
@@ -29,15 +30,23 @@ def parse_engine_options(text: str) -> AnonymizeOptions:
 
     known: dict[str, Any] = {one.name: one.default for one in fields(AnonymizeOptions) if one.name not in ("seed", "output", "on_no_face")}
     values: dict[str, Any] = {}
-    for part in filter(None, (part.strip() for part in text.split(","))):
+    for part in filter(None, (part.strip(" ,") for part in re.split(r",(?=\s*\w+\s*=)", text))):
         name, equals, value = (piece.strip() for piece in part.partition("="))
         if not equals or name not in known:
             raise ValueError(f"expected NAME=VALUE with a name of {', '.join(known)}, but got {part!r}.")
-        try:
-            values[name] = value if isinstance(known[name], str) else type(known[name])(value)
-        except ValueError as error:
-            raise ValueError(f"{name} must be a number, but got {value!r}.") from error
+        values[name] = value if isinstance(known[name], str) else _parse_value(name, value, type(known[name]))
     return AnonymizeOptions(**values)
+
+
+def _parse_value(name: str, value: str, kind: type) -> Any:
+    if kind is bool and value in ("True", "False"):
+        return value == "True"
+    if kind is bool:
+        raise ValueError(f"{name} must be True or False, but got {value!r}.")
+    try:
+        return kind(value)
+    except ValueError as error:
+        raise ValueError(f"{name} must be a number, but got {value!r}.") from error
 
 
 def _default_engine_options() -> tuple[AnonymizeOptions, ...]:
