@@ -349,7 +349,8 @@ class Manifest:
                 there = json.load(file)
         except (ValueError, RecursionError) as error:
             raise JobError(f"{printable(target.path(MANIFEST))} is no manifest of a job ({printable(error)[:200]}): {_ANOTHER}") from error
-        if not isinstance(there, dict) or not isinstance(there.get("key"), str):
+        key = there.get("key") if isinstance(there, dict) else None
+        if not isinstance(key, str):
             raise JobError(f"{printable(target.path(MANIFEST))} is no manifest of a job: {_ANOTHER}")
         mine = json.loads(json.dumps(asdict(self)))
         there = {"corrections": [], "mark": False} | there  # an older one has neither
@@ -357,7 +358,7 @@ class Manifest:
         if different:
             names = ", ".join(different)
             raise JobError(f"{printable(target.url)} holds another job's results ({names} differ): {_ANOTHER}")
-        return replace(self, key=there["key"])
+        return replace(self, key=key)
 
     def write(self, target: Storage) -> None:
         """Write this manifest into the target."""
