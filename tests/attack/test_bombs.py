@@ -29,18 +29,19 @@ REFUSED_MEGABYTES = 300
 
 # Reads a file as the command line does, or as the pipelines do; says what came and how much memory the process took at its peak.
 READ = """
-import json, resource, sys
+import json, sys
+from peak_memory import peak_bytes
 from ganon_hf.core.faces import UnusableImageError
 from ganon_hf.core.image_loading import load_photo
 from ganon_hf.image_files import read_image
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak_bytes()
 how, path = sys.argv[1:]
 try:
     picture = read_image(path).image if how == "files" else load_photo(path)
     said = "accepted"
 except UnusableImageError as error:
     said = str(error)
-print(json.dumps([said, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024]))
+print(json.dumps([said, (peak_bytes() - before) / 2**20]))
 """
 
 
@@ -52,6 +53,15 @@ def read_apart(how: str, path: Path) -> tuple[str, float, float]:
     assert done.returncode == 0, done.stderr
     said, megabytes = json.loads(done.stdout)
     return said, megabytes, time.monotonic() - started
+
+
+def test_memory_that_is_measured_is_that_of_the_reader_alone(tmp_path: Path) -> None:
+    """A program that is started by a large one has its peak as its own, by what ``getrusage`` tells: nothing would seem to be added."""
+    large = np.ones(400 << 20, np.uint8)
+    path = tmp_path / "a.bmp"
+    Image.new("RGB", (4000, 4000)).save(path)
+    said, megabytes, _ = read_apart("files", path)
+    assert large.all() and said == "accepted" and megabytes > 40
 
 
 def png(width: int, height: int, *, depth: int = 8, color: int = 0, data: bytes = b"") -> bytes:

@@ -15,10 +15,11 @@ from ganon_hf.bulk.worker_pool import BYTES_PER_PIXEL
 
 pytestmark = [pytest.mark.attack, pytest.mark.slow, pytest.mark.detection]
 MEASURE = """
-import resource, sys
+import sys
 from pathlib import Path
 import numpy as np
 from PIL import Image
+from peak_memory import peak_bytes
 from ganon_hf.bulk.engine import read_engine
 from ganon_hf.bulk.folder import plan, run
 from ganon_hf.bulk.tasks import Settings
@@ -29,7 +30,7 @@ def anonymize(name):
     jobs, _ = plan([str(folder / name)], str(folder / "out"))
     (outcome,) = run(jobs, Settings(AnonymizeOptions(seed=1, on_no_face="keep", min_face_size=48), overwrite=True), lambda _: engine, None)
     assert outcome.status == "ok", outcome.error
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return peak_bytes()
 anonymize("small.png")
 before = anonymize("small.png")
 with Image.open(folder / sys.argv[2]) as image:
@@ -44,7 +45,7 @@ def photo(folder: Path, kind: str, astronaut: Image.Image) -> str:
     image = Image.new("RGB", size, (120, 110, 100))
     face = astronaut.resize((700, 700))
     for left in range(0, size[0] - 700, 2300):
-        image.paste(face, (left, 20))
+        image.paste(face, (left, size[1] - 720))  # where a gradient of transparency ends, so that it is seen
     if kind == "transparent":
         image.putalpha(Image.linear_gradient("L").resize(size))
         image.save(folder / "a.png", compress_level=1)
@@ -60,15 +61,16 @@ def photo(folder: Path, kind: str, astronaut: Image.Image) -> str:
 
 
 TWO_UPLOADS = """
-import resource, sys, threading
+import sys, threading
 import app
+from peak_memory import peak_bytes
 made = app.App()
 told = []
 threads = [threading.Thread(target=lambda path=path: told.append(made.photo(path, seed=7)[2])) for path in sys.argv[1:]]
 [thread.start() for thread in threads]
 [thread.join() for thread in threads]
 assert len(told) == 2 and all("replaced" in one for one in told), told
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9)
+print(peak_bytes() / 1e9)
 """
 
 

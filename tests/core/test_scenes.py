@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import scenes
 from PIL import Image
 
@@ -21,24 +22,30 @@ def test_boxes_are_those_of_mediapipe(astronaut: Image.Image) -> None:
         assert box is not None and box_overlap(tuple(box), np.array([expected]))[0][0] > 0.93
 
 
-def test_a_head_in_front_leaves_the_share_that_is_asked_for(astronaut: Image.Image) -> None:
+@pytest.mark.parametrize("side", scenes.SIDES)
+def test_a_head_in_front_leaves_the_share_that_is_asked_for(side: tuple[int, int], astronaut: Image.Image) -> None:
     head = scenes.Head(np.asarray(astronaut)[:360, 60:420].copy(), MEDIAPIPE[0])
-    plain = np.full((480, 640, 3), 90, np.uint8)
-    for side in (1, -1):
-        canvas = plain.copy()
-        face = scenes.paste(canvas, head, center=(320, 240), height=100)
-        alone = canvas.copy()
-        seen, front = scenes.hide(canvas, face, head, share=1 / 3, side=side)
-        whole, left = face.box[2] - face.box[0], seen.box[2] - seen.box[0]
-        assert abs(left / whole - 2 / 3) < 1e-6
-        x_min, y_min, x_max, y_max = (round(value) for value in seen.box)
-        middle = (y_min + y_max) // 2
-        # What is said to be seen is untouched but for the soft edge of the other head; what is hidden is not.
-        edge = slice(x_min, x_max - 10) if side > 0 else slice(x_min + 10, x_max)
-        assert np.array_equal(canvas[middle, edge], alone[middle, edge])
-        hidden = slice(x_max + 10, round(face.box[2])) if side > 0 else slice(round(face.box[0]), x_min - 10)
-        assert np.abs(canvas[middle, hidden].astype(int) - alone[middle, hidden]).mean() > 5
-        assert front.height == face.height
+    canvas = np.full((640, 640, 3), 90, np.uint8)
+    face = scenes.paste(canvas, head, center=(320, 240), height=100)
+    alone = canvas.copy()
+    seen, front = scenes.hide(canvas, face, head, share=1 / 3, side=side)
+    axis = 1 if side == scenes.BELOW else 0
+    whole, left = (box[axis + 2] - box[axis] for box in (face.box, seen.box))
+    assert abs(left / whole - 2 / 3) < 1e-6 and front.height == face.height
+    # What is said to be seen is untouched but for the soft edge of the other head; what is hidden is not.
+    low, high = round(face.box[axis]), round(face.box[axis + 2])
+    middle = round(face.box[1 - axis] + face.box[3 - axis]) // 2
+    changed = np.abs(canvas.astype(int) - alone).max(axis=2)
+    along = (changed[:, middle] if axis else changed[middle])[low:high]
+    along = along[::-1] if side == scenes.LEFT else along
+    assert not along[: round(left) - 10].any() and along[round(left) + 10 :].mean() > 5
+
+
+def test_hidden_faces_find_room_beside_each_other(astronaut: Image.Image) -> None:
+    head = scenes.Head(np.asarray(astronaut)[:360, 60:420].copy(), MEDIAPIPE[0])
+    heights = (100, 48, 48, 24, 24, 12, 12)
+    scene = scenes.compose((head,), np.full((540, 960, 3), 90, np.uint8), heights, seed=1, hidden=0.5)
+    assert [face.height for face in scene.faces] == list(heights) and len(scene.in_front) == len(heights)
 
 
 def test_boxes_follow_a_scene_that_is_squeezed(astronaut: Image.Image) -> None:

@@ -33,6 +33,12 @@ FACE_PLACES = ((0.5, 0.5, 0.6), (0.5, 0.5, 1.0), (0.5, 0.35, 0.5), (0.5, 0.25, 0
 SURE, CERTAIN = 5.0, 10.0
 
 
+# The ellipse in which ``paste`` cuts a head out: half axes in widths and heights of the face, and how much higher than it lies, in heights.
+CUT_OUT, CUT_OUT_ABOVE = (0.78, 0.85), 0.12
+# Where the head is that hides a part of a face: on its right, on its left, below.
+SIDES = RIGHT, LEFT, BELOW = (1, 0), (-1, 0), (0, 1)
+
+
 @dataclass(frozen=True, eq=False)
 class Head:
     """A portrait (RGB uint8) and the box around its mesh points."""
@@ -165,8 +171,9 @@ def paste(
         high = np.array([face_x + 1.1 * face_width, face_y + 1.1 * face_height]) * shrink
         cv2.rectangle(mask, low.astype(int).tolist(), high.astype(int).tolist(), 1.0, -1)
     else:
-        axes = (round(face_width * 0.78 * shrink), round(face_height * 0.85 * shrink))
-        cv2.ellipse(mask, (round(face_x * shrink), round((face_y - 0.12 * face_height) * shrink)), axes, 0, 0, 360, 1.0, -1)
+        axes = (round(face_width * CUT_OUT[0] * shrink), round(face_height * CUT_OUT[1] * shrink))
+        middle = (round(face_x * shrink), round((face_y - CUT_OUT_ABOVE * face_height) * shrink))
+        cv2.ellipse(mask, middle, axes, 0, 0, 360, 1.0, -1)
         mask = cv2.GaussianBlur(mask, (0, 0), max(0.6, 0.04 * face_height * shrink))
     angle, zoom = math.radians(tilt), scale / shrink
     linear = zoom * np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
@@ -210,20 +217,24 @@ def scale_width(scene: Scene, factor: float) -> Scene:
     return Scene(image, tuple(map(scaled, scene.faces)), tuple(map(scaled, scene.in_front)))
 
 
-def hide(canvas: np.ndarray, face: Truth, head: Head, *, share: float, side: int) -> tuple[Truth, Truth]:
-    """Draw ``head`` before a face that is already in ``canvas``, on its right (``side`` 1) or left (-1).
+def hide(canvas: np.ndarray, face: Truth, head: Head, *, share: float, side: tuple[int, int]) -> tuple[Truth, Truth]:
+    """Draw ``head`` before a face that is already in ``canvas``, on one of its sides, see :data:`SIDES`.
 
     Returns:
         The face with the box of what is still seen of it, and the head in front, which is as large.
     """
     x_min, y_min, x_max, y_max = face.box
-    width = x_max - x_min
-    reach = 0.78 * (head.box[2] - head.box[0]) / (head.box[3] - head.box[1]) * face.height  # half the cut-out ellipse of ``paste``
-    edge = x_max - share * width if side > 0 else x_min + share * width
-    center = (edge + side * reach, (y_min + y_max) / 2 + 0.15 * face.height)
+    center, seen = ((x_min + x_max) / 2, (y_min + y_max) / 2), list(face.box)
+    half_width = CUT_OUT[0] * (head.box[2] - head.box[0]) / (head.box[3] - head.box[1]) * face.height
+    if side == BELOW:
+        seen[3] = y_max - share * (y_max - y_min)
+        center = (center[0], seen[3] + (CUT_OUT[1] + CUT_OUT_ABOVE) * face.height)
+    else:
+        edge = 2 if side[0] > 0 else 0
+        seen[edge] -= side[0] * share * (x_max - x_min)
+        center = (seen[edge] + side[0] * half_width, center[1] + 0.15 * face.height)
     front = paste(canvas, head, center=center, height=face.height)
-    seen = (x_min, y_min, edge, y_max) if side > 0 else (edge, y_min, x_max, y_max)
-    return replace(face, box=seen), front
+    return replace(face, box=(seen[0], seen[1], seen[2], seen[3])), front
 
 
 def compose(
@@ -242,7 +253,7 @@ def compose(
         background: RGB uint8; copied.
         max_tilt: tilts are drawn from -max_tilt to max_tilt degrees.
         cut: share of each face's width or height that lies beyond the nearest border (0: wholly inside).
-        hidden: share of each face's width that another head hides (0: none).
+        hidden: share of each face's width, or height, that another head on its right, on its left or below hides (0: none).
     """
     rng = np.random.default_rng(seed)
     canvas = background.copy()
@@ -251,7 +262,7 @@ def compose(
     faces, in_front = [], []
     for height in sorted(heights, reverse=True):
         for _ in range(300):
-            radius = height * (2.4 if hidden else 1.05)
+            radius = height * (1.35 if hidden else 1.05)
             if cut:
                 depth = height * (0.5 - cut)  # distance of the face's center from the border
                 side = rng.integers(3)  # left, right, bottom: a head cut off at the top shows no face
@@ -268,9 +279,11 @@ def compose(
         taken.append((*center, radius))
         head = heads[int(rng.integers(len(heads)))]
         tilt = float(rng.uniform(-max_tilt, max_tilt)) if max_tilt else 0.0
+        side = SIDES[int(rng.integers(len(SIDES)))] if hidden else (0, 0)
+        center = (center[0] - 0.35 * height * side[0], center[1] - 0.35 * height * side[1])  # the place is the middle of both heads
         face = paste(canvas, head, center=center, height=height, tilt=tilt, portrait=bool(rng.integers(2)))
         if hidden:
-            other, side = heads[int(rng.integers(len(heads)))], int(rng.choice((-1, 1)))
+            other = heads[int(rng.integers(len(heads)))]
             face, front = hide(canvas, face, other, share=hidden, side=side)
             in_front.append(front)
         faces.append(face)

@@ -29,6 +29,7 @@ from ..image_files import MAX_FILE_BYTES, is_picture_name, printable
 from .rows import RowResult
 
 MANIFEST = "_ganon_hf_job.json"
+_ANOTHER = "name another target, or empty it."
 # Row groups of at most so many bytes: what an actor holds in memory, and what a reader can skip.
 GROUP_BYTES = 32 << 20
 GROUP_ROWS = 64
@@ -288,9 +289,19 @@ def write_shard(target: Storage, name: str, rows: Iterable[RowResult]) -> dict[s
 
 
 def read_counts(target: Storage, name: str) -> dict[str, int]:
-    """How many rows of a finished shard there are of each of :data:`COUNTS`."""
-    with target.open(name) as file, parquet.ParquetFile(file) as table:
-        return dict.fromkeys(COUNTS, 0) | json.loads(table.metadata.metadata[_COUNTS])
+    """How many rows of a finished shard there are of each of :data:`COUNTS`.
+
+    Raises:
+        JobError: the file is damaged, or something else.
+    """
+    try:
+        with target.open(name) as file, parquet.ParquetFile(file) as table:
+            stored = json.loads((table.metadata.metadata or {})[_COUNTS])
+        return {status: int(stored.get(status, 0)) for status in COUNTS}
+    except (KeyError, AttributeError, TypeError, ValueError, OverflowError, RecursionError, pyarrow.ArrowException) as error:
+        raise JobError(
+            f"{printable(target.path(name))} is no finished shard ({printable(error)[:200]}): remove it, and it is done again."
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -325,7 +336,7 @@ class Manifest:
         """Write this manifest into an empty target, or adopt the key of the one that is there, which must be the same job's.
 
         Raises:
-            JobError: the target holds something else.
+            JobError: the target holds something else, or a manifest that is damaged.
         """
         if not target.fs.exists(target.path(MANIFEST)):
             if any(name.endswith(".parquet") for name, _ in target.files()):
@@ -333,15 +344,21 @@ class Manifest:
             fresh = replace(self, key=secrets.token_hex(32))
             fresh.write(target)
             return fresh
-        with target.open(MANIFEST) as file:
-            there = json.load(file)
+        try:
+            with target.open(MANIFEST) as file:
+                there = json.load(file)
+        except (ValueError, RecursionError) as error:
+            raise JobError(f"{printable(target.path(MANIFEST))} is no manifest of a job ({printable(error)[:200]}): {_ANOTHER}") from error
+        key = there.get("key") if isinstance(there, dict) else None
+        if not isinstance(key, str):
+            raise JobError(f"{printable(target.path(MANIFEST))} is no manifest of a job: {_ANOTHER}")
         mine = json.loads(json.dumps(asdict(self)))
         there = {"corrections": [], "mark": False} | there  # an older one has neither
         different = [name for name in mine if name != "key" and mine[name] != there.get(name)]
         if different:
             names = ", ".join(different)
-            raise JobError(f"{printable(target.url)} holds another job's results ({names} differ): name another target, or empty it.")
-        return replace(self, key=there["key"])
+            raise JobError(f"{printable(target.url)} holds another job's results ({names} differ): {_ANOTHER}")
+        return replace(self, key=key)
 
     def write(self, target: Storage) -> None:
         """Write this manifest into the target."""

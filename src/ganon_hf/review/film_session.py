@@ -20,7 +20,7 @@ from ..image_files import printable
 from ..video.film_corrections import FilmCorrections, TrackCorrection, film_digest, read_film_corrections, write_film_corrections
 from ..video.job import anonymize_video
 from ..video.parts import PartsFolder
-from ..video.report import write_video_report
+from ..video.report import VideoReport, write_video_report
 from .film_frames import FilmFrames, OriginalFrames, strip_of
 from .finished_film import FilmTrack, read_film
 from .finished_run import ReportError
@@ -253,17 +253,19 @@ class FilmSession:
         self._worker.submit(self._do_again)
 
     def _do_again(self) -> None:
+        outcome, error = "The film stands as before", ""
         try:
-            self._render()
-            error = ""
+            report = self._render()
+            outcome = "The film is done again, but its report is not written: redo it once more"
+            self._show(report)
         except Exception as problem:  # the page must say that something went wrong
-            error = f"{storage_problem(problem) or printable(problem)}. The film stands as before"
+            error = f"{storage_problem(problem) or printable(problem)}. {outcome}"
         with self._lock:
             self._redo = {"running": False, "done": 0, "error": error}
 
-    def _render(self) -> None:
+    def _render(self) -> VideoReport:
         film, row = self.film, self._row
-        report = anonymize_video(
+        return anonymize_video(
             film.source,
             film.target,
             dataclasses.replace(film.options, seed=film.seed),
@@ -275,10 +277,13 @@ class FilmSession:
             keep_parts=self._has_parts,
             progress=self._note_progress,
         )
-        write_video_report(self._report, report, film.run)
+
+    def _show(self, report: VideoReport) -> None:
+        """Write the report of a film that has been done again, and show that film from now on."""
+        write_video_report(self._report, report, self.film.run)
         with self._lock:
             before = self._frames, self._strip_frames
-            self.film = read_film(self._report, film.target, self._originals_folder)
+            self.film = read_film(self._report, self.film.target, self._originals_folder)
             self._open_frames()
         for one in before:
             one.close()

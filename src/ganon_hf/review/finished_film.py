@@ -147,7 +147,7 @@ def read_film(report: Path, target: Path, originals: Path | None = None) -> Fini
         )
     except KeyError as error:
         raise ReportError(f"{printable(report)}: it has no {error}: make the report anew with this version.") from None
-    except (ValueError, TypeError, RecursionError) as error:
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise ReportError(f"{printable(report)} is no report of a film of this version: {printable(error)[:300]}") from error
 
 

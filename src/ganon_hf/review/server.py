@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hmac
 import json
+import re
 import secrets
 import socket
 from collections.abc import Mapping
@@ -47,6 +48,7 @@ HEADERS = {
 }
 _KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 MAX_BODY = 2 << 20
+_NUMBER = re.compile(r"[0-9]{1,9}")
 _IDLE_SECONDS = 120.0
 
 
@@ -155,7 +157,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _body(self) -> Mapping[str, Any]:
         length = self.headers.get("Content-Length", "")
-        if self.headers.get_content_type() != "application/json" or not length.isdigit() or int(length) > MAX_BODY:
+        if self.headers.get_content_type() != "application/json" or not _NUMBER.fullmatch(length) or int(length) > MAX_BODY:
             raise RefusedError(HTTPStatus.BAD_REQUEST, f"an action is JSON of at most {MAX_BODY} bytes.")
         try:
             body = json.loads(self.rfile.read(int(length)))

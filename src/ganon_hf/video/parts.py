@@ -33,7 +33,7 @@ class PartsFolder:
         seed: of the parts that are there, else as given.
 
     Raises:
-        ValueError: another run is working in the folder.
+        ValueError: another run is working in the folder, or it is a link to somewhere else.
     """
 
     def __init__(self, target: Path, fingerprint: str, seed: int | None = None) -> None:
@@ -44,7 +44,12 @@ class PartsFolder:
         self._digests: dict[int, tuple[int, int, list[int], str]] = {}
 
     def __enter__(self) -> PartsFolder:
+        if self.folder.is_symlink():  # what is not a part would be removed there
+            raise ValueError(f"{printable(self.folder)} is a link, and parts of a video are written and removed in it: remove the link.")
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for path in self.folder.iterdir():
+            if path.is_symlink():  # of somebody else: the program makes none, and would write through it
+                path.unlink()
         self._lock = open(self.folder / "lock", "ab")
         try:
             lock(self._lock)
@@ -56,7 +61,7 @@ class PartsFolder:
         known |= {self._state(self.count).name} if self.count else set()
         for path in self.folder.iterdir():  # unfinished, or of another run
             if path.name not in known:
-                path.unlink()
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
         return self
 
     def __exit__(self, *problem: object) -> None:
@@ -68,7 +73,7 @@ class PartsFolder:
     def _find_finished(self) -> None:
         while not self.complete and self.segment(self.count).is_file():
             record = load_snapshot(self._record(self.count))
-            if record is None or record["fingerprint"] != self._fingerprint or self.seed not in (None, record["seed"]):
+            if record is None or record.get("fingerprint") != self._fingerprint or self.seed not in (None, record["seed"]):
                 break
             self.seed = record["seed"]
             self._note(self.count, record)
@@ -83,7 +88,7 @@ class PartsFolder:
     def discard(cls, target: Path) -> None:
         """Remove what is left of a target's folder, unless a run is working on it."""
         folder = cls(target, "").folder
-        if folder.is_dir():
+        if folder.is_dir() and not folder.is_symlink():
             with suppress(ValueError), cls(target, "") as parts:
                 parts.remove()
 

@@ -44,6 +44,6 @@ def load_snapshot(path: Path) -> dict[str, Any] | None:
                 return [unpacked(one) for one in value] if isinstance(value, list) else value
 
             snapshot = unpacked(json.loads(arrays["text"].tobytes()))
-    except (EOFError, OSError, KeyError, ValueError, zipfile.BadZipFile):
+    except (EOFError, OSError, KeyError, TypeError, ValueError, RecursionError, zipfile.BadZipFile):
         return None
     return snapshot if isinstance(snapshot, dict) else None
