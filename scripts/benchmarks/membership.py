@@ -22,11 +22,10 @@ import torch
 from ganon_hf import Anonymizer
 from ganon_hf.core.alignment import align_face, crop_image
 from ganon_hf.core.detection_search import YuNetDetector
-from ganon_hf.core.modeling_ganon import shape_features
 from ganon_hf.evaluation.data.samples import Sample, read_samples
 from ganon_hf.evaluation.metrics.estimates import auc, bootstrap
+from ganon_hf.training.appearance_prior import squared_errors
 from ganon_hf.training.face_measurement import find_largest_face
-from ganon_hf.training.lighting import LightModel
 from ganon_hf.training.persons import held_out_people
 from ganon_hf.training.textures import FaceSample, TextureSet, unwrap_samples
 
@@ -76,15 +75,9 @@ def read_faces(chosen: Sequence[tuple[Sample, bool]], size: int) -> Pictures:
 
 def texture_scores(engine: Anonymizer, textures: TextureSet) -> np.ndarray:
     """(n,) minus the RMS luma error of the prior's texture, the light removed from the pictures."""
-    prior, light = engine.model.prior, LightModel(engine.model.prior.luma.shape[-1])
-    shapes, angles = torch.from_numpy(textures.shapes), torch.from_numpy(textures.angles)
     with torch.inference_mode():
-        features = shape_features(shapes, angles, prior.shape_mean, prior.shape_basis, prior.num_quadratic).float().numpy()
-    coefficients = prior.luma.detach().float().numpy().reshape(features.shape[1], -1)
-    luma, trust = (values.reshape(len(textures), -1).astype(np.float32) for values in (textures.luma, textures.trust / 255))
-    predicted = features @ coefficients
-    even, _ = light.remove(luma, trust, features.mean(axis=0) @ coefficients)
-    return -np.sqrt((trust * (even - predicted) ** 2).sum(axis=1) / trust.sum(axis=1))
+        squares, seen = squared_errors(textures, engine.model.prior)
+    return -np.sqrt(squares[:, 1] / seen)
 
 
 def shape_scores(engine: Anonymizer, shapes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -17,8 +17,8 @@ from .keypoints import five_points, roll_of
 # Intersection over union of a known mesh's box and a detector's: 0.6 to 0.8 where both mean one face.
 KNOWN_OVERLAP = 0.45
 # Share of a face's box that lies on a larger face with a mesh if it is a part of that one: of a doubtful face, and of one that stands on
-# its head against it. From the score on a face counts whatever it lies on.
-DOUBTFUL_OVERLAP, OPPOSED_OVERLAP, SURELY = 0.8, 0.35, 0.8
+# its head against it. From CERTAIN on a face counts whatever it lies on, and needs no second look.
+DOUBTFUL_OVERLAP, OPPOSED_OVERLAP, CERTAIN = 0.8, 0.35, 0.8
 
 
 def merge(boxes: np.ndarray, scores: np.ndarray, last: np.ndarray) -> list[int]:
@@ -83,7 +83,7 @@ def lies_on_another(face: Face, faces: Sequence[Face]) -> bool:
         if other.landmarks is None or area_of(other.box) <= area_of(face.box):
             continue
         opposed = face.keypoints is not None and _stand_opposed(face.keypoints, five_points(other.landmarks))
-        if not face.doubtful and not (opposed and face.score < SURELY and face.score < other.score):
+        if not face.doubtful and not (opposed and face.score < CERTAIN and face.score < other.score):
             continue
         if box_overlap(face.box, np.array([other.box]))[1][0] > (OPPOSED_OVERLAP if opposed else DOUBTFUL_OVERLAP):
             return True

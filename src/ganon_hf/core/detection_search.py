@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from .detection_files import LANDMARKS_FILE, YUNET_FILE, read_network
-from .detection_merging import KNOWN_OVERLAP, already_known, lies_on_another, merge, mesh_fits, order_of
+from .detection_merging import CERTAIN, KNOWN_OVERLAP, already_known, lies_on_another, merge, mesh_fits, order_of
 from .detection_mesh import LandmarkNetwork, LandmarkWorkers, Square, agreement
 from .detection_pyramid import Levels, check_photo, face_patch, without_noise
 from .detection_yunet import BORDER, LARGEST_SEEN, Detections, Tile, YuNet, plan_passes, plan_tiles, suppress
@@ -29,8 +29,8 @@ from .silhouette import leaves_open
 # Scores. From MIN_SCORE on a candidate counts; below CREDIBLE_SCORE it is only possible, and a face without a mesh is doubtful: it is
 # covered, and somebody should look. Nothing below CREDIBLE_SCORE gets a mesh, so that nothing is painted on what may be no face.
 MIN_SCORE, CREDIBLE_SCORE = 0.5, 0.6
-# What the search proposes, from where on that is more than weak, and what needs no second look.
-CANDIDATE_SCORE, WEAK, CERTAIN = 0.2, 0.3, 0.8
+# What the search proposes, and from where on that is more than weak; what is CERTAIN needs no second look.
+CANDIDATE_SCORE, WEAK = 0.2, 0.3
 # Second looks: (height of the face, side of the patch around it), in pixels. In each the face must lie in the middle and have its size. A
 # weak candidate must be so good in the first one (tilted faces of 24 px are).
 SECOND_LOOKS = ((48, 128), (24, 96), (96, 192))

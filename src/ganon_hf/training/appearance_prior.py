@@ -143,25 +143,35 @@ def fit_prior(textures: TextureSet, config: GanonConfig, *, ridge: float = 30.0,
     return {name: torch.from_numpy(np.ascontiguousarray(value, dtype=np.float32)) for name, value in state.items()}
 
 
-def held_out_error(textures: TextureSet, prior: AppearancePrior) -> dict[str, float]:
-    """How well the prior predicts pictures that it was not fitted to, with the light removed from the pictures.
+def squared_errors(textures: TextureSet, prior: AppearancePrior) -> tuple[np.ndarray, np.ndarray]:
+    """How well each picture is predicted, with the light removed from it.
 
     Returns:
-        RMS luma error over trusted texels in gray values (0-255): ``mean`` for the average face, ``prior`` for the regression.
+        (n, 2) sums of squared luma errors over trusted texels, of the average face and of the prior; (n,) sums of the trust.
     """
     size = prior.luma.shape[-1]
     shapes, angles = torch.from_numpy(textures.shapes), torch.from_numpy(textures.angles)
     features = shape_features(shapes, angles, prior.shape_mean, prior.shape_basis, prior.num_quadratic).numpy()
     coefficients = prior.luma.detach().numpy().reshape(features.shape[1], -1)
     light, mean = LightModel(size), features.mean(axis=0) @ coefficients
-    squares, seen = np.zeros(2), 0.0
+    squares, seen = np.zeros((len(textures), 2)), np.zeros(len(textures))
     for rows in _chunks(len(textures), size):
         luma, trust = _luma(textures, rows)
         even, _ = light.remove(luma, trust, mean)
         for number, predicted in enumerate((mean, features[rows] @ coefficients)):
-            squares[number] += float((trust * (even - predicted) ** 2).sum())
-        seen += float(trust.sum())
-    return dict(zip(("mean", "prior"), np.sqrt(squares / max(seen, 1.0)).tolist(), strict=True))
+            squares[rows, number] = (trust * (even - predicted) ** 2).sum(axis=1)
+        seen[rows] = trust.sum(axis=1)
+    return squares, seen
+
+
+def held_out_error(textures: TextureSet, prior: AppearancePrior) -> dict[str, float]:
+    """How well the prior predicts pictures that it was not fitted to, with the light removed from the pictures.
+
+    Returns:
+        RMS luma error over trusted texels in gray values (0-255): ``mean`` for the average face, ``prior`` for the regression.
+    """
+    squares, seen = squared_errors(textures, prior)
+    return dict(zip(("mean", "prior"), np.sqrt(squares.sum(axis=0) / max(seen.sum(), 1.0)).tolist(), strict=True))
 
 
 def _residual_directions(

@@ -116,7 +116,7 @@ class EvaluationOptions:
         default=None,
         metadata={
             "help": "Folder from scripts/maintain/fetch_evaluation_models.py: adds the control 'another real person of the same look', "
-            "and whether sex and age group can be inferred from the outputs."
+            "and whether sex, age group and skin tone can be inferred from the outputs."
         },
     )
 
