@@ -24,8 +24,10 @@ from ganon_hf.core.detection_search import YuNetDetector
 from ganon_hf.core.faces import box_of_points
 from ganon_hf.core.head_warping import warp_head
 from ganon_hf.core.landmarks import mesh_mask
+from ganon_hf.core.model_loading import load_model
 from ganon_hf.core.occluder_map import read_occluders
 from ganon_hf.core.occluders import GLASSES, NONE, OCCLUDER_NAMES, draw_hulls
+from ganon_hf.core.task import CHECKPOINT
 from ganon_hf.training.occluder_faces import read_bare_faces
 from ganon_hf.training.occluder_samples import STORED_SIZE, BareFaces, bare_labels, compose, degrade, draw_layers, make_scene, paint
 
@@ -119,6 +121,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pictures", nargs="+", type=Path, help="parquet files with the column image, none of training")
     parser.add_argument("--model", help="folder or Hub repository; default: the weights in the package")
+    parser.add_argument(
+        "--bare-by", default=CHECKPOINT, help="weights whose network says which faces are bare; default: those in the package"
+    )
     parser.add_argument("--count", type=int, default=400, help="composed pictures of each part (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=100)
     options = parser.parse_args(argv)
@@ -126,7 +131,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     engine = Anonymizer.from_pretrained(options.model)
     if engine.model.occluders is None:
         parser.error("these weights have no network for the occluder map.")
-    faces = read_bare_faces(options.pictures, YuNetDetector(), lambda place: True, engine.model.occluders)
+    # the same faces whatever weights are measured
+    chooser = load_model(str(options.bare_by))
+    if chooser.occluders is None:
+        parser.error(f"{options.bare_by} has no network for the occluder map.")
+    faces = read_bare_faces(options.pictures, YuNetDetector(), lambda place: True, chooser.occluders)
     print(f"{len(faces)} bare faces, shown at {STORED_SIZE} px")
     print("\n".join(run(engine, faces, options.count, options.seed)))
 

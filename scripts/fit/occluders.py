@@ -103,8 +103,9 @@ def train(arguments: argparse.Namespace) -> None:
     def save(network: OccluderNetwork, step: int) -> None:
         save_file(network.state_dict(), arguments.output)
 
+    start = open_network(arguments.start) if arguments.start else None
     options = OccluderTrainingOptions(channels=arguments.channels, steps=arguments.steps, seed=arguments.seed)
-    save(train_occluders(load, options, save=save), options.steps)
+    save(train_occluders(load, options, start, save), options.steps)
 
 
 def check(arguments: argparse.Namespace) -> None:
@@ -162,6 +163,7 @@ def main(argv: list[str] | None = None) -> None:
     training = commands.add_parser("train", help="train and write weights")
     training.add_argument("samples", type=Path, help="folder of the samples")
     training.add_argument("--output", type=Path, required=True, help="file of the weights (.safetensors)")
+    training.add_argument("--start", type=Path, help="weights that are trained further")
     training.add_argument("--channels", type=int, default=OccluderTrainingOptions.channels)
     training.add_argument("--steps", type=int, default=OccluderTrainingOptions.steps)
     training.add_argument("--seed", type=int, default=OccluderTrainingOptions.seed)

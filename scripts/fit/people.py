@@ -28,7 +28,8 @@ from ganon_hf.core.people import look_classes
 from ganon_hf.training.checkpoints import save_model
 from ganon_hf.training.people_bank import fill_bank
 from ganon_hf.training.persons import person_id
-from ganon_hf.training.portraits import read_mouths, read_portraits
+from ganon_hf.training.portrait_mouths import read_mouths
+from ganon_hf.training.portraits import read_portraits
 from ganon_hf.training.shards import FaceShards, read_shards
 from ganon_hf.training.texture_extraction import unwrap_shards
 

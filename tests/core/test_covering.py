@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from tiny import face_at
 
+from ganon_hf.core.alignment import crop_image
 from ganon_hf.core.cover_shape import head_outline, outline_mask
 from ganon_hf.core.covering import Covers, cover_face
 from ganon_hf.core.face_mesh import FACE_OVAL, MEAN_LANDMARKS
-from ganon_hf.core.faces import Box, Face, area_of, box_of_points, scale_box
+from ganon_hf.core.faces import Box, Crop, Face, area_of, box_of_points, scale_box
 from ganon_hf.core.geometry import rotation_of
 from ganon_hf.core.keypoints import five_points
 
@@ -143,3 +144,21 @@ def test_a_cover_that_is_renewed_leaves_the_synthetic_face_before_it_alone() -> 
     here[60:130, 110:170] = True
     here &= cv2.dilate(hull, np.ones((5, 5), np.uint8)) == 0
     assert here.sum() > 1000 and np.array_equal(canvas[here], once[here])
+
+
+@pytest.mark.parametrize("angle", [0.0, 30.0])
+def test_what_is_covered_is_found_again_in_the_square_of_a_neighbor(angle: float) -> None:
+    canvas = noise()
+    covers = Covers(canvas, "black")
+    turn, size = np.radians(angle), 96
+    linear = 1.2 * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    crop = Crop(np.hstack([linear, (size / 2 - linear @ [90.0, 70.0])[:, None]]), size)
+    assert covers.within(crop) is None
+    covers.add(Face((60, 50, 80, 80), 1.0))
+    covers.add(Face((180, 140, 199, 159), 1.0))  # far away
+    hidden = covers.within(crop)
+    black = crop_image(np.ascontiguousarray((canvas == 0).all(axis=2)).astype(np.float32), crop)
+    inside = crop_image(np.ones(canvas.shape[:2], np.float32), crop) > 0.99
+    assert hidden is not None and 0.02 < hidden.mean() < 0.5
+    assert (hidden == (black > 0.5))[inside].mean() > 0.97
+    assert covers.within(Crop(np.array([[1.0, 0, 900], [0, 1.0, 900]]), 64)) is None

@@ -73,6 +73,16 @@ def test_the_network_is_small_and_sees_each_pixel() -> None:
 # ---- what stays
 
 
+def test_a_cover_behind_a_face_is_not_kept_in_front_of_it() -> None:
+    """A cover of a neighbor reaches into the square: it looks like a thing, and would leave a hole in the synthetic face."""
+    covered = np.zeros((SIDE, SIDE), bool)
+    covered[:, : SIDE // 2] = True
+    found = read_occluders(sees(CLOTH), noise(1), CROP, POINTS, noise(2).astype(np.float32), covered)
+    assert not found.keep[covered].any() and found.not_skin[covered].all()
+    face = (draw_hulls(POINTS, SIDE)[..., 0] > 0) & ~covered
+    assert found.keep[face].mean() > 0.8, "what lies beside the cover stays"
+
+
 def test_what_is_surely_in_front_stays() -> None:
     found = read_occluders(sees(CLOTH), noise(1), CROP, POINTS, noise(2).astype(np.float32))
     face = draw_hulls(POINTS, SIDE)[..., 0] > 0

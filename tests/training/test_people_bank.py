@@ -15,7 +15,8 @@ from ganon_hf.core.people import look_classes
 from ganon_hf.training import people_bank
 from ganon_hf.training import portraits as reading
 from ganon_hf.training.people_bank import MEMBERS, BankEntry, Blender, fill_bank, mouth_mask, region_masks
-from ganon_hf.training.portraits import Mouths, Portraits
+from ganon_hf.training.portrait_mouths import Mouths, _spread_out
+from ganon_hf.training.portraits import Portraits
 
 SIZE = 64
 Y, X = (np.mgrid[:SIZE, :SIZE] + 0.5) / SIZE * 2 - 1
@@ -261,7 +262,7 @@ def test_high_contrast_comes_down_and_low_stays() -> None:
 
 def test_chosen_mouths_differ() -> None:
     places = np.concatenate([np.zeros((50, 2)), [[1.0, 0], [0, 1], [1, 1]]]) + np.random.default_rng(0).normal(0, 0.01, (53, 2))
-    assert set(reading._spread_out(places, 4)) > {50, 51, 52}
+    assert set(_spread_out(places, 4)) > {50, 51, 52}
 
 
 def test_the_mask_of_the_mouth_is_inside_the_lips() -> None:

@@ -314,15 +314,14 @@ class Anonymizer:
             if image is None:
                 covers.add(face.face)
         # In a video many covers are guesses, and a face that was seen must not be covered now and then.
-        exclusive = plan.options.output == "photo" and not plan.in_video
-        for number, face in enumerate(plan.faces):
-            if exclusive and synthetic[number] is not None and covers.are_under(face.face):
+        for number, face in enumerate(plan.faces if plan.options.output == "photo" and not plan.in_video else ()):
+            if synthetic[number] is not None and covers.are_under(face.face):
                 synthetic[number], reasons[number] = None, "it lies on a face that is covered"
                 covers.add(face.face)
         # from back to front: smaller faces are mostly further away
         for number in reversed(range(len(plan.faces))):
             if (image := synthetic[number]) is not None:
-                reasons[number], kept[number] = self._composite(plan, number, image, canvas)
+                reasons[number], kept[number] = self._composite(plan, number, image, canvas, covers)
                 if reasons[number]:
                     covers.add(plan.faces[number].face)
         if plan.options.output == "photo":
@@ -344,18 +343,19 @@ class Anonymizer:
             luma, chroma = prior(prior.shape_mean.view(1, -1, 3), torch.zeros(1, 2), torch.zeros(1, len(prior.luma_appearance)))
         return SkinPainter.of(luma[0, 0].numpy(), chroma[0].numpy())
 
-    def _composite(self, plan: PhotoPlan, number: int, synthetic: np.ndarray, canvas: np.ndarray) -> tuple[str, tuple[str, ...]]:
+    def _composite(
+        self, plan: PhotoPlan, number: int, synthetic: np.ndarray, canvas: np.ndarray, covers: Covers
+    ) -> tuple[str, tuple[str, ...]]:
         """Returns the reason why the face must be covered, empty where it was replaced; and what was kept in front of it."""
         face = plan.faces[number]
         if face.crop is None or face.points is None:
             return face.reason, ()
         if self.model.config.conditioning == "mesh":
             synthetic = continue_sides(synthetic, face.points)
-        generator = np.random.default_rng([face.identity.grain_seed, number])
         try:
             if face.head_warp is not None:
                 warp_head(canvas, face.head_warp)
-            occluders = self._occluders(plan, face, synthetic, canvas)
+            occluders = self._occluders(plan, face, synthetic, canvas, covers)
             change = composite_face(
                 canvas,
                 synthetic,
@@ -363,7 +363,7 @@ class Anonymizer:
                 face.points,
                 match_tone=plan.options.skin_tone == "match",
                 grayscale=face.grayscale,
-                generator=generator,
+                generator=np.random.default_rng([face.identity.grain_seed, number]),
                 features=face.features,
                 occluders=occluders,
             )
@@ -373,12 +373,12 @@ class Anonymizer:
         names = () if occluders is None else occluders.names
         return ("", names) if change >= MIN_CHANGE else ("the synthetic face did not change the picture", ())
 
-    def _occluders(self, plan: PhotoPlan, face: FacePlan, synthetic: np.ndarray, canvas: np.ndarray) -> Occluders | None:
+    def _occluders(self, plan: PhotoPlan, face: FacePlan, synthetic: np.ndarray, canvas: np.ndarray, covers: Covers) -> Occluders | None:
         """What lies in front of a face; None where it is not looked for."""
         wanted = plan.options.keep_occluders and plan.options.output == "photo"
         if self.model.occluders is None or not wanted or face.crop is None or face.original is None:
             return None
-        return read_occluders(self.model.occluders, canvas, face.crop, face.original, synthetic)
+        return read_occluders(self.model.occluders, canvas, face.crop, face.original, synthetic, covers.within(face.crop))
 
     def _synthetic_on_black(self, plan: FacePlan, synthetic: np.ndarray | None) -> np.ndarray:
         """The paper's output: the synthetic face on black; a gray square where the face was covered."""

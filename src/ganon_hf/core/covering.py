@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .alignment import crop_image
 from .cover_shape import head_outline, outline_mask
-from .faces import Face, area_of, box_of_points, clip_box
+from .faces import Crop, Face, area_of, box_of_points, clip_box
 from .opencv import cv2
 from .options import Cover
 
@@ -64,6 +65,20 @@ class Covers:
         """Whether too much of a synthetic face in that place would be painted on covers that do not give way to it."""
         shares = [_shared(cover, face) / area_of(face.box) for cover in self._covers if not _gives_way(cover, face)]
         return max(shares, default=0.0) > MOST
+
+    def within(self, crop: Crop) -> np.ndarray | None:
+        """(S, S) bool, what covers hide in a face's square; None where they hide nothing of it."""
+        corners = crop.to_photo(np.array([[0, 0], [crop.size, 0], [0, crop.size], [crop.size, crop.size]], float))
+        x_min, y_min, x_max, y_max = box_of_points(corners)
+        hidden = np.zeros((crop.size, crop.size), bool)
+        for cover in self._covers:
+            left, top, right, bottom = cover.region
+            if left < x_max and top < y_max and right > x_min and bottom > y_min:
+                mask = cv2.copyMakeBorder(cover.mask.view(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+                moved = crop.matrix.copy()  # the mask's pixels instead of the photo's
+                moved[:, 2] += moved[:, :2] @ np.array([left - 1, top - 1])
+                hidden |= crop_image(mask, Crop(moved, crop.size)) > 0
+        return hidden if hidden.any() else None
 
     def renew(self, synthetic: Sequence[np.ndarray]) -> None:
         """Paint the covers once more, beside the synthetic faces.

@@ -26,9 +26,9 @@ from .opencv import cv2
 # Side of the classifier's crop in canonical units, and how far its center lies above the face's: hair and chin are in it.
 LOOK_SIDE, LOOK_RISE = 4.3, 0.2
 # Probability from which the sex of an adult and of a child counts as read, and from which there is a beard.
-_SURE_SEX, _SURE_CHILD_SEX, _SURE_BEARD = 0.8, 0.9, 0.65
+_SURE_SEX, _SURE_CHILD_SEX, _SURE_BEARD = 0.7, 0.9, 0.65
 # Probability of both classes of children together from which a face is a child's: an adult on a child is worse than the reverse.
-_CHILD = 0.4
+_CHILD = 0.3
 # Side of the texture in which shades are measured, and trust below which a texel was not seen.
 _SIZE, _SEEN = 64, 0.3
 # Texels that a shade needs.
@@ -70,7 +70,7 @@ def look_crop(landmarks: np.ndarray, size: int = LookClassifier.image_size, *, s
 
 
 def read_look(network: LookClassifier, photo: np.ndarray, landmarks: np.ndarray) -> Look:
-    """Age, sex and beard of a person in a photo, in coarse classes.
+    """Age, sex and beard of a person in a photo, in coarse classes: the mean answer to the head and to its mirror image.
 
     Shades of brows and skin are not read: matched, too, they made people in a small gallery known by their look (docs/look.md).
 
@@ -85,10 +85,11 @@ def read_look(network: LookClassifier, photo: np.ndarray, landmarks: np.ndarray)
     shape, _ = normalize_pose(landmarks)
     picture = luma_of(crop_image(photo, look_crop(landmarks)).astype(np.float32))
     weight = network.stem.weight
+    views = np.stack([picture, picture[:, ::-1]])[:, None], np.stack([shape, shape[MIRROR] * (-1, 1, 1)])
     with torch.inference_mode():
-        pictures, shapes = (torch.from_numpy(values).to(weight.device, weight.dtype)[None] for values in (picture[None], shape))
+        pictures, shapes = (torch.from_numpy(values).to(weight.device, weight.dtype) for values in views)
         logits = network(pictures, network.components(shapes))
-    return decide_look(logits[0].double().cpu().numpy())
+    return decide_look(logits.double().mean(dim=0).cpu().numpy())
 
 
 def decide_look(logits: np.ndarray) -> Look:

@@ -516,7 +516,7 @@ class LookClassifier(nn.Module):
     shape_basis: torch.Tensor
 
     # Side of the picture in pixels, principal components of the shape, and what the outputs are: a distribution over ages, and two signs.
-    image_size = 72
+    image_size = 128
     num_components = 48
     num_ages = 5
 
@@ -525,7 +525,7 @@ class LookClassifier(nn.Module):
         width = config.look_channels
         self.register_buffer("shape_mean", torch.zeros(NUM_POINTS * 3))
         self.register_buffer("shape_basis", torch.zeros(NUM_POINTS * 3, self.num_components))
-        self.stem = nn.Conv2d(1, width, 5, stride=2, padding=2)
+        self.stem, self.down0 = nn.Conv2d(1, width, 5, stride=2, padding=2), nn.Conv2d(width, width, 3, stride=2, padding=1)
         self.down1, self.block1 = nn.Conv2d(width, width * 2, 3, stride=2, padding=1), RefinementBlock(width * 2)
         self.down2, self.block2 = nn.Conv2d(width * 2, width * 4, 3, stride=2, padding=1), RefinementBlock(width * 4)
         self.down3, self.block3 = nn.Conv2d(width * 4, width * 5, 3, stride=2, padding=1), RefinementBlock(width * 5)
@@ -540,14 +540,14 @@ class LookClassifier(nn.Module):
         """Logits of the classes.
 
         Args:
-            pictures: (B, 1, 72, 72) luma in any range.
+            pictures: (B, 1, 128, 128) luma in any range.
             components: (B, 48) from :meth:`components`.
 
         Returns:
             (B, 7): five classes of age, a woman rather than a man, a beard.
         """
         deviation, mean = torch.std_mean(pictures, dim=(1, 2, 3), correction=0, keepdim=True)
-        hidden = self.stem((pictures - mean) / deviation.clamp_min(1e-3))
+        hidden = self.down0(functional.leaky_relu(self.stem((pictures - mean) / deviation.clamp_min(1e-3)), 0.2))
         hidden = self.block1(self.down1(functional.leaky_relu(hidden, 0.2)))
         hidden = self.block2(self.down2(functional.leaky_relu(hidden, 0.2)))
         hidden = self.block3(self.down3(functional.leaky_relu(hidden, 0.2)))

@@ -34,6 +34,8 @@ _NOT_SKIN, _FRAME, _FRAME_GOES_ON = 0.3, 0.5, 0.12
 _SURE, _SURE_PIXEL = 0.8, 0.6
 # The hulls are grown by a few pixels: landmarks of covered faces are guesses.
 _GROWN = np.ones((7, 7), np.uint8)
+# Something that hardly reaches into a hull, such as the rim of a helmet, is kept up to the hull where it is as sure as this.
+_SURE_BESIDE = 0.75
 # Probability of anything but hair from which a pixel belongs to a thing that is dropped as a whole.
 _NOT_HAIR = 0.2
 # Share of such a hull that must be covered before anything of it stays, and below which it is no matter of features at all.
@@ -68,7 +70,9 @@ class Occluders:
     names: tuple[str, ...]
 
 
-def read_occluders(network: OccluderNetwork, photo: np.ndarray, crop: Crop, points: np.ndarray, synthetic: np.ndarray) -> Occluders:
+def read_occluders(
+    network: OccluderNetwork, photo: np.ndarray, crop: Crop, points: np.ndarray, synthetic: np.ndarray, covered: np.ndarray | None = None
+) -> Occluders:
     """What lies in front of a face.
 
     Args:
@@ -77,6 +81,7 @@ def read_occluders(network: OccluderNetwork, photo: np.ndarray, crop: Crop, poin
         crop: the face's square.
         points: (478, 3) crop pixels of the original face.
         synthetic: (S, S, 3) float32 0..255, the synthetic face for the place.
+        covered: (S, S) bool, what covers of other faces hide: they lie behind this one. None where there are none.
 
     Returns:
         maps in the crop's size.
@@ -87,9 +92,14 @@ def read_occluders(network: OccluderNetwork, photo: np.ndarray, crop: Crop, poin
     chances = _read(network, [picture], [hulls])[0]
     front = _front(chances)
     kept = (front > _KEPT[0]) & (front > chances[GLASSES])
+    behind = np.zeros(kept.shape, bool)
+    if covered is not None:
+        behind = cv2.dilate(cv2.resize(covered.view(np.uint8), (MAP_SIZE, MAP_SIZE), interpolation=cv2.INTER_AREA), _GROWN) > 0
+        kept &= ~behind
     denied = np.zeros(kept.shape, bool)
     if (kept & (cv2.dilate(hulls[..., 1:].max(axis=2), _GROWN) > 0)).any():
         denied = _unsure(network, picture, hulls, chances, kept, synthetic)
+    denied |= behind
     kept = _without_specks(kept & ~denied)
     front = _extended(np.where(kept, front, 0), hulls[..., 0] > 0)
     luma = luma_of(crop_image(photo, crop).astype(np.float32))
@@ -101,7 +111,8 @@ def read_occluders(network: OccluderNetwork, photo: np.ndarray, crop: Crop, poin
     other, frame = large
     classes = np.where(kept & (hulls[..., 0] > 0), _KEPT_CLASSES[0] + chances[_KEPT_CLASSES[0] :].argmax(axis=0), NONE)
     names = tuple(OCCLUDER_NAMES[number] for number in _KEPT_CLASSES if (classes == number).mean() > _NAMED_AREA)
-    return Occluders(keep.astype(np.float32), other > _NOT_SKIN, frame > _FRAME_GOES_ON, names)
+    not_skin = other > _NOT_SKIN
+    return Occluders(keep.astype(np.float32), not_skin if covered is None else not_skin | covered, frame > _FRAME_GOES_ON, names)
 
 
 def _frame(glasses: np.ndarray) -> np.ndarray:
@@ -144,7 +155,7 @@ def _unsure(
             if not covered.any():
                 continue
             if covered.sum() < _MIN_SHARE * here.sum():
-                unsure |= covered
+                unsure |= covered & ((hulls[..., channel] > 0) | (first < _SURE_BESIDE))
                 continue
             likeness = resemblance(ours, theirs, covered)
             # the least sure of three readings cannot be surer than one of them, and the other two take longest

@@ -26,7 +26,7 @@ from .look_samples import SEEN_SIZE, SMALL_FACES, STORED_SIZE, LookSamples
 logger = logging.getLogger(__name__)
 
 # Sides in pixels of the classifier's crop in a photo: a face of 24 px is in a crop of 38.
-_SMALLEST, _LARGEST = 28, 120
+_SMALLEST, _LARGEST = 28, 200
 # Learning rate of a trained network, relative to that of a new one.
 _FURTHER = 0.15
 # Height of a face over the side of the classifier's crop around it.
@@ -35,6 +35,10 @@ _FACE_SHARE = 0.63
 _SHAPE_NOISE = 0.3
 # Share of the pictures in which something covers a part of the face: a child with a helmet must not become an adult.
 _COVERED_SHARE = 0.4
+# Share of the children that are blended with another child of like age: there are few, and blends are faces that the network has not seen.
+_BLENDED_SHARE = 0.5
+# Classes of children among the ages, the first ones.
+_NUM_CHILDREN = 2
 # Shapes whose principal components are computed; the first of them are the most diverse set.
 _MAX_SHAPES = 5000
 _LOG_EVERY = 50
@@ -87,16 +91,35 @@ def shape_for(side: int) -> int:
     return 1 + int(np.argmin([abs(math.log(side * _FACE_SHARE / height)) for height in SMALL_FACES]))
 
 
+def blend_children(samples: LookSamples, rows: np.ndarray, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Which other sample each one is blended with, and how much of it: children of one class of age with each other, at random.
+
+    Args:
+        samples: all of them.
+        rows: (n,) those of a batch.
+        generator: decides.
+
+    Returns:
+        (n,) rows of the others, and (n,) shares between 0 and 0.5; 0 where nothing is blended in.
+    """
+    likeliest, others, shares = samples.ages.argmax(axis=1), rows.copy(), np.zeros(len(rows), np.float32)
+    for place, row in enumerate(rows):
+        if likeliest[row] < _NUM_CHILDREN and generator.uniform() < _BLENDED_SHARE:
+            others[place] = generator.choice(np.flatnonzero(likeliest == likeliest[row]))
+            shares[place] = generator.uniform(0.2, 0.5)
+    return others, shares
+
+
 def vary(picture: np.ndarray, side: int, generator: np.random.Generator) -> np.ndarray:
     """One random change of a stored picture, as a photo might have shown it.
 
     Args:
-        picture: (90, 90, 3) uint8.
+        picture: (160, 160, 3) uint8.
         side: of the classifier's crop in that photo, in pixels.
         generator: decides everything else.
 
     Returns:
-        (72, 72) float32 luma.
+        (128, 128) float32 luma.
     """
     uniform = generator.uniform
     shares = generator.dirichlet((3.0, 6.0, 2.0)) if uniform() < 0.6 else np.array([0.299, 0.587, 0.114])
@@ -208,8 +231,11 @@ def _run(network: LookClassifier, samples: LookSamples, options: LookTrainingOpt
         optimizer.param_groups[0]["lr"] = options.learning_rate * rise * fall
         rows = generator.choice(len(samples), options.batch_size, p=chances)
         sides = [draw_side(generator) for _ in rows]
-        pictures = torch.from_numpy(np.stack([vary(samples.pictures[row], side, generator) for row, side in zip(rows, sides, strict=True)]))
-        shapes = components[rows, [shape_for(side) for side in sides]]
+        others, shares = blend_children(samples, rows, generator)
+        blended = samples.pictures[rows] * (1 - shares[:, None, None, None]) + samples.pictures[others] * shares[:, None, None, None]
+        pictures = torch.from_numpy(np.stack([vary(one, side, generator) for one, side in zip(blended, sides, strict=True)]))
+        exactness, parts = [shape_for(side) for side in sides], torch.from_numpy(shares)[:, None]
+        shapes = components[rows, exactness] * (1 - parts) + components[others, exactness] * parts
         shapes = shapes + _SHAPE_NOISE * torch.from_numpy(generator.standard_normal(shapes.shape, np.float32))
         loss = look_loss(network(pictures[:, None], shapes), targets[rows], weights[rows], options.smoothing)
         optimizer.zero_grad(set_to_none=True)

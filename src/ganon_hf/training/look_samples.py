@@ -51,7 +51,7 @@ class LookSamples:
     """Pictures of heads with labels.
 
     Attributes:
-        pictures: (n, 90, 90, 3) uint8 RGB, the classifier's crop with margin.
+        pictures: (n, 160, 160, 3) uint8 RGB, the classifier's crop with margin.
         shapes: (n, 3, 478, 3) canonical landmarks, found in the picture as it is and with a face of each of :data:`SMALL_FACES`.
         ages: (n, 5) probabilities of :data:`~ganon_hf.core.look.AGES`.
         woman, beard: (n,) probabilities.
@@ -172,7 +172,7 @@ def read_heads(
         wanted: says of (set, row) whether it is read.
 
     Returns:
-        the places (set, row) of the pictures in which a face was found, (n, 90, 90, 3) uint8 pictures and (n, 3, 478, 3) float32 shapes.
+        the places (set, row) of the pictures in which a face was found, (n, 160, 160, 3) uint8 pictures and (n, 3, 478, 3) float32 shapes.
     """
     places, heads, shapes = [], [], []
     for place, row in tqdm(read_rows(paths), unit="picture", desc="finding heads"):

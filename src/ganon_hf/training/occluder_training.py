@@ -26,7 +26,9 @@ from .occluder_samples import NO_GLASSES, Samples
 logger = logging.getLogger(__name__)
 
 # How much a pixel counts: of a face, of its eyes, nose and mouth, of thin things, of what is known not to be spectacles.
-_FACE_WEIGHT, _FEATURE_WEIGHT, _GLASSES_WEIGHT, _OUTSIDE_WEIGHT = 1.2, 2.0, 3.0, 0.3
+_FACE_WEIGHT, _FEATURE_WEIGHT, _GLASSES_WEIGHT, _OUTSIDE_WEIGHT = 2.5, 6.0, 3.0, 0.3
+# Learning rate of a trained network, relative to that of a new one.
+_FURTHER = 0.25
 # Largest change of a color channel, of brightness and contrast, as each picture is seen once more.
 _TINT, _BRIGHTNESS, _CONTRAST = 0.06, 0.1, 0.12
 _LOG_EVERY = 50
@@ -108,7 +110,7 @@ def train_occluders(
     Args:
         load: gives some samples, all of which are seen once before it is called again.
         options: how it is trained.
-        start: a trained network that is trained further.
+        start: a trained network that is trained further, at a quarter of the learning rate; it keeps its width.
         save: called with the network so far and the number of steps.
         save_every: steps between those calls.
     """
@@ -116,10 +118,11 @@ def train_occluders(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
         network = normalized(OccluderNetwork(GanonConfig(occluder_channels=options.channels))) if start is None else copy.deepcopy(start)
+    peak = options.learning_rate * (1 if start is None else _FURTHER)
     network.requires_grad_(True)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a third faster on a CPU
     averaged = copy.deepcopy(network)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=peak, weight_decay=options.weight_decay)
     begun, losses, step = time.perf_counter(), [], 0
     network.train()
     while step < options.steps:
@@ -129,7 +132,7 @@ def train_occluders(
             if step == options.steps:
                 break
             rise, fall = min(1.0, (step + 1) / 100), 0.5 * (1 + math.cos(math.pi * step / options.steps))
-            optimizer.param_groups[0]["lr"] = options.learning_rate * rise * fall
+            optimizer.param_groups[0]["lr"] = peak * rise * fall
             pictures, hulls, labels = vary(*to_tensors(samples, order[first : first + options.batch_size]), random)
             seen, known = (values.contiguous(memory_format=torch.channels_last) for values in (pictures, hulls))
             loss = occluder_loss(network(seen, known), hulls, labels)

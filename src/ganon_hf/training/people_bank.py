@@ -32,7 +32,8 @@ from ..core.look import AGES
 from ..core.modeling_ganon import BROAD_SIZE, REGIONS_SIZE, GanonModel, enlarge
 from ..core.opencv import cv2
 from .calm_skin import CalmSkin, filled_hulls
-from .portraits import BROAD, Mouths, Portraits, blurred, half_size, split_bands
+from .portrait_mouths import Mouths
+from .portraits import BROAD, Portraits, blurred, half_size, split_bands
 
 _ADULT = AGES.index("young")  # the first class of adults
 # Of the broad structure in which a portrait differs from people who look alike, so much is kept: the rest is its light. Of what these
@@ -54,6 +55,8 @@ _GLOSS, _GLOSS_SHARE = 12.0, 0.4
 _MASK_SCALE, _MASK_CONTRAST = 0.11, 4.5
 # Where people overlap, the middle band is divided by no less than this: brows must not become double.
 _MIN_MIDDLE_ENERGY = 0.75
+# Trust of the best of them from which detail counts in full, and the standard deviation of its edge as a share of the texture's side.
+_KNOWN, _KNOWN_BLUR = 0.5, 0.008
 # Portraits that one person of the bank is blended from.
 MEMBERS = 4
 # Hulls of the regions of a face: eyes with brows, nose, mouth and chin. The rest is skin.
@@ -127,8 +130,10 @@ class Blender:
         common = self._common([self._bands[i][0] for i in cohort], self._portraits.trust[cohort])
         broad = sum(w * self._bands[i][0] for w, i in zip(local, members, strict=True)) - common
         restored = 1 / np.sqrt((weights**2).sum())
-        middle = sum(m * self._bands[i][1] for m, i in zip(masks, members, strict=True)) / np.maximum(energy, _MIN_MIDDLE_ENERGY)
-        fine = sum(m * self._bands[i][2] for m, i in zip(masks, members, strict=True)) / energy
+        # where none of them is to be trusted, at the sides of the head, the prior alone is seen
+        known = cv2.GaussianBlur(np.clip(trust.max(axis=0) / _KNOWN, 0, 1), (0, 0), _KNOWN_BLUR * size)
+        middle = known * sum(m * self._bands[i][1] for m, i in zip(masks, members, strict=True)) / np.maximum(energy, _MIN_MIDDLE_ENERGY)
+        fine = known * sum(m * self._bands[i][2] for m, i in zip(masks, members, strict=True)) / energy
         age, beard = int(self._looks[members[0], 0]), bool(self._looks[members[0], 2])
         lower = self._calm_skin.beard
         share = 1.0 if age < _ADULT else _COMMON_SHARE + ((1.0 if beard else _SHAVEN_SHARE) - _COMMON_SHARE) * lower

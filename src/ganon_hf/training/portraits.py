@@ -17,12 +17,15 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from ..core.face_mesh import MEAN_LANDMARKS, TRIANGLES
+from ..core.landmarks import facing, texel_table
 from ..core.modeling_ganon import AppearancePrior, ShapeStatistics, shape_features
 from ..core.opencv import cv2
 from .appearance_prior import skin_tone
 from .blendshape_network import BLENDSHAPE_NAMES, BlendshapeNetwork
 from .calm_skin import CalmSkin, above_brows
 from .lighting import LightModel
+from .portrait_eyes import clean_eyes
 from .texture_encoding import resize_maps
 from .textures import TextureSet
 
@@ -40,7 +43,7 @@ _REST_RIDGE, _SHAPE_RIDGE = 40.0, 0.3
 _SHAPE_REST = 0.15
 # Portraits: largest yaw and pitch in degrees, largest opening of the mouth in distances of the outer corners of the eyes, least resolution,
 # and the largest share of the skin that may be hidden or unlike skin.
-_MAX_ANGLES, _MAX_OPENING, _MIN_RESOLUTION, _MAX_HIDDEN = (20.0, 18.0), 0.06, 0.4, 0.25
+_MAX_ANGLES, MAX_OPENING, MIN_RESOLUTION, _MAX_HIDDEN = (20.0, 18.0), 0.06, 0.4, 0.25
 # Groups of fewer people are not compared among themselves.
 _MIN_GROUP = 12
 # Standard deviations of Gaussian blurs as shares of the texture's side: broader structure counts as broad, finer as fine, the rest between.
@@ -56,9 +59,9 @@ _UNREST = (
 ).split()
 # Fair light: least luma of the skin, and its largest Cr as a share of the luma.
 _FAIR_LUMA, _FAIR_CHROMA = 125.0, 0.14
-# Mouths: largest yaw and pitch, and the scale of opening and width in which they should differ. Values of teeth beyond the third number
-# are compressed, by no more than the fourth.
-_MAX_MOUTH_ANGLES, _MOUTH_SCALE, _BRIGHT_TEETH, _TEETH_ROOM = (18.0, 16.0), (0.03, 0.08), 135.0, 45.0
+# Cosines between surface and line of sight, of the mean face, from which a portrait shows a texel at all and well; |x| of the mean face
+# below which that does not matter; and the standard deviation of the edge as a share of the texture's side.
+_GRAZING, _BESIDE_THE_NOSE, _SIDE_BLUR = (0.35, 0.65), 0.5, 0.012
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,20 +161,21 @@ def read_portraits(
     """
     size, light = textures.luma.shape[-1], LightModel(textures.luma.shape[-1])
     openings = mouth_shapes(textures.shapes)
-    good = usable & (np.abs(textures.angles) < _MAX_ANGLES).all(axis=1) & (openings[:, 0] < _MAX_OPENING) & (resolution > _MIN_RESOLUTION)
+    good = usable & (np.abs(textures.angles) < _MAX_ANGLES).all(axis=1) & (openings[:, 0] < MAX_OPENING) & (resolution > MIN_RESOLUTION)
     color = np.full(len(textures), -1)
     color[textures.color_rows] = np.arange(len(textures.color_rows))
     rows = np.flatnonzero(good & (color >= 0))
     if len(rows) < 20:
         raise ValueError(f"a bank needs at least 20 resting, frontal portraits in color, but got {len(rows)} of {len(textures)} pictures.")
-    features, predicted = _predicted(prior, textures, rows)
+    features, predicted = predicted_luma(prior, textures, rows)
     trust = np.stack([cv2.GaussianBlur(cv2.erode(one, np.ones((3, 3))), (0, 0), 1.5) for one in textures.trust[rows]]) / np.float32(255)
-    luma = _even_luma(textures, rows, predicted, light)
-    luma -= predicted.reshape(luma.shape)
-    chroma, fair = relative_chroma(textures, rows, color[rows], light)
+    luma, predicted = even_luma(textures, rows, predicted, light), predicted.reshape(-1, size, size)
+    chroma, _, fair = relative_chroma(textures, rows, color[rows], light)
     expected = features @ resize_maps(prior.chroma, size // 2).reshape(features.shape[1], -1)
     expected = expected.reshape(-1, 2, size // 2, size // 2) - prior.tone_mean[1:].numpy()[:, None, None]
     chroma -= expected
+    luma, chroma = clean_eyes(luma, chroma, predicted, trust)
+    luma -= predicted
     scores, alike = BlendshapeNetwork()(textures.shapes[rows]), groups[rows]
     conditions = _conditions(scores, textures.angles[rows], alike)
     luma = _at_rest(luma, trust, conditions, alike)
@@ -196,7 +200,19 @@ def read_portraits(
         kept.sum(),
     )
     luma *= _contrast(luma, trust, alike)[:, None, None]
+    trust *= seen_from_the_front(size)
     return Portraits(luma[kept], chroma[kept], trust[kept], shape[kept], rows[kept], fair[kept])
+
+
+def seen_from_the_front(size: int) -> np.ndarray:
+    """(T, T) float32, 0 at the sides of the head, where a few pixels of a portrait, often of ears or hair, fill many texels, else 1."""
+    rows, columns, owner, _ = texel_table(size)
+    seen = np.clip((facing(MEAN_LANDMARKS) - _GRAZING[0]) / (_GRAZING[1] - _GRAZING[0]), 0, 1)
+    # the sides of the nose are narrow, too, but nothing else is seen there
+    middle = np.abs(MEAN_LANDMARKS[TRIANGLES, 0]).mean(axis=1) < _BESIDE_THE_NOSE
+    mask = np.ones((size, size), np.float32)
+    mask[rows, columns] = np.where(middle, 1, seen)[owner]
+    return cv2.GaussianBlur(cv2.erode(mask, np.ones((3, 3))), (0, 0), _SIDE_BLUR * size)
 
 
 def _calmer_half(luma: np.ndarray, trust: np.ndarray, groups: np.ndarray, usable: np.ndarray) -> np.ndarray:
@@ -219,14 +235,14 @@ def _contrast(luma: np.ndarray, trust: np.ndarray, groups: np.ndarray) -> np.nda
     return np.minimum(1, _MAX_CONTRAST * usual / np.maximum(strength, 1e-6)).astype(np.float32)
 
 
-def _predicted(prior: AppearancePrior, textures: TextureSet, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def predicted_luma(prior: AppearancePrior, textures: TextureSet, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(m, F) shape features of some of the pictures, and the (m, T * T) luma that the prior predicts from them."""
     shapes, angles = torch.from_numpy(textures.shapes[rows]), torch.from_numpy(textures.angles[rows])
     features = shape_features(shapes, angles, prior.shape_mean, prior.shape_basis, prior.num_quadratic).numpy()
     return features, features @ resize_maps(prior.luma, textures.luma.shape[-1]).reshape(features.shape[1], -1)
 
 
-def _even_luma(textures: TextureSet, rows: np.ndarray, predicted: np.ndarray, light: LightModel) -> np.ndarray:
+def even_luma(textures: TextureSet, rows: np.ndarray, predicted: np.ndarray, light: LightModel) -> np.ndarray:
     """(m, T, T) luma under even light, as bright as the (m, T * T) predicted faces."""
     luma = textures.luma[rows].reshape(len(rows), -1).astype(np.float32)
     even, _ = light.remove(luma, textures.trust[rows].reshape(len(rows), -1) / np.float32(255), predicted)
@@ -306,54 +322,10 @@ def _without_outliers(luma: np.ndarray, chroma: np.ndarray, trust: np.ndarray, g
     return result
 
 
-@dataclass(frozen=True, eq=False)
-class Mouths:
-    """Insides of open mouths, sorted by opening.
-
-    Attributes:
-        luma: (m, T, T) float32 under even light as bright as the prior's faces.
-        chroma: (m, 2, T / 2, T / 2) float32 Cb and Cr with the prior's skin tone.
-        shapes: (m, 2) opening and width, see :func:`mouth_shapes`.
-        rows: (m,) indices of the pictures that they were made from.
-    """
-
-    luma: np.ndarray
-    chroma: np.ndarray
-    shapes: np.ndarray
-    rows: np.ndarray
-
-
-def read_mouths(textures: TextureSet, prior: AppearancePrior, resolution: np.ndarray, usable: np.ndarray, count: int) -> Mouths:
-    """Choose open mouths that differ in opening and width.
-
-    Args:
-        textures, prior, resolution, usable: as for :func:`read_portraits`.
-        count: how many.
-
-    Raises:
-        ValueError: there are fewer.
-    """
-    light = LightModel(textures.luma.shape[-1])
-    shapes = mouth_shapes(textures.shapes)
-    good = (
-        usable & (np.abs(textures.angles) < _MAX_MOUTH_ANGLES).all(axis=1) & (shapes[:, 0] > _MAX_OPENING) & (resolution > _MIN_RESOLUTION)
-    )
-    color = np.full(len(textures), -1)
-    color[textures.color_rows] = np.arange(len(textures.color_rows))
-    rows = np.flatnonzero(good & (color >= 0))
-    if len(rows) < count:
-        raise ValueError(f"{count} frontal, open mouths in color are needed, but got {len(rows)} in {len(textures)} pictures.")
-    rows = rows[_spread_out(shapes[rows] / np.array(_MOUTH_SCALE), count)]
-    rows = rows[np.argsort(shapes[rows, 0], kind="stable")]
-    luma = _even_luma(textures, rows, _predicted(prior, textures, rows)[1], light)
-    high = np.maximum(luma - _BRIGHT_TEETH, 0)
-    luma = np.minimum(luma, _BRIGHT_TEETH) + high * _TEETH_ROOM / (high + _TEETH_ROOM)  # on dark skin under even light they are too bright
-    chroma = relative_chroma(textures, rows, color[rows], light)[0] + prior.tone_mean[1:].numpy()[:, None, None]
-    return Mouths(luma, chroma, shapes[rows], rows)
-
-
-def relative_chroma(textures: TextureSet, rows: np.ndarray, color_rows: np.ndarray, light: LightModel) -> tuple[np.ndarray, np.ndarray]:
-    """Chroma relative to the skin's, and which pictures show it in fair light.
+def relative_chroma(
+    textures: TextureSet, rows: np.ndarray, color_rows: np.ndarray, light: LightModel
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Chroma relative to the skin's, the skin's own, and which pictures show it in fair light.
 
     Args:
         textures: unwrapped pictures.
@@ -361,22 +333,12 @@ def relative_chroma(textures: TextureSet, rows: np.ndarray, color_rows: np.ndarr
         light: knows which texels are skin.
 
     Returns:
-        (m, 2, T / 2, T / 2) float32 Cb and Cr, and (m,) bool: differences of Cb and Cr grow with the exposure, and in a dark, warm photo
-        lips have less of Cr than the skin because they are darker.
+        (m, 2, T / 2, T / 2) float32 Cb and Cr, (m, 2) those of the skin, and (m,) bool: differences of Cb and Cr grow with
+        the exposure, and in a dark, warm photo lips have less of Cr than the skin because they are darker.
     """
     chroma = textures.chroma[color_rows].astype(np.float32) - 128
     tones = skin_tone(chroma, textures.trust[rows, ::2, ::2] / np.float32(255), light)
     chroma -= tones[:, None, None]
     levels = np.median(textures.luma[rows].reshape(len(rows), -1)[:, light.skin], axis=1)
     fair = (levels > _FAIR_LUMA) & (tones[:, 1] < _FAIR_CHROMA * levels)
-    return np.ascontiguousarray(chroma.transpose(0, 3, 1, 2)), fair
-
-
-def _spread_out(places: np.ndarray, count: int) -> np.ndarray:
-    """Indices of (n, d) places that are far from each other: the farthest of those that are left, one after the other."""
-    chosen = [int(np.argmin(np.linalg.norm(places - np.median(places, axis=0), axis=1)))]
-    distance = np.full(len(places), np.inf)
-    while len(chosen) < count:
-        distance = np.minimum(distance, np.linalg.norm(places - places[chosen[-1]], axis=1))
-        chosen.append(int(distance.argmax()))
-    return np.array(chosen)
+    return np.ascontiguousarray(chroma.transpose(0, 3, 1, 2)), tones, fair
