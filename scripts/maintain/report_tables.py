@@ -136,7 +136,11 @@ def paragraph(*sentences: str) -> list[str]:
     return [textwrap.fill(text, 120, break_long_words=False)] if text else []
 
 
-PARROTS = {"": DEFAULT_METHOD, ' With `look="random"`:': f"{DEFAULT_METHOD}, look random"}
+PARROTS = {
+    "": DEFAULT_METHOD,
+    ' With `look="random"`:': f"{DEFAULT_METHOD}, look random",
+    " With somebody else's landmarks, the control:": f"{DEFAULT_METHOD}, somebody else's landmarks",
+}
 
 
 def parrot(part: SetReport) -> str:
