@@ -26,12 +26,12 @@ from .opencv import cv2
 # Classes that stay, the last ones.
 _KEPT_CLASSES = (SUNGLASSES, CLOTH, HAND, HAIR, OBJECT)
 # Probability from which something lies in front of a face, and from which it counts there in full: between, the edge is soft.
-_KEPT = (0.5, 0.65)
+_KEPT = (0.6, 0.75)
 # Probability from which a pixel is not looked at for light and tone, from which there is a frame of spectacles, and down to which that
 # frame goes on.
 _NOT_SKIN, _FRAME, _FRAME_GOES_ON = 0.3, 0.5, 0.12
 # In the hulls of eyes, nose and mouth the least sure of the three readings must reach the first on average, and the second at a pixel.
-_SURE, _SURE_PIXEL = 0.8, 0.4
+_SURE, _SURE_PIXEL = 0.8, 0.5
 # The hulls are grown by a few pixels: landmarks of covered faces are guesses.
 _GROWN = np.ones((7, 7), np.uint8)
 # Something that hardly reaches into a hull, such as the rim of a helmet, is kept up to the hull where it is as sure as this.
