@@ -145,20 +145,22 @@ def answer(ages: tuple[float, ...] = (0, 0, 0, 9, 0), woman: float = 0.0, beard:
     [
         (answer(woman=2.0), ("middle", "woman", False)),
         (answer(woman=-2.0), ("middle", "man", False)),
-        (answer(woman=1.2), ("middle", "unsure", False)),
+        (answer(woman=0.7), ("middle", "unsure", False)),
         (answer(woman=-2.0, beard=2.0), ("middle", "man", True)),
         (answer(woman=-2.0, beard=0.5), ("middle", "man", False)),
         (answer(woman=0.0, beard=9.0), ("middle", "unsure", True)),
         (answer(woman=2.0, beard=9.0), ("middle", "woman", False)),
-        # the likelier of child and adult, then the median of the ages there
+        # a child from a probability of 0.3 on, then the median of the ages there
         (answer((2.8, 2.9, 3.8, 0, 0)), ("child", "unsure", False)),
         (answer((2, 0, 2.6, 2.4, -9)), ("young", "unsure", False)),
+        (answer((2.4, 0, 2.6, 2.4, -9)), ("toddler", "unsure", False)),
         (answer((-9, -9, 1, 0, 1)), ("middle", "unsure", False)),
         (answer((-9, -9, 0, 0, 5)), ("old", "unsure", False)),
         # a child has no beard, and its sex must be surer
         (answer((9, 0, 0, 0, 0), woman=-2.0, beard=9.0), ("toddler", "unsure", False)),
         (answer((0, 9, 0, 0, 0), woman=3.0), ("child", "woman", False)),
-        (np.full(7, 1e6), ("middle", "woman", False)),
+        # with no answer at all two of five ages are a child's
+        (np.full(7, 1e6), ("toddler", "woman", False)),
     ],
 )
 def test_decisions(logits: np.ndarray, look: tuple[str, str, bool]) -> None:

@@ -16,6 +16,7 @@ from ganon_hf import AnonymizeOptions, Anonymizer
 from ganon_hf.core.alignment import align_face, crop_image
 from ganon_hf.core.color import luma_of
 from ganon_hf.core.compositing import erase_frames
+from ganon_hf.core.covering import Covers
 from ganon_hf.core.face_mesh import CHIN, FACE_OVAL, LEFT_IRIS, LIP_LOWER, RIGHT_IRIS
 from ganon_hf.core.faces import Crop, Face
 from ganon_hf.core.modeling_ganon import GanonConfig, OccluderNetwork
@@ -202,4 +203,4 @@ def test_the_option_is_off_for_crops_and_where_the_user_says_so(portrait: tuple[
     photo, face = portrait
     for options in (AnonymizeOptions(seed=1, output="crop"), AnonymizeOptions(seed=1, keep_occluders=False)):
         plan = engine.plan(photo, options, faces=[face])
-        assert engine._occluders(plan, plan.faces[0], np.zeros((256, 256, 3), np.float32), photo) is None
+        assert engine._occluders(plan, plan.faces[0], np.zeros((256, 256, 3), np.float32), photo, Covers(photo)) is None

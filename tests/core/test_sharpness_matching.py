@@ -239,3 +239,16 @@ def test_pictures_of_a_few_pixels(side: int, label: int) -> None:
 def test_grain_is_drawn_from_the_generator() -> None:
     first, again, other = (match(FLAT, FLAT + noise(4.0), ALL_SKIN, seed=seed) for seed in (1, 1, 2))
     assert np.array_equal(first, again) and not np.array_equal(first, other)
+
+
+def test_a_strip_of_skin_between_hair_and_a_mask_says_nothing_of_grain() -> None:
+    """What looks like grain there are strands of hair; it was drawn as speckles over the eyes."""
+    smooth, rough = np.full((SIZE, SIZE, 3), 60.0, np.float32), np.clip(60 + noise(8), 0, 255).astype(np.float32).repeat(3, axis=2)
+    changes = []
+    for rows in (SIZE, 6, 14):
+        regions = np.full((SIZE, SIZE), OUTSIDE, np.uint8)
+        regions[:rows] = SKIN
+        result = match(smooth, rough, regions)
+        changes.append(float((result - smooth)[regions == SKIN].std()))
+    assert changes[0] > 4, "on a whole face it is grain"
+    assert changes[1] < 0.3 and changes[1] < changes[2] < changes[0]

@@ -34,6 +34,8 @@ _PARTS, _SMOOTH_SHARE, _MIN_GRAIN_PIXELS = (3, 2), 0.4, 20
 _MAX_GROWTH = 0.6
 # Limit of the grain's standard deviation per octave, and the grain that rounding to whole pixel values makes, in pixel values.
 MAX_GRAIN, _ROUNDING = 6.0, 0.5
+# Area of the visible skin over the squared height of the face, from which grain can be told at all and in full: 0.13 to 0.3 in bare faces.
+_SKIN_SEEN = (0.03, 0.1)
 # Cameras and JPEG blur grain: ratio of its second octave to its first one after a Gaussian blur of so many pixels, measured on white noise.
 _GRAIN_RATIOS, _GRAIN_BLURS = (0.24, 0.28, 0.36, 0.47, 0.58, 0.69, 0.88, 1.12, 1.36, 1.82), (0, 0.4, 0.5, 0.6, 0.7, 0.8, 1, 1.25, 1.5, 2)
 # Sides of the square of noise, for small and for large faces.
@@ -72,6 +74,8 @@ def match_sharpness(
     grains = min(int(np.searchsorted(_GRAIN_HEIGHTS, height, side="right")), len(own) - 1)
     smooth = [_smooth_skin(octaves[grains], regions, grains) for octaves in (own, wanted)]
     own_grain, grain = (_grains(octaves[:grains], parts) for octaves, parts in zip((own, wanted), smooth, strict=True))
+    limit = _largest_grain(regions, height)
+    grain = [min(strength, limit) for strength in grain]
     factors = _edge_factors(own, wanted, regions, own_grain, grain)
     blurred = min(factors) < _BLURRED
     noise = _Noise(generator, max(regions.shape), grain)
@@ -98,6 +102,13 @@ def match_sharpness(
         if noise.colored:
             result += _up(cv2.transform(cv2.merge(changes), YCBCR_TO_RGB[:, 1:]), result.shape)
     return result
+
+
+def _largest_grain(regions: np.ndarray, height: float) -> float:
+    """Limit of the grain's standard deviation: in a strip of skin between hair and a mask it cannot be told from hair."""
+    share = np.count_nonzero(regions == SKIN) / max(height, 1.0) ** 2
+    low, high = _SKIN_SEEN
+    return MAX_GRAIN * min(max((share - low) / (high - low), 0.0), 1.0)
 
 
 def _octave_count(height: float, shape: tuple[int, ...]) -> int:
