@@ -27,7 +27,7 @@ from ganon_hf.review.finished_run import ReportError
 from ganon_hf.review.server import HEADERS
 from ganon_hf.review.session import ReviewError
 from ganon_hf.video import anonymize_video, read_film_corrections
-from ganon_hf.video.reader import VideoReader
+from ganon_hf.video.reader import UnusableVideoError, VideoReader
 
 ADD = {"frame": 20, "box": [round(value, 1) for value in MISSED.box], "do": "replace", "drawn": True, "person": 900}
 INSIDE = np.s_[50:70, 112:128]
@@ -82,6 +82,8 @@ def test_frames_come_in_any_order(codec: str, suffix: str, tmp_path: Path) -> No
     with pytest.raises(IndexError):
         frames.image(COUNT)
     frames.close()
+    with pytest.raises(UnusableVideoError, match="closed"):  # and no memory is read that FFmpeg has given back
+        frames.image(7)
 
 
 def test_a_missed_face_is_gone_after_redo_and_a_fresh_run_gives_the_same_film(run: FilmRun, tmp_path: Path) -> None:

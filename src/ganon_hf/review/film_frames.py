@@ -42,6 +42,7 @@ class FilmFrames:
         self._decoded: Iterator[Any] = iter(())
         self._next = -1  # number of the frame that is decoded next; below 0 where nothing has been
         self._converter: FrameConverter | None = None
+        self._closed = False
 
     def __len__(self) -> int:
         return len(self._times)
@@ -60,11 +61,13 @@ class FilmFrames:
 
         Raises:
             IndexError: there is no such frame.
-            UnusableVideoError: it cannot be decoded.
+            UnusableVideoError: it cannot be decoded, or the file was closed: a page may still ask while the server ends.
         """
         if not 0 <= number < len(self):
             raise IndexError(f"there is no frame {number}.")
         with self._lock:
+            if self._closed:  # FFmpeg would read memory that it has given back
+                raise UnusableVideoError(f"{self._name} is closed.")
             key = self._keys[max(0, bisect.bisect_right(self._keys, number) - 1)] if self._keys else 0
             if not key <= self._next <= number:
                 self._container.seek(self._times[key], stream=self._stream)
@@ -85,6 +88,7 @@ class FilmFrames:
     def close(self) -> None:
         """Close the file."""
         with self._lock:
+            self._closed, self._decoded = True, iter(())
             self._container.close()
             self._file.close()
 
