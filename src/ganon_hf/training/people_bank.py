@@ -32,6 +32,7 @@ from ..core.look import AGES
 from ..core.modeling_ganon import BROAD_SIZE, REGIONS_SIZE, GanonModel, enlarge
 from ..core.opencv import cv2
 from .calm_skin import CalmSkin, filled_hulls
+from .portrait_eyes import opening_mask
 from .portrait_mouths import Mouths
 from .portraits import BROAD, Portraits, blurred, half_size, split_bands
 
@@ -186,11 +187,7 @@ def _iris_sources(size: int) -> list[tuple[np.ndarray, np.ndarray, tuple[int, in
 
 def mouth_mask(size: int) -> np.ndarray:
     """(size, size) float32, 1 inside the mouth, with a soft edge inwards."""
-    rows, columns, owner, _ = texel_table(size)
-    inside = (owner >= MOUTH_START) & (owner < RIGHT_EYE_START)
-    mask = np.zeros((size, size), np.float32)
-    mask[rows[inside], columns[inside]] = 1
-    return cv2.GaussianBlur(mask, (0, 0), size / 384) * mask
+    return opening_mask(size, MOUTH_START, RIGHT_EYE_START)
 
 
 def region_masks(size: int) -> np.ndarray:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..core.face_mesh import RIGHT_EYE_START
+from ..core.face_mesh import RIGHT_EYE_START, TRIANGLES
 from ..core.landmarks import iris_texels, texel_table
 from ..core.opencv import cv2
 
@@ -29,9 +29,14 @@ _MIN_SEEN = 0.2
 
 
 def eyeball_mask(size: int) -> np.ndarray:
-    """(size, size) float32, 1 on the texels between the lids, with an edge of about a texel inwards: lashes belong to the lids."""
+    """(size, size) float32, 1 on the texels between the lids, with a soft edge inwards: lashes belong to the lids."""
+    return opening_mask(size, RIGHT_EYE_START, len(TRIANGLES))
+
+
+def opening_mask(size: int, first: int, stop: int) -> np.ndarray:
+    """(size, size) float32, 1 on the texels of some triangles, with an edge of about a texel inwards."""
     rows, columns, owner, _ = texel_table(size)
-    inside = owner >= RIGHT_EYE_START
+    inside = (owner >= first) & (owner < stop)
     mask = np.zeros((size, size), np.float32)
     mask[rows[inside], columns[inside]] = 1
     return cv2.GaussianBlur(mask, (0, 0), size / 384) * mask
