@@ -122,6 +122,7 @@ ROOMS = {
         "portraits",
         "portrait_mouths",
         "people_bank",
+        "calibration",
         "look_samples",
         "batch_normalization",
         "look_classifier",

@@ -29,7 +29,7 @@ from ..core.face_mesh import (
 )
 from ..core.landmarks import texel_table
 from ..core.look import AGES
-from ..core.modeling_ganon import BROAD_SIZE, REGIONS_SIZE, GanonModel, enlarge
+from ..core.modeling_ganon import BROAD_SIZE, REGIONS_SIZE, GanonModel, PeopleTextures, enlarge
 from ..core.opencv import cv2
 from .calm_skin import CalmSkin, filled_hulls
 from .portrait_eyes import opening_mask
@@ -44,8 +44,9 @@ _ADULT = AGES.index("young")  # the first class of adults
 _BROAD_SHARE, _COMMON_SHARE, _SHAVEN_SHARE, _BROAD_LIMIT, _BEARD_LIMIT = 0.45, 0.5, 0.1, 11.0, 60.0
 # Share of the middle band that is made symmetric.
 _SYMMETRIC_MIDDLE = 0.65
-# Detail is taken down by so much: then its energy in photos is that of real faces (scripts/benchmarks/compare_checkpoints.py).
-_CONTRAST = 0.88
+# The middle band and fine detail are multiplied by so much: then their energy in photos is that of real faces
+# (scripts/benchmarks/compare_checkpoints.py).
+_MIDDLE_CONTRAST, _FINE_CONTRAST = 0.88, 0.97
 # Of the color in which a portrait differs from others, except of the irises, so much is kept; and people in fair light that their common
 # color needs.
 _TINT_SHARE, _MIN_FAIR = 0.4, 4
@@ -140,7 +141,7 @@ class Blender:
         share = 1.0 if age < _ADULT else _COMMON_SHARE + ((1.0 if beard else _SHAVEN_SHARE) - _COMMON_SHARE) * lower
         limit = _BROAD_LIMIT + beard * (_BEARD_LIMIT - _BROAD_LIMIT) * lower
         broad = share * common + _BROAD_SHARE * restored * _symmetric(broad)
-        luma = limit * np.tanh(broad / limit) + self._calm_skin.calm(_CONTRAST * middle, _CONTRAST * fine, age, beard)
+        luma = limit * np.tanh(broad / limit) + self._calm_skin.calm(_MIDDLE_CONTRAST * middle, _FINE_CONTRAST * fine, age, beard)
         luma -= self._skin * (1 - _GLOSS_SHARE) * np.maximum(luma - _GLOSS, 0)
         half_masks = np.stack([cv2.resize(m, (size // 2, size // 2), interpolation=cv2.INTER_AREA) for m in masks])
         # the broad color is that of people who look alike in fair light, or of everybody: lips redder than skin, not the tint of a lamp
@@ -232,15 +233,13 @@ def fill_bank(model: GanonModel, portraits: Portraits, looks: np.ndarray, mouths
         for number, (some, cohort) in enumerate(zip(members, cohorts, strict=True)):
             entry = blender.blend(some, cohort, generator)
             trusted = _mesh(size)
-            broad = cv2.resize(blurred(entry.luma, trusted, 0.6 / BROAD_SIZE), (BROAD_SIZE, BROAD_SIZE), interpolation=cv2.INTER_AREA)
-            detail = entry.luma - _enlarged(broad, size)
             half = cv2.resize(trusted, (size // 2, size // 2), interpolation=cv2.INTER_AREA)
-            tint = [
-                cv2.resize(blurred(c, half, 0.6 / BROAD_SIZE), (BROAD_SIZE, BROAD_SIZE), interpolation=cv2.INTER_AREA) for c in entry.chroma
-            ]
-            fine = np.stack([c - _enlarged(t, size // 2) for c, t in zip(entry.chroma, tint, strict=True)])
-            people.broad[number] = torch.from_numpy(np.stack([broad, *tint]))
+            (broad, detail), *tints = (
+                _layers(plane, mask) for plane, mask in zip((entry.luma, *entry.chroma), (trusted, half, half), strict=True)
+            )
+            people.broad[number] = torch.from_numpy(np.stack([broad, *(tint for tint, _ in tints)]))
             people.luma[number] = torch.from_numpy(np.clip(np.round(detail * trusted), -127, 127).astype(np.int8))
+            fine = np.stack([one for _, one in tints])
             people.chroma[number] = torch.from_numpy(np.clip(np.round(2 * fine * half), -127, 127).astype(np.int8))
             statistics.people_shapes[number] = torch.from_numpy(entry.shape.astype(np.float32))
             statistics.people_looks[number] = torch.from_numpy(looks[some[0]].astype(np.int64))
@@ -253,6 +252,39 @@ def fill_bank(model: GanonModel, portraits: Portraits, looks: np.ndarray, mouths
         people.mouth_mask.copy_(torch.from_numpy(mouth_mask(size)[here[1:]]))
         people.mouth_shapes.copy_(torch.from_numpy(mouths.shapes.astype(np.float32)))
     return members
+
+
+def add_to_everybody(people: PeopleTextures, luma: np.ndarray, chroma: np.ndarray, mouth: float) -> None:
+    """Add the same to the textures of all people of a bank (in place).
+
+    Args:
+        people: the bank.
+        luma: (T, T) gray values.
+        chroma: (2, T / 2, T / 2) Cb and Cr; the inside of mouths changes by it, too.
+        mouth: factor of the luma of the inside of mouths.
+    """
+    size = people.luma.shape[-1]
+    trusted = _mesh(size)
+    half = cv2.resize(trusted, (size // 2, size // 2), interpolation=cv2.INTER_AREA)
+    layers = [_layers(plane, mask) for plane, mask in zip((luma, *chroma), (trusted, half, half), strict=True)]
+    height, width = (side // 2 for side in people.mouth_luma.shape[-2:])
+    top, left = people.top // 2, people.left // 2
+    inside = chroma[:, top : top + height, left : left + width]
+    with torch.no_grad():
+        people.broad += torch.from_numpy(np.stack([broad for broad, _ in layers]))
+        for stored, change in (
+            (people.luma, layers[0][1] * trusted),
+            (people.chroma, 2 * half * np.stack([fine for _, fine in layers[1:]])),
+            (people.mouth_chroma, 2 * inside),
+        ):
+            stored.copy_((stored.float() + torch.from_numpy(change)).round().clamp(-127, 127))
+        people.mouth_luma.copy_((people.mouth_luma.float() * mouth).round().clamp(0, 255))
+
+
+def _layers(plane: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(T, T) texture -> its broad structure of :data:`BROAD_SIZE` texels, and the detail that the model adds to it."""
+    broad = cv2.resize(blurred(plane, mask, 0.6 / BROAD_SIZE), (BROAD_SIZE, BROAD_SIZE), interpolation=cv2.INTER_AREA)
+    return broad, plane - _enlarged(broad, plane.shape[-1])
 
 
 def _mesh(size: int) -> np.ndarray:

@@ -1,0 +1,54 @@
+"""Calibrate the bank of a checkpoint on real faces, and write a copy in which only the bank differs.
+
+    python scripts/fit/calibrate.py runs/bank runs/faces/{train,staff}/train-*.parquet --output-dir OUT
+
+Real faces in color are replaced, and what the synthetic faces lack or have too much of on average is added to everybody in the bank, see
+ganon_hf/training/calibration.py. Shapes and textures depend on each other, hence two rounds. This takes about fifteen minutes on one core
+for 2,700 faces.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from ganon_hf.core.anonymizer import Anonymizer
+from ganon_hf.core.model_loading import load_image_processor, load_model
+from ganon_hf.training.calibration import measure_bias, remove_bias, replaced_faces
+from ganon_hf.training.checkpoints import save_model
+from ganon_hf.training.shards import read_shards
+
+logger = logging.getLogger(__name__)
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoint", help="folder or Hub repository")
+    parser.add_argument("shards", nargs="+", help="parquet files of prepared real faces; gray ones are left out")
+    parser.add_argument("--output-dir", type=Path, required=True, help="checkpoint folder")
+    parser.add_argument("--rounds", type=int, default=2, help="how often the bank is compared and corrected")
+    options = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    faces = read_shards(options.shards)
+    rows = np.flatnonzero(~faces.grayscale)
+    model, processor = load_model(options.checkpoint).eval(), load_image_processor(options.checkpoint)
+    for number in range(1, options.rounds + 1):
+        engine = Anonymizer(model, processor)  # it keeps the shapes that the bank had when it was made
+        bias = measure_bias(model, replaced_faces(engine, faces, rows))
+        remove_bias(model, bias)
+        logger.info(
+            "round %d: luma differed by %.1f gray values (root mean square), shape by %.2f, teeth by a factor of %.2f",
+            number,
+            np.sqrt(np.square(bias.luma[bias.luma != 0]).mean()),
+            np.linalg.norm(bias.shape),
+            bias.mouth,
+        )
+    save_model(model, options.output_dir)
+    logger.info("wrote %s", options.output_dir)
+
+
+if __name__ == "__main__":
+    main()

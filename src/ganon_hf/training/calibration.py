@@ -1,0 +1,149 @@
+"""Calibration of the bank: synthetic faces must not differ on average from the real faces in whose place they stand.
+
+The people of the bank are made from portraits by text-to-image models, whose mean face is another than that of photos: shorter, with dark
+corners of the mouth, gray lips and a bright ridge of the nose. So real training faces are replaced, and the synthetic faces are compared
+with them in the canonical texture and in shape. The median difference over all of them is added to everybody in the bank; it holds nothing
+of a single face, and the median ignores spectacles, bangs and hands, which few of them have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from ..core.anonymizer import Anonymizer
+from ..core.faces import Face, box_of_points
+from ..core.landmarks import iris_texels
+from ..core.modeling_ganon import GanonModel
+from ..core.opencv import cv2
+from ..core.options import AnonymizeOptions
+from .lighting import LightModel
+from .people_bank import add_to_everybody, mouth_mask
+from .portraits import even_luma, half_size, identity_coefficients, mouth_shapes, predicted_luma, relative_chroma
+from .shards import FaceShards
+from .textures import FaceSample, unwrap_samples
+
+# Lips closer than the first number, in distances of the eyes' outer corners, under a head turned less than the second, in degrees: at rest.
+_CLOSED, _FRONTAL = 0.03, 20.0
+# Texels are compared where both faces show them better than this; the difference fades out where fewer faces than this share do.
+_MIN_TRUST, _MIN_SHARE = 0.5, 0.15
+# Share of the difference in shape that is taken over: a fifth of it is expression and pose.
+_SHAPE_SHARE = 0.8
+# Standard deviation of the blur of the differences, in texels at 256, and the limits of the gain of the inside of mouths.
+_BLUR, _MOUTH_GAIN = 1.0, (0.8, 1.3)
+# Faces that are unwrapped at once.
+_BATCH = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Bias:
+    """By how much real faces differ from the synthetic ones in their place.
+
+    Attributes:
+        luma: (T, T) float32 gray values under even light, 0 where too few faces were seen.
+        chroma: (2, T / 2, T / 2) float32 Cb and Cr relative to the skin's.
+        mouth: factor of the luma of teeth and tongue.
+        shape: (k,) identity coefficients of the neutral shape.
+    """
+
+    luma: np.ndarray
+    chroma: np.ndarray
+    mouth: float
+    shape: np.ndarray
+
+
+def replaced_faces(engine: Anonymizer, faces: FaceShards, rows: Sequence[int] | np.ndarray) -> Iterator[tuple[FaceSample, FaceSample]]:
+    """Each real face, and the synthetic face in its place; faces that were covered are left out.
+
+    Args:
+        engine: with the bank to be calibrated; the number of a row is the seed.
+        faces: prepared faces in color.
+        rows: which of them.
+    """
+    for row in rows:
+        real = faces.sample(int(row))
+        face = Face(box_of_points(real.landmarks), 1.0, real.landmarks)
+        plan = engine.plan(real.image, AnonymizeOptions(seed=int(row)), faces=[face])
+        result, planned = engine.compose(plan, engine.generate(plan.inputs)), plan.faces[0]
+        if result.num_replaced and planned.crop is not None and planned.points is not None:
+            yield real, replace(real, image=np.asarray(result.image), landmarks=planned.crop.to_photo(planned.points))
+
+
+def measure_bias(model: GanonModel, pairs: Iterator[tuple[FaceSample, FaceSample]]) -> Bias:
+    """Compare real faces with the synthetic ones in their place.
+
+    Args:
+        model: with prior, bank and shape statistics.
+        pairs: see :func:`replaced_faces`.
+
+    Raises:
+        ValueError: there is no pair, no face at rest among them, or the model has no bank.
+    """
+    if model.people is None or model.prior is None:
+        raise ValueError("only a model with conditioning='mesh' has a bank to be calibrated.")
+    size = model.config.people_texture_size
+    light, inside = LightModel(size), mouth_mask(size) > 0.5
+    luma, chroma, seen, gains, shapes = [], [], [], [], []
+    for batch in _batches(pairs):
+        real, synthetic = (unwrap_samples(side, size) for side in zip(*batch, strict=True))
+        rows = np.arange(len(real))
+        _, reference = predicted_luma(model.prior, real, rows)
+        levels = [even_luma(side, rows, reference, light) for side in (real, synthetic)]
+        trusted = np.minimum(real.trust, synthetic.trust) > 255 * _MIN_TRUST
+        tints = [relative_chroma(side, rows, rows, light)[0] for side in (real, synthetic)]
+        luma.append((levels[0] - levels[1]).astype(np.float16))
+        chroma.append((tints[0] - tints[1]).astype(np.float16))
+        seen.append(trusted)
+        open_mouth = trusted & inside
+        gains += [one[here].sum() / max(two[here].sum(), 1.0) for one, two, here in zip(*levels, open_mouth, strict=True) if here.any()]
+        resting = (mouth_shapes(real.shapes)[:, 0] < _CLOSED) & (np.abs(real.angles) < _FRONTAL).all(axis=1)
+        coefficients = [identity_coefficients(side.shapes, model.geometry) for side in (real, synthetic)]
+        shapes.append((coefficients[0] - coefficients[1])[resting])
+    if not luma or not sum(map(len, shapes)):
+        raise ValueError("a bank is calibrated on real faces, some of them at rest, but none were replaced.")
+    visible = np.concatenate(seen)
+    difference = _median(np.concatenate(luma), visible)
+    halves = visible[:, ::2, ::2]
+    tint = np.stack([_median(one, halves) for one in np.concatenate(chroma).transpose(1, 0, 2, 3)])
+    skin = 1 - mouth_mask(size)
+    for rows, columns, _ in iris_texels(size):  # eyes keep their colors
+        skin[rows, columns] = 0
+    mouth = float(np.clip(np.median(gains), *_MOUTH_GAIN)) if gains else 1.0
+    return Bias(difference * skin, tint * half_size(skin), mouth, _SHAPE_SHARE * np.concatenate(shapes).mean(axis=0))
+
+
+def remove_bias(model: GanonModel, bias: Bias) -> None:
+    """Add the difference to everybody in the bank of a model (in place)."""
+    if model.people is None:
+        raise ValueError("only a model with conditioning='mesh' has a bank to be calibrated.")
+    add_to_everybody(model.people, bias.luma, bias.chroma, bias.mouth)
+    with torch.no_grad():
+        shapes = model.geometry.people_shapes
+        shapes.copy_((shapes + torch.from_numpy(bias.shape.astype(np.float32))).clamp(-3, 3))
+
+
+def _batches(pairs: Iterator[tuple[FaceSample, FaceSample]]) -> Iterator[list[tuple[FaceSample, FaceSample]]]:
+    batch = []
+    for pair in tqdm(pairs, unit="face", desc="comparing"):
+        batch.append(pair)
+        if len(batch) == _BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _median(values: np.ndarray, visible: np.ndarray) -> np.ndarray:
+    """(n, T, T) values -> (T, T) symmetric median of the visible ones, smooth, fading to 0 where few are visible."""
+    share = visible.mean(axis=0, dtype=np.float32)
+    result = np.zeros(values.shape[1:], np.float32)
+    for row, (here, shown) in enumerate(zip(values.transpose(1, 2, 0), visible.transpose(1, 2, 0), strict=True)):
+        some = np.flatnonzero(share[row] > 0)
+        result[row, some] = np.nanmedian(np.where(shown[some], here[some], np.nan), axis=1)
+    result *= np.clip(2 * share / _MIN_SHARE - 1, 0, 1)
+    result = cv2.GaussianBlur(result, (0, 0), _BLUR * len(result) / 256)
+    return (result + result[:, ::-1]) / 2

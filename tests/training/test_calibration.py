@@ -1,0 +1,165 @@
+"""Calibration: what most synthetic faces lack beside the real ones is added to the bank; what a few real faces wear is not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from script_loading import load_script
+from tiny import face_at, tiny_engine, tiny_model
+from training_faces import face_rows
+
+from ganon_hf.core.face_mesh import UV_MAP
+from ganon_hf.core.model_loading import load_model
+from ganon_hf.training.calibration import Bias, measure_bias, remove_bias, replaced_faces
+from ganon_hf.training.checkpoints import save_model
+from ganon_hf.training.shards import SCHEMA, FaceShards
+from ganon_hf.training.textures import FaceSample
+
+SIZE, TEXTURE = 96, 64
+UPPER_LIP, LOWER_LIP = 13, 14
+NOSE, CHEEK = 4, 50  # landmarks on skin, far from each other
+Pair = tuple[FaceSample, FaceSample]
+
+
+def at_rest(points: np.ndarray) -> np.ndarray:
+    """Landmarks with closed lips."""
+    points = points.copy()
+    points[LOWER_LIP] = points[UPPER_LIP] + 1e-3
+    return points
+
+
+FACE = at_rest(face_at(SIZE / 2, SIZE / 2, 80).landmarks)
+
+
+def model(**changes: object):  # type: ignore[no-untyped-def]
+    return tiny_model(people_texture_size=TEXTURE, mouth_box=(20, 44, 24, 12), **changes)
+
+
+def sample(*, dark: int | None = None, points: np.ndarray = FACE, level: int = 150) -> FaceSample:
+    """An evenly colored face; ``dark`` is a landmark around which it is darker."""
+    picture = np.full((SIZE, SIZE, 3), (level + 20, level, level - 20), np.uint8)
+    if dark is not None:
+        x, y = np.mgrid[:SIZE, :SIZE][::-1] + 0.5
+        picture[np.hypot(x - points[dark, 0], y - points[dark, 1]) < 6] -= 40
+    return FaceSample(picture, points, 0, False, True, 1.0)
+
+
+def pairs(count: int = 9, *, worn: int = 0) -> Iterator[Pair]:
+    """Real faces, of which the first ``worn`` have a dark cheek, and synthetic ones that all have a dark nose."""
+    return iter([(sample(dark=CHEEK if number < worn else None), sample(dark=NOSE)) for number in range(count)])
+
+
+def at(bias: Bias, landmark: int) -> float:
+    column, row = np.round(UV_MAP[landmark] * TEXTURE - 0.5).astype(int)
+    return float(bias.luma[row, column])
+
+
+def test_what_all_synthetic_faces_have_is_measured_and_what_few_real_ones_wear_is_not() -> None:
+    bias = measure_bias(model(), pairs(worn=3))
+    assert at(bias, NOSE) > 15, "synthetic noses are darker by 40"
+    assert abs(at(bias, CHEEK)) < 5, "a third of the real faces has a dark cheek"
+    everywhere = measure_bias(model(), pairs(worn=9))
+    assert at(everywhere, CHEEK) < -15, "what all real faces have counts"
+
+
+def test_light_is_no_bias() -> None:
+    bias = measure_bias(model(), iter([(sample(level=150), sample(level=90))] * 3))
+    assert np.abs(bias.luma).max() < 2 and np.abs(bias.shape).max() < 1e-6
+
+
+def test_the_shape_is_that_of_resting_faces() -> None:
+    longer = FACE * np.array([1, 1.1, 1])
+    opened = longer.copy()
+    opened[LOWER_LIP, 1] += 20
+    resting = measure_bias(model(), iter([(sample(points=longer), sample())] * 2)).shape
+    assert np.abs(resting).max() > 0.01
+    with_open_mouth = [(sample(points=longer), sample())] * 2 + [(sample(points=opened), sample())]
+    assert np.allclose(measure_bias(model(), iter(with_open_mouth)).shape, resting)
+    with pytest.raises(ValueError, match="some of them at rest"):
+        measure_bias(model(), iter([(sample(points=opened), sample())]))
+
+
+def test_everybody_in_the_bank_changes_by_the_bias() -> None:
+    calibrated, before = model(), model()
+    y, x = (np.mgrid[:TEXTURE, :TEXTURE] + 0.5) / TEXTURE
+    luma = (12 * np.sin(9 * x) * np.cos(50 * y)).astype(np.float32)
+    bias = Bias(luma, np.full((2, TEXTURE // 2, TEXTURE // 2), -1.5, np.float32), 1.2, np.full(4, 0.1))
+    remove_bias(calibrated, bias)
+    people, shares = torch.tensor([[5]]), torch.ones(1, 1, 1 + len(before.people.regions))
+    for whole in (before, calibrated):  # one region: where several overlap, detail is restored
+        whole.people.regions.zero_()
+        whole.people.regions[0] = 1
+    change = [
+        after - earlier
+        for after, earlier in zip(calibrated.people.residual(people, shares), before.people.residual(people, shares), strict=True)
+    ]
+    face = face_mask()
+    assert np.abs(change[0][0, 0].numpy() - luma)[face].max() < 1.5, "rounding of the detail and of the broad structure"
+    assert np.abs(change[1][0].numpy() + 1.5)[:, face[::2, ::2]].max() < 0.5
+    assert torch.equal(calibrated.people.mouth_luma, (before.people.mouth_luma * 1.2).round().clamp(max=255).to(torch.uint8))
+    inner = before.geometry.people_shapes.abs() < 2.8
+    moved = calibrated.geometry.people_shapes - before.geometry.people_shapes
+    assert torch.allclose(moved[inner], torch.tensor(0.1), atol=1e-5) and calibrated.geometry.people_shapes.abs().max() <= 3
+
+
+def table(count: int) -> pa.Table:
+    """Prepared faces at rest, some of them gray."""
+    rows = face_rows(count)
+    for row in rows:
+        row["landmarks"] = at_rest(np.reshape(row["landmarks"], (-1, 3))).ravel().tolist()  # type: ignore[arg-type]
+    return pa.Table.from_pylist(rows, schema=SCHEMA)
+
+
+def face_mask() -> np.ndarray:
+    """(T, T) bool, well inside the texture's mesh."""
+    y, x = (np.mgrid[:TEXTURE, :TEXTURE] + 0.5) / TEXTURE - 0.5
+    return np.hypot(x, y) < 0.4
+
+
+def test_a_calibrated_bank_has_less_bias() -> None:
+    """Faces of the bank itself, with a dark nose that they do not have, as if they were real: two rounds take most of it off."""
+    faces = FaceShards.from_table(table(9))
+    engine = tiny_engine(people_texture_size=TEXTURE, mouth_box=(20, 44, 24, 12))
+
+    def compare() -> Bias:
+        return measure_bias(engine.model, replaced_faces(engine, faces, np.flatnonzero(~faces.grayscale)))
+
+    first = compare()
+    remove_bias(engine.model, first)
+    second = compare()
+    assert np.square(second.luma).mean() < 0.5 * np.square(first.luma).mean()
+
+
+def test_pairs_are_real_faces_and_what_replaces_them() -> None:
+    faces = FaceShards.from_table(pa.Table.from_pylist(face_rows(4), schema=SCHEMA))
+    found = list(replaced_faces(tiny_engine(), faces, [1, 2]))
+    assert [np.array_equal(real.image, faces.image(row)) for (real, _), row in zip(found, (1, 2), strict=True)] == [True, True]
+    for real, synthetic in found:
+        assert not np.array_equal(real.image, synthetic.image)
+        assert 0 < np.abs(real.landmarks - synthetic.landmarks)[:, :2].max() < 30
+
+
+@pytest.mark.parametrize("conditioning", ["landmarks", "mesh"])
+def test_without_a_bank_or_faces_nothing_is_calibrated(conditioning: str) -> None:
+    some = tiny_model(conditioning=conditioning, image_size=256 if conditioning == "landmarks" else 64)
+    with pytest.raises(ValueError, match="bank"):
+        measure_bias(some, iter([]))
+
+
+def test_the_script_changes_nothing_but_the_bank(tmp_path: Path) -> None:
+    save_model(model(), tmp_path / "model")
+    before = load_model(str(tmp_path / "model"))
+    shards = str(tmp_path / "train.parquet")
+    pq.write_table(table(6), shards)
+    load_script("fit/calibrate").main([str(tmp_path / "model"), shards, "--output-dir", str(tmp_path / "out"), "--rounds", "1"])
+    changed = {
+        name for name, value in load_model(str(tmp_path / "out")).state_dict().items() if not torch.equal(value, before.state_dict()[name])
+    }
+    assert changed and all(name.startswith(("people.", "geometry.people_shapes")) for name in changed)
+    assert "people.luma" in changed and "people.regions" not in changed
