@@ -124,6 +124,8 @@ def test_typology_angle_orders_skin(color: tuple[int, ...], low: float, high: fl
     assert face.landmarks is not None
     photo = np.broadcast_to(np.array(color, np.uint8), (120, 160, 3)).copy()
     assert low < typology_angle(photo, face.landmarks) < high
+    gray = np.repeat(photo.mean(axis=2, keepdims=True).astype(np.uint8), 3, axis=2)
+    assert np.isnan(typology_angle(gray + np.array([0, 1, 0], np.uint8), face.landmarks)), "a gray photo shows no tone"
 
 
 def test_a_template_crop_turns_scales_and_moves() -> None:

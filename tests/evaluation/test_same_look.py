@@ -32,6 +32,8 @@ def test_who_stands_in_has_the_sex_and_is_like_in_age_and_skin() -> None:
     assert places.tolist()[:2] == [[1, 2], [0, 2]] and (places[4:] >= 4).all() and (places[:4] < 4).all()
     tones = [Look(True, 30.0, tone) for tone in (50.0, 45.0, -30.0, -35.0)]
     assert stand_ins(tones, 1).ravel().tolist() == [1, 0, 3, 2]
+    gray = [Look(True, age, tone) for age, tone in ((30.0, 45.0), (38.0, 50.0), (33.0, float("nan")))]
+    assert stand_ins(gray, 1).ravel().tolist() == [2, 2, 0], "of a gray photo the age counts alone"
 
 
 def test_a_group_of_one_has_nobody_to_stand_in() -> None:

@@ -40,6 +40,8 @@ _MEAN_COLOR = (122.782, 117.001, 104.298)
 # template, in sides of that. The middle one is what the network was trained with, its neighbors make the answer steadier.
 _XCEPTION_SIDE, _XCEPTION_CROPS = 112, (0.9, 1.0, 1.1)
 _SEX_SIDE, _SEX_MARGINS = 32, (0.15, 0.2, 0.25)
+# Difference of the cheeks' channels, in pixel values, below which a photo is gray; compression alone makes one or two.
+_GRAY = 3.0
 # Points of the mesh in the middle of the cheeks.
 _CHEEKS = (50, 280, 205, 425)
 # dlib's mean face, which the second network's crops follow: outer and inner corner of the left and of the right eye, below the nose.
@@ -205,7 +207,8 @@ def tone_class(angle: float) -> str:
 
 
 def typology_angle(photo: np.ndarray, landmarks: np.ndarray) -> float:
-    """Skin tone of a face: the individual typology angle in degrees, arctan((L* - 50) / b*) of the median color of its cheeks.
+    """Skin tone of a face: the individual typology angle in degrees, arctan((L* - 50) / b*) of the median color of its cheeks; NaN of a
+    gray photo, which shows none.
 
     From above 55 (very light) to below -30 (dark; Chardon et al. 1991). As seen: a photo's light and white balance are in it.
 
@@ -217,5 +220,8 @@ def typology_angle(photo: np.ndarray, landmarks: np.ndarray) -> float:
     patch = crop_image(photo, crop)
     cheeks = np.round(crop.to_crop(landmarks[list(_CHEEKS)])[:, :2]).astype(int)
     colors = np.concatenate([patch[max(y - 2, 0) : y + 3, max(x - 2, 0) : x + 3].reshape(-1, 3) for x, y in cheeks.clip(0, 63)])
-    lightness, _, yellowness = cv2.cvtColor(np.median(colors, axis=0).astype(np.float32)[None, None] / 255, cv2.COLOR_RGB2LAB)[0, 0]
+    color = np.median(colors, axis=0)
+    if np.ptp(color) < _GRAY:
+        return float("nan")
+    lightness, _, yellowness = cv2.cvtColor(color.astype(np.float32)[None, None] / 255, cv2.COLOR_RGB2LAB)[0, 0]
     return float(np.degrees(np.arctan2(lightness - 50, max(float(yellowness), 1e-3))))

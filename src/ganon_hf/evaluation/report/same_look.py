@@ -33,7 +33,7 @@ class Look:
     Attributes:
         man: whether a man is seen.
         age: in years.
-        tone: individual typology angle in degrees.
+        tone: individual typology angle in degrees; NaN where the photo is gray.
     """
 
     man: bool
@@ -72,7 +72,8 @@ def stand_ins(looks: Sequence[Look], count: int = STAND_INS) -> np.ndarray:
 
 
 def _difference(first: Look, second: Look) -> float:
-    return float(np.hypot((first.age - second.age) / _YEARS, (first.tone - second.tone) / _DEGREES))
+    tone = (first.tone - second.tone) / _DEGREES
+    return float(np.hypot((first.age - second.age) / _YEARS, tone if np.isfinite(tone) else 0.0))
 
 
 def same_look(suite: Suite, looks: Sequence[Look], name: str, metric: str, *, repeats: int) -> Figures:
