@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -55,6 +56,19 @@ def test_auc_is_that_of_scikit_learn() -> None:
 )
 def test_hit_rates(row: list[float], target: int, rank: int, wanted: float) -> None:
     assert measures.hit_rates(np.array([row]), np.array([target]), rank)[0] == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize(("rank", "size"), [(1, 1), (1, 3), (2, 3), (2, 5), (5, 4), (1, 6)])
+def test_hit_rates_of_smaller_galleries_are_means_over_all_of_them(rank: int, size: int) -> None:
+    values = np.array([[0.9, 0.5, 0.7, 0.5, 0.1, 0.3], [0.2, 0.2, 0.2, 0.2, 0.2, 0.2], [NAN] * 6])
+    target = np.array([1, 0, 2])
+    wanted = []
+    for row, right in zip(values, target, strict=True):
+        drawn = [[right, *others] for others in combinations([i for i in range(6) if i != right], size - 1)]
+        wanted.append(np.mean([measures.hit_rates(row[None, some], np.array([0]), rank)[0] for some in drawn]))
+    assert measures.hit_rates(values, target, rank, size=size) == pytest.approx(np.array(wanted))
+    with pytest.raises(ValueError, match="1 to 6"):
+        measures.hit_rates(values, target, rank, size=7)
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ _ENOUGH = 16
 _SKIN = ((50, 101, 36, 205, 187, 123), (103, 67, 109, 10, 151, 108, 69))
 _BROW = (46, 70, 63, 105, 66, 107, 55, 65, 52, 53)
 # Individual typology angle in degrees above which skin is light, and below which dark.
-_LIGHT_SKIN, _MEDIUM_SKIN, _DARK_SKIN = 41.0, 25.0, 10.0
+_LIGHT_SKIN, _DARK_SKIN = 41.0, 10.0
 # Yellowness b* that skin has at least. In cool light it has less, and the angle would say very light of any skin.
 _LEAST_YELLOWNESS = 14.0
 # Luma below which skin is in the dark: nothing is known of its tone.
@@ -122,10 +122,22 @@ def measure_shades(photo: np.ndarray, landmarks: np.ndarray) -> tuple[Shade, Sha
     if skin is None:
         return "medium", "medium"
     ratio = _MEDIUM_BROWS if brow is None else float(brow @ LUMA_WEIGHTS) / max(float(skin @ LUMA_WEIGHTS), 1.0)
-    told = np.ptp(skin) >= _COLORLESS and float(skin @ LUMA_WEIGHTS) >= _IN_THE_DARK
-    angle = typology_angle(skin) if told else _MEDIUM_SKIN
     brows: Shade = "light" if ratio > _LIGHT_BROWS else "dark" if ratio < _DARK_BROWS else "medium"
-    return brows, "light" if angle > _LIGHT_SKIN else "dark" if angle < _DARK_SKIN else "medium"
+    return brows, _shade_of(skin) or "medium"
+
+
+def measure_skin_shade(photo: np.ndarray, landmarks: np.ndarray) -> Shade | None:
+    """Class of the skin tone in the photo's light; None where a photo does not show it: too little skin, no color, or in the dark."""
+    skin, _ = _skin_and_brow(photo, landmarks)
+    return None if skin is None else _shade_of(skin)
+
+
+def _shade_of(skin: np.ndarray) -> Shade | None:
+    """Class of a (3,) RGB median of skin; None where it has no color or is in the dark."""
+    if np.ptp(skin) < _COLORLESS or float(skin @ LUMA_WEIGHTS) < _IN_THE_DARK:
+        return None
+    angle = typology_angle(skin)
+    return "light" if angle > _LIGHT_SKIN else "dark" if angle < _DARK_SKIN else "medium"
 
 
 def measure_skin_angle(photo: np.ndarray, landmarks: np.ndarray) -> float | None:

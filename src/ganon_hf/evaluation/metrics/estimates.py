@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import comb
 
 import numpy as np
 
@@ -99,21 +100,38 @@ def mean_correlation(first: np.ndarray, second: np.ndarray, *, columns: np.ndarr
     return float(np.where(scale > 0, (x * y).sum(axis=0) / np.maximum(scale, 1e-30), 0.0).mean()) if columns.size else float("nan")
 
 
-def hit_rates(similarity: np.ndarray, target: np.ndarray, rank: int) -> np.ndarray:
+def hit_rates(similarity: np.ndarray, target: np.ndarray, rank: int, *, size: int | None = None) -> np.ndarray:
     """Whether each probe's person is among the ``rank`` most similar of the gallery.
 
     Args:
         similarity: (probes, gallery). A row with a NaN is an unread probe and counts as a miss.
         target: (probes,) index of the right gallery entry.
         rank: 1 for the very first.
+        size: of a gallery that holds the right person and others drawn at random, at most as many as there are: galleries of different
+            sizes are compared at one size. The value is the expected one over all draws. None takes everybody.
 
     Returns:
         (probes,) 0 to 1; exact ties count as the expected value of a random order, so that constant similarities score chance.
+
+    Raises:
+        ValueError: a size below 1 or beyond the gallery's.
     """
+    entries = similarity.shape[1]
+    if size is not None and not 1 <= size <= entries:
+        raise ValueError(f"size must be 1 to {entries}, the entries of the gallery, but got {size}.")
     right = similarity[np.arange(len(similarity)), target][:, None]
-    ahead, tied = (similarity > right).sum(axis=1), (similarity == right).sum(axis=1)
-    hits = np.clip((rank - ahead) / np.maximum(tied, 1), 0.0, 1.0)
+    ahead, tied = (similarity > right).sum(axis=1), np.maximum((similarity == right).sum(axis=1), 1)
+    chances = np.arange(entries) < rank if size is None else [_chance_of_rank(rank, count, entries, size) for count in range(entries)]
+    summed = np.concatenate([[0.0], np.cumsum(chances)])
+    hits = (summed[np.minimum(ahead + tied, entries)] - summed[ahead]) / tied
     return np.where(np.isnan(similarity).any(axis=1), 0.0, hits)
+
+
+def _chance_of_rank(rank: int, ahead: int, entries: int, size: int) -> float:
+    """Probability that fewer than ``rank`` of the entries ahead are drawn with the right one (hypergeometric distribution)."""
+    others, drawn = entries - 1, size - 1
+    ways = sum(comb(ahead, count) * comb(others - ahead, drawn - count) for count in range(min(rank, drawn + 1)))
+    return ways / comb(others, drawn)
 
 
 def threshold_at_far(impostors: np.ndarray, far: float = 0.01) -> float:

@@ -41,6 +41,9 @@ TITLES = {
     "eer": ("equal error rate", "share"),
     "protected": ("protection success", "share"),
     "always_found": ("people found in all draws", "share"),
+    "group_rank1": ("rank-1 within the group", "share"),
+    "group_rank5": ("rank-5 within the group", "share"),
+    "group_protected": ("protection success within the group", "share"),
     "linkage_rank1": ("linkage rank-1", "share"),
     "linkage_rank5": ("linkage rank-5", "share"),
     "linkage_tar": ("linkage TAR at FAR 1 %", "share"),
@@ -125,9 +128,11 @@ SECTIONS = {
     "Distance and detail (energy generated / real)": ("kernel_distance", "detail_1", "detail_2", "detail_3", "detail_4", "detail_5"),
     "Speed": ("generator_ms",),
 }
-# Of each recognizer, under "NAME/measure".
+# Of each recognizer, under "NAME/measure"; those of GROUP are against people of one's own group, scripts/benchmarks/leak_by_group.py.
+GROUP = ("group_rank1", "group_rank5", "group_protected")
 RECOGNIZER = (
     *("rank1", "rank5", "tar", "eer", "protected", "always_found"),
+    *GROUP,
     *("linkage_rank1", "linkage_rank5", "linkage_tar", "linkage_eer", "linkage_taken_for_one"),
 )
 LEARNED = ("parrot_rank1", "parrot_rank5", "parrot_tar", "parrot_linkage_rank1", "parrot_linkage_rank5", "parrot_linkage_tar")
