@@ -1,7 +1,7 @@
 """Write the figures of a report into README.md, docs/evaluation.md and docs/anonymity.md, so that prose holds none of them.
 
 python scripts/maintain/report_tables.py                                            # the report in the package
-python scripts/maintain/report_tables.py PAIRS/report.json PARROT/report.json       # two runs of the same weights, see ship_report.py
+python scripts/maintain/report_tables.py PAIRS/report.json PARROT/report.json       # runs of the same weights, see ship_report.py
 python scripts/maintain/report_tables.py --pages docs/evaluation.md
 
 Between the lines `<!-- report: NAME -->` and `<!-- /report: NAME -->` of a page everything is replaced; NAME is a key of `BLOCKS`.
@@ -23,6 +23,7 @@ from ship_report import joined
 from ganon_hf._atomic import write_atomically
 from ganon_hf.core.geometry import PRIVACY
 from ganon_hf.core.options import AnonymizeOptions, PrivacyLevel
+from ganon_hf.evaluation.harness.methods import REENCODED
 from ganon_hf.evaluation.metrics.estimates import Estimate
 from ganon_hf.evaluation.report.report import Report, SetReport, read_report, tables
 from ganon_hf.hub.export import REPORT
@@ -30,6 +31,7 @@ from ganon_hf.hub.model_card import DEFAULT_METHOD
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = tuple(ROOT / name for name in ("README.md", "docs/evaluation.md", "docs/anonymity.md"))
+NOT_MEASURED = "Not measured with these weights."
 LOOK_ALIKE, HEAD_POSE = "limit: another real person of the same look", "limit: nothing but the head pose"
 # What readers call the recognizers of the report.
 RECOGNIZERS = {"dlib-resnet": "dlib", "face_recognition_112": "ArcFace crop"}
@@ -75,16 +77,21 @@ Column = tuple[str, str, Callable[[Estimate | None], str]]  # title, measure, ho
 
 def table(part: SetReport, methods: Mapping[str, str], columns: Sequence[Column]) -> str:
     """One line per method that was measured (title -> row of the report), without columns that no method has."""
-    rows = {title: part.figures[method] for title, method in methods.items() if method in part.figures}
+    rows = {title: part.figures[method] for title, method in methods.items() if part.figures.get(method)}
     columns = [column for column in columns if any(column[1] in row for row in rows.values())]
     lines = ["| | " + " | ".join(title for title, _, _ in columns) + " |", "|---|" + "---|" * len(columns)]
     lines += [f"| {title} | " + " | ".join(write(row.get(key)) for _, key, write in columns) + " |" for title, row in rows.items()]
     return "\n".join(lines)
 
 
+def names(part: SetReport) -> dict[str, str]:
+    """Recognizer of the report -> what readers call it."""
+    return {name: RECOGNIZERS.get(name, name) for name in part.recognizers}
+
+
 def by_recognizer(part: SetReport, title: str, measure: str) -> list[Column]:
     """A column of each recognizer."""
-    return [(f"{title}, {RECOGNIZERS.get(name, name)}", f"{name}/{measure}", share) for name in part.recognizers]
+    return [(f"{title}, {name}", f"{key}/{measure}", share) for key, name in names(part).items()]
 
 
 def headline(report: Report) -> str:
@@ -109,7 +116,7 @@ def headline(report: Report) -> str:
     row = part.figures[DEFAULT_METHOD]
     people = max(estimate.people for estimate in row.values())
     size = f"{people} people. Chance is {100 / people:.0f} %. Parentheses hold 95 % bootstrap intervals."
-    return "\n\n".join([table(part, methods, columns), *paragraph(size, parrot(part), across_days(report))])
+    return "\n\n".join([table(part, methods, columns), *paragraph(size, parrot(part), across_days(report), rare_expressions(report))])
 
 
 def days_set(report: Report) -> SetReport | None:
@@ -122,12 +129,29 @@ def across_days(report: Report) -> str:
     part = days_set(report)
     if part is None:
         return ""
-    found = [
-        f"{share(part.figures[DEFAULT_METHOD][f'{n}/rank1'])} ({RECOGNIZERS.get(n, n)})".replace(") (", "; ") for n in part.recognizers
-    ]
-    people = part.figures[DEFAULT_METHOD][f"{part.recognizers[0]}/rank1"].people
+    row = part.figures[DEFAULT_METHOD]
+    found = [f"{share(row[f'{key}/rank1'])} ({name})".replace(") (", "; ") for key, name in names(part).items()]
+    people = row[f"{part.recognizers[0]}/rank1"].people
     start = "These are pairs of one studio session, the worst case. Between photos of different days"
     return f"{start} ({people} other people): {', '.join(found)}."
+
+
+def expressions_set(report: Report) -> SetReport | None:
+    """Photos with all expressions, where the report has them."""
+    return next((part for part in report.sets if part.title.startswith("eval-expressions") and DEFAULT_METHOD in part.figures), None)
+
+
+def rare_expressions(report: Report) -> str:
+    """What is kept of rarer expressions than smiles; empty where it was not measured."""
+    part = expressions_set(report)
+    if part is None:
+        return ""
+    row, again = (part.figures.get(method, {}).get("emotion_agreement") for method in (DEFAULT_METHOD, REENCODED))
+    kept = number(2)(part.figures[DEFAULT_METHOD].get("blendshape_correlation"))
+    return (
+        f"Rarer expressions ({part.title.partition(': ')[2]}): expression kept {kept}; a classifier sees the same emotion as in the "
+        f"original in {share(row)} of the results, and in {share(again)} of the originals if they are only encoded again."
+    )
 
 
 def paragraph(*sentences: str) -> list[str]:
@@ -145,7 +169,7 @@ PARROTS = {
 
 def parrot(part: SetReport) -> str:
     """What an attacker finds who has learned from the program's own output; empty where no such attacker was tried."""
-    attacks = {"landmarks": "parrot_geometry_", **{RECOGNIZERS.get(n, n): f"{n}/parrot_" for n in part.recognizers}}
+    attacks = {"landmarks": "parrot_geometry_", **{name: f"{key}/parrot_" for key, name in names(part).items()}}
     said = ""
     for words, method in PARROTS.items():
         row = part.figures.get(method, {})
@@ -155,6 +179,21 @@ def parrot(part: SetReport) -> str:
             start = words or "An attacker who trains on the program's own output reaches a rank-1 of"
             said += f"{start} {', '.join(found)}" + (f"; a rank-5 of {', '.join(among)}." if among else ".")
     return said
+
+
+def always_found(part: SetReport) -> str:
+    """Share of people whom no draw protects; empty where there was but one draw."""
+    methods = {
+        "default": DEFAULT_METHOD,
+        '`look="random"`': f"{DEFAULT_METHOD}, look random",
+        "control: somebody else's landmarks": CONTROLS["control: somebody else's landmarks"],
+    }
+    said = []
+    for title, method in methods.items():
+        row = part.figures.get(method, {})
+        found = [f"{share(row[key])} ({name})" for n, name in names(part).items() if (key := f"{n}/always_found") in row]
+        said += [f"{title} {', '.join(found)}".replace(") (", "; ")] if found else []
+    return f"People found in all draws, whatever the seed: {'; '.join(said)}." if said else ""
 
 
 CONTROLS = {
@@ -167,7 +206,7 @@ def days(report: Report) -> str:
     """Recognition across days, of docs/anonymity.md; says so where it was not measured."""
     part = days_set(report)
     if part is None:
-        return "Not measured with these weights."
+        return NOT_MEASURED
     methods = {
         "original photo": "original",
         '`geometry="original"` (as in the paper)': f"{DEFAULT_METHOD}, geometry original",
@@ -183,7 +222,7 @@ def days(report: Report) -> str:
         *by_recognizer(part, "linkage", "linkage_rank1"),
     ]
     people = part.figures[DEFAULT_METHOD][f"{part.recognizers[0]}/rank1"].people
-    return "\n\n".join([table(part, methods, columns), f"{people} people. Chance is {100 / people:.1f} %."])
+    return "\n\n".join([table(part, methods, columns), *paragraph(f"{people} people. Chance is {100 / people:.1f} %.", always_found(part))])
 
 
 def levels(report: Report) -> str:
@@ -207,7 +246,51 @@ def levels(report: Report) -> str:
         ("gaze error, degrees", "gaze_error", number(1)),
         ("pose error, degrees", "pose_error", number(1)),
     ]
-    return "\n\n".join([table(part, methods, columns), *paragraph(parrot(part))])
+    return "\n\n".join([table(part, methods, columns), *paragraph(parrot(part)), *paragraph(always_found(part))])
+
+
+def expressions(report: Report) -> str:
+    """What is kept where all expressions are shown, of docs/anonymity.md; says so where it was not measured."""
+    part = expressions_set(report)
+    if part is None:
+        return NOT_MEASURED
+    methods = {
+        "original photo": "original",
+        "original, encoded again": REENCODED,
+        "ganon-hf, default": DEFAULT_METHOD,
+        'ganon-hf, `look="random"`': f"{DEFAULT_METHOD}, look random",
+    }
+    columns = [
+        ("same emotion", "emotion_agreement", share),
+        ("beyond chance (kappa)", "emotion_kappa", number(2)),
+        ("emotion as labeled", "emotion_accuracy", share),
+        ("mean over labels", "emotion_balanced_accuracy", share),
+        ("blendshape correlation", "blendshape_correlation", number(3)),
+        ("gaze error, degrees", "gaze_error", number(1)),
+        ("pose error, degrees", "pose_error", number(1)),
+    ]
+    return "\n\n".join([table(part, methods, columns), f"{part.title.partition(': ')[2]}."])
+
+
+def groups(report: Report) -> str:
+    """Recognition by sex, age and skin tone, of docs/anonymity.md; says so where it was not measured."""
+    part = next((part for part in report.sets if part.title.startswith("eval-wild")), None)
+    if part is None:
+        return NOT_MEASURED
+    methods = {"default": DEFAULT_METHOD, '`look="random"`': f"{DEFAULT_METHOD}, look random", "control": next(iter(CONTROLS.values()))}
+    groups = [row.partition(": ")[2] for row in part.figures if row.startswith(f"{DEFAULT_METHOD}: ")]
+    rows = {group: {title: part.figures[f"{method}: {group}"] for title, method in methods.items()} for group in groups}
+    columns = [(f"{title}, {name}", title, f"{key}/group_rank1") for key, name in names(part).items() for title in methods]
+    key, name = list(names(part).items())[-1]
+    columns += [(f"protected, {title}, {name}", title, f"{key}/group_protected") for title in methods]
+    lines = ["| | people | " + " | ".join(title for title, _, _ in columns) + " |", "|---|---|" + "---|" * len(columns)]
+    people = {group: row["default"][columns[0][2]].people for group, row in rows.items()}
+    for group, row in rows.items():
+        cells = (share(row[title].get(measure)) for _, title, measure in columns)
+        lines.append(f"| {group} | {people[group]} | " + " | ".join(cells) + " |")
+    smallest = min(people.values())
+    chance = f"Everybody is searched among {smallest} people of the same group, so chance is {100 / smallest:.1f} % in every row."
+    return "\n\n".join(["\n".join(lines), *paragraph(chance)])
 
 
 def settings(report: Report) -> str:
@@ -233,6 +316,8 @@ BLOCKS: dict[str, Callable[[Report], str]] = {
     "headline": headline,
     "levels": levels,
     "days": days,
+    "groups": groups,
+    "expressions": expressions,
     "settings": settings,
     "tables": all_tables,
 }

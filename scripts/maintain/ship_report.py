@@ -1,7 +1,7 @@
 """Put the figures of one or several reports into the package, where `ganon-hf export` and the Space find them.
 
 python scripts/maintain/ship_report.py runs/report/report.json
-python scripts/maintain/ship_report.py PAIRS/report.json EXPRESSIONS/report.json   # sets or attacks measured in two runs
+python scripts/maintain/ship_report.py PAIRS/report.json EXPRESSIONS/report.json   # sets or attacks measured in several runs
 
 They must have measured the package's present weights. Curves (for plots) are left out; a report that names paths is refused.
 """
@@ -15,6 +15,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ganon_hf import Anonymizer
 from ganon_hf._atomic import write_atomically
@@ -65,16 +66,24 @@ def _with_measures_of(part: SetReport, later: SetReport) -> SetReport:
 
 
 def shipped_text(report: Report) -> str:
-    """What is written: every figure with its interval, settings and notes.
+    """What is written: every figure with its interval on a line of its own, settings and notes.
 
     Raises:
         ValueError: it names a path.
     """
-    text = json.dumps(to_json(replace(report, sets=tuple(replace(part, curves={}) for part in report.sets))), indent=1) + "\n"
+    text = _in_lines(to_json(replace(report, sets=tuple(replace(part, curves={}) for part in report.sets)))) + "\n"
     path = re.search(r"(?<![\w.])(?:/[\w.-]+){2,}|[A-Za-z]:\\\\", text)
     if path:
         raise ValueError(f"the report names a path, which must not be published: {path.group(0)}")
     return text
+
+
+def _in_lines(content: Any, indent: str = "") -> str:
+    """JSON with a line for each entry; what holds no further objects takes one line."""
+    if not isinstance(content, dict) or not any(isinstance(value, dict | list) for value in content.values()):
+        return json.dumps(content, separators=(",", ":"))
+    entries = (f"{indent} {json.dumps(key)}: {_in_lines(value, indent + ' ')}" for key, value in content.items())
+    return "{\n" + ",\n".join(entries) + f"\n{indent}}}"
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,47 @@ def test_blocks_are_written_and_the_rest_stays() -> None:
     assert "own output" not in text
     assert TABLES.filled(text, small_report()) == text
     assert "16 % (8 to 25; landmarks)" in TABLES.filled(page("levels"), small_report(parrot_geometry_rank1=SOME)).replace("\n", " ")
+
+
+def block(name: str, *parts: SetReport) -> str:
+    """A block of a report with more sets; line breaks as spaces."""
+    report = small_report()
+    return TABLES.filled(page(name), replace(report, sets=(*report.sets, *parts))).replace("\n", " ")
+
+
+def test_who_is_found_in_all_draws_stands_beside_the_levels() -> None:
+    assert "People found in all draws" not in TABLES.filled(page("levels"), small_report()), "there was but one draw"
+    text = TABLES.filled(page("levels"), small_report(**{"net/always_found": SOME})).replace("\n", " ")
+    assert "People found in all draws, whatever the seed: default 16 % (8 to 25; net)." in text
+
+
+def test_expressions_are_those_of_their_set() -> None:
+    assert "Not measured" in block("expressions") and "Rarer" not in block("headline")
+    figures = {
+        "ganon-hf": {"emotion_agreement": SOME, "emotion_kappa": SOME},
+        TABLES.REENCODED: {"emotion_agreement": replace(SOME, value=1)},
+    }
+    alone = SetReport("eval-expressions: 9 pictures of 7 people, as they are", {"detector": {"found": SOME}})
+    part = SetReport("eval-expressions: 9 pictures of 7 people", figures)
+    assert "| ganon-hf, default | 16 % (8 to 25) | 0.16 |" in block("expressions", alone, part)
+    assert "9 pictures of 7 people." in block("expressions", alone, part)
+    assert "Rarer expressions (9 pictures of 7 people)" in block("headline", alone, part)
+
+
+def test_groups_stand_beside_each_other_with_their_control() -> None:
+    assert "Not measured" in block("groups")
+    few, many = replace(SOME, people=20), replace(SOME, value=0.5)
+    methods = ("ganon-hf", "ganon-hf, look random", "ganon-hf, somebody else's landmarks")
+    rows = {f"{method}: {group}": {"net/group_rank1": one, "net/group_protected": many} for method in methods
+            for group, one in (("women", few), ("men", many))}  # fmt: skip
+    text = block("groups", SetReport("eval-wild by sex, age and skin tone: one photo each of 71 people", rows))
+    assert "| women | 20 | 16 % (8 to 25) | 16 % (8 to 25) | 16 % (8 to 25) | 50 % (8 to 25) |" in text and "| men | 51 | 50 %" in text
+    assert "among 20 people of the same group, so chance is 5.0 %" in text
+
+
+def test_what_is_empty_has_no_row() -> None:
+    part = SetReport("across-days: 2 pictures", {"ganon-hf": {"net/rank1": SOME}, TABLES.LOOK_ALIKE: {}})
+    assert "control" not in block("days", part)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from tiny import tiny_engine
 from ganon_hf.bulk.engine import weights_digest
 from ganon_hf.core.anonymizer import Anonymizer
 from ganon_hf.evaluation.metrics.estimates import Estimate
-from ganon_hf.evaluation.report.report import Report, SetReport
+from ganon_hf.evaluation.report.report import Report, SetReport, to_json
 from ganon_hf.hub.export import REPORT, ExportError, ExportOptions, find_report, measured_weights, require_same_weights
 from ganon_hf.hub.model_card import DEFAULT_METHOD, HEADLINES, load_report
 
@@ -64,6 +64,14 @@ def test_sets_of_two_runs_stand_in_one_report() -> None:
     for place in ("/srv/photos/x", r"C:\\photos"):
         with pytest.raises(ValueError, match="names a path"):
             shipped_text(replace(first, notes=(f"from {place}",)))
+
+
+def test_each_figure_takes_one_line() -> None:
+    share = Estimate(0.5, 0.1, 0.9, 9, 9)
+    report = Report((SetReport('pairs "a"', {"ganon-hf": {"seam": share, "rank1": share}}, notes=("b", "{c}")),), {"model": "m"}, ("d",))
+    text = load_script("maintain/ship_report").shipped_text(report)
+    assert json.loads(text) == to_json(report)
+    assert [line.strip() for line in text.splitlines()].count('"seam": ' + json.dumps(share.to_dict(), separators=(",", ":")) + ",") == 1
 
 
 def test_a_later_run_of_the_same_set_adds_its_measures() -> None:
