@@ -41,6 +41,7 @@ from ganon_hf.evaluation.report.report import Report, SetReport, markdown, write
 SET = "eval-wild"
 EVERYBODY = "everybody"
 SEX = {"woman": "women", "man": "men"}
+SKIN = {shade: f"{shade} skin" for shade in SHADES}
 AGES = {"child": "0 to 9 years", "young": "10 to 39 years", "middle": "40 to 59 years", "old": "60 years and more"}
 DEFAULT = engine_method(AnonymizeOptions())
 METHODS = (DEFAULT, engine_method(AnonymizeOptions(look="random")), swapped_landmarks_method(), unchanged_alone_method(DEFAULT))
@@ -64,12 +65,12 @@ def make_groups(suite: Suite, labels: Mapping[int, tuple[str, str]]) -> dict[str
 
     Whoever's skin is not seen is in no group of skin tone.
     """
-    names: list[list[str]] = []
+    names: list[list[str | None]] = []
     for sample, subject in zip(suite.samples, suite.subjects, strict=True):
         sex, age = labels[sample.person]
         shade = None if subject.landmarks is None else measure_skin_shade(sample.photo, subject.landmarks)
-        names.append([EVERYBODY, SEX[sex], age_group(age), f"{shade} skin"])
-    order = (EVERYBODY, *SEX.values(), *AGES.values(), *(f"{shade} skin" for shade in SHADES))
+        names.append([EVERYBODY, SEX[sex], age_group(age), SKIN[shade] if shade else None])
+    order = (EVERYBODY, *SEX.values(), *AGES.values(), *SKIN.values())
     found = {group: np.array([row for row, own in enumerate(names) if group in own], int) for group in order}
     return {group: rows for group, rows in found.items() if len(rows)}
 
@@ -141,7 +142,9 @@ def measure(suite: Suite, labels: Mapping[int, tuple[str, str]], metrics: Mappin
         run = suite.runs[method.name]
         found = [recognition_figures(suite, run, compared, n, metrics[n], size=size, repeats=repeats) for n in recognizer_names(suite)]
         for group, rows in groups.items():
-            row = figures[f"{method.name}: {group}"] = {} if method.is_control else status_figures(suite, run, rows, repeats=repeats)
+            row = figures[f"{method.name}: {group}"] = {}
+            if not method.is_control and group not in SKIN.values():  # skin is measured where a face is found
+                row |= status_figures(suite, run, rows, repeats=repeats)
             for part in found:
                 row |= part[group]
     people = len(compared[EVERYBODY])

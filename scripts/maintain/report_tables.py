@@ -280,17 +280,23 @@ def groups(report: Report) -> str:
     methods = {"default": DEFAULT_METHOD, '`look="random"`': f"{DEFAULT_METHOD}, look random", "control": next(iter(CONTROLS.values()))}
     groups = [row.partition(": ")[2] for row in part.figures if row.startswith(f"{DEFAULT_METHOD}: ")]
     rows = {group: {title: part.figures[f"{method}: {group}"] for title, method in methods.items()} for group in groups}
-    columns = [(f"{title}, {name}", title, f"{key}/group_rank1") for key, name in names(part).items() for title in methods]
+    found = [(f"{title}, {name}", title, f"{key}/group_rank1") for key, name in names(part).items() for title in methods]
     key, name = list(names(part).items())[-1]
-    columns += [(f"protected, {title}, {name}", title, f"{key}/group_protected") for title in methods]
-    lines = ["| | people | " + " | ".join(title for title, _, _ in columns) + " |", "|---|---|" + "---|" * len(columns)]
-    people = {group: row["default"][columns[0][2]].people for group, row in rows.items()}
-    for group, row in rows.items():
-        cells = (share(row[title].get(measure)) for _, title, measure in columns)
-        lines.append(f"| {group} | {people[group]} | " + " | ".join(cells) + " |")
+    protected = [
+        (f"{words}: {title}", title, f"{key}/{measure}")
+        for words, measure in (("common threshold", "protected"), ("own threshold", "group_protected"))
+        for title in methods
+    ]
+    people = {group: row["default"][found[0][2]].people for group, row in rows.items()}
     smallest = min(people.values())
+
+    def lines(columns: Sequence[tuple[str, str, str]]) -> str:
+        head = ["| | people | " + " | ".join(title for title, _, _ in columns) + " |", "|---|---|" + "---|" * len(columns)]
+        cells = {group: " | ".join(share(row[title].get(measure)) for _, title, measure in columns) for group, row in rows.items()}
+        return "\n".join([*head, *(f"| {group} | {people[group]} | {cells[group]} |" for group in rows)])
+
     chance = f"Everybody is searched among {smallest} people of the same group, so chance is {100 / smallest:.1f} % in every row."
-    return "\n\n".join(["\n".join(lines), *paragraph(chance)])
+    return "\n\n".join([f"Rank-1 within the group. {chance}", lines(found), f"Protection success rate, {name}:", lines(protected)])
 
 
 def settings(report: Report) -> str:

@@ -93,6 +93,7 @@ def test_a_group_is_no_safer_because_it_is_larger(script: ModuleType) -> None:
     assert [row[group]["toy/group_rank1"].value for group in ("women", "men")] == pytest.approx([1 / 3, 1 / 3])
     assert 1 / 3 < row["everybody"]["toy/group_rank1"].value < 1, "among both sexes, sex tells more"
     assert row["men"]["toy/group_rank1"].people == 3
+    assert row["men"]["replaced"].value == 1 and "replaced" not in part.figures["ganon-hf: light skin"], "skin is measured in faces"
     assert "33.3 %" in part.notes[0] and "women 12, men 3" in part.notes[1]
 
 
