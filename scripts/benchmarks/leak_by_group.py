@@ -83,7 +83,7 @@ def recognition_figures(
     Args:
         suite: with the originals' readings.
         run: of a method.
-        groups: name -> rows of the samples, all of whom have a face.
+        groups: name -> rows of the samples, all of whom have landmarks.
         name, metric: of the recognizer.
         size: of the galleries within the groups.
         repeats: bootstrap resamples.
@@ -129,14 +129,14 @@ def measure(suite: Suite, labels: Mapping[int, tuple[str, str]], metrics: Mappin
         repeats: bootstrap resamples.
 
     Raises:
-        ValueError: a group has fewer than two people with a face.
+        ValueError: a group has fewer than two people with landmarks.
     """
     groups = make_groups(suite, labels)
     seen = np.array([subject.landmarks is not None for subject in suite.subjects])
     compared = {group: rows[seen[rows]] for group, rows in groups.items()}
     size = min(map(len, compared.values()))
     if size < 2:
-        raise ValueError("every group needs two people whose face is found, to tell one from another.")
+        raise ValueError("every group needs two people whose landmarks are found, to tell one from another.")
     figures: dict[str, Figures] = {}
     for method in METHODS:
         run = suite.runs[method.name]
@@ -149,9 +149,9 @@ def measure(suite: Suite, labels: Mapping[int, tuple[str, str]], metrics: Mappin
                 row |= part[group]
     people = len(compared[EVERYBODY])
     notes = [
-        f"the gallery holds the photos that were anonymized, of the {people} people of {len(suite.samples)} whose face is found. Chance is "
-        f"{100 / people:.1f} % and, within a group, where everybody is searched among {size} people, {100 / size:.1f} %",
-        "people with a face: " + ", ".join(f"{group} {len(rows)}" for group, rows in compared.items()),
+        f"the gallery holds the photos that were anonymized, of those {people} of {len(suite.samples)} people whose landmarks are found. "
+        f"Chance is {100 / people:.1f} % and, within a group, where everybody is searched among {size} people, {100 / size:.1f} %",
+        "people with landmarks: " + ", ".join(f"{group} {len(rows)}" for group, rows in compared.items()),
     ]
     return SetReport(f"{SET} by sex, age and skin tone: one photo each of {len(suite.samples)} people", figures, notes=tuple(notes))
 
