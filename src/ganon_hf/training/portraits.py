@@ -288,17 +288,16 @@ def _among_alike(values: np.ndarray, groups: np.ndarray, statistic: Callable[[np
 
 def _deviations(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """(n, ...) values -> robust standard deviations from the median of those who look alike, or of all where these are few."""
-    result = np.empty_like(values)
-    for group in np.unique(groups):
-        here = groups == group
-        alike = values[here] if here.sum() >= _MIN_GROUP else values
-        median = np.median(alike, axis=0)
-        deviation = 1.4826 * np.median(np.abs(alike - median), axis=0)
-        if deviation.ndim > 1:  # places where all are the same say little
-            deviation = np.maximum(deviation, 0.5 * deviation.mean(axis=(-2, -1), keepdims=True))
-        deviation = deviation + 1e-6
-        result[here] = (values[here] - median) / deviation
-    return result
+    medians = _among_alike(values, groups, lambda some: np.median(some, axis=0))
+    return (values - medians) / _among_alike(values, groups, _robust_deviation)
+
+
+def _robust_deviation(values: np.ndarray) -> np.ndarray:
+    """(n, ...) values -> (...) robust standard deviation over n, never 0."""
+    deviation = 1.4826 * np.median(np.abs(values - np.median(values, axis=0)), axis=0)
+    if deviation.ndim > 1:  # places where all are the same say little
+        deviation = np.maximum(deviation, 0.5 * deviation.mean(axis=(-2, -1), keepdims=True))
+    return deviation + 1e-6
 
 
 def _without_outliers(luma: np.ndarray, chroma: np.ndarray, trust: np.ndarray, groups: np.ndarray) -> np.ndarray:
