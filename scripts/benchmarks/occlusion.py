@@ -120,10 +120,9 @@ def run(engine: Anonymizer, faces: BareFaces, count: int, seed: int) -> list[str
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pictures", nargs="+", type=Path, help="parquet files with the column image, none of training")
-    parser.add_argument("--model", help="folder or Hub repository; default: the weights in the package")
-    parser.add_argument(
-        "--bare-by", default=CHECKPOINT, help="weights whose network says which faces are bare; default: those in the package"
-    )
+    package = str(CHECKPOINT)
+    parser.add_argument("--model", default=package, help="folder or Hub repository; default: the weights in the package")
+    parser.add_argument("--bare-by", default=package, help="weights whose network says which faces are bare; default: those in the package")
     parser.add_argument("--count", type=int, default=400, help="composed pictures of each part (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=100)
     options = parser.parse_args(argv)
@@ -132,7 +131,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if engine.model.occluders is None:
         parser.error("these weights have no network for the occluder map.")
     # the same faces whatever weights are measured
-    chooser = load_model(str(options.bare_by))
+    chooser = engine.model if options.bare_by == options.model else load_model(options.bare_by)
     if chooser.occluders is None:
         parser.error(f"{options.bare_by} has no network for the occluder map.")
     faces = read_bare_faces(options.pictures, YuNetDetector(), lambda place: True, chooser.occluders)
