@@ -16,21 +16,17 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from ganon_hf.evaluation.data.held_out import HELD_OUT, read_with_held_out
 from ganon_hf.evaluation.data.picture_sets import PictureSet, open_pictures
-from ganon_hf.evaluation.data.samples import Sample, read_samples
+from ganon_hf.evaluation.data.samples import FILLED_BORDER, Sample
 from ganon_hf.evaluation.harness.options import ATTACKS, TRAINED_ATTACKS, EvaluationOptions, command_line_fields
 from ganon_hf.evaluation.harness.toolkit import Toolkit
 from ganon_hf.evaluation.report.report import read_coverage
 from ganon_hf.evaluation.runner import EvaluationSet, evaluate
-from ganon_hf.training.persons import held_out_people
 
-# Faces fill the pictures of the `expressions` sets from edge to edge; a border of this share of the height lets them be detected.
-BORDER = 0.25
 # Photos of the people who are held out of the training pictures, taken on different days.
 ACROSS_DAYS = "across-days"
 SETS = ("eval-pairs", "eval-expressions", ACROSS_DAYS)
-TRAINING = "train-expressions"
-HELD_OUT = held_out_people()["expressions"]
 
 
 def add_evaluation_options(parser: argparse.ArgumentParser) -> None:
@@ -66,7 +62,7 @@ def parse_arguments(argv: list[str] | None = None) -> tuple[argparse.Namespace, 
 def across_days(folder: Path, people: int | None) -> PictureSet:
     """Two photos, the first ones, of everybody who is held out."""
     chosen: dict[int, list[Sample]] = {}
-    for sample in read_samples(folder, TRAINING, border=BORDER):
+    for sample in read_with_held_out(folder):
         if sample.person in HELD_OUT and (sample.person in chosen or people is None or len(chosen) < people):
             chosen.setdefault(sample.person, []).append(sample)
     pairs = [replace(sample, emotion="") for samples in chosen.values() for sample in samples[:2]]
@@ -75,7 +71,7 @@ def across_days(folder: Path, people: int | None) -> PictureSet:
 
 def training_samples(folder: Path) -> list[Sample]:
     """What attackers learn from."""
-    return [sample for sample in read_samples(folder, TRAINING, border=BORDER) if sample.person not in HELD_OUT]
+    return [sample for sample in read_with_held_out(folder) if sample.person not in HELD_OUT]
 
 
 def read_set(name: str, arguments: argparse.Namespace) -> EvaluationSet:
@@ -86,7 +82,7 @@ def read_set(name: str, arguments: argparse.Namespace) -> EvaluationSet:
         return EvaluationSet(across_days(arguments.faces, arguments.people))
     if name == "eval-pairs":
         return EvaluationSet(pictures(0.0))
-    return EvaluationSet(pictures(BORDER), identity=False, without_border=pictures(0.0))
+    return EvaluationSet(pictures(FILLED_BORDER), identity=False, without_border=pictures(0.0))
 
 
 def main(argv: list[str] | None = None) -> int:

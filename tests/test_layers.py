@@ -142,7 +142,7 @@ ROOMS = {
         "validation",
         "trainer",
     ),
-    "evaluation.data": ("samples", "picture_sets", "face_pairs"),
+    "evaluation.data": ("samples", "held_out", "picture_sets", "face_pairs"),
     "evaluation.metrics": (
         "estimates",
         "model_files",

@@ -21,22 +21,20 @@ import numpy as np
 from ganon_hf import AnonymizeOptions, Anonymizer, Face
 from ganon_hf.core.detection_search import YuNetDetector
 from ganon_hf.core.faces import box_of_points
-from ganon_hf.evaluation.data.samples import read_samples
+from ganon_hf.evaluation.data.held_out import HELD_OUT, read_with_held_out
 from ganon_hf.evaluation.metrics.recognition import Recognizer, load_recognizer, recognition_measures, similarity
 from ganon_hf.training.face_measurement import find_largest_face
-from ganon_hf.training.persons import held_out_people
 
 FRAMES = (1, 2, 4)
-SET, SOURCE, BORDER = "train-expressions", "expressions", 0.25
 METHODS = {"original": None, "default": AnonymizeOptions(), 'look="random"': AnonymizeOptions(look="random")}
 Picture = tuple[np.ndarray, Face]
 
 
 def read_people(folder: Path) -> list[list[Picture]]:
     """The photos of everybody who is held out, those in which a face is found."""
-    detector, held_out, found = YuNetDetector(), held_out_people()[SOURCE], {}
-    for sample in read_samples(folder, SET, border=BORDER):
-        if sample.person not in held_out or len(found.setdefault(sample.person, [])) > max(FRAMES):
+    detector, found = YuNetDetector(), {}
+    for sample in read_with_held_out(folder):
+        if sample.person not in HELD_OUT or len(found.setdefault(sample.person, [])) > max(FRAMES):
             continue
         _, landmarks = find_largest_face(photo := sample.photo, detector)
         if landmarks is not None:

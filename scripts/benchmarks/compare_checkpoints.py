@@ -30,7 +30,7 @@ from ganon_hf.core.face_mesh import LEFT_EYE_OUTER, LIP_LOWER, LIP_UPPER, RIGHT_
 from ganon_hf.core.faces import Face, FaceDetector
 from ganon_hf.core.options import AnonymizeOptions, Geometry
 from ganon_hf.evaluation.data.face_pairs import FacePairs, face_interior
-from ganon_hf.evaluation.data.samples import Sample, read_pictures
+from ganon_hf.evaluation.data.samples import FILLED_BORDER, Sample, read_pictures
 from ganon_hf.evaluation.harness.baselines import reencode
 from ganon_hf.evaluation.harness.methods import ORIGINAL, REENCODED
 from ganon_hf.evaluation.harness.pool import Progress
@@ -44,7 +44,6 @@ from ganon_hf.evaluation.report.report import Report, SetReport, write_report, w
 
 # Side of the crops for realism, and of the faces on the sheets, in pixels.
 REALISM_SIZE, SHEET_SIZE = 192, 256
-BORDER = 0.25
 
 
 def load_engine(folder: Path | None, detector: FaceDetector, *, refined: bool = True) -> Anonymizer:
@@ -82,7 +81,7 @@ class ComparedRow:
 
 
 def locate(samples: Sequence[Sample], instruments: Instruments, progress: Progress) -> tuple[list[Sample], list[Subject]]:
-    """Detect the largest face of each sample; a picture that its face fills gets a border of :data:`BORDER`, edge pixels repeated."""
+    """Detect the largest face of samples; a picture that its face fills gets a border (:data:`FILLED_BORDER`), edge pixels repeated."""
     placed, subjects = [], []
     for sample in progress(samples, desc="locating"):
         subject = instruments.locate(sample.photo)
@@ -93,7 +92,7 @@ def locate(samples: Sequence[Sample], instruments: Instruments, progress: Progre
             corners = crop.to_photo(np.array([[0, 0], [SHEET_SIZE, 0], [0, SHEET_SIZE], [SHEET_SIZE, SHEET_SIZE]], float))
             inside = bool((corners >= 0).all() and (corners <= [width, height]).all())
         if not inside:
-            sample = replace(sample, border=BORDER)
+            sample = replace(sample, border=FILLED_BORDER)
             subject = instruments.locate(sample.photo)
         placed.append(sample)
         subjects.append(subject)

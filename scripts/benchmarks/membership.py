@@ -22,14 +22,14 @@ import torch
 from ganon_hf import Anonymizer
 from ganon_hf.core.alignment import align_face, crop_image
 from ganon_hf.core.detection_search import YuNetDetector
-from ganon_hf.evaluation.data.samples import Sample, read_samples
+from ganon_hf.evaluation.data.held_out import HELD_OUT, read_with_held_out
+from ganon_hf.evaluation.data.samples import Sample
 from ganon_hf.evaluation.metrics.estimates import auc, bootstrap
 from ganon_hf.training.appearance_prior import squared_errors
 from ganon_hf.training.face_measurement import find_largest_face
-from ganon_hf.training.persons import held_out_people
 from ganon_hf.training.textures import FaceSample, TextureSet, unwrap_samples
 
-SET, SOURCE, PHOTOS, BORDER = "train-expressions", "expressions", 2, 0.25
+PHOTOS = 2
 FALSE_POSITIVES = 0.01
 CROP = 256
 
@@ -46,12 +46,11 @@ class Pictures:
 def choose(folder: Path, seed: int) -> list[tuple[Sample, bool]]:
     """The first photos of everybody who is held out, and of as many other people with as many photos, drawn at random."""
     photos: dict[int, list[Sample]] = {}
-    for sample in read_samples(folder, SET, border=BORDER):
+    for sample in read_with_held_out(folder):
         photos.setdefault(sample.person, []).append(sample)
-    held_out = held_out_people()[SOURCE]
-    others = [person for person, some in photos.items() if person not in held_out and len(some) >= PHOTOS]
-    drawn = np.random.default_rng(seed).choice(others, min(len(held_out), len(others)), replace=False)
-    people = [(person, False) for person in sorted(held_out)] + [(int(person), True) for person in drawn]
+    others = [person for person, some in photos.items() if person not in HELD_OUT and len(some) >= PHOTOS]
+    drawn = np.random.default_rng(seed).choice(others, min(len(HELD_OUT), len(others)), replace=False)
+    people = [(person, False) for person in sorted(HELD_OUT)] + [(int(person), True) for person in drawn]
     return [(sample, member) for person, member in people for sample in photos.get(person, [])[:PHOTOS]]
 
 

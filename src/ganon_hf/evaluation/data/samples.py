@@ -15,6 +15,8 @@ from PIL import Image
 from ...image_files import read_image
 
 NEUTRAL, SMILING = "neutral", "happiness"
+# Where a face fills its picture from edge to edge, a border of this share of the height lets it be detected.
+FILLED_BORDER = 0.25
 
 
 @dataclass(frozen=True)
