@@ -89,6 +89,8 @@ class GanonPipeline(DiffusionPipeline):
         self._detector = detector
         self._engine: Anonymizer | None = Anonymizer(generator, image_processor, detector)
 
+    # As in pipeline_ganon.py. A base class for both would be longer than the two, must stand before the libraries' own in two hierarchies,
+    # and would be one more file in every repository of the Hub.
     @property
     def engine(self) -> Anonymizer:
         """The engine around the registered components; made anew when one of them was exchanged."""
