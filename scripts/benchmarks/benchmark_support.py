@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # the time that imports take is measured, too
     import numpy as np
 
-# The composers of photos and films lie with the tests, which need them without the scripts.
+# The composers of photos and films, and the measure of memory, lie with the tests, which need them without the scripts.
 SUPPORT = Path(__file__).resolve().parents[2] / "tests" / "support"
 if str(SUPPORT) not in sys.path:
     sys.path.insert(0, str(SUPPORT))
@@ -60,11 +59,6 @@ def measure_in_fresh_process(script: str, arguments: Sequence[Any], environment:
 def verdict(met: bool) -> str:
     """The word in front of a target."""
     return "met" if met else "MISSED"
-
-
-def peak_bytes() -> int:
-    """Largest resident size of this process so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def load_average() -> float | None:

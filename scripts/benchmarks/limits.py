@@ -26,12 +26,13 @@ import numpy as np
 from benchmark_support import (
     make_parser,
     measure_in_fresh_process,
-    peak_bytes,
     run_process,
     scene_with_faces,
     verdict,
     write_json,
 )
+
+from peak_memory import peak_bytes  # isort: skip  (benchmark_support says where it is)
 
 SIZES = {"640x480": (640, 480), "1080p": (1920, 1080), "4K": (3840, 2160)}
 FACES = (1, 6, 12, 30)

@@ -1,8 +1,9 @@
-"""The most memory that this process has taken. Children of tests measure themselves with it."""
+"""The most memory that this process has taken. Children of tests and benchmarks measure themselves with it."""
 
 from __future__ import annotations
 
 import resource
+import sys
 from pathlib import Path
 
 
@@ -13,4 +14,4 @@ def peak_bytes() -> int:
         for line in status.read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
