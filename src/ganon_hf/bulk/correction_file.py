@@ -11,10 +11,10 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from .._atomic import write_atomically
 from ..core.corrections import MAX_CORRECTIONS, FaceCorrection
@@ -22,6 +22,8 @@ from ..core.faces import UnusableImageError
 from ..core.options import AnonymizeOptions, require_number
 from ..image_files import printable
 
+Row = TypeVar("Row")  # of a photo or film
+Correction = TypeVar("Correction")  # of one face
 MAX_BYTES = 64 << 20  # of a file: more than anybody corrects by hand
 MAX_NAME = 4096
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -49,10 +51,7 @@ class PhotoCorrections:
 
     def __post_init__(self) -> None:
         require_photo_name(self.photo)
-        require_sha256(self.sha256)
-        if not isinstance(self.faces, tuple) or len(self.faces) > MAX_CORRECTIONS:
-            raise ValueError(f"faces must be a tuple of at most {MAX_CORRECTIONS} corrections.")
-        require_number("seed", self.seed, 0, 2**63 - 1, integer=True, optional=True)
+        require_line(self.sha256, self.faces, self.seed)
 
     def options(self, options: AnonymizeOptions) -> AnonymizeOptions:
         """The run's options with this photo's seed where it has one."""
@@ -69,17 +68,12 @@ class PhotoCorrections:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready form: a line of the file."""
-        values: dict[str, Any] = {"photo": self.photo, "sha256": self.sha256, "faces": [face.to_dict() for face in self.faces]}
-        return values if self.seed is None else values | {"seed": self.seed}
+        return {"photo": self.photo} | line_of(self.sha256, self.faces, self.seed)
 
     @classmethod
     def from_dict(cls, values: Any) -> PhotoCorrections:
         """What :meth:`to_dict` gives, from an untrusted source. Errors as for the class."""
-        if not isinstance(values, dict) or not {"photo", "sha256", "faces"} <= set(values) <= {"photo", "sha256", "faces", "seed"}:
-            raise ValueError(f"a line has photo, sha256 and faces, and may have seed, but got {printable(values)[:200]}.")
-        if not isinstance(values["faces"], list) or len(values["faces"]) > MAX_CORRECTIONS:
-            raise ValueError(f"faces must be a list of at most {MAX_CORRECTIONS} corrections.")
-        return cls(values["photo"], values["sha256"], tuple(map(FaceCorrection.from_dict, values["faces"])), values.get("seed"))
+        return cls(*parts_of_line(values, "photo", FaceCorrection.from_dict))
 
 
 def require_photo_name(name: object) -> None:
@@ -90,10 +84,34 @@ def require_photo_name(name: object) -> None:
         raise ValueError(f"photo must be a plain name below the folder of photos, but got {printable(name)[:80]!r}.")
 
 
-def require_sha256(digest: object) -> None:
-    """Raise ValueError unless this is a digest as corrections have it."""
-    if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
-        raise ValueError(f"sha256 must be 64 hexadecimal digits in lower case, but got {printable(digest)[:80]!r}.")
+def require_line(sha256: object, faces: object, seed: Any) -> None:
+    """Raise ValueError unless a line may say this of its photo or film: a digest, corrections of faces, and a seed or None."""
+    if not isinstance(sha256, str) or not _DIGEST.fullmatch(sha256):
+        raise ValueError(f"sha256 must be 64 hexadecimal digits in lower case, but got {printable(sha256)[:80]!r}.")
+    if not isinstance(faces, tuple) or len(faces) > MAX_CORRECTIONS:
+        raise ValueError(f"faces must be a tuple of at most {MAX_CORRECTIONS} corrections.")
+    require_number("seed", seed, 0, 2**63 - 1, integer=True, optional=True)
+
+
+def line_of(sha256: str, faces: Iterable[Any], seed: int | None) -> dict[str, Any]:
+    """What :func:`require_line` accepts, JSON-ready: a line of the file but for the name of its photo or film."""
+    values: dict[str, Any] = {"sha256": sha256, "faces": [face.to_dict() for face in faces]}
+    return values if seed is None else values | {"seed": seed}
+
+
+def parts_of_line(
+    values: Any, kind: Literal["photo", "film"], read_face: Callable[[Any], Correction]
+) -> tuple[str, str, tuple[Correction, ...], int | None]:
+    """Name, digest, corrections of faces and seed in a line from an untrusted source; of them only the corrections are checked here.
+
+    Raises:
+        ValueError: it has other fields, or ``read_face`` refuses one of its corrections.
+    """
+    if not isinstance(values, dict) or not {kind, "sha256", "faces"} <= set(values) <= {kind, "sha256", "faces", "seed"}:
+        raise ValueError(f"the line of a {kind} has {kind}, sha256 and faces, and may have seed, but got {printable(values)[:200]}.")
+    if not isinstance(values["faces"], list) or len(values["faces"]) > MAX_CORRECTIONS:
+        raise ValueError(f"faces must be a list of at most {MAX_CORRECTIONS} corrections.")
+    return values[kind], values["sha256"], tuple(map(read_face, values["faces"])), values.get("seed")
 
 
 def require_digest(digest: str, wanted: str) -> None:
@@ -138,18 +156,34 @@ def read_corrections(path: str | os.PathLike[str]) -> dict[str, PhotoCorrections
         ValueError: a line is malformed, or two are for one photo; names file and line.
         OSError: the file cannot be read.
     """
+    return read_rows(path, "photo", "photo", PhotoCorrections.from_dict)
+
+
+def read_rows(path: str | os.PathLike[str], kind: Literal["photo", "film"], key: str, read_row: Callable[[Any], Row]) -> dict[str, Row]:
+    """The lines of one kind in a file of corrections, in their order.
+
+    Args:
+        path: of the file.
+        kind: of what; also the name of the rows' attribute that holds its name.
+        key: name of the rows' attribute by which they are found, and which no two of them share.
+        read_row: gives the row of a line, or refuses it with ValueError, TypeError or OverflowError.
+
+    Raises:
+        ValueError: a line is malformed, or two have one key; names file and line.
+        OSError: the file cannot be read.
+    """
     name = printable(path)
-    rows: dict[str, PhotoCorrections] = {}
+    rows: dict[str, Row] = {}
     for number, values in read_lines(path):
-        if "film" in values:
+        if ("film" in values) != (kind == "film"):
             continue
         try:
-            row = PhotoCorrections.from_dict(values)
+            row = read_row(values)
         except (ValueError, TypeError, OverflowError) as error:
             raise ValueError(f"{name}, line {number}: {printable(error)[:300]}") from error
-        if row.photo in rows:
-            raise ValueError(f"{name}, line {number}: {printable(row.photo)} has a line already.")
-        rows[row.photo] = row
+        if getattr(row, key) in rows:
+            raise ValueError(f"{name}, line {number}: {printable(getattr(row, kind))} has a line already.")
+        rows[getattr(row, key)] = row
     return rows
 
 

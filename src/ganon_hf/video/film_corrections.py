@@ -14,8 +14,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from ..bulk.correction_file import read_lines, replace_lines, require_sha256
-from ..core.corrections import ACTIONS, MAX_CORRECTIONS, Action, checked_box
+from ..bulk.correction_file import line_of, parts_of_line, read_rows, replace_lines, require_line
+from ..core.corrections import ACTIONS, Action, checked_box
 from ..core.faces import Box
 from ..core.look import check_look
 from ..core.options import require_choice, require_number
@@ -112,13 +112,10 @@ class FilmCorrections:
     def __post_init__(self) -> None:
         if not isinstance(self.film, str) or not self.film:
             raise ValueError(f"film must be the name of a file, but got {printable(self.film)[:80]!r}.")
-        require_sha256(self.sha256)
-        if not isinstance(self.faces, tuple) or len(self.faces) > MAX_CORRECTIONS:
-            raise ValueError(f"faces must be a tuple of at most {MAX_CORRECTIONS} corrections.")
+        require_line(self.sha256, self.faces, self.seed)
         tracks = [face.track for face in self.faces if face.track is not None]
         if len(tracks) != len(set(tracks)):
             raise ValueError("faces must have at most one correction for a track.")
-        require_number("seed", self.seed, 0, 2**63 - 1, integer=True, optional=True)
 
     @property
     def digest(self) -> str:
@@ -128,17 +125,12 @@ class FilmCorrections:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready form: a line of the file."""
-        values: dict[str, Any] = {"film": self.film, "sha256": self.sha256, "faces": [face.to_dict() for face in self.faces]}
-        return values if self.seed is None else values | {"seed": self.seed}
+        return {"film": self.film} | line_of(self.sha256, self.faces, self.seed)
 
     @classmethod
     def from_dict(cls, values: Any) -> FilmCorrections:
         """What :meth:`to_dict` gives, from an untrusted source. Errors as for the class."""
-        if not isinstance(values, dict) or not {"film", "sha256", "faces"} <= set(values) <= {"film", "sha256", "faces", "seed"}:
-            raise ValueError(f"the line of a film has film, sha256 and faces, and may have seed, but got {printable(values)[:200]}.")
-        if not isinstance(values["faces"], list) or len(values["faces"]) > MAX_CORRECTIONS:
-            raise ValueError(f"faces must be a list of at most {MAX_CORRECTIONS} corrections.")
-        return cls(values["film"], values["sha256"], tuple(map(TrackCorrection.from_dict, values["faces"])), values.get("seed"))
+        return cls(*parts_of_line(values, "film", TrackCorrection.from_dict))
 
 
 def film_digest(path: str | os.PathLike[str]) -> str:
@@ -154,18 +146,7 @@ def read_film_corrections(path: str | os.PathLike[str]) -> list[FilmCorrections]
         ValueError: a line is malformed, or two are for one film; names file and line.
         OSError: the file cannot be read.
     """
-    rows: dict[str, FilmCorrections] = {}
-    for number, values in read_lines(path):
-        if "film" not in values:
-            continue
-        try:
-            row = FilmCorrections.from_dict(values)
-        except (ValueError, TypeError, OverflowError) as error:
-            raise ValueError(f"{printable(path)}, line {number}: {printable(error)[:300]}") from error
-        if row.sha256 in rows:
-            raise ValueError(f"{printable(path)}, line {number}: {printable(row.film)} has a line already.")
-        rows[row.sha256] = row
-    return list(rows.values())
+    return list(read_rows(path, "film", "sha256", FilmCorrections.from_dict).values())
 
 
 def corrections_of(rows: Iterable[FilmCorrections], source: Path) -> FilmCorrections:
