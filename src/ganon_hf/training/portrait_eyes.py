@@ -58,26 +58,24 @@ def clean_eyes(luma: np.ndarray, chroma: np.ndarray, predicted: np.ndarray, trus
     mask = eyeball_mask(size)
     luma, chroma = luma + mask * (predicted - luma), chroma * (1 - cv2.resize(mask, (size // 2,) * 2, interpolation=cv2.INTER_AREA))
     white = np.stack([one[mask > 0.5].mean() for one in predicted])
-    patches = iris_texels(size)
-    local = np.concatenate([places for _, _, places in patches])
-    values = np.concatenate([luma[:, rows, columns] for rows, columns, _ in patches], axis=1)
-    seen = np.concatenate([trust[:, rows, columns] for rows, columns, _ in patches], axis=1)
+    rows, columns, local = _texels_of_both(size)
+    values, seen = luma[:, rows, columns], trust[:, rows, columns]
     circles = _along_circles(values, seen, local)
     pattern = np.clip(_PATTERN * seen * (values - circles), -_MOST_PATTERN, _MOST_PATTERN)
     outside = _outside(local)
     catch = _CATCH_STRENGTH * np.exp(-((local - _CATCH_LIGHT) ** 2).sum(axis=1) / (2 * _CATCH_SIZE**2))
-    irises = (1 - outside) * (circles + pattern + catch) + outside * white[:, None]
-    for irises_of_eye, (rows, columns, _) in zip(np.split(irises, [len(patches[0][0])], axis=1), patches, strict=True):
-        luma[:, rows, columns] = irises_of_eye
-    patches = iris_texels(size // 2)
-    local, half = np.concatenate([places for _, _, places in patches]), trust[:, ::2, ::2]
-    seen = np.concatenate([half[:, rows, columns] for rows, columns, _ in patches], axis=1)
-    for channel in range(2):
-        values = np.concatenate([chroma[:, channel, rows, columns] for rows, columns, _ in patches], axis=1)
-        round_color = (1 - _outside(local)) * _along_circles(values, seen, local)
-        for color_of_eye, (rows, columns, _) in zip(np.split(round_color, [len(patches[0][0])], axis=1), patches, strict=True):
-            chroma[:, channel, rows, columns] = color_of_eye
+    luma[:, rows, columns] = (1 - outside) * (circles + pattern + catch) + outside * white[:, None]
+    rows, columns, local = _texels_of_both(size // 2)
+    seen = trust[:, 2 * rows, 2 * columns]
+    for plane in chroma.swapaxes(0, 1):
+        plane[:, rows, columns] = (1 - _outside(local)) * _along_circles(plane[:, rows, columns], seen, local)
     return luma, chroma
+
+
+def _texels_of_both(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows, columns and (m, 2) places in radii of the texels of the right and then the left iris of a (size, size) texture."""
+    rows, columns, local = (np.concatenate(parts) for parts in zip(*iris_texels(size), strict=True))
+    return rows, columns, local
 
 
 def _outside(local: np.ndarray) -> np.ndarray:
