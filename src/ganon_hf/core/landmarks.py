@@ -25,6 +25,7 @@ from .face_mesh import (
     LEFT_LID_UPPER,
     LIP_LOWER,
     LIP_UPPER,
+    MEAN_LANDMARKS,
     MOUTH_START,
     RIGHT_EYE_CORNERS,
     RIGHT_EYE_LOWER,
@@ -259,6 +260,14 @@ def facing(points: np.ndarray) -> np.ndarray:
     corners = points[TRIANGLES].astype(np.float64)
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     return normals[:, 2] / np.maximum(np.linalg.norm(normals, axis=1), 1e-9)
+
+
+@lru_cache(maxsize=1)
+def frontal_facing() -> np.ndarray:
+    """(n_triangles,) :func:`facing` of the mean face, as a portrait from the front shows it; read-only."""
+    cosines = facing(MEAN_LANDMARKS)
+    cosines.flags.writeable = False
+    return cosines
 
 
 def unwrap(image: np.ndarray, points: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:

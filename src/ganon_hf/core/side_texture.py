@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 
 from .face_mesh import MEAN_LANDMARKS, MOUTH_START, TRIANGLES
-from .landmarks import facing, triangle_map
+from .landmarks import facing, frontal_facing, triangle_map
 from .opencv import cv2
 
 # How much more of a triangle is seen than in a portrait from the front: below the first all of the texture is used, above the second none.
@@ -38,7 +38,7 @@ def continue_sides(image: np.ndarray, points: np.ndarray) -> np.ndarray:
         the same kind of array; ``image`` itself where no side is seen that much better than from the front.
     """
     size = image.shape[0]
-    stretch = facing(points) / np.maximum(_frontal_facing(), _LEAST_COSINE)
+    stretch = facing(points) / np.maximum(frontal_facing(), _LEAST_COSINE)
     amount = np.clip((stretch - _STRETCH[0]) / (_STRETCH[1] - _STRETCH[0]), 0, 1) * _sides()
     amount[MOUTH_START:] = 0
     index = triangle_map(points, size)
@@ -64,12 +64,6 @@ def continue_sides(image: np.ndarray, points: np.ndarray) -> np.ndarray:
     result = image.copy()
     result[here] += (both[..., 3] * inside)[..., None] * (both[..., :3] - part)
     return result
-
-
-@lru_cache(maxsize=1)
-def _frontal_facing() -> np.ndarray:
-    """(n_triangles,) cosine between each triangle of the mean face and the line of sight of a portrait."""
-    return facing(MEAN_LANDMARKS)
 
 
 @lru_cache(maxsize=1)

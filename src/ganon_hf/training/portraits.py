@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from ..core.face_mesh import MEAN_LANDMARKS, TRIANGLES
-from ..core.landmarks import facing, texel_table
+from ..core.landmarks import frontal_facing, texel_table
 from ..core.modeling_ganon import AppearancePrior, ShapeStatistics, shape_features
 from ..core.opencv import cv2
 from .appearance_prior import skin_tone
@@ -207,7 +207,7 @@ def read_portraits(
 def seen_from_the_front(size: int) -> np.ndarray:
     """(T, T) float32, 0 at the sides of the head, where a few pixels of a portrait, often of ears or hair, fill many texels, else 1."""
     rows, columns, owner, _ = texel_table(size)
-    seen = np.clip((facing(MEAN_LANDMARKS) - _GRAZING[0]) / (_GRAZING[1] - _GRAZING[0]), 0, 1)
+    seen = np.clip((frontal_facing() - _GRAZING[0]) / (_GRAZING[1] - _GRAZING[0]), 0, 1)
     # the sides of the nose are narrow, too, but nothing else is seen there
     middle = np.abs(MEAN_LANDMARKS[TRIANGLES, 0]).mean(axis=1) < _BESIDE_THE_NOSE
     mask = np.ones((size, size), np.float32)
