@@ -125,6 +125,7 @@ ROOMS = {
         "calibration",
         "look_samples",
         "batch_normalization",
+        "descent",
         "look_classifier",
         "occluder_textures",
         "occluder_scene",

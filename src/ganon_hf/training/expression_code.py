@@ -23,6 +23,7 @@ from ..core.face_mesh import MIRROR
 from ..core.modeling_ganon import ShapeStatistics
 from .blendshape_network import NUM_BLENDSHAPES
 from .emotion_reader import EmotionReader, balanced_rows, rows_by_emotion
+from .options import require_positive
 from .shape_space import ShapePopulation
 
 logger = logging.getLogger(__name__)
@@ -64,9 +65,7 @@ class ExpressionOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "learning_rate"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, but got {getattr(self, name)!r}.")
+        require_positive(self, "steps", "batch_size", "learning_rate")
         if not 0 < self.noise[0] <= self.noise[1]:
             raise ValueError(f"noise must be (lowest, highest) with 0 < lowest <= highest, but got {self.noise!r}.")
 

@@ -8,22 +8,19 @@ side, covered in part, compressed, in gray mixed anew from its colors.
 from __future__ import annotations
 
 import copy
-import logging
 import math
-import time
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch import nn
 from torch.nn import functional
 
 from ..core.modeling_ganon import GanonConfig, LookClassifier
 from ..core.opencv import cv2
 from .batch_normalization import normalized, without_normalization
+from .descent import Descent
 from .look_samples import SEEN_SIZE, SMALL_FACES, STORED_SIZE, LookSamples
-
-logger = logging.getLogger(__name__)
+from .options import require_positive
 
 # Sides in pixels of the classifier's crop in a photo: a face of 24 px is in a crop of 38.
 _SMALLEST, _LARGEST = 28, 200
@@ -41,7 +38,8 @@ _BLENDED_SHARE = 0.5
 _NUM_CHILDREN = 2
 # Shapes whose principal components are computed; the first of them are the most diverse set.
 _MAX_SHAPES = 5000
-_LOG_EVERY = 50
+# Largest norm of a gradient.
+_MAX_NORM = 5.0
 
 
 @dataclass(frozen=True)
@@ -72,9 +70,7 @@ class LookTrainingOptions:
     threads: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("channels", "steps", "batch_size", "learning_rate", "threads"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, but got {getattr(self, name)!r}.")
+        require_positive(self, "channels", "steps", "batch_size", "learning_rate", "threads")
 
 
 def draw_side(generator: np.random.Generator) -> int:
@@ -220,15 +216,12 @@ def train_look_classifier(samples: LookSamples, options: LookTrainingOptions, st
 
 
 def _run(network: LookClassifier, samples: LookSamples, options: LookTrainingOptions, generator: np.random.Generator) -> None:
-    optimizer = torch.optim.AdamW(network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay)
+    descent = Descent(network, options.steps, options.learning_rate, options.weight_decay, _MAX_NORM)
     chances = samples.frequency / samples.frequency.sum()
     components = network.components(torch.from_numpy(samples.shapes).flatten(0, 1)).unflatten(0, samples.shapes.shape[:2])
     targets, weights = torch.from_numpy(samples.targets), torch.from_numpy(samples.weights.astype(np.float32))
-    start, losses = time.perf_counter(), []
     network.train()
-    for step in range(options.steps):
-        rise, fall = min(1.0, (step + 1) / 100), 0.5 * (1 + math.cos(math.pi * step / options.steps))
-        optimizer.param_groups[0]["lr"] = options.learning_rate * rise * fall
+    for _ in range(options.steps):
         rows = generator.choice(len(samples), options.batch_size, p=chances)
         sides = [draw_side(generator) for _ in rows]
         others, shares = blend_children(samples, rows, generator)
@@ -237,15 +230,7 @@ def _run(network: LookClassifier, samples: LookSamples, options: LookTrainingOpt
         exactness, parts = [shape_for(side) for side in sides], torch.from_numpy(shares)[:, None]
         shapes = components[rows, exactness] * (1 - parts) + components[others, exactness] * parts
         shapes = shapes + _SHAPE_NOISE * torch.from_numpy(generator.standard_normal(shapes.shape, np.float32))
-        loss = look_loss(network(pictures[:, None], shapes), targets[rows], weights[rows], options.smoothing)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-        optimizer.step()
-        losses.append(float(loss.detach()))
-        if (step + 1) % _LOG_EVERY == 0:
-            seconds = time.perf_counter() - start
-            logger.info("step %d of %d, loss %.3f, %.0f s", step + 1, options.steps, float(np.mean(losses[-_LOG_EVERY:])), seconds)
+        descent.step(look_loss(network(pictures[:, None], shapes), targets[rows], weights[rows], options.smoothing))
     network.eval()
 
 

@@ -7,9 +7,6 @@ and mouth, and the thresholds of ``core/occluder_map.py`` come on top.
 from __future__ import annotations
 
 import copy
-import logging
-import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -21,9 +18,9 @@ from torch.nn import functional
 from ..core.modeling_ganon import GanonConfig, OccluderNetwork
 from ..core.occluders import GLASSES, NONE, SUNGLASSES
 from .batch_normalization import normalized, without_normalization
+from .descent import Descent
 from .occluder_samples import NO_GLASSES, Samples
-
-logger = logging.getLogger(__name__)
+from .options import require_positive
 
 # How much a pixel counts: of a face, of its eyes, nose and mouth, of thin things, of what is known not to be spectacles.
 _FACE_WEIGHT, _FEATURE_WEIGHT, _GLASSES_WEIGHT, _OUTSIDE_WEIGHT = 2.5, 6.0, 3.0, 0.3
@@ -31,7 +28,8 @@ _FACE_WEIGHT, _FEATURE_WEIGHT, _GLASSES_WEIGHT, _OUTSIDE_WEIGHT = 2.5, 6.0, 3.0,
 _FURTHER = 0.25
 # Largest change of a color channel, of brightness and contrast, as each picture is seen once more.
 _TINT, _BRIGHTNESS, _CONTRAST = 0.06, 0.1, 0.12
-_LOG_EVERY = 50
+# Largest norm of a gradient.
+_MAX_NORM = 2.0
 
 
 @dataclass(frozen=True)
@@ -60,9 +58,7 @@ class OccluderTrainingOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("channels", "steps", "batch_size", "learning_rate"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, but got {getattr(self, name)!r}.")
+        require_positive(self, "channels", "steps", "batch_size", "learning_rate")
 
 
 def to_tensors(samples: Samples, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -122,32 +118,20 @@ def train_occluders(
     network.requires_grad_(True)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a third faster on a CPU
     averaged = copy.deepcopy(network)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=peak, weight_decay=options.weight_decay)
-    begun, losses, step = time.perf_counter(), [], 0
+    descent = Descent(network, options.steps, peak, options.weight_decay, _MAX_NORM)
     network.train()
-    while step < options.steps:
+    while descent.done < options.steps:
         samples = load(generator)
         order = generator.permutation(len(samples))
         for first in range(0, len(order) - options.batch_size + 1, options.batch_size):
-            if step == options.steps:
+            if descent.done == options.steps:
                 break
-            rise, fall = min(1.0, (step + 1) / 100), 0.5 * (1 + math.cos(math.pi * step / options.steps))
-            optimizer.param_groups[0]["lr"] = peak * rise * fall
             pictures, hulls, labels = vary(*to_tensors(samples, order[first : first + options.batch_size]), random)
             seen, known = (values.contiguous(memory_format=torch.channels_last) for values in (pictures, hulls))
-            loss = occluder_loss(network(seen, known), hulls, labels)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(network.parameters(), 2.0)
-            optimizer.step()
-            losses.append(float(loss.detach()))
-            step += 1
-            _follow(averaged, network, min(options.average, step / (step + 20)))
-            if step % _LOG_EVERY == 0:
-                seconds = time.perf_counter() - begun
-                logger.info("step %d of %d, loss %.4f, %.0f s", step, options.steps, float(np.mean(losses[-_LOG_EVERY:])), seconds)
-            if save is not None and step % save_every == 0:
-                save(finished(averaged), step)
+            descent.step(occluder_loss(network(seen, known), hulls, labels))
+            _follow(averaged, network, min(options.average, descent.done / (descent.done + 20)))
+            if save is not None and descent.done % save_every == 0:
+                save(finished(averaged), descent.done)
     return finished(averaged)
 
 

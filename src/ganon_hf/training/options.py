@@ -28,6 +28,13 @@ def _help(text: str) -> dict[str, str]:
     return {"help": text}
 
 
+def require_positive(options: object, *names: str) -> None:
+    """Raise ValueError unless these attributes are above 0."""
+    for name in names:
+        if not getattr(options, name) > 0:
+            raise ValueError(f"{name} must be positive, but got {getattr(options, name)!r}.")
+
+
 @dataclass(frozen=True)
 class TrainingOptions:
     """Options of ``scripts/train.py``, named as in the training scripts of diffusers where these have the same option.
@@ -98,9 +105,7 @@ class TrainingOptions:
         for name in f"{counts} validation_steps logging_steps discriminator_channels refinement_channels".split():
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, but got {getattr(self, name)}.")
-        for name in "learning_rate discriminator_learning_rate".split():
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, but got {getattr(self, name)}.")
+        require_positive(self, "learning_rate", "discriminator_learning_rate")
         not_negative = "l1_weight adversarial_weight feature_matching_weight max_grad_norm adversarial_start lr_warmup_steps seed"
         for name in not_negative.split():
             if not getattr(self, name) >= 0:
@@ -108,9 +113,8 @@ class TrainingOptions:
         for name in "adam_beta1 adam_beta2 ema_decay".split():
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be in [0, 1), but got {getattr(self, name)}.")
-        for name in "time_budget_minutes max_train_samples".split():
-            if getattr(self, name) is not None and not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, but got {getattr(self, name)}.")
+        limits = (name for name in ("time_budget_minutes", "max_train_samples") if getattr(self, name) is not None)
+        require_positive(self, *limits)
         if self.num_appearance is not None and self.num_appearance < 0:
             raise ValueError(f"num_appearance must not be negative, but got {self.num_appearance}.")
         if self.patch_size < 16 or self.patch_size % 8:
