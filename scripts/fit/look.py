@@ -21,20 +21,22 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import torch
-from safetensors.torch import load_file, save_file
+from fit_support import add_training_arguments, open_network, run_command
+from safetensors.torch import save_file
 
 from ganon_hf.core.color import luma_of
 from ganon_hf.core.detection_search import YuNetDetector
 from ganon_hf.core.faces import box_of_points
 from ganon_hf.core.look import AGES, Look, age_class
 from ganon_hf.core.look_reading import decide_look, measure_skin_angle, read_look
-from ganon_hf.core.modeling_ganon import GanonConfig, LookClassifier
+from ganon_hf.core.modeling_ganon import LookClassifier
 from ganon_hf.core.opencv import cv2
 from ganon_hf.training.face_measurement import find_largest_face, read_picture
 from ganon_hf.training.look_classifier import LookTrainingOptions, train_look_classifier
 from ganon_hf.training.look_samples import SEEN_SIZE, STORED_SIZE, LookSamples, make_samples, read_heads, read_labels, shrink_face
 
 LABELS = Path(__file__).with_name("looks.csv")
+WIDTH = "look_channels"  # of the network, in the configuration
 SIZES = (None, 64, 24)  # heights of faces in pixels at which photos are read, with the landmarks found there; None is as they are
 
 
@@ -54,7 +56,7 @@ def train(arguments: argparse.Namespace) -> None:
     parts = [make_samples([places[row] for row in part], heads[part], shapes[part], labels) for part in (rows[~held_out], rows[held_out])]
     samples, unseen = parts
     logging.info("%d heads to train with, %d held out", len(samples), len(unseen))
-    start = open_network(arguments.start) if arguments.start else None
+    start = open_network(arguments.start, LookClassifier, WIDTH) if arguments.start else None
     options = LookTrainingOptions(channels=arguments.channels, steps=arguments.steps, seed=arguments.seed)
     network = train_look_classifier(samples, options, start)
     report_held_out(network, unseen)
@@ -92,14 +94,6 @@ def report_held_out(network: LookClassifier, samples: LookSamples) -> None:
         )
 
 
-def open_network(path: Path) -> LookClassifier:
-    """Weights of a file -> network; the width follows from them."""
-    weights = load_file(path)
-    network = LookClassifier(GanonConfig(look_channels=len(weights["stem.bias"]))).eval()
-    network.load_state_dict(weights)
-    return network
-
-
 def possible_ages(text: str) -> set[str]:
     """Classes that an age in years, a range such as ``20-29``, or ``70+`` may be of."""
     first, _, last = text.rstrip("+").partition("-")
@@ -119,7 +113,7 @@ def shrunk(
 
 def check(arguments: argparse.Namespace) -> None:
     """Print how well the looks of labeled photos are read."""
-    network, detector, people = open_network(arguments.weights), YuNetDetector(), []
+    network, detector, people = open_network(arguments.weights, LookClassifier, WIDTH), YuNetDetector(), []
     for path in arguments.pictures:
         for row in pq.read_table(path, columns=["image", "sex", "age"]).to_pylist():
             photo = read_picture(row["image"])
@@ -182,24 +176,16 @@ def main(argv: list[str] | None = None) -> None:
     commands = parser.add_subparsers(required=True)
     training = commands.add_parser("train", help="train and write weights")
     training.add_argument("pictures", nargs="+", type=Path, help="parquet files")
-    training.add_argument("--output", type=Path, required=True, help="file of the weights (.safetensors)")
+    add_training_arguments(training, LookTrainingOptions)
     training.add_argument("--labels", type=Path, default=LABELS, help="table of labels")
     training.add_argument("--heads", type=Path, help="file (.npz) that keeps the heads for later runs")
     training.set_defaults(hold_out={"synthetic": 0.12, "train-staff": 0.25})
-    training.add_argument("--start", type=Path, help="weights that are trained further")
-    training.add_argument("--channels", type=int, default=LookTrainingOptions.channels)
-    training.add_argument("--steps", type=int, default=LookTrainingOptions.steps)
-    training.add_argument("--seed", type=int, default=LookTrainingOptions.seed)
     training.set_defaults(run=train)
     checking = commands.add_parser("check", help="print how well looks are read")
     checking.add_argument("weights", type=Path)
     checking.add_argument("pictures", nargs="+", type=Path, help="parquet files with the columns image, sex and age")
     checking.set_defaults(run=check)
-    arguments = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
-    arguments.run(arguments)
+    run_command(parser, argv)
 
 
 if __name__ == "__main__":

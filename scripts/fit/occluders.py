@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from fit_support import add_training_arguments, open_network, run_command
 from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
@@ -26,7 +27,6 @@ from ganon_hf.core.detection_search import YuNetDetector
 from ganon_hf.core.model_loading import load_model
 from ganon_hf.core.modeling_ganon import GanonConfig, GanonModel, OccluderNetwork
 from ganon_hf.core.occluders import OCCLUDER_NAMES
-from ganon_hf.core.opencv import cv2
 from ganon_hf.training.checkpoints import save_model
 from ganon_hf.training.look_samples import set_of
 from ganon_hf.training.occluder_faces import read_bare_faces
@@ -34,6 +34,7 @@ from ganon_hf.training.occluder_samples import BareFaces, Samples, make_samples
 from ganon_hf.training.occluder_training import OccluderTrainingOptions, to_tensors, train_occluders
 
 LABELS = Path(__file__).with_name("looks.csv")
+WIDTH = "occluder_channels"  # of the network, in the configuration
 PER_FACE = 4  # samples that are made of a face before the next one
 SHARD = 512
 # Every so many faces one is held out of training.
@@ -56,9 +57,8 @@ def collect_faces(arguments: argparse.Namespace) -> None:
         raise SystemExit(f"{others[0]} and others are no synthetic portraits: --network must say which of their faces are bare.")
     if others:
         sets = {name for name, _ in labels}  # of which the table names the usable pictures
-        parts.append(
-            read_bare_faces(others, YuNetDetector(), lambda place: place in labels or place[0] not in sets, open_network(arguments.network))
-        )
+        network = open_network(arguments.network, OccluderNetwork, WIDTH)
+        parts.append(read_bare_faces(others, YuNetDetector(), lambda place: place in labels or place[0] not in sets, network))
     pictures, landmarks = (np.concatenate([getattr(part, name) for part in parts]) for name in ("pictures", "landmarks"))
     np.savez(arguments.output, pictures=pictures, landmarks=landmarks)
     logging.info("%d bare faces", len(pictures))
@@ -103,14 +103,14 @@ def train(arguments: argparse.Namespace) -> None:
     def save(network: OccluderNetwork, step: int) -> None:
         save_file(network.state_dict(), arguments.output)
 
-    start = open_network(arguments.start) if arguments.start else None
+    start = open_network(arguments.start, OccluderNetwork, WIDTH) if arguments.start else None
     options = OccluderTrainingOptions(channels=arguments.channels, steps=arguments.steps, seed=arguments.seed)
     save(train_occluders(load, options, start, save), options.steps)
 
 
 def check(arguments: argparse.Namespace) -> None:
     """Print intersection over union by class of samples with known truth."""
-    network, paths = open_network(arguments.network), sorted(arguments.samples.glob("samples-*.npz"))
+    network, paths = open_network(arguments.network, OccluderNetwork, WIDTH), sorted(arguments.samples.glob("samples-*.npz"))
     both, either = np.zeros(len(OCCLUDER_NAMES)), np.zeros(len(OCCLUDER_NAMES))
     for path in paths:
         samples = Samples.load(path)
@@ -130,19 +130,11 @@ def check(arguments: argparse.Namespace) -> None:
 def install(arguments: argparse.Namespace) -> None:
     """Write a copy of a checkpoint with these weights."""
     weights, model = load_file(arguments.network), load_model(arguments.checkpoint)
-    config = GanonConfig(**{**model.config.to_dict(), "occluder_channels": len(weights["stem.bias"])})
+    config = GanonConfig(**{**model.config.to_dict(), WIDTH: len(weights["stem.bias"])})
     copy = GanonModel(config).eval()
     kept = {name: value for name, value in model.state_dict().items() if not name.startswith("occluders.")}
     copy.load_state_dict(kept | {f"occluders.{name}": value for name, value in weights.items()})
     save_model(copy, arguments.output_dir)
-
-
-def open_network(path: Path) -> OccluderNetwork:
-    """Weights of a file -> network; the width follows from them."""
-    weights = load_file(path)
-    network = OccluderNetwork(GanonConfig(occluder_channels=len(weights["stem.bias"]))).eval()
-    network.load_state_dict(weights)
-    return network
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -162,11 +154,7 @@ def main(argv: list[str] | None = None) -> None:
     making.set_defaults(run=make)
     training = commands.add_parser("train", help="train and write weights")
     training.add_argument("samples", type=Path, help="folder of the samples")
-    training.add_argument("--output", type=Path, required=True, help="file of the weights (.safetensors)")
-    training.add_argument("--start", type=Path, help="weights that are trained further")
-    training.add_argument("--channels", type=int, default=OccluderTrainingOptions.channels)
-    training.add_argument("--steps", type=int, default=OccluderTrainingOptions.steps)
-    training.add_argument("--seed", type=int, default=OccluderTrainingOptions.seed)
+    add_training_arguments(training, OccluderTrainingOptions)
     training.set_defaults(run=train)
     installing = commands.add_parser("install", help="write a copy of a checkpoint with the weights")
     installing.add_argument("network", type=Path)
@@ -177,11 +165,7 @@ def main(argv: list[str] | None = None) -> None:
     checking.add_argument("network", type=Path)
     checking.add_argument("samples", type=Path)
     checking.set_defaults(run=check)
-    arguments = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
-    arguments.run(arguments)
+    run_command(parser, argv)
 
 
 if __name__ == "__main__":
