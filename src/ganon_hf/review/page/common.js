@@ -1,6 +1,7 @@
 "use strict";
 // What the review's pages share: calls of the server, outlines, a box that is drawn, zoom, pointer and keys. A page that loads this first says
-// what `state.photo` is, gives `boxesOf(photo)`, `drawPicture()` and `add(action)`, and what `KEYS` do.
+// what `state.photo` is, gives `boxesOf(photo)`, `drawPicture()`, `add(action)`, `save(corrections, said)` and `corrected(one, before, change)`,
+// and says what `KEYS` do.
 const LETTERS = { replaced: "R", covered: "C", doubtful: "?", pending: "+", left: "–" };
 const ZOOMS = [1, 1.5, 2, 3, 4, 6];
 const $ = (id) => document.getElementById(id);
@@ -126,6 +127,27 @@ function endAdding() {
   $("add").setAttribute("aria-pressed", "false");
   $("canvas").classList.remove("adding");
   drawBoxes();
+}
+
+// ---- corrections ----
+// The chosen face gets a correction, or another one: `corrected` makes it from the face, its correction so far, if any, and the change.
+async function correct(change) {
+  const one = state.boxes[state.selected];
+  if (!one) { say("Choose a face first: click on its outline, or Tab."); return; }
+  const corrections = [...state.photo.corrections], before = corrections[one.correction];
+  if (change.do === "leave" && before && before.drawn) { await undo(); return; }
+  const correction = corrected(one, before, change);
+  if (one.correction < 0) corrections.push(correction); else corrections[one.correction] = correction;
+  await save(corrections, "Saved. Redo shows it.");
+}
+async function undo() {
+  const one = state.boxes[state.selected];
+  if (!one || one.correction < 0) { say("There is no correction of this face to undo."); return; }
+  await save(state.photo.corrections.filter((_, index) => index !== one.correction), "Taken back. Redo shows it.");
+}
+// What a correction keeps of the one before it, where the change says nothing else.
+function keepParts(correction, before, parts) {
+  for (const part of parts) if (before && part in before && !(part in correction)) correction[part] = before[part];
 }
 
 // ---- size ----

@@ -38,21 +38,10 @@ async function add(action) {
   select(-1);
   endAdding();
 }
-async function correct(change) {
-  const one = state.boxes[state.selected];
-  if (!one) { say("Choose a face first: click on its outline, or Tab."); return; }
-  const corrections = [...state.photo.corrections], before = corrections[one.correction];
-  if (change.do === "leave" && before && before.drawn) { await undo(); return; }
+function corrected(one, before, change) {
   const correction = { box: before ? before.box : one.box, ...change };
-  if (before && before.drawn) correction.drawn = true;
-  if (before && change.do === "replace") for (const part of ["seed", "look"]) if (!(part in change) && part in before) correction[part] = before[part];
-  if (one.correction < 0) corrections.push(correction); else corrections[one.correction] = correction;
-  await save(corrections, "Saved. Redo shows it.");
-}
-async function undo() {
-  const one = state.boxes[state.selected];
-  if (!one || one.correction < 0) { say("There is no correction of this face to undo."); return; }
-  await save(state.photo.corrections.filter((_, index) => index !== one.correction), "Taken back. Redo shows it.");
+  keepParts(correction, before, change.do === "replace" ? ["drawn", "seed", "look"] : ["drawn"]);
+  return correction;
 }
 async function redo() {
   if (!state.photo || $("redo").disabled) return;

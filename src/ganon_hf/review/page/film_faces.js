@@ -37,22 +37,11 @@ async function add(action) {
   await save([...state.film.corrections, correction], "Saved. Redo follows it and shows where it ends.");
   endAdding();
 }
-async function correct(change) {
-  const one = state.boxes[state.selected];
-  if (!one) { say("Choose a face first: click on its outline, or Tab."); return; }
-  const corrections = [...state.film.corrections], before = corrections[one.correction];
-  if (change.do === "leave" && before && before.drawn) { await undo(); return; }
+function corrected(one, before, change) {
   const correction = before ? { frame: before.frame, box: before.box, ...change } : { frame: state.frame, box: one.box, track: one.track, ...change };
-  if (before) for (const part of ["track", "drawn"]) if (part in before) correction[part] = before[part];
-  if (before && change.do === "replace") for (const part of ["person", "look"]) if (!(part in change) && part in before) correction[part] = before[part];
+  keepParts(correction, before, change.do === "replace" ? ["track", "drawn", "person", "look"] : ["track", "drawn"]);
   if (correction.drawn && change.do === "replace" && correction.person === undefined) correction.person = newPerson();
-  if (one.correction < 0) corrections.push(correction); else corrections[one.correction] = correction;
-  await save(corrections, "Saved. Redo shows it.");
-}
-async function undo() {
-  const one = state.boxes[state.selected];
-  if (!one || one.correction < 0) { say("There is no correction of this face to undo."); return; }
-  await save(state.film.corrections.filter((_, index) => index !== one.correction), "Taken back. Redo shows it.");
+  return correction;
 }
 async function redo() {
   if ($("redo").disabled) return;
