@@ -163,6 +163,7 @@ def test_the_server_keeps_nothing_and_shows_originals_only_when_asked(read_only_
             answer = connection.getresponse()
             content = answer.read()
             assert (answer.status, {key: answer.headers[key] for key in HEADERS}) == (status, HEADERS), (name, content)
+            assert name or b'id="redo"' in content, "with the part that photos and films share"
 
 
 BROKEN: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {

@@ -75,6 +75,7 @@ def number_of(server: ReviewServer, name: str) -> int:
 def test_the_page_is_served_to_who_has_the_address(client: Client) -> None:
     status, headers, content = client.ask()
     assert status == 200 and headers["Content-Type"] == "text/html; charset=utf-8" and b"review.js" in content
+    assert b'id="redo"' in content and b"<!--" not in content, "with the part that photos and films share"
     assert len(client.path) > 40, "a token that nobody guesses"
 
 

@@ -48,6 +48,7 @@ HEADERS = {
 }
 _KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 MAX_BODY = 2 << 20
+_PART = re.compile(rb" *<!-- part: ([a-z_]+\.html) -->\n")  # in a page: what it shares with the other one
 _NUMBER = re.compile(r"[0-9]{1,9}")
 _IDLE_SECONDS = 120.0
 
@@ -69,8 +70,7 @@ class ReviewServer(ThreadingHTTPServer):
     def __init__(self, routes: Routes, port: int = 0) -> None:
         self.routes = routes
         self.token = secrets.token_urlsafe(32)
-        page = files(__package__) / "page"
-        contents = {name: (page.joinpath(name).read_bytes(), _KINDS[Path(name).suffix]) for name in routes.page}
+        contents = {name: (_page_file(name), _KINDS[Path(name).suffix]) for name in routes.page}
         self.page = {"" if name.endswith(".html") else name: content for name, content in contents.items()}
         super().__init__((HOST, port), _Handler)
 
@@ -97,6 +97,12 @@ class ReviewServer(ThreadingHTTPServer):
         request, address = super().get_request()
         request.settimeout(_IDLE_SECONDS)
         return request, address
+
+
+def _page_file(name: str) -> bytes:
+    """A file of a page, with the parts that it names."""
+    content = (files(__package__) / "page" / name).read_bytes()
+    return _PART.sub(lambda found: _page_file(found[1].decode()), content)
 
 
 class _Handler(BaseHTTPRequestHandler):
