@@ -175,6 +175,25 @@ def test_skin_does_not_burn_out_beside_skin_that_does_not() -> None:
     assert teeth[openings].min() > 240, "teeth may be brighter"
 
 
+@pytest.mark.parametrize(
+    ("tone", "wanted", "reason"),
+    [
+        ((-4.0, 5.0), (0.0, 0.0), "beside pale skin, teeth stay neutral instead of turning blue"),
+        ((-12.0, 14.0), (0.0, 0.0), "the same tone"),
+        ((-30.0, 20.0), (-18.0, 6.0), "in warm light, teeth are as warm as the light"),
+        ((8.0, -6.0), (8.0, -6.0), "in blue light, teeth are blue"),
+    ],
+)
+def test_teeth_take_the_color_of_the_light_and_not_the_paleness_of_skin(
+    tone: tuple[float, float], wanted: tuple[float, float], reason: str
+) -> None:
+    openings = X**2 + Y**2 < 0.02
+    synthetic = rgb(LUMA, np.where(openings, 0.0, -12.0), np.where(openings, 0.0, 14.0))
+    result = ycc(match_light(synthetic, rgb(LUMA, *tone), SKIN & ~openings, openings, GRID))
+    assert np.abs(result[openings][:, 1:] - wanted).max() < 3, reason
+    assert np.abs(result[SKIN & ~openings][:, 1:] - tone).max() < 4, "skin is as pale as the photo's"
+
+
 def test_keep_tone_takes_the_light_and_leaves_level_and_color() -> None:
     result = ycc(lit(LIT, keep_tone=True))
     own = ycc(SYNTHETIC)

@@ -161,6 +161,7 @@ def match_light(
     _compress_highlights(luma, ~openings, min(start, limit - min(excess, _HIGHLIGHT_ROOM)), limit)
     variation = _variation(target[1:] - shifts[:, 3:] * tint_terms[3]) / max(fade * _variation(bare), _EPSILON)
     share = fade * float(np.clip(_CHROMA_VARIATION * variation, 0, 1))
+    inner = _opening_chroma(chroma, openings, _medians(bare), tint, fade)
     x, y = _places(extent, skin.shape)
     levels = np.arange(256, dtype=np.float32)
     own_curve, curve, new_luma = own.place(levels), tone.place(levels), to_uint8(luma)
@@ -171,7 +172,30 @@ def match_light(
         channel += _plane(constant - mean, along_x, along_y, x, y, limit=_TINT_RANGE)
         channel -= cv2.LUT(own_luma, share * own_slope * own_curve - np.float32(mean + (fade - share) * middle))
         channel += cv2.LUT(new_luma, slope * curve)
+    for channel, values in zip(chroma, inner, strict=True):
+        channel[openings] = values
     return cv2.transform(cv2.merge([luma, *chroma]), YCBCR_TO_RGB)
+
+
+def _opening_chroma(chroma: list[np.ndarray], openings: np.ndarray, skin: np.ndarray, shift: np.ndarray, fade: float) -> np.ndarray:
+    """Chroma of eyes and mouth in the photo's light.
+
+    Skin that is paler than the synthetic skin has less chroma, and what has none must not get the opposite: the shift alone would make
+    teeth blue. So chroma is scaled as far as that explains the photo's skin, and only the rest is a shift, which is the color of the light.
+
+    Args:
+        chroma: (h, w) Cb and Cr of the synthetic face.
+        openings: (h, w) bool, eyes and mouth.
+        skin: (2,) of the synthetic skin.
+        shift: (2,) what the photo's skin has beyond ``fade`` times that.
+        fade: the most that chroma is scaled by.
+
+    Returns:
+        (2, n) of the n pixels of the openings.
+    """
+    wanted = fade * skin + shift
+    scale = float(np.clip(wanted @ skin / max(float(skin @ skin), _EPSILON), 0, fade))
+    return np.stack([scale * channel[openings] for channel in chroma]) + (wanted - scale * skin)[:, None]
 
 
 def _plane(constant: float, along_x: float, along_y: float, x: np.ndarray, y: np.ndarray, limit: float) -> np.ndarray:
