@@ -20,8 +20,9 @@ from ganon_hf.core.covering import Covers
 from ganon_hf.core.face_mesh import CHIN, FACE_OVAL, LEFT_IRIS, LIP_LOWER, RIGHT_IRIS
 from ganon_hf.core.faces import Crop, Face
 from ganon_hf.core.modeling_ganon import GanonConfig, OccluderNetwork
-from ganon_hf.core.occluder_map import read_occluders
+from ganon_hf.core.occluder_map import _without_steps, read_occluders
 from ganon_hf.core.occluders import CLOTH, GLASSES, HAIR, HULL_CHANNELS, MAP_SIZE, NONE, OCCLUDER_NAMES, draw_hulls
+from ganon_hf.core.opencv import cv2
 from ganon_hf.training.occluder_objects import hand
 from ganon_hf.training.occluder_samples import BareFaces, compose, make_scene, paint
 from ganon_hf.training.occluder_scene import Layer, Scene
@@ -204,3 +205,16 @@ def test_the_option_is_off_for_crops_and_where_the_user_says_so(portrait: tuple[
     for options in (AnonymizeOptions(seed=1, output="crop"), AnonymizeOptions(seed=1, keep_occluders=False)):
         plan = engine.plan(photo, options, faces=[face])
         assert engine._occluders(plan, plan.faces[0], np.zeros((256, 256, 3), np.float32), photo, Covers(photo)) is None
+
+
+def test_what_must_not_stay_does_not_and_its_edge_has_neither_steps_nor_gaps() -> None:
+    single = np.random.default_rng(0).random((MAP_SIZE, MAP_SIZE)) < 0.002
+    denied = cv2.dilate(single.view(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
+    allowed = _without_steps(denied, 4 * MAP_SIZE)
+    assert np.count_nonzero(single) > 10 and allowed[1::4, 1::4][single].max() == 0, "not even where a single pixel was denied"
+    row = np.zeros((MAP_SIZE, MAP_SIZE), bool)
+    row[60:66, 20:100] = True
+    row[60:63, 40:48] = False  # a tooth is missing in its upper edge
+    edge = _without_steps(row, 4 * MAP_SIZE)
+    assert edge[62 * 4, 44 * 4] == 0 and edge[30 * 4].min() == 1
+    assert np.abs(np.diff(edge, axis=0)).max() < 0.25, "no step from one pixel to the next"

@@ -43,6 +43,8 @@ _MIN_SHARE = 0.12
 # Correlation with the synthetic face up to which a covered part does not look like one, at the least probability above; for each 0.1 that
 # the probability is higher so much more: the bridge of a mask looks a little like a nose. And the pixels that it takes to tell.
 _RESEMBLES, _RESEMBLES_MORE, _MIN_PIXELS = 0.35, 0.2, 24
+# What must not be kept is closed over gaps of this size, and its edge is smooth: the standard deviation in pixels of the map.
+_GAP, _EDGE = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (11, 11)), 1.0
 # Standard deviations in pixels of the map of the band in which they are compared.
 _BAND = (1.0, 6.0)
 # Smallest thing that stays, and smallest area of a class that is named, as shares of the map.
@@ -105,7 +107,7 @@ def read_occluders(
     luma = luma_of(crop_image(photo, crop).astype(np.float32))
     keep = cv2.resize(np.clip((front - _KEPT[0]) / (_KEPT[1] - _KEPT[0]), 0, 1), luma.shape, interpolation=cv2.INTER_LINEAR)
     if keep.any():
-        allowed = cv2.resize((~denied).astype(np.float32), luma.shape, interpolation=cv2.INTER_LINEAR)
+        allowed = _without_steps(denied, luma.shape[0])
         keep = np.clip(_guided(keep, luma, max(1, round(_RADIUS / factor))), 0, allowed)
     large = (cv2.resize(values, luma.shape, interpolation=cv2.INTER_LINEAR) for values in (1 - chances[NONE], _frame(chances[GLASSES])))
     other, frame = large
@@ -202,6 +204,13 @@ def _without_specks(kept: np.ndarray) -> np.ndarray:
     large = statistics[:, cv2.CC_STAT_AREA] >= _MIN_AREA * kept.size
     large[0] = False
     return large[parts]
+
+
+def _without_steps(denied: np.ndarray, size: int) -> np.ndarray:
+    """(128, 128) bool, what must not be kept -> (size, size) float32, 0 there and 1 elsewhere, with a smooth edge and no gaps."""
+    closed = cv2.morphologyEx(denied.view(np.uint8), cv2.MORPH_CLOSE, _GAP).astype(np.float32)
+    smooth = cv2.GaussianBlur(cv2.resize(closed, (size, size), interpolation=cv2.INTER_LINEAR), (0, 0), _EDGE * size / len(denied))
+    return 1 - np.clip(2 * smooth, 0, 1)
 
 
 def _extended(values: np.ndarray, inside: np.ndarray) -> np.ndarray:
