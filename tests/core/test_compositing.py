@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
@@ -37,7 +39,7 @@ class Scene:
             cv2.fillConvexPoly(face, np.round((self.landmarks[triangle, :2] - 0.5) * 16).astype(np.int32), 1, cv2.LINE_8, 4)
         self.outside = cv2.dilate(face, np.ones((3, 3))) == 0
 
-    def compose(self, photo: np.ndarray, synthetic: np.ndarray = SYNTHETIC, seed: int = 5, **options: bool) -> tuple[np.ndarray, float]:
+    def compose(self, photo: np.ndarray, synthetic: np.ndarray = SYNTHETIC, seed: int = 5, **options: Any) -> tuple[np.ndarray, float]:
         canvas = photo.copy()
         arguments = {"match_tone": True, "grayscale": False, **options}
         before = synthetic.copy()
@@ -160,22 +162,40 @@ def test_dark_eyes_of_the_original_leave_no_shadow() -> None:
     assert (lit_photo(spots).astype(np.float32) - lit_photo())[under].mean() < -40
 
 
+def blots(height: int, width: int, size: float, seed: int) -> np.ndarray:
+    """Sharp edges."""
+    return 35 * np.sign(cv2.GaussianBlur(np.random.default_rng(seed).standard_normal((height, width)), (0, 0), size))
+
+
 def test_in_a_blurred_photo_the_whole_face_is_blurred() -> None:
     """Edges of eyes, nose and mouth of the original are all that says how blurred a photo is."""
     scene = Scene(size=256)
-    generator = np.random.default_rng(4)
-
-    def blots(height: int, width: int, size: float) -> np.ndarray:
-        return 35 * np.sign(cv2.GaussianBlur(generator.standard_normal((height, width)), (0, 0), size))
-
-    edges = blots(HEIGHT, WIDTH, 4.0)
-    sharp = cv2.resize(SYNTHETIC, (256, 256)) + blots(256, 256, 8.0)[..., None].astype(np.float32)
+    edges = blots(HEIGHT, WIDTH, 4.0, 4)
+    sharp = cv2.resize(SYNTHETIC, (256, 256)) + blots(256, 256, 8.0, 5)[..., None].astype(np.float32)
     results = {}
     for sigma in (0.0, 2.5):
         photo = lit_photo(cv2.GaussianBlur(edges, (0, 0), sigma) if sigma else edges)
         results[sigma] = scene.compose(photo, sharp)[0]
     inside = scene.alpha >= 0.999
     assert fine(results[2.5])[inside].std() < 0.4 * fine(results[0.0])[inside].std()
+
+
+def test_covers_of_other_faces_say_nothing_of_sharpness_and_light() -> None:
+    """A flat, dark cover beside the nose: the face in front of it is neither blurred nor darker."""
+    scene = Scene(size=256)
+    photo = lit_photo(blots(HEIGHT, WIDTH, 4.0, 4))
+    sharp = cv2.resize(SYNTHETIC, (256, 256)) + blots(256, 256, 8.0, 5)[..., None].astype(np.float32)
+    hidden = photo.copy()
+    hidden[:, 95:] = 40
+    covered = scene.crop.to_photo(np.stack(np.meshgrid(*(np.arange(256) + 0.5,) * 2), axis=-1).reshape(-1, 2))[:, 0].reshape(256, 256) > 94
+    wanted, careless, careful = (
+        scene.compose(one, sharp, covered=known)[0] for one, known in ((photo, None), (hidden, None), (hidden, covered))
+    )
+    inside = scene.alpha >= 0.999
+    detail = [fine(one)[inside].std() for one in (wanted, careless, careful)]
+    assert detail[1] < 0.7 * detail[0] and 0.8 * detail[0] < detail[2] < 1.25 * detail[0]
+    level = [one[inside].mean() for one in (wanted, careless, careful)]
+    assert level[1] < level[0] - 20 and abs(level[2] - level[0]) < 20, "the light grows to the right, where the cover is"
 
 
 def test_the_face_follows_the_photos_light_and_tone() -> None:

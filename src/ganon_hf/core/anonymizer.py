@@ -277,9 +277,8 @@ class Anonymizer:
         Raises:
             ValueError: the number of images does not match the number of faces to replace.
         """
-        expected = len(plan.inputs)
-        if len(images) != expected:
-            raise ValueError(f"{expected} synthetic faces are needed for this photo, but got {len(images)}.")
+        if len(images) != len(plan.inputs):
+            raise ValueError(f"{len(plan.inputs)} synthetic faces are needed for this photo, but got {len(images)}.")
         canvas, left = plan.photo.copy(), iter(images)
         reasons: list[str] = []
         synthetic: list[np.ndarray | None] = []
@@ -300,9 +299,8 @@ class Anonymizer:
             for one, reason, names in zip(plan.faces, reasons, kept, strict=True)
         ]
         if plan.options.output == "crop":
-            squares = [
-                self._synthetic_on_black(f, None if why else made) for f, made, why in zip(plan.faces, synthetic, reasons, strict=True)
-            ]
+            shown = (None if why else made for made, why in zip(synthetic, reasons, strict=True))
+            squares = list(map(self._synthetic_on_black, plan.faces, shown))
             canvas = np.concatenate(squares, axis=1) if squares else np.zeros((self.model.config.image_size,) * 2 + (3,), np.uint8)
         return canvas, tuple(reports)
 
@@ -310,9 +308,8 @@ class Anonymizer:
         """Cover and composite so that neither undoes the other; fills in reasons of further covers, returns what each face keeps."""
         covers = Covers(canvas, plan.options.cover)
         kept: list[tuple[str, ...]] = [()] * len(plan.faces)
-        for face, image in zip(plan.faces, synthetic, strict=True):
-            if image is None:
-                covers.add(face.face)
+        for number in (number for number, image in enumerate(synthetic) if image is None):
+            covers.add(plan.faces[number].face)
         # In a video many covers are guesses, and a face that was seen must not be covered now and then.
         for number, face in enumerate(plan.faces if plan.options.output == "photo" and not plan.in_video else ()):
             if synthetic[number] is not None and covers.are_under(face.face):
@@ -355,7 +352,8 @@ class Anonymizer:
         try:
             if face.head_warp is not None:
                 warp_head(canvas, face.head_warp)
-            occluders = self._occluders(plan, face, synthetic, canvas, covers)
+            covered = covers.within(face.crop)
+            occluders = self._occluders(plan, face, synthetic, canvas, covered)
             change = composite_face(
                 canvas,
                 synthetic,
@@ -366,26 +364,28 @@ class Anonymizer:
                 generator=np.random.default_rng([face.identity.grain_seed, number]),
                 features=face.features,
                 occluders=occluders,
+                covered=covered,
             )
         except (*COMPOSITE_ERRORS, cv2.error) as error:  # the canvas still shows the original
             logger.error("A face could not be put back and is covered: %s", error)
             return f"the face could not be put back: {error}", ()
-        names = () if occluders is None else occluders.names
-        return ("", names) if change >= MIN_CHANGE else ("the synthetic face did not change the picture", ())
+        reason = "" if change >= MIN_CHANGE else "the synthetic face did not change the picture"
+        return reason, () if reason or occluders is None else occluders.names
 
-    def _occluders(self, plan: PhotoPlan, face: FacePlan, synthetic: np.ndarray, canvas: np.ndarray, covers: Covers) -> Occluders | None:
+    def _occluders(
+        self, plan: PhotoPlan, face: FacePlan, synthetic: np.ndarray, canvas: np.ndarray, covered: np.ndarray | None
+    ) -> Occluders | None:
         """What lies in front of a face; None where it is not looked for."""
         wanted = plan.options.keep_occluders and plan.options.output == "photo"
         if self.model.occluders is None or not wanted or face.crop is None or face.original is None:
             return None
-        return read_occluders(self.model.occluders, canvas, face.crop, face.original, synthetic, covers.within(face.crop))
+        return read_occluders(self.model.occluders, canvas, face.crop, face.original, synthetic, covered)
 
     def _synthetic_on_black(self, plan: FacePlan, synthetic: np.ndarray | None) -> np.ndarray:
         """The paper's output: the synthetic face on black; a gray square where the face was covered."""
-        size = self.model.config.image_size
         if synthetic is None or plan.points is None:
-            return np.full((size, size, 3), 127, np.uint8)
-        matte = face_matte(triangle_map(plan.points, size) >= 0)[..., None]
+            return np.full((self.model.config.image_size,) * 2 + (3,), 127, np.uint8)
+        matte = face_matte(triangle_map(plan.points, self.model.config.image_size) >= 0)[..., None]
         return np.clip(np.round(synthetic * matte), 0, 255).astype(np.uint8)
 
 

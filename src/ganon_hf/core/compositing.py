@@ -135,6 +135,7 @@ def composite_face(
     generator: np.random.Generator,
     features: np.ndarray | None = None,
     occluders: Occluders | None = None,
+    covered: np.ndarray | None = None,
 ) -> float:
     """Composite one face into ``canvas`` (in place).
 
@@ -149,6 +150,7 @@ def composite_face(
         generator: source of the grain.
         features: (S, S) bool, see :func:`face_matte`.
         occluders: what lies in front of the face and stays; None where nothing does.
+        covered: (S, S) bool, what covers of other faces hide: they say nothing of light, tone and sharpness. None where there are none.
 
     Returns:
         mean absolute change where the matte is at least half, in pixel values; 0 where no part of the face lies inside the canvas.
@@ -164,7 +166,8 @@ def composite_face(
     here = slice(part[1], part[3]), slice(part[0], part[2])
     matte = face_matte(np.ascontiguousarray(mask[here]), None if features is None else np.ascontiguousarray(features[here]), crop.size)
     index, inside_photo = index[here], _inside_photo(canvas, crop)[here]
-    bare = inside_photo if occluders is None else inside_photo & ~occluders.not_skin[here]
+    shown = inside_photo if covered is None else inside_photo & ~covered[here]
+    bare = shown if occluders is None else shown & ~occluders.not_skin[here]
     synthetic, original = synthetic[here], crop_image(canvas, crop, part).astype(np.float32)
     skin = (matte > OPAQUE) & (index < MOUTH_START) & bare
     extent = tuple(2 * side / crop.size - 1 for side in part)
@@ -188,8 +191,8 @@ def composite_face(
     if occluders is not None and occluders.keep.any():
         alpha *= 1 - np.clip(warp_to_photo(np.ascontiguousarray(occluders.keep[here]), crop, region, part[:2]), 0, 1)
     inside_here = alpha > _INSIDE
-    if not inside_photo.all():
-        inside_here &= warp_to_photo(inside_photo.astype(np.float32), crop, region, part[:2]) > _INSIDE
+    if not shown.all():
+        inside_here &= warp_to_photo(shown.astype(np.float32), crop, region, part[:2]) > _INSIDE
     before = canvas[y_min:y_max, x_min:x_max]
     below = before.astype(np.float32)
     regions, height = _face_regions(crop.to_photo(points), region, inside_here)

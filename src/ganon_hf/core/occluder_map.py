@@ -113,8 +113,7 @@ def read_occluders(
     other, frame = large
     classes = np.where(kept & (hulls[..., 0] > 0), _KEPT_CLASSES[0] + chances[_KEPT_CLASSES[0] :].argmax(axis=0), NONE)
     names = tuple(OCCLUDER_NAMES[number] for number in _KEPT_CLASSES if (classes == number).mean() > _NAMED_AREA)
-    not_skin = other > _NOT_SKIN
-    return Occluders(keep.astype(np.float32), not_skin if covered is None else not_skin | covered, frame > _FRAME_GOES_ON, names)
+    return Occluders(keep.astype(np.float32), other > _NOT_SKIN, frame > _FRAME_GOES_ON, names)
 
 
 def _frame(glasses: np.ndarray) -> np.ndarray:
