@@ -46,7 +46,7 @@ _BROAD_SHARE, _COMMON_SHARE, _SHAVEN_SHARE, _BROAD_LIMIT, _BEARD_LIMIT = 0.45, 0
 _SYMMETRIC_MIDDLE = 0.65
 # The middle band and fine detail are multiplied by so much: then their energy in photos is that of real faces
 # (scripts/benchmarks/compare_checkpoints.py).
-_MIDDLE_CONTRAST, _FINE_CONTRAST = 0.88, 1.2
+_MIDDLE_CONTRAST, _FINE_CONTRAST = 0.88, 1.3
 # Of the color in which a portrait differs from others, except of the irises, so much is kept; and people in fair light that their common
 # color needs.
 _TINT_SHARE, _MIN_FAIR = 0.4, 4
