@@ -114,6 +114,7 @@ ROOMS = {
         "shape_space",
         "blendshape_network",
         "emotion_reader",
+        "identity_price",
         "expression_code",
         "appearance_prior",
         "texture_encoding",

@@ -179,6 +179,29 @@ def test_scores_survive_and_more_noise_takes_more(trained: tuple) -> None:
     assert agreement[0] > 0.9 and agreement[1] < agreement[0] - 0.02
 
 
+def test_a_price_of_identity_hides_the_person_and_keeps_the_expression() -> None:
+    def one_of_each(shapes: np.ndarray) -> np.ndarray:
+        seen = (np.asarray(shapes, np.float64).reshape(len(shapes), -1) - MEAN_LANDMARKS.ravel()) @ np.linalg.pinv(
+            np.vstack([CHANGES, DIFFERENCES])
+        )
+        scores = np.full((len(seen), 52), 0.01)
+        scores[:, 0], scores[:, 1] = 1 / (1 + np.exp(-1.5 * seen[:, 0])), 1 / (1 + np.exp(-1.5 * seen[:, 2]))
+        return scores.astype(np.float32)
+
+    told, kept = [], []
+    for weight in (0.0, 0.5):
+        shapes, persons, who, moments = invented()
+        statistics, population = fitted(shapes, persons)
+        options = ExpressionOptions(200, 128, 1e-2, 600, (0.3, 3.0), rate_weight=0.001, identity_weight=weight)
+        figures = fit_expression_code(population, statistics, one_of_each, options)
+        code = statistics.encode(torch.from_numpy(population.coordinates).float()).numpy()
+        noisy = code + np.random.default_rng(0).standard_normal(code.shape)
+        told.append((figures["identity_bits"], explained(who[persons][:, :1], noisy)))
+        kept.append(explained(moments[:, :1], noisy))
+    assert told[1][0] < 0.5 * told[0][0] and told[1][1] < 0.5 * told[0][1]
+    assert kept[1] > 0.7
+
+
 def test_training_is_repeatable_and_leaves_the_code_fixed(trained: tuple) -> None:
     statistics = trained[0]
     assert not any(parameter.requires_grad for parameter in statistics.parameters())

@@ -1,10 +1,10 @@
 """Training of the expression code (``ganon_hf.core.geometry.ShapeModel``): as much expression in as few bits as possible.
 
 Information bottleneck (Tishby et al. 1999; variational form: Alemi et al., ICLR 2017). Everything that the code takes from the original
-shape can also identify its owner, so the capacity of the noisy code is penalized. The reconstruction term asks that the 52 blendshape
-scores of the decoded face, which has another person's neutral shape, equal those of the original. A small student network predicts the
-scores from coordinates; it is first distilled from MediaPipe's network, which has no gradients. Expressions that the scores do not know are
-asked for by :mod:`.emotion_reader`.
+shape can also identify its owner, so the capacity of the noisy code is penalized: every bit a little, and those that tell who it is
+(:mod:`.identity_price`) far more. The reconstruction term asks that the 52 blendshape scores of the decoded face, which has another
+person's neutral shape, equal those of the original. A small student network predicts the scores from coordinates; it is first distilled
+from MediaPipe's network, which has no gradients. Expressions that the scores do not know are asked for by :mod:`.emotion_reader`.
 """
 
 from __future__ import annotations
@@ -23,10 +23,14 @@ from ..core.face_mesh import MIRROR
 from ..core.modeling_ganon import ShapeStatistics
 from .blendshape_network import NUM_BLENDSHAPES
 from .emotion_reader import EmotionReader, balanced_rows, rows_by_emotion
+from .identity_price import PersonPairs, identity_information
 from .options import require_positive
 from .shape_space import ShapePopulation
 
 logger = logging.getLogger(__name__)
+
+# Pairs of pictures from which the price of identity is measured at every step.
+_PAIRS = 384
 
 # (n, 478, 3) shapes -> (n, 52) blendshape scores, 0 to 1
 BlendshapePredictor = Callable[[np.ndarray], np.ndarray]
@@ -44,6 +48,7 @@ class ExpressionOptions:
             another.
         noise: lowest and highest standard deviation of the code's noise, sampled uniformly on a logarithmic scale.
         rate_weight: weight of the capacity in nats (at noise 1), relative to the lost share of the blendshapes' variance.
+        identity_weight: weight of the nats that tell the person (at the middle of ``noise``), relative to the same.
         emotion_weight: weight of the emotion that is read from the shape, relative to the lost share of the blendshapes' variance.
         movement_weight: weight of movements that differ from the original's, in units of how people differ.
         plausibility_weight: weight of shapes further from the mean than real ones.
@@ -58,7 +63,8 @@ class ExpressionOptions:
     learning_rate: float = 2e-3
     num_synthetic_shapes: int = 30_000
     noise: tuple[float, float] = (0.5, 6.0)
-    rate_weight: float = 0.01
+    rate_weight: float = 0.003
+    identity_weight: float = 0.07
     emotion_weight: float = 0.5
     movement_weight: float = 0.01
     plausibility_weight: float = 0.02
@@ -104,6 +110,12 @@ def _mirror_coordinates(coordinates: np.ndarray, statistics: ShapeStatistics) ->
     flip = (axes.reshape(-1, 3, axes.shape[1])[MIRROR] * np.array([-1.0, 1.0, 1.0])[:, None]).reshape(axes.shape)
     shift = mean.reshape(-1, 3)[MIRROR] * np.array([-1.0, 1.0, 1.0])
     return ((coordinates * deviations) @ flip.T + shift.ravel() - mean) @ axes / deviations
+
+
+def _with_mirrored(persons: np.ndarray) -> np.ndarray:
+    """(n,) labels -> (2 n,) labels of the shapes and of their mirror images, who are other people; unknown stays negative."""
+    numbers = np.unique(persons, return_inverse=True)[1]
+    return np.concatenate([np.where(persons < 0, -1, numbers), np.where(persons < 0, -1, numbers + len(persons))])
 
 
 class _OneCycleAdam:
@@ -167,7 +179,7 @@ def fit_expression_code(
 
     Returns:
         means over the last hundred steps: ``lost`` and ``missed``, the shares of the blendshapes' and of the emotions' variance that are
-        lost, and ``bits``, the capacity of the code at noise 1.
+        lost, ``bits``, the capacity of the code at noise 1, and ``identity_bits``, what it tells about the person at middle noise.
     """
     options = options or ExpressionOptions()
     torch.manual_seed(options.seed)
@@ -181,6 +193,7 @@ def fit_expression_code(
         if reader is not None:
             shown = reader(real[balanced_rows(groups, 20_000, generator)]).var(dim=0).sum()
     between, within = population.between, population.within
+    pairs = PersonPairs(real, _with_mirrored(population.persons), between, within)
     wiener = torch.from_numpy(within @ np.linalg.inv(between + within)).float()  # shape -> estimate of its expression
     identity_whitening, shape_whitening = _whitening(between + 0.05 * within), _whitening(between + within)
     for layer in statistics.modules():
@@ -191,7 +204,7 @@ def fit_expression_code(
         parameter.requires_grad_(True)
     optimizer = _OneCycleAdam(parameters, options, options.steps)
     low, high = options.noise
-    history: list[tuple[float, float, float]] = []
+    history: list[tuple[float, float, float, float]] = []
     for _ in trange(options.steps, desc="expression code", leave=False):
         rows = torch.randint(len(real), (options.batch_size,), generator=generator)
         if reader is not None:  # half of the batch shows every emotion as often: most pictures are neutral or smile
@@ -207,6 +220,8 @@ def fit_expression_code(
         movement_error = (((expression - shapes @ wiener.T) @ identity_whitening) ** 2).mean()
         implausibility = (((decoded @ shape_whitening) ** 2).mean(dim=1) - 1).relu().pow(2).mean()
         rate = 0.5 * torch.log1p(clean.var(dim=0)).sum()
+        codes = statistics.encode(torch.cat(pairs.draw(_PAIRS, generator))).chunk(2)
+        identity = identity_information(*codes, noise=(low * high) ** 0.5)
         missed = torch.zeros(())
         if reader is not None:
             missed = ((reader(decoded) - reader(shapes)) ** 2).sum(dim=1).mean() / shown
@@ -216,17 +231,19 @@ def fit_expression_code(
             + options.movement_weight * movement_error
             + options.plausibility_weight * implausibility
             + options.rate_weight * rate
+            + options.identity_weight * identity
         )
         loss = loss + 1e-4 * (clean.mean(dim=0) ** 2).sum()  # nothing else fixes the origin of the code: keep it at 0
         optimizer.step(loss)
-        history.append((lost.item(), missed.item(), rate.item() / float(np.log(2))))
+        history.append((lost.item(), missed.item(), rate.item() / float(np.log(2)), identity.item() / float(np.log(2))))
     for parameter in parameters:
         parameter.requires_grad_(False)
-    lost_share, missed_share, bits = np.mean(history[-100:], axis=0)
+    lost_share, missed_share, bits, identity_bits = np.mean(history[-100:], axis=0).tolist()
     logger.info(
-        "expression code: %.3f of the blendshapes' variance lost, %.3f of the emotions', %.1f bits at noise 1",
+        "expression code: %.3f of the blendshapes' variance lost, %.3f of the emotions', %.1f bits at noise 1, %.2f about the person",
         lost_share,
         missed_share,
         bits,
+        identity_bits,
     )
-    return {"lost": float(lost_share), "missed": float(missed_share), "bits": float(bits)}
+    return {"lost": lost_share, "missed": missed_share, "bits": bits, "identity_bits": identity_bits}
