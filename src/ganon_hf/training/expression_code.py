@@ -220,8 +220,8 @@ def fit_expression_code(
         movement_error = (((expression - shapes @ wiener.T) @ identity_whitening) ** 2).mean()
         implausibility = (((decoded @ shape_whitening) ** 2).mean(dim=1) - 1).relu().pow(2).mean()
         rate = 0.5 * torch.log1p(clean.var(dim=0)).sum()
-        codes = statistics.encode(torch.cat(pairs.draw(_PAIRS, generator))).chunk(2)
-        identity = identity_information(*codes, noise=(low * high) ** 0.5)
+        first, second = statistics.encode(torch.cat(pairs.draw(_PAIRS, generator))).chunk(2)
+        identity = identity_information(first, second, (low * high) ** 0.5)
         missed = torch.zeros(())
         if reader is not None:
             missed = ((reader(decoded) - reader(shapes)) ** 2).sum(dim=1).mean() / shown
