@@ -4,7 +4,7 @@
 
 Real faces in color are replaced, and what the synthetic faces lack or have too much of on average is added to everybody in the bank, see
 ganon_hf/training/calibration.py. Shapes and textures depend on each other, hence two rounds. This takes about fifteen minutes on one core
-for 2,700 faces.
+for 2,600 faces.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def main(argv: list[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     faces = read_shards(options.shards)
     rows = np.flatnonzero(~faces.grayscale)
-    model, processor = load_model(options.checkpoint).eval(), load_image_processor(options.checkpoint)
+    model, processor = load_model(options.checkpoint), load_image_processor(options.checkpoint)
     for number in range(1, options.rounds + 1):
         engine = Anonymizer(model, processor)  # it keeps the shapes that the bank had when it was made
         bias = measure_bias(model, replaced_faces(engine, faces, rows))

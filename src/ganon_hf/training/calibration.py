@@ -31,7 +31,7 @@ from .textures import FaceSample, unwrap_samples
 _CLOSED, _FRONTAL = 0.03, 20.0
 # Texels are compared where both faces show them better than this; the difference fades out where fewer faces than this share do.
 _MIN_TRUST, _MIN_SHARE = 0.5, 0.15
-# Share of the difference in shape that is taken over: a fifth of it is expression and pose.
+# Share of the difference in shape that is taken over: some of it may be expression and pose. Tuned on photos.
 _SHAPE_SHARE = 0.8
 # Standard deviation of the blur of the differences, in texels at 256, and the limits of the gain of the inside of mouths.
 _BLUR, _MOUTH_GAIN = 1.0, (0.8, 1.3)
@@ -86,7 +86,7 @@ def measure_bias(model: GanonModel, pairs: Iterator[tuple[FaceSample, FaceSample
     if model.people is None or model.prior is None:
         raise ValueError("only a model with conditioning='mesh' has a bank to be calibrated.")
     size = model.config.people_texture_size
-    light, inside = LightModel(size), mouth_mask(size) > 0.5
+    light, mouth_area = LightModel(size), mouth_mask(size)
     luma, chroma, seen, gains, shapes = [], [], [], [], []
     for batch in _batches(pairs):
         real, synthetic = (unwrap_samples(side, size) for side in zip(*batch, strict=True))
@@ -98,7 +98,7 @@ def measure_bias(model: GanonModel, pairs: Iterator[tuple[FaceSample, FaceSample
         luma.append((levels[0] - levels[1]).astype(np.float16))
         chroma.append((tints[0] - tints[1]).astype(np.float16))
         seen.append(trusted)
-        open_mouth = trusted & inside
+        open_mouth = trusted & (mouth_area > 0.5)
         gains += [one[here].sum() / max(two[here].sum(), 1.0) for one, two, here in zip(*levels, open_mouth, strict=True) if here.any()]
         resting = (mouth_shapes(real.shapes)[:, 0] < _CLOSED) & (np.abs(real.angles) < _FRONTAL).all(axis=1)
         coefficients = [identity_coefficients(side.shapes, model.geometry) for side in (real, synthetic)]
@@ -109,7 +109,7 @@ def measure_bias(model: GanonModel, pairs: Iterator[tuple[FaceSample, FaceSample
     difference = _median(np.concatenate(luma), visible)
     halves = visible[:, ::2, ::2]
     tint = np.stack([_median(one, halves) for one in np.concatenate(chroma).transpose(1, 0, 2, 3)])
-    skin = 1 - mouth_mask(size)
+    skin = 1 - mouth_area
     for rows, columns, _ in iris_texels(size):  # eyes keep their colors
         skin[rows, columns] = 0
     mouth = float(np.clip(np.median(gains), *_MOUTH_GAIN)) if gains else 1.0
