@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import resource
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import av
 import numpy as np
 import pytest
 from clips import HEIGHT, MILLISECOND, WIDTH, Sound, Track, difference, opened, picture, pictures, tone, write_clip, write_clip_with_sound
+from limited_disk import largest_file
 
 from ganon_hf.video.colorspace import ColorTags
 from ganon_hf.video.mux import concatenate_segments
@@ -264,26 +264,16 @@ def test_a_failed_join_leaves_nothing(tmp_path: Path) -> None:
         assert sorted(tmp_path.iterdir()) == before
 
 
-@pytest.fixture
-def small_disk() -> Iterator[None]:
-    """No file can grow beyond 25 kB."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (25_000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 @pytest.mark.parametrize("codec", ["h264", "lossless"])
-@pytest.mark.usefixtures("small_disk")
 def test_a_full_disk_leaves_nothing(codec: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8) for _ in range(30)]
-    with pytest.raises(OSError):
+    with largest_file(25_000), pytest.raises(OSError):
         segment(tmp_path / "part", frames_of(images), VideoFormat(codec))
     assert not list(tmp_path.iterdir())
     parts = [segment(tmp_path / f"{index}", frames_of(images)[5 * index : 5 * index + 5]) for index in range(3)]
     before = sorted(tmp_path.iterdir())
-    with pytest.raises(OSError):
+    with largest_file(25_000), pytest.raises(OSError):
         concatenate_segments(parts, tmp_path / "a.mp4", H264)
     assert sorted(tmp_path.iterdir()) == before
 
