@@ -44,6 +44,8 @@ ROOMS = {
         "occluders",
         "occluder_map",
         "light_matching",
+        "octaves",
+        "skin_detail",
         "sharpness_matching",
         "side_texture",
         "compositing",

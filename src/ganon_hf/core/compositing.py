@@ -18,8 +18,9 @@ from .landmarks import mesh_mask, triangle_map
 from .light_matching import match_light, surface_normals, tone_curve
 from .occluder_map import Occluders
 from .occluders import FEATURES
+from .octaves import ELSEWHERE, FIRST_FEATURE, OUTSIDE, SKIN
 from .opencv import cv2
-from .sharpness_matching import ELSEWHERE, FIRST_FEATURE, OUTSIDE, SKIN, match_sharpness
+from .sharpness_matching import match_sharpness
 
 # The numbers below were tuned on photos and have no source, where none is named. "Pixel values" are 0..255.
 

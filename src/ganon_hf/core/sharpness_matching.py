@@ -1,7 +1,7 @@
 """A synthetic face as sharp and as grainy as its photo, in photo pixels.
 
-What is taken from the photo is one number per octave for the strength of edges (seven at most) and one per octave and channel for grain
-(three for luma, two each for Cb and Cr).
+What is taken from the photo is one number per octave for the strength of edges (seven at most), one per octave and channel for grain
+(three for luma, two each for Cb and Cr), and what ``skin_detail.py`` takes.
 Octaves are those of a Laplacian pyramid (Burt and Adelson 1983).
 
 Conventions: pictures are (h, w, 3) RGB float32 0..255. Numbers without a source were tuned on photos.
@@ -13,7 +13,9 @@ import numpy as np
 
 from .color import RGB_TO_YCBCR, YCBCR_TO_RGB, luma_of
 from .light_matching import MEDIAN_TO_DEVIATION, quantile
+from .octaves import FIRST_FEATURE, MAX_SAMPLES, OUTSIDE, SKIN, collapse, enlarged, magnitudes, octaves_of, parts_of, subsampled
 from .opencv import cv2
+from .skin_detail import SkinDetail, compare_skin, label_skin, share_of_skin
 
 # Octaves: from single pixels up to structure of this share of the face's height, by which the contrast of features is measured.
 _COARSEST, _MAX_OCTAVES = 1 / 12, 7
@@ -27,9 +29,8 @@ _BLURRED = 0.85
 # Grain: the finest octaves; by the height of the face in pixels from which one, two and three of them are measured. In smaller faces
 # every octave is full of features. Color has grain from the second one on, as cameras and JPEG store it at half the resolution.
 _GRAIN_HEIGHTS = (48, 128, 256)
-# Skin is looked at in so many rows and columns of parts. This share of each is where its structure is least: no wrinkles, no strands. A
-# part needs so many pixels.
-_PARTS, _SMOOTH_SHARE, _MIN_GRAIN_PIXELS = (3, 2), 0.4, 20
+# This share of each part of the skin is where its structure is least: no wrinkles, no strands. A part needs so many pixels.
+_SMOOTH_SHARE, _MIN_GRAIN_PIXELS = 0.4, 20
 # Grain falls at least this fast from octave to octave: that of white noise by 0.24, blurred by 0.7 pixels by 0.58.
 _MAX_GROWTH = 0.6
 # Limit of the grain's standard deviation per octave, and the grain that rounding to whole pixel values makes, in pixel values.
@@ -40,15 +41,12 @@ _SKIN_SEEN = (0.03, 0.1)
 _GRAIN_RATIOS, _GRAIN_BLURS = (0.24, 0.28, 0.36, 0.47, 0.58, 0.69, 0.88, 1.12, 1.36, 1.82), (0, 0.4, 0.5, 0.6, 0.7, 0.8, 1, 1.25, 1.5, 2)
 # Sides of the square of noise, for small and for large faces.
 _NOISE_SIDES = (128, 256)
-# More pixels than about this are subsampled.
-_MAX_SAMPLES = 8_000
+# Pores lie denser here than there: standard deviation of the blur of their density in samples of the octave, and of its logarithm. They
+# are dark: share of the square that is taken off. In five photos, octaves of skin had a kurtosis of 1 to 3 and a skewness of -0.2 to -0.6.
+_PORE_PATCH, _PORE_VARIATION, _PORE_SKEW = 4.0, 0.3, 0.07
 # Standard deviation of the grain in a channel's octave for which nothing is added.
 _NO_GRAIN = 0.2
 _EPSILON = 1e-3  # against division by zero
-
-
-# Values of the map of regions; features are numbered from the last one on.
-OUTSIDE, ELSEWHERE, SKIN, FIRST_FEATURE = 0, 1, 2, 3
 
 
 def match_sharpness(
@@ -58,8 +56,9 @@ def match_sharpness(
 
     Its edges are strengthened or weakened octave by octave towards those of the photo's face: in a blurred photo they blur, in a sharp one
     they stay sharp. How much darker brows or lips are than skin belongs to a person and does not count as blur: octaves are compared
-    relative to the coarsest one. The median of the features counts, so that spectacles or a moustache do not. Then noise is added where
-    the photo's smooth skin is rougher than the synthetic one.
+    relative to the coarsest one. The median of the features counts, so that spectacles or a moustache do not. Skin becomes as smooth or as
+    rough as the photo's, by factors of its own. Then noise is added where the photo's smooth skin is grainier than the synthetic one, and
+    structure of skin where it is rougher still.
 
     Args:
         synthetic, original: (h, w, 3) float32 0..255 at the photo's own resolution.
@@ -70,7 +69,7 @@ def match_sharpness(
     """
     own_luma, luma = luma_of(synthetic), luma_of(original)
     np.copyto(luma, own_luma, where=regions == OUTSIDE)  # hair beside the face is no edge of the face
-    own, wanted = (_octaves(values, _octave_count(height, regions.shape)) for values in (own_luma, luma))
+    own, wanted = (octaves_of(values, _octave_count(height, regions.shape)) for values in (own_luma, luma))
     grains = min(int(np.searchsorted(_GRAIN_HEIGHTS, height, side="right")), len(own) - 1)
     smooth = [_smooth_skin(octaves[grains], regions, grains) for octaves in (own, wanted)]
     own_grain, grain = (_grains(octaves[:grains], parts) for octaves, parts in zip((own, wanted), smooth, strict=True))
@@ -78,29 +77,38 @@ def match_sharpness(
     grain = [min(strength, limit) for strength in grain]
     factors = _edge_factors(own, wanted, regions, own_grain, grain)
     blurred = min(factors) < _BLURRED
+    skin = compare_skin(own, wanted, label_skin(regions), edges=factors, own_grain=own_grain, grain=grain, height=height)
+    skin = skin or SkinDetail(factors, [0.0] * len(factors))
     noise = _Noise(generator, max(regions.shape), grain)
-    changes = [np.zeros_like(octave) if blurred else octave * np.float32(factor - 1) for octave, factor in zip(own, factors, strict=True)]
-    for number, (strength, present) in enumerate(zip(grain, own_grain, strict=True)):
-        noise.add(changes[number], number, 0, _missing(strength, present * factors[number]))
-    luma = _collapse(changes)
+    share, changes = share_of_skin(regions, height), []
+    for number, (octave, factor, on_skin, missing) in enumerate(zip(own, factors, *skin, strict=True)):
+        if number:
+            share = cv2.pyrDown(share)
+        # color is blurred below, and luma with it
+        change = octave * (share * np.float32(on_skin - factor) + np.float32(0 if blurred else factor - 1))
+        if number < grains:
+            noise.add(change, number, 0, _missing(grain[number], own_grain[number] * on_skin))
+        noise.add_pores(change, number, share, min(missing, limit))
+        changes.append(change)
+    luma = collapse(changes)
     result = synthetic + cv2.merge([luma, luma, luma])
     if blurred:
-        own = _octaves(synthetic, len(own))
+        own = octaves_of(synthetic, len(own))
         for octave, factor in zip(own, factors, strict=True):
             octave *= np.float32(factor - 1)
-        result += _collapse(own)
+        result += collapse(own)
     if grains > 1:
         own_color, color = (cv2.split(cv2.transform(cv2.pyrDown(picture), RGB_TO_YCBCR[1:])) for picture in (synthetic, original))
         changes = []
         for channel, pair in enumerate(zip(own_color, color, strict=True), start=1):
-            here, there = (_octaves(values, grains - 1) for values in pair)
+            here, there = (octaves_of(values, grains - 1) for values in pair)
             total = [np.zeros_like(octave) for octave in here]
             for number, (present, strength) in enumerate(zip(_grains(here, smooth[0]), _grains(there, smooth[1]), strict=True)):
                 limited = min(strength, grain[0])  # color is never grainier than luma: that would be a pattern
                 noise.add(total[number], number + 1, channel, _missing(limited, present * min(factors[number + 1], 1), _ROUNDING / 2))
-            changes.append(_collapse(total))
+            changes.append(collapse(total))
         if noise.colored:
-            result += _up(cv2.transform(cv2.merge(changes), YCBCR_TO_RGB[:, 1:]), result.shape)
+            result += enlarged(cv2.transform(cv2.merge(changes), YCBCR_TO_RGB[:, 1:]), result.shape)
     return result
 
 
@@ -117,53 +125,20 @@ def _octave_count(height: float, shape: tuple[int, ...]) -> int:
     return max(min(count, int(np.log2(max(min(shape), 1)))), 1)
 
 
-def _octaves(values: np.ndarray, count: int) -> list[np.ndarray]:
-    """Octaves of an (h, w) array, finest first; each is half as large as the one before."""
-    octaves = []
-    for _ in range(count):
-        coarse = cv2.pyrDown(values)
-        octaves.append(values - _up(coarse, values.shape))
-        values = coarse
-    return octaves
-
-
-def _up(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    return cv2.pyrUp(values, dstsize=(shape[1], shape[0]))
-
-
-def _collapse(octaves: list[np.ndarray]) -> np.ndarray:
-    """The sum of octaves at the resolution of the finest one."""
-    total = octaves[-1]
-    for octave in reversed(octaves[:-1]):
-        total = octave + _up(total, octave.shape)
-    return total
-
-
 def _smooth_skin(structure: np.ndarray, regions: np.ndarray, number: int) -> np.ndarray:
     """Parts of the face where skin has least structure, judged by octave ``number``, the first one that is coarser than grain.
 
     Returns:
         (h, w) uint8 of the octave's size: the number of the part from 1 on (forehead, cheeks, jaw; right and left), 0 elsewhere.
     """
-    skin = _subsampled(regions, number) == SKIN
-    x, y, width, height = cv2.boundingRect(skin.view(np.uint8))
+    skin = subsampled(regions, number) == SKIN
     strength = cv2.blur(np.abs(structure), (3, 3))
     parts = np.zeros(skin.shape, np.uint8)
-    rows, columns = _PARTS
-    for part in range(rows * columns):
-        row, column = divmod(part, columns)
-        here = (
-            slice(y + height * row // rows, y + height * (row + 1) // rows),
-            slice(x + width * column // columns, x + width * (column + 1) // columns),
-        )
+    for part, here in enumerate(parts_of(skin), start=1):
         values = strength[here][skin[here]]
         if len(values):
-            parts[here][skin[here] & (strength[here] <= quantile(values, _SMOOTH_SHARE))] = part + 1
+            parts[here][skin[here] & (strength[here] <= quantile(values, _SMOOTH_SHARE))] = part
     return parts
-
-
-def _subsampled(regions: np.ndarray, number: int) -> np.ndarray:
-    return regions[:: 1 << number, :: 1 << number]
 
 
 def _grain(octave: np.ndarray, parts: np.ndarray) -> float:
@@ -171,10 +146,8 @@ def _grain(octave: np.ndarray, parts: np.ndarray) -> float:
 
     The median overlooks the edges of JPEG blocks, the smoother third of the parts masks of cloth, beards and hair.
     """
-    labels = cv2.resize(parts, octave.shape[::-1], interpolation=cv2.INTER_NEAREST).ravel()
-    step = len(labels) // _MAX_SAMPLES * 2 + 1  # odd: not the same columns in every row
-    labels, values = labels[::step], np.abs(octave.ravel()[::step])
-    found = [values[labels == part] for part in range(1, _PARTS[0] * _PARTS[1] + 1)]
+    labels = cv2.resize(parts, octave.shape[::-1], interpolation=cv2.INTER_NEAREST)
+    found = magnitudes(octave, labels)
     medians = sorted(quantile(some, 0.5) for some in found if len(some) >= _MIN_GRAIN_PIXELS)
     return MEDIAN_TO_DEVIATION * medians[(len(medians) - 1) // 3] if medians else 0.0
 
@@ -199,8 +172,8 @@ def _edge_factors(
     """By how much each octave of the synthetic face must change to be as strong as the photo's."""
     strengths, counts, len_labels = [], [], max(int(regions.max()), FIRST_FEATURE) + 1
     for number, pair in enumerate(zip(own, wanted, strict=True)):
-        labels = np.ascontiguousarray(_subsampled(regions, number)).ravel()
-        step = len(labels) // _MAX_SAMPLES * 2 + 1  # odd: not the same columns in every row
+        labels = np.ascontiguousarray(subsampled(regions, number)).ravel()
+        step = len(labels) // MAX_SAMPLES * 2 + 1  # odd: not the same columns in every row
         labels = labels[::step]
         counts.append(np.bincount(labels, minlength=len_labels)[FIRST_FEATURE:])
         sums = [np.bincount(labels, np.square(octave.ravel()[::step]), len_labels)[FIRST_FEATURE:] for octave in pair]
@@ -243,16 +216,28 @@ class _Noise:
 
     def add(self, octave: np.ndarray, number: int, channel: int, deviation: float) -> None:
         """Add noise of a standard deviation to an octave, in place."""
-        if deviation <= 0:
+        if deviation > 0:
+            self.colored |= channel > 0
+            octave += self._filling(octave.shape, number, channel) * np.float32(deviation)
+
+    def add_pores(self, octave: np.ndarray, number: int, where: np.ndarray, deviation: float) -> None:
+        """Add structure of skin to an octave, in place: denser here than there, and more dark than light."""
+        if deviation <= _NO_GRAIN:
             return
+        pores = self._filling(octave.shape, number, 3)
+        density = cv2.GaussianBlur(self._filling(octave.shape, number, 2), (0, 0), _PORE_PATCH)
+        density = np.exp(density * np.float32(_PORE_VARIATION / max(cv2.meanStdDev(density)[1].item(), _EPSILON)))
+        pores -= np.float32(_PORE_SKEW) * (pores * pores - 1)
+        octave += pores * density * where * np.float32(deviation)
+
+    def _filling(self, shape: tuple[int, ...], number: int, turns: int) -> np.ndarray:
+        """(h, w) noise of one octave, of standard deviation 1."""
         if not self._octaves:
             noise = self._generator.standard_normal((self._side, self._side), dtype=np.float32)
             if self._blur:
                 noise = cv2.GaussianBlur(noise, (0, 0), self._blur)
-            self._octaves = _octaves(noise, len(_GRAIN_HEIGHTS) + 1)
+            self._octaves = octaves_of(noise, _MAX_OCTAVES)
             self._deviations = [max(cv2.meanStdDev(one)[1].item(), _EPSILON) for one in self._octaves]
-        self.colored |= channel > 0
-        tile = np.rot90(self._octaves[number], channel)[: octave.shape[0], : octave.shape[1]]
-        tile = tile * np.float32(deviation / self._deviations[number])
-        height, width = (have - own for have, own in zip(octave.shape, tile.shape, strict=True))
-        octave += cv2.copyMakeBorder(tile, 0, height, 0, width, cv2.BORDER_REFLECT) if height or width else tile
+        tile = np.rot90(self._octaves[number], turns)[: shape[0], : shape[1]] * np.float32(1 / self._deviations[number])
+        height, width = (have - own for have, own in zip(shape, tile.shape, strict=True))
+        return cv2.copyMakeBorder(tile, 0, height, 0, width, cv2.BORDER_REFLECT) if height or width else tile

@@ -1,0 +1,70 @@
+"""Octaves of a picture (Laplacian pyramid, Burt and Adelson 1983), and the map of a face that says where its skin and its features are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from .opencv import cv2
+
+# Values of the map of regions; features are numbered from the last one on.
+OUTSIDE, ELSEWHERE, SKIN, FIRST_FEATURE = 0, 1, 2, 3
+# Skin is looked at in so many rows and columns of parts: forehead, cheeks, jaw; right and left.
+_PARTS = (3, 2)
+NUM_PARTS = _PARTS[0] * _PARTS[1]
+# More pixels than about this are subsampled.
+MAX_SAMPLES = 8_000
+
+
+def octaves_of(values: np.ndarray, count: int) -> list[np.ndarray]:
+    """Octaves of an (h, w) or (h, w, c) array, finest first; each is half as large as the one before."""
+    octaves = []
+    for _ in range(count):
+        coarse = cv2.pyrDown(values)
+        octaves.append(values - enlarged(coarse, values.shape))
+        values = coarse
+    return octaves
+
+
+def enlarged(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """The next finer level of a pyramid, of a shape (h, w, ...)."""
+    return cv2.pyrUp(values, dstsize=(shape[1], shape[0]))
+
+
+def collapse(octaves: list[np.ndarray]) -> np.ndarray:
+    """The sum of octaves at the resolution of the finest one."""
+    total = octaves[-1]
+    for octave in reversed(octaves[:-1]):
+        total = octave + enlarged(total, octave.shape)
+    return total
+
+
+def subsampled(regions: np.ndarray, number: int) -> np.ndarray:
+    """A map of regions at the resolution of an octave."""
+    return regions[:: 1 << number, :: 1 << number]
+
+
+def parts_of(skin: np.ndarray) -> Iterator[tuple[slice, slice]]:
+    """Rows and columns of each part of an (h, w) bool mask of skin."""
+    x, y, width, height = cv2.boundingRect(skin.view(np.uint8))
+    rows, columns = _PARTS
+    for part in range(NUM_PARTS):
+        row, column = divmod(part, columns)
+        yield (
+            slice(y + height * row // rows, y + height * (row + 1) // rows),
+            slice(x + width * column // columns, x + width * (column + 1) // columns),
+        )
+
+
+def magnitudes(octave: np.ndarray, labels: np.ndarray) -> list[np.ndarray]:
+    """Absolute values of an octave in each part.
+
+    Args:
+        octave: (h, w).
+        labels: (h, w) uint8, the number of the part from 1 on; 0 elsewhere.
+    """
+    labels = labels.ravel()
+    step = len(labels) // MAX_SAMPLES * 2 + 1  # odd: not the same columns in every row
+    labels, values = labels[::step], np.abs(octave.ravel()[::step])
+    return [values[labels == part] for part in range(1, NUM_PARTS + 1)]

@@ -1,0 +1,103 @@
+"""Skin as smooth or as rough as the photo's: a toddler has no pores, powder hides them, and a face of a thousand pixels is full of them.
+
+What is taken from the photo is two numbers per octave: how strong its structure is on skin, in the middle and in the smoother parts.
+
+Conventions: see ``sharpness_matching.py``. Numbers without a source were tuned on photos.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .light_matching import quantile
+from .octaves import FIRST_FEATURE, SKIN, magnitudes, parts_of, subsampled
+from .opencv import cv2
+
+# The strength of an octave is this quantile of its magnitude: the median overlooks pores. Of a normal distribution it is the standard
+# deviation over the second number.
+_STRENGTH, _TO_DEVIATION = 0.75, 0.869
+# A part of the skin needs so many pixels.
+_MIN_PIXELS = 20
+# Limits of the factors. Added to variances before they are divided, in squared pixel values: what rounding makes is no structure.
+_RANGE, _FLOOR = (0.25, 1.4), 0.1
+# What is missing is made up for in octaves of structure up to this share of the face's height: pores, but not folds.
+_PORES = 1 / 50
+# Structure of less than this standard deviation is left out: JPEG makes as much.
+_FAINT = 1.0
+# Standard deviation of the blur between skin and features, as a share of the face's height.
+_EDGE = 0.03
+
+
+class SkinDetail(NamedTuple):
+    """What the synthetic skin lacks or has too much.
+
+    Attributes:
+        factors: of each octave.
+        missing: standard deviation of the structure that is missing in each octave after that.
+    """
+
+    factors: list[float]
+    missing: list[float]
+
+
+def label_skin(regions: np.ndarray) -> np.ndarray:
+    """(h, w) map of regions -> (h, w) uint8, the number of the part of skin from 1 on, 0 elsewhere."""
+    skin = regions == SKIN
+    labels = np.zeros(regions.shape, np.uint8)
+    for number, here in enumerate(parts_of(skin), start=1):
+        labels[here] = number * skin[here]
+    return labels
+
+
+def compare_skin(
+    own: list[np.ndarray],
+    wanted: list[np.ndarray],
+    labels: np.ndarray,
+    *,
+    edges: list[float],
+    own_grain: list[float],
+    grain: list[float],
+    height: float,
+) -> SkinDetail | None:
+    """By how much each octave of the synthetic skin must change to be as strong as the photo's; None where too little of it is seen.
+
+    Args:
+        own, wanted: octaves of luma of the synthetic face and of the photo.
+        labels: see :func:`label_skin`.
+        edges: factors of the features' edges; in a blurred octave skin has no structure either.
+        own_grain, grain: standard deviation of noise in the finest octaves. That of the photo is none of its skin; the synthetic face has
+            no camera, and what looks like noise in it is structure, too.
+        height: of the face in pixels.
+    """
+    factors, missing = [], []
+    for number, pair in enumerate(zip(own, wanted, strict=True)):
+        here = subsampled(labels, number)
+        parts = [
+            [(_TO_DEVIATION * quantile(values, _STRENGTH)) ** 2 for values in both]
+            for both in zip(*(magnitudes(octave, here) for octave in pair), strict=True)
+            if len(both[0]) >= _MIN_PIXELS
+        ]
+        if not parts:
+            break
+        present, noise = (grains[number] ** 2 if number < len(grains) else 0.0 for grains in (own_grain, grain))
+        # the factor is that of the middle: hair and cloth are on some parts only
+        squares = sorted((max(theirs - noise, 0.0) + _FLOOR) / (ours + _FLOOR) for ours, theirs in parts)
+        factors.append(min(float(np.clip(squares[len(squares) // 2] ** 0.5, *_RANGE)), _RANGE[1] * edges[number]))
+        # of the missing, the smoother third counts: what is added there by mistake are speckles
+        lacks = sorted(theirs - factors[-1] ** 2 * ours for ours, theirs in parts)
+        lack = lacks[(len(lacks) - 1) // 3] - max(noise - factors[-1] ** 2 * present, 0.0)
+        missing.append(max(lack - _FAINT**2, 0.0) ** 0.5 if 2 << number <= _PORES * height else 0.0)
+    if not factors:
+        return None
+    rest = len(own) - len(factors)
+    return SkinDetail(factors + [factors[-1]] * rest, missing + [0.0] * rest)
+
+
+def share_of_skin(regions: np.ndarray, height: float) -> np.ndarray:
+    """(h, w) float32, 0 in the features, rising to 1 beside them."""
+    share = cv2.GaussianBlur((regions < FIRST_FEATURE).astype(np.float32), (0, 0), max(_EDGE * height, 0.5))
+    share *= 2
+    share -= 1
+    return np.maximum(share, 0, out=share)

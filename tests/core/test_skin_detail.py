@@ -1,0 +1,111 @@
+"""Skin: as smooth and as rough as the photo's, whoever is drawn; beards, cloth and folds are not roughness."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from ganon_hf.core.octaves import ELSEWHERE, FIRST_FEATURE, SKIN
+from ganon_hf.core.sharpness_matching import MAX_GRAIN, match_sharpness
+from ganon_hf.core.skin_detail import share_of_skin
+
+SIZE, HEIGHT = 400, 400.0
+
+
+def map_of_a_face() -> np.ndarray:
+    """Four features with a margin, in skin."""
+    regions = np.full((SIZE, SIZE), SKIN, np.uint8)
+    for number, (row, column) in enumerate((row, column) for row in (70, 250) for column in (70, 250)):
+        regions[row : row + 90, column : column + 90] = ELSEWHERE
+        regions[row + 15 : row + 75, column + 15 : column + 75] = FIRST_FEATURE + number
+    return regions
+
+
+REGIONS = map_of_a_face()
+ON_SKIN, IN_FEATURES = REGIONS == SKIN, REGIONS >= FIRST_FEATURE
+
+
+def features(seed: int) -> np.ndarray:
+    """(SIZE, SIZE, 3) a face whose features have edges and whose skin has none."""
+    generator = np.random.default_rng(seed)
+    picture = np.full((SIZE, SIZE), 150.0, np.float32)
+    blocks = generator.normal(0, 30, (SIZE // 10, SIZE // 10)).astype(np.float32)
+    picture += np.where(IN_FEATURES, cv2.resize(blocks, (SIZE, SIZE), interpolation=cv2.INTER_NEAREST), 0)
+    return np.repeat(np.clip(picture, 20, 235)[..., None], 3, axis=2)
+
+
+def pores(seed: int, strength: float, *, sigma: float = 1.5) -> np.ndarray:
+    """(SIZE, SIZE, 1) roughness of skin of one scale in pixels: too coarse for the noise of a camera."""
+    field = np.random.default_rng(seed).standard_normal((SIZE, SIZE)).astype(np.float32)
+    field = cv2.GaussianBlur(field, (0, 0), sigma) - cv2.GaussianBlur(field, (0, 0), 2 * sigma)
+    return np.where(IN_FEATURES, 0, strength * field / field.std()).astype(np.float32)[..., None]
+
+
+def match(synthetic: np.ndarray, original: np.ndarray, regions: np.ndarray = REGIONS, seed: int = 3) -> np.ndarray:
+    return match_sharpness(synthetic, original, regions, HEIGHT, np.random.default_rng(seed))
+
+
+def roughness(picture: np.ndarray, where: np.ndarray = ON_SKIN, sigma: float = 3.0) -> float:
+    luma = picture.mean(axis=2)
+    return float((luma - cv2.GaussianBlur(luma, (0, 0), sigma))[where].std())
+
+
+SMOOTH, FACE = features(1), features(2)
+
+
+@pytest.mark.parametrize("strength", [3.0, 6.0])
+def test_rough_skin_on_a_child_becomes_smooth_and_eyes_keep_their_edges(strength: float) -> None:
+    rough = FACE + pores(5, strength)
+    result = match(rough, SMOOTH)
+    assert roughness(result) < 0.4 * roughness(rough)
+    assert 0.8 < roughness(result, IN_FEATURES) / roughness(match(FACE, SMOOTH), IN_FEATURES) < 1.25
+
+
+@pytest.mark.parametrize(
+    ("own", "wanted"),
+    [
+        (0.0, 4.0),  # a smooth person in a photo full of pores: all of it is made
+        (2.5, 3.0),  # nearly enough
+        (5.0, 2.5),  # too much
+    ],
+)
+def test_skin_is_as_rough_as_the_photos(own: float, wanted: float) -> None:
+    photo = SMOOTH + pores(6, wanted)
+    result = match(FACE + pores(5, own), photo)
+    assert 0.65 < roughness(result) / roughness(photo) < 1.2
+
+
+def test_pores_are_made_anew() -> None:
+    photo = SMOOTH + pores(6, 5.0)
+    first, other = (match(FACE, photo, seed=seed) - FACE for seed in (1, 2))
+    fine = [(picture - cv2.GaussianBlur(picture, (0, 0), 3.0))[ON_SKIN, 0] for picture in (first, other, photo)]
+    assert min(np.std(one) for one in fine) > 2
+    assert abs(np.corrcoef(fine[0], fine[2])[0, 1]) < 0.05, "none of the photo's"
+    assert abs(np.corrcoef(fine[0], fine[1])[0, 1]) < 0.2, "another seed, other pores"
+
+
+@pytest.mark.parametrize("covered", ["lower half", "left third"])
+def test_a_beard_or_cloth_on_a_part_is_no_skin(covered: str) -> None:
+    y, x = np.mgrid[:SIZE, :SIZE]
+    cloth = y > 0.55 * SIZE if covered == "lower half" else x < SIZE / 3
+    photo = SMOOTH + np.where(cloth[..., None], 6 * pores(7, 4.0), pores(6, 1.5))
+    result, plain = match(FACE, photo), match(FACE, SMOOTH + pores(6, 1.5))
+    assert roughness(result) < 1.5 * roughness(plain) + 0.3
+
+
+def test_folds_are_not_invented() -> None:
+    """Structure of a fiftieth of the face and coarser is somebody's wrinkles."""
+    photo = SMOOTH + pores(6, 9.0, sigma=12.0)
+    assert roughness(match(FACE, photo) - FACE, sigma=30.0) < 1
+
+
+def test_there_is_a_limit_and_a_strip_of_skin_says_little() -> None:
+    assert roughness(match(FACE, SMOOTH + pores(6, 60.0))) < 3 * MAX_GRAIN
+    strip = np.where(np.arange(SIZE)[:, None] < 8, REGIONS, 0).astype(np.uint8)
+    assert np.abs(match(FACE, SMOOTH + pores(6, 9.0), strip) - FACE)[:8].max() < 2
+
+
+def test_features_are_left_out_with_soft_borders() -> None:
+    share = share_of_skin(REGIONS, HEIGHT)
+    assert share[IN_FEATURES].mean() < 0.05 and share[0, 0] > 0.99 and ((share > 0.3) & (share < 0.7)).any()
