@@ -17,6 +17,7 @@ import logging
 import math
 from collections import Counter
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -27,7 +28,7 @@ from safetensors.torch import save_file
 from ganon_hf.core.color import luma_of
 from ganon_hf.core.detection_search import YuNetDetector
 from ganon_hf.core.faces import box_of_points
-from ganon_hf.core.look import AGES, Look, age_class
+from ganon_hf.core.look import AGES, Age, Look, parse_look
 from ganon_hf.core.look_reading import decide_look, measure_skin_angle, read_look
 from ganon_hf.core.modeling_ganon import LookClassifier
 from ganon_hf.core.opencv import cv2
@@ -98,7 +99,7 @@ def possible_ages(text: str) -> set[str]:
     """Classes that an age in years, a range such as ``20-29``, or ``70+`` may be of."""
     first, _, last = text.rstrip("+").partition("-")
     years = range(int(first), int(last or first) + 1)
-    return {age_class(year) for year in years}
+    return {str(parse_look(str(year)).age) for year in years}
 
 
 def shrunk(
@@ -142,10 +143,11 @@ def check(arguments: argparse.Namespace) -> None:
         chosen = np.flatnonzero((angles > low) & (angles <= high))
         cells = row_of([looks[place] for place in chosen], [people[place] for place in chosen]).split(" | ")[:4]
         print(f"| {low} to {high} degrees | {len(chosen)} | {' | '.join(cells)} |")
-    print("\n| years | " + " | ".join(AGES) + " |\n|---" * 1 + "|---" * len(AGES) + "|")
-    counts = Counter((tuple(sorted(person[3], key=AGES.index)), look.age) for person, look in zip(people, looks, strict=True))
-    for ages in sorted({ages for ages, _ in counts}, key=lambda ages: (AGES.index(ages[0]), len(ages))):
-        print(f"| {' or '.join(ages)} | " + " | ".join(str(counts[ages, age]) for age in AGES) + " |")
+    words = get_args(Age)
+    print("\n| years | " + " | ".join(words) + " |\n|---" * 1 + "|---" * len(words) + "|")
+    counts = Counter((tuple(sorted(person[3], key=words.index)), look.age) for person, look in zip(people, looks, strict=True))
+    for ages in sorted({ages for ages, _ in counts}, key=lambda ages: (words.index(ages[0]), len(ages))):
+        print(f"| {' or '.join(ages)} | " + " | ".join(str(counts[ages, age]) for age in words) + " |")
 
 
 def row_of(looks: list[Look], people: list[tuple]) -> str:

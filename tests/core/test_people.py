@@ -90,7 +90,17 @@ def test_unsure_is_anybody_without_a_beard() -> None:
 def test_children_of_the_bank_who_are_either_stand_in_for_both() -> None:
     classes = np.array([look_classes(Look("child", "unsure", False, "medium", "medium"))] * 8 + [look_classes(LOOKS[-1])] * 8)
     population = Population(np.zeros((16, 2)), classes)
-    assert (population.alike(Look("child", "woman", False)) < 8).all() and (population.alike(Look("child", "man", False)) < 8).all()
+    for sex in ("woman", "man"):
+        (group,) = population.groups(Look("child", sex, False))  # type: ignore[arg-type]
+        assert (group < 8).all()
+
+
+def test_a_teen_is_blended_from_children_and_young_adults() -> None:
+    population = bank()
+    people = [draw_identity(3, index, population, look=Look("teen", "woman")).people for index in range(200)]
+    ages = [[look_of(population.looks[number]).age for number in some] for some in people]
+    assert all("young" in some and set(some) <= {"toddler", "child", "young"} and len(set(some)) > 1 for some in ages)
+    assert 0.4 < sum(some.count("young") for some in ages) / (len(ages) * NUM_BLENDED) < 0.6
 
 
 def test_without_a_look_anybody_is_drawn() -> None:

@@ -7,20 +7,23 @@ Only the standard library is imported: ``options.py`` reads this file, and ``gan
 from dataclasses import dataclass, fields, replace
 from typing import Literal, get_args
 
-Age = Literal["toddler", "child", "young", "middle", "old"]
+Age = Literal["toddler", "child", "teen", "young", "middle", "old"]
 Sex = Literal["woman", "man", "unsure"]
 Shade = Literal["light", "medium", "dark"]
 
-AGES: tuple[Age, ...] = get_args(Age)
+TEEN: Age = "teen"
+# Classes of the network and of the people in the bank; teenagers are blended from two of them.
+AGES: tuple[Age, ...] = tuple(age for age in get_args(Age) if age != TEEN)
 SEXES: tuple[Sex, ...] = get_args(Sex)
 SHADES: tuple[Shade, ...] = get_args(Shade)
-# First year of each class of age; teenagers count as young.
-AGE_STARTS = (0, 4, 13, 35, 60)
+# First year of each of these, where teenagers count as young; and first year of somebody who is no teenager.
+AGE_STARTS, TEEN_END = (0, 4, 13, 35, 60), 18
 MAX_AGE = 120
 # What stands for a look that is left to the photo, and for none at all.
 MATCH, RANDOM = "match", "random"
+_BEARDLESS: tuple[Age, ...] = ("toddler", "child", TEEN)
 _BEARD = {True: "beard", False: "clean-shaven"}
-_WORDS = (*AGES, *SEXES, *_BEARD.values(), *(f"{shade} {part}" for part in ("brows", "skin") for shade in SHADES))
+_WORDS = (*get_args(Age), *SEXES, *_BEARD.values(), *(f"{shade} {part}" for part in ("brows", "skin") for shade in SHADES))
 
 
 @dataclass(frozen=True)
@@ -30,14 +33,15 @@ class Look:
     ``str(look)`` gives the words that :func:`parse_look` reads.
 
     Attributes:
-        age: ``"toddler"`` is 0 to 3 years, ``"child"`` 4 to 12, ``"young"`` 13 to 34, ``"middle"`` 35 to 59, ``"old"`` 60 and more.
+        age: ``"toddler"`` is 0 to 3 years, ``"child"`` 4 to 12, ``"teen"`` 13 to 17, and also between child and young adult;
+            ``"young"`` 18 to 34, ``"middle"`` 35 to 59, ``"old"`` 60 and more.
         sex: ``"unsure"`` is between: people of either sex fit.
-        beard: also a moustache or stubble that is seen at once. Toddlers and children have none.
+        beard: also a moustache or stubble that is seen at once. Toddlers, children and teens have none.
         brows: how dark the brows are beside the skin.
         skin: ``"light"`` is an individual typology angle above 41 degrees, ``"dark"`` one below 10 (see ``skin_tone.py``).
 
     Raises:
-        ValueError: a part is none of the choices, or a toddler or child has a beard.
+        ValueError: a part is none of the choices, or somebody below 18 has a beard.
     """
 
     age: Age | None = None
@@ -47,12 +51,18 @@ class Look:
     skin: Shade | None = None
 
     def __post_init__(self) -> None:
-        choices: dict[str, tuple[object, ...]] = {"age": AGES, "sex": SEXES, "beard": (True, False), "brows": SHADES, "skin": SHADES}
+        choices: dict[str, tuple[object, ...]] = {
+            "age": get_args(Age),
+            "sex": SEXES,
+            "beard": (True, False),
+            "brows": SHADES,
+            "skin": SHADES,
+        }
         for name, accepted in choices.items():
             value = getattr(self, name)
             if value is not None and (value not in accepted or (name == "beard" and not isinstance(value, bool))):
                 raise ValueError(f"Look.{name} must be None or one of {', '.join(map(repr, accepted))}, but got {value!r}.")
-        if self.beard and self.is_child:
+        if self.beard and self.age in _BEARDLESS:
             raise ValueError(f"a {self.age} has no beard: leave out one of the two.")
 
     def __str__(self) -> str:
@@ -66,18 +76,18 @@ class Look:
         return self.age in ("toddler", "child")
 
     def complete(self, other: "Look") -> "Look":
-        """The parts that are None taken from another look; a toddler or child gets no beard from it, nor does a woman from a man."""
+        """The parts that are None taken from another look; nobody below 18 gets a beard from it, nor does a woman from a man."""
         given = {field.name: getattr(self, field.name) for field in fields(self)}
         values = {name: getattr(other, name) if value is None else value for name, value in given.items()}
-        if self.beard is None and values["beard"] and (values["age"] in ("toddler", "child") or values["sex"] == "woman"):
+        if self.beard is None and values["beard"] and (values["age"] in _BEARDLESS or values["sex"] == "woman"):
             values["beard"] = False
-        if self.beard and self.age is None and values["age"] in ("toddler", "child"):
+        if self.beard and self.age is None and values["age"] in _BEARDLESS:
             values["age"] = "young"
         return replace(self, **values)
 
 
 def age_class(years: float) -> Age:
-    """The class of an age in years.
+    """The class of an age in years, one of :data:`AGES`.
 
     Raises:
         ValueError: below 0 or above 120.
@@ -122,14 +132,15 @@ def check_look(text: str) -> None:
 
 def _part_of(word: str) -> tuple[str, object]:
     """Name and value of the part that a word speaks of; an empty name where it is no word of a look."""
-    if word in AGES:
+    if word in get_args(Age):
         return "age", word
     if word in SEXES:
         return "sex", word
     if word in _BEARD.values():
         return "beard", word == _BEARD[True]
     if word.isascii() and word.isdigit() and len(word) <= 3 and int(word) <= MAX_AGE:
-        return "age", age_class(int(word))
+        years = int(word)
+        return "age", TEEN if AGE_STARTS[2] <= years < TEEN_END else age_class(years)
     shade, _, part = word.partition(" ")
     return (part, shade) if part in ("brows", "skin") and shade in SHADES else ("", None)
 

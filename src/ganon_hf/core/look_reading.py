@@ -2,8 +2,8 @@
 the people of the bank.
 
 Where the network is not sure the answer is the one in between, which does least harm on the wrong head: ``"unsure"`` of the sex,
-clean-shaven, the median of the ages that are likely. Between child and adult there is nothing in between: what may well be a
-child is called one, and then it is the median among the ages of children or of adults. ``docs/look.md`` has the figures.
+clean-shaven, the median of the ages that are likely. Child or adult is decided first, and what may well be a child is called one. Who
+could be one, but is rather a young adult, is called a teen. ``docs/look.md`` has the figures.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .face_mesh import MIRROR, UV_MAP
 from .faces import Crop
 from .geometry import normalize_pose
 from .landmarks import unwrap
-from .look import AGES, Age, Look, Shade
+from .look import AGES, TEEN, Age, Look, Shade
 from .modeling_ganon import LookClassifier
 from .opencv import cv2
 
@@ -27,8 +27,9 @@ from .opencv import cv2
 LOOK_SIDE, LOOK_RISE = 4.3, 0.2
 # Probability from which the sex of an adult and of a child counts as read, and from which there is a beard.
 _SURE_SEX, _SURE_CHILD_SEX, _SURE_BEARD = 0.7, 0.9, 0.65
-# Probability of both classes of children together from which a face is a child's: an adult on a child is worse than the reverse.
-_CHILD = 0.3
+# Probability of both classes of children together from which a face is a child's, an adult on a child being worse than the reverse, and
+# from which that of a young adult becomes a teen's.
+_CHILD, _TEEN = 0.3, 0.1
 # Side of the texture in which shades are measured, and trust below which a texel was not seen.
 _SIZE, _SEEN = 64, 0.3
 # Texels that a shade needs.
@@ -98,17 +99,20 @@ def decide_look(logits: np.ndarray) -> Look:
     ages /= ages.sum()
     woman, beard = (float(1 / (1 + np.exp(-value))) for value in logits[-2:])
     age = _decide_age(ages)
-    is_child = age in AGES[:2]
-    sure = _SURE_CHILD_SEX if is_child else _SURE_SEX
+    grown = age not in (*AGES[:2], TEEN)
+    sure = _SURE_SEX if grown else _SURE_CHILD_SEX
     sex = "woman" if woman > sure else "man" if woman < 1 - sure else "unsure"
-    return Look(age, sex, beard=not is_child and sex != "woman" and beard > _SURE_BEARD)  # type: ignore[arg-type]
+    return Look(age, sex, beard=grown and sex != "woman" and beard > _SURE_BEARD)  # type: ignore[arg-type]
 
 
 def _decide_age(ages: np.ndarray) -> Age:
-    """Child or adult first; then the median of the distribution among classes of children or of adults."""
-    first, last = (0, 2) if ages[:2].sum() > _CHILD else (2, len(ages))
+    """Child or adult first; then the median of the distribution among classes of children or of adults. Toddlers are taken for old people
+    and the reverse, but neither for teens."""
+    child = ages[:2].sum()
+    first, last = (0, 2) if child > _CHILD else (2, len(ages))
     share = np.cumsum(ages[first:last]) / max(float(ages[first:last].sum()), 1e-12)
-    return AGES[first + min(int(np.searchsorted(share, 0.5)), last - first - 1)]
+    age = AGES[first + min(int(np.searchsorted(share, 0.5)), last - first - 1)]
+    return TEEN if age == "young" and child > _TEEN else age
 
 
 def measure_shades(photo: np.ndarray, landmarks: np.ndarray) -> tuple[Shade, Shade]:

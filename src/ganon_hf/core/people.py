@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .look import AGES, SEXES, SHADES, Look
+from .look import AGES, SEXES, SHADES, TEEN, Age, Look
 from .modeling_ganon import NUM_LOOK_PARTS, NUM_REGIONS
 
 # People of the bank that one synthetic person is blended from.
@@ -77,8 +77,13 @@ class Population:
                 f"shapes must be (people, n) and looks (people, {NUM_LOOK_PARTS}), but got {self.shapes.shape} and {self.looks.shape}."
             )
 
-    def alike(self, look: Look) -> np.ndarray:
-        """Numbers of the people who come closest to a look: at least :data:`_MIN_POOL`, and all who are as close as these."""
+    def groups(self, look: Look) -> list[np.ndarray]:
+        """Numbers of the people who come closest to a look: one group, or children and young adults, whose blends are teens."""
+        ages: tuple[Age, ...] = ("child", "young") if look.age == TEEN else ()
+        return [self._alike(replace(look, age=age)) for age in ages] or [self._alike(look)]
+
+    def _alike(self, look: Look) -> np.ndarray:
+        """At least :data:`_MIN_POOL` people, and all who are as close as these."""
         age, sex, beard, brows, skin = self.looks.T
         cost = np.zeros(len(self.looks))
         if look.age is not None:
@@ -138,8 +143,13 @@ def draw_identity(
     generator = np.random.default_rng([seed, index, attempt] if attempt else [seed, index])
     anybody = look_of(population.looks[int(generator.integers(len(population.looks)))])
     look = anybody if look is None else look.complete(anybody)
-    pool = population.alike(look)
-    blended = generator.permutation(pool)[:NUM_BLENDED]
+    groups = population.groups(look)
+    orders = [generator.permutation(group) for group in groups]
+    if len(groups) > 1 and generator.integers(2):
+        orders.reverse()
+    # of each group in turn: somebody of every group is among them
+    blended = np.array([order[rank] for rank in range(NUM_BLENDED) for order in orders if rank < len(order)][:NUM_BLENDED])
+    pool = np.concatenate(groups)
     weights = generator.dirichlet(np.full(len(blended), 2.0))
     # each region is one person's, and no two neighbors are the same one's: nobody of the bank appears as a whole
     turns = (int(generator.integers(len(blended))) + np.arange(NUM_REGIONS)) % len(blended)
