@@ -91,6 +91,31 @@ def test_what_is_surely_in_front_stays() -> None:
     assert found.names == ("cloth",) and found.keep[face].mean() > 0.99 and found.not_skin.all() and not found.frame.any()
 
 
+class Helmet(OccluderNetwork):
+    """A network that sees a thing above a row of its map, and is less sure of its edge of two rows."""
+
+    def __init__(self, row: int) -> None:
+        super().__init__(GanonConfig(occluder_channels=4))
+        self.row = row
+
+    def forward(self, pictures: torch.Tensor, hulls: torch.Tensor) -> torch.Tensor:
+        chance = torch.full((MAP_SIZE,), 0.02)
+        chance[: self.row], chance[self.row - 2 : self.row] = 0.98, 0.69
+        logits = torch.full((len(pictures), len(OCCLUDER_NAMES), MAP_SIZE, MAP_SIZE), -12.0)
+        logits[:, CLOTH], logits[:, NONE] = chance.log()[:, None], (1 - chance).log()[:, None]
+        return logits
+
+
+def test_a_helmet_down_to_the_brows_has_no_dents() -> None:
+    hulls = draw_hulls(POINTS * (MAP_SIZE / SIDE), MAP_SIZE)
+    rows, columns = np.nonzero(hulls[..., 1])
+    end = int(rows.min()) - 1  # its edge reaches into the margin of the eyes and brows, but not into themselves
+    found = read_occluders(Helmet(end), np.full((SIDE, SIDE, 3), 128, np.uint8), CROP, POINTS, noise(2).astype(np.float32))
+    kept = found.keep[2 * end - 9 : 2 * end - 7, 2 * columns.min() : 2 * columns.max()]
+    assert kept.min() > 0.65, "a margin around its faint edge took half of it"
+    assert found.keep[2 * end + 4 :][cv2.resize(hulls[..., 1], (SIDE, SIDE))[2 * end + 4 :] > 0].max() == 0
+
+
 def test_what_resembles_the_face_never_stays() -> None:
     """The network may be as sure as it likes: a photo that looks like the synthetic face for the place shows a face."""
     photo = noise(1)

@@ -100,7 +100,8 @@ def read_occluders(
         kept &= ~behind
     denied = np.zeros(kept.shape, bool)
     if (kept & (cv2.dilate(hulls[..., 1:].max(axis=2), _GROWN) > 0)).any():
-        denied = _unsure(network, picture, hulls, chances, kept, synthetic)
+        denied, faint = _unsure(network, picture, hulls, chances, kept, synthetic)
+        kept &= ~faint
     denied |= behind
     kept = _without_specks(kept & ~denied)
     front = _extended(np.where(kept, front, 0), hulls[..., 0] > 0)
@@ -139,15 +140,20 @@ def _read(network: OccluderNetwork, pictures: list[np.ndarray], hulls: list[np.n
 
 def _unsure(
     network: OccluderNetwork, picture: np.ndarray, hulls: np.ndarray, chances: np.ndarray, kept: np.ndarray, synthetic: np.ndarray
-) -> np.ndarray:
-    """(128, 128) bool, what must not be kept: things over eyes, nose or mouth that may be face, and all of such a thing."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """What must not be kept.
+
+    Returns:
+        (128, 128) bool, things over eyes, nose or mouth that may be face, and all of such a thing; and (128, 128) bool, the faint edge of
+        what ends beside them. The former is kept away from, the latter only left out: with a margin the edge would have a dent.
+    """
     small = cv2.resize(synthetic, (MAP_SIZE, MAP_SIZE), interpolation=cv2.INTER_AREA)
     ours, theirs = (_band(luma_of(np.ascontiguousarray(values, np.float32))) for values in (picture, small))
     first, agreed = _front(chances), None
     # strands of hair are many, and what one of them covers says nothing of the others
     things = kept & (hulls[..., 0] > 0) & (first - chances[HAIR] > _NOT_HAIR)
     _, things = cv2.connectedComponents(things.view(np.uint8))
-    unsure = np.zeros(kept.shape, bool)
+    unsure, faint = np.zeros(kept.shape, bool), np.zeros(kept.shape, bool)
     for channel in range(1, hulls.shape[2]):
         count, parts = cv2.connectedComponents(cv2.dilate(hulls[..., channel], _GROWN))
         for part in range(1, count):
@@ -156,7 +162,8 @@ def _unsure(
             if not covered.any():
                 continue
             if covered.sum() < _MIN_SHARE * here.sum():
-                unsure |= covered & ((hulls[..., channel] > 0) | (first < _SURE_BESIDE))
+                unsure |= covered & (hulls[..., channel] > 0)
+                faint |= covered & (first < _SURE_BESIDE)
                 continue
             likeness = resemblance(ours, theirs, covered)
             # the least sure of three readings cannot be surer than one of them, and the other two take longest
@@ -167,7 +174,7 @@ def _unsure(
                 unsure |= here & (agreed < _SURE_PIXEL)
             else:
                 unsure |= here | (np.isin(things, np.unique(things[covered])) & (things > 0))
-    return cv2.dilate(unsure.view(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
+    return cv2.dilate(unsure.view(np.uint8), np.ones((3, 3), np.uint8)).astype(bool), faint
 
 
 def _read_again(network: OccluderNetwork, picture: np.ndarray, hulls: np.ndarray) -> np.ndarray:
