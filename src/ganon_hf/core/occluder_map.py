@@ -98,18 +98,19 @@ def read_occluders(
     if covered is not None:
         behind = cv2.dilate(cv2.resize(covered.view(np.uint8), (MAP_SIZE, MAP_SIZE), interpolation=cv2.INTER_AREA), _GROWN) > 0
         kept &= ~behind
-    denied = np.zeros(kept.shape, bool)
+    denied, beside = np.zeros(kept.shape, bool), np.zeros(kept.shape, bool)
     if (kept & (cv2.dilate(hulls[..., 1:].max(axis=2), _GROWN) > 0)).any():
-        denied, faint = _unsure(network, picture, hulls, chances, kept, synthetic)
-        kept &= ~faint
+        denied, beside = _unsure(network, picture, hulls, chances, kept, synthetic)
     denied |= behind
-    kept = _without_specks(kept & ~denied)
+    faint = (cv2.dilate(beside.view(np.uint8), _GROWN) > 0) & (front < _SURE_BESIDE)
+    kept = _without_specks(kept & ~denied & ~beside & ~faint)
     front = _extended(np.where(kept, front, 0), hulls[..., 0] > 0)
     luma = luma_of(crop_image(photo, crop).astype(np.float32))
     keep = cv2.resize(np.clip((front - _KEPT[0]) / (_KEPT[1] - _KEPT[0]), 0, 1), luma.shape, interpolation=cv2.INTER_LINEAR)
     if keep.any():
         allowed = _without_steps(denied, luma.shape[0])
-        keep = np.clip(_guided(keep, luma, max(1, round(_RADIUS / factor))), 0, allowed)
+        allowed -= cv2.resize(beside.astype(np.float32), luma.shape, interpolation=cv2.INTER_LINEAR)
+        keep = np.clip(_guided(keep, luma, max(1, round(_RADIUS / factor))), 0, np.maximum(allowed, 0))
     large = (cv2.resize(values, luma.shape, interpolation=cv2.INTER_LINEAR) for values in (1 - chances[NONE], _frame(chances[GLASSES])))
     other, frame = large
     classes = np.where(kept & (hulls[..., 0] > 0), _KEPT_CLASSES[0] + chances[_KEPT_CLASSES[0] :].argmax(axis=0), NONE)
@@ -144,8 +145,8 @@ def _unsure(
     """What must not be kept.
 
     Returns:
-        (128, 128) bool, things over eyes, nose or mouth that may be face, and all of such a thing; and (128, 128) bool, the faint edge of
-        what ends beside them. The former is kept away from, the latter only left out: with a margin the edge would have a dent.
+        (128, 128) bool, things over eyes, nose or mouth that may be face, and all of such a thing; and (128, 128) bool, hulls that such a
+        thing hardly reaches. Around the former there is a margin; around the latter it would be a dent in the edge.
     """
     small = cv2.resize(synthetic, (MAP_SIZE, MAP_SIZE), interpolation=cv2.INTER_AREA)
     ours, theirs = (_band(luma_of(np.ascontiguousarray(values, np.float32))) for values in (picture, small))
@@ -153,7 +154,7 @@ def _unsure(
     # strands of hair are many, and what one of them covers says nothing of the others
     things = kept & (hulls[..., 0] > 0) & (first - chances[HAIR] > _NOT_HAIR)
     _, things = cv2.connectedComponents(things.view(np.uint8))
-    unsure, faint = np.zeros(kept.shape, bool), np.zeros(kept.shape, bool)
+    unsure, beside = np.zeros(kept.shape, bool), np.zeros(kept.shape, bool)
     for channel in range(1, hulls.shape[2]):
         count, parts = cv2.connectedComponents(cv2.dilate(hulls[..., channel], _GROWN))
         for part in range(1, count):
@@ -162,8 +163,7 @@ def _unsure(
             if not covered.any():
                 continue
             if covered.sum() < _MIN_SHARE * here.sum():
-                unsure |= covered & (hulls[..., channel] > 0)
-                faint |= covered & (first < _SURE_BESIDE)
+                beside |= here & (hulls[..., channel] > 0)
                 continue
             likeness = resemblance(ours, theirs, covered)
             # the least sure of three readings cannot be surer than one of them, and the other two take longest
@@ -174,7 +174,7 @@ def _unsure(
                 unsure |= here & (agreed < _SURE_PIXEL)
             else:
                 unsure |= here | (np.isin(things, np.unique(things[covered])) & (things > 0))
-    return cv2.dilate(unsure.view(np.uint8), np.ones((3, 3), np.uint8)).astype(bool), faint
+    return cv2.dilate(unsure.view(np.uint8), np.ones((3, 3), np.uint8)).astype(bool), beside
 
 
 def _read_again(network: OccluderNetwork, picture: np.ndarray, hulls: np.ndarray) -> np.ndarray:
