@@ -128,7 +128,7 @@ def lids_over_eyes(shut: Any) -> tuple[Any, Any]:
     return (1.6 * shut).clip(0, 1), IRIS_REACH * (15 - 20 * shut).clip(0, 1)
 
 
-def _barycentric_maps(points: np.ndarray) -> np.ndarray:
+def barycentric_maps(points: np.ndarray) -> np.ndarray:
     """(n_triangles, 2, 3) matrices that map crop (x, y) to the weights of each triangle's second and third corner; 0 where degenerate."""
     corners = points[TRIANGLES, :2].astype(np.float64)  # (T, 3, 2)
     first, second = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
@@ -201,7 +201,7 @@ def render_uv_map(points: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray
     corners: np.ndarray = UV_CORNERS
     for shut in np.flatnonzero(covered):
         corners = corners + np.float32(covered[shut]) * SHUT_CORNERS[shut]
-    table = np.take(np.hstack([_barycentric_maps(points).reshape(-1, 6), corners]).T, owner, axis=1)  # (12, n)
+    table = np.take(np.hstack([barycentric_maps(points).reshape(-1, 6), corners]).T, owner, axis=1)  # (12, n)
     x, y = columns.astype(np.float32) + 0.5, rows.astype(np.float32) + 0.5
     # The center of a pixel on an edge may lie outside: clip, as thin triangles would extrapolate far.
     second = np.clip(table[0] * x + table[1] * y + table[2], 0.0, 1.0)

@@ -11,6 +11,7 @@ Conventions: pictures are (h, w, 3) RGB float32 0..255. Numbers without a source
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -98,6 +99,7 @@ def match_light(
     *,
     keep_tone: bool = False,
     extent: tuple[float, float, float, float] = _SQUARE,
+    shade: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> np.ndarray:
     """Give the synthetic face the tone and the light of the photo's skin.
 
@@ -112,6 +114,7 @@ def match_light(
         normals: (h / 4, w / 4, 3), see :func:`surface_normals`.
         keep_tone: take only the distribution of light from the photo, not its mean brightness and color.
         extent: (x_min, y_min, x_max, y_max) of the arrays; the whole square reaches from -1 to 1.
+        shade: from the (h / 4, w / 4) gain to a factor of it, see :func:`.shading.shade`; None is an even surface.
 
     Returns:
         the corrected synthetic face, not clipped; unchanged without enough skin.
@@ -144,8 +147,11 @@ def match_light(
         weights = np.maximum(1 - np.square(error * np.float32(1 / (_BIWEIGHT_CUTOFF * deviation))), 0)
         weights *= weights
     np.clip(shifts[:, 3], -_MAX_TONE_SLOPE, _MAX_TONE_SLOPE, out=shifts[:, 3])
-    field = cv2.resize(np.tensordot(light, basis, 1), skin.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    np.clip(field, gain * _LIGHT_RANGE[0], gain * _LIGHT_RANGE[1], out=field)
+    even = np.tensordot(light, basis, 1)
+    np.clip(even, gain * _LIGHT_RANGE[0], gain * _LIGHT_RANGE[1], out=even)
+    if shade is not None:
+        even *= shade(even)
+    field = cv2.resize(even, skin.shape[::-1], interpolation=cv2.INTER_LINEAR)
     luma, *chroma = cv2.split(ours)
     own_luma = to_uint8(luma)
     luma += _LUMA_OFFSET
