@@ -41,6 +41,7 @@ from .options import AnonymizeOptions
 from .people import Population
 from .planning import MAX_PEOPLE, FacePlanner, require_one_each
 from .plans import FacePlan, PhotoPlan
+from .shading import ShadingResponse
 from .side_texture import continue_sides
 from .skin_tone import SkinPainter
 from .task import CHECKPOINT
@@ -87,12 +88,10 @@ class Anonymizer:
         self._manage_threads = manage_threads
         statistics = copy.deepcopy(model.geometry).cpu().float()  # one small vector at a time: a GPU would only add transfers
         mean, axes, deviations = (array.double().numpy() for array in (statistics.mean, statistics.axes, statistics.deviations))
-        self.shape_model = ShapeModel(
-            mean, axes, deviations, partial(_call_unbatched, statistics.encode), partial(_call_unbatched, statistics.decode)
-        )
-        self.population = Population(
-            statistics.people_shapes.double().numpy(), model.geometry.people_looks.cpu().numpy(), model.config.num_mouths
-        )
+        encode, decode = partial(_call_unbatched, statistics.encode), partial(_call_unbatched, statistics.decode)
+        self.shape_model = ShapeModel(mean, axes, deviations, encode, decode)
+        shapes, looks = statistics.people_shapes.double().numpy(), statistics.people_looks.numpy()
+        self.population, self._shading = Population(shapes, looks, model.config.num_mouths), ShadingResponse.of(statistics)
 
     @classmethod
     def from_pretrained(
@@ -365,6 +364,7 @@ class Anonymizer:
                 features=face.features,
                 occluders=occluders,
                 covered=covered,
+                shade=self._shading.shade,
             )
         except (*COMPOSITE_ERRORS, cv2.error) as error:  # the canvas still shows the original
             logger.error("A face could not be put back and is covered: %s", error)

@@ -20,7 +20,7 @@ from .occluder_map import Occluders
 from .occluders import FEATURES
 from .octaves import ELSEWHERE, FIRST_FEATURE, OUTSIDE, SKIN
 from .opencv import cv2
-from .shading import Shade, shade
+from .shading import Shade
 from .sharpness_matching import match_sharpness
 
 # The numbers below were tuned on photos and have no source, where none is named. "Pixel values" are 0..255.
@@ -138,7 +138,7 @@ def composite_face(
     features: np.ndarray | None = None,
     occluders: Occluders | None = None,
     covered: np.ndarray | None = None,
-    shade: Shade = shade,
+    shade: Shade | None = None,
 ) -> float:
     """Composite one face into ``canvas`` (in place).
 
@@ -154,7 +154,7 @@ def composite_face(
         features: (S, S) bool, see :func:`face_matte`.
         occluders: what lies in front of the face and stays; None where nothing does.
         covered: (S, S) bool, what covers of other faces hide: they say nothing of light, tone and sharpness. None where there are none.
-        shade: how the face shades itself under the photo's light.
+        shade: how the face shades itself under the photo's light; None is an even surface.
 
     Returns:
         mean absolute change where the matte is at least half, in pixel values; 0 where no part of the face lies inside the canvas.
@@ -185,7 +185,7 @@ def composite_face(
         normals,
         keep_tone=not match_tone,
         extent=extent,  # type: ignore[arg-type]  # four numbers
-        shade=lambda light: shade(light, points, index, part[:2]),
+        shade=None if shade is None else lambda light: shade(light, points, index, part[:2]),
     )
     curve = None if grayscale else tone_curve(canvas, canvas[region[1] : region[3], region[0] : region[2]])
     if curve is not None:

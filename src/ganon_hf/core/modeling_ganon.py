@@ -25,7 +25,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 from transformers import initialization as init
 from transformers.utils import ModelOutput
 
-NUM_POINTS = 478
+NUM_POINTS, NUM_SKIN_POINTS = 478, 468
 # Features of the shape beyond its principal components: see shape_features().
 NUM_OPENINGS = 7
 NUM_POSE_FEATURES = 5
@@ -206,7 +206,7 @@ def ycbcr_to_rgb(luma: torch.Tensor, chroma: torch.Tensor) -> torch.Tensor:
 
 class ShapeStatistics(nn.Module):
     """Parameters of ``ganon_hf.core.geometry``, kept with the weights so that one file holds all: shape axes, the networks of the
-    expression code, and shape and look of the people in the bank.
+    expression code, shape and look of the people in the bank, and how faces shade themselves.
 
     Coordinates (B, d) of canonical landmarks are ``(canonical_landmarks - mean) @ axes / deviations``. Fitted by
     ``training/shape_space.py`` and ``training/expression_code.py``; training a generator leaves them unchanged.
@@ -228,6 +228,8 @@ class ShapeStatistics(nn.Module):
         self.register_buffer("identity_basis", torch.zeros(size, identity))
         self.register_buffer("people_shapes", torch.zeros(config.num_people, identity))
         self.register_buffer("people_looks", torch.zeros(config.num_people, NUM_LOOK_PARTS, dtype=torch.int64))  # see people.py
+        for name, sizes in (("mean", (NUM_SKIN_POINTS,)), ("directions", (6, NUM_SKIN_POINTS)), ("maps", (6, 64, 64))):
+            self.register_buffer(f"shading_{name}", torch.zeros(sizes))  # see shading.py; zero is an even surface
         self.linear_encoder, self.encoder = nn.Linear(size, code), _perceptron(size, config.expression_width, code)
         self.linear_decoder, self.decoder = nn.Linear(code, size), _perceptron(code + identity + 1, config.expression_width, size)
         self.requires_grad_(False)
@@ -286,8 +288,7 @@ class AppearancePrior(nn.Module):
         self.luma_appearance = nn.Parameter(torch.zeros(config.num_appearance, size, size))
         self.chroma = nn.Parameter(torch.zeros(config.num_features, 2, half, half))
         self.chroma_appearance = nn.Parameter(torch.zeros(config.num_appearance, 2, half, half))
-        # variation of skin in the training pictures, white balance included: mean and covariance factor of (luma gain, Cb, Cr). The chroma
-        # maps hold the mean; a synthetic person's own tone is not drawn from these numbers (see ganon_hf.core.skin_tone).
+        # mean and covariance factor of (luma gain, Cb, Cr) of skin in the training pictures, which no person's tone is drawn from
         self.register_buffer("tone_mean", torch.tensor([1.0, 0.0, 0.0]))
         self.register_buffer("tone_factor", torch.zeros(3, 3))
 
