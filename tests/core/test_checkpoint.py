@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
+from tiny import tiny_model
 
 from ganon_hf.core.anonymizer import Anonymizer
+from ganon_hf.core.model_loading import load_model
 from ganon_hf.core.modeling_ganon import GanonModel
 from ganon_hf.core.people import look_of
 from ganon_hf.core.task import CHECKPOINT
 from ganon_hf.evaluation.report.people_sheet import EXPRESSIONS, ExpressionSpace, portrait
+from ganon_hf.training.checkpoints import save_model
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +89,19 @@ def test_seeds_are_people_and_an_expression_is_not_another_person(engine: Anonym
     likeness = np.corrcoef(shown[0], shown[1])[:6, 6:]
     assert (likeness.argmax(axis=1) == np.arange(6)).all()
     assert np.abs(shown[0][:, None] - shown[0][None]).mean(axis=2)[~np.eye(6, dtype=bool)].min() > 3  # levels
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda weights: {name: value for name, value in weights.items() if "shading_" not in name}, "before faces shaded themselves"),
+        (lambda weights: weights | {"geometry.people_centers": torch.zeros(2)}, "before the bank of people"),
+        (lambda weights: weights | {"other": torch.zeros(2)}, "do not fit this model"),
+    ],
+)
+def test_weights_of_another_version_say_what_to_do(change: Callable[[dict[str, torch.Tensor]], Any], message: str, tmp_path: Path) -> None:
+    save_model(tiny_model(), tmp_path)
+    path = tmp_path / "model.safetensors"
+    save_file(change(load_file(path)), path, metadata={"format": "pt"})
+    with pytest.raises(ValueError, match=message):
+        load_model(str(tmp_path))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from ..core.landmarks import iris_texels
 from ..core.modeling_ganon import GanonModel
 from ..core.opencv import cv2
 from ..core.options import AnonymizeOptions
+from ..core.plans import PhotoPlan
 from .lighting import LightModel
 from .people_bank import add_to_everybody, mouth_mask
 from .portraits import even_luma, half_size, identity_coefficients, mouth_shapes, predicted_luma, relative_chroma
@@ -37,6 +39,7 @@ _SHAPE_SHARE = 0.8
 _BLUR, _MOUTH_GAIN = 1.0, (0.8, 1.3)
 # Faces that are unwrapped at once.
 _BATCH = 64
+Compared = TypeVar("Compared")  # what belongs to one real face
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +59,12 @@ class Bias:
     shape: np.ndarray
 
 
+def plan_face(engine: Anonymizer, real: FaceSample, *, seed: int) -> PhotoPlan:
+    """The plan of a photo with one face, whose landmarks are known."""
+    face = Face(box_of_points(real.landmarks), 1.0, real.landmarks)
+    return engine.plan(real.image, AnonymizeOptions(seed=seed), faces=[face])
+
+
 def replaced_faces(engine: Anonymizer, faces: FaceShards, rows: Sequence[int] | np.ndarray) -> Iterator[tuple[FaceSample, FaceSample]]:
     """Each real face, and the synthetic face in its place; faces that were covered are left out.
 
@@ -66,8 +75,7 @@ def replaced_faces(engine: Anonymizer, faces: FaceShards, rows: Sequence[int] | 
     """
     for row in rows:
         real = faces.sample(int(row))
-        face = Face(box_of_points(real.landmarks), 1.0, real.landmarks)
-        plan = engine.plan(real.image, AnonymizeOptions(seed=int(row)), faces=[face])
+        plan = plan_face(engine, real, seed=int(row))
         result, planned = engine.compose(plan, engine.generate(plan.inputs)), plan.faces[0]
         if result.num_replaced and planned.crop is not None and planned.points is not None:
             yield real, replace(real, image=np.asarray(result.image), landmarks=planned.crop.to_photo(planned.points))
@@ -88,7 +96,7 @@ def measure_bias(model: GanonModel, pairs: Iterator[tuple[FaceSample, FaceSample
     size = model.config.people_texture_size
     light, mouth_area = LightModel(size), mouth_mask(size)
     luma, chroma, seen, gains, shapes = [], [], [], [], []
-    for batch in _batches(pairs):
+    for batch in batches(pairs):
         real, synthetic = (unwrap_samples(side, size) for side in zip(*batch, strict=True))
         rows = np.arange(len(real))
         _, reference = predicted_luma(model.prior, real, rows)
@@ -126,7 +134,8 @@ def remove_bias(model: GanonModel, bias: Bias) -> None:
         shapes.copy_((shapes + torch.from_numpy(bias.shape.astype(np.float32))).clamp(-3, 3))
 
 
-def _batches(pairs: Iterator[tuple[FaceSample, FaceSample]]) -> Iterator[list[tuple[FaceSample, FaceSample]]]:
+def batches(pairs: Iterator[Compared]) -> Iterator[list[Compared]]:
+    """A few faces at a time, as many as are unwrapped at once; shows the progress."""
     batch = []
     for pair in tqdm(pairs, unit="face", desc="comparing"):
         batch.append(pair)

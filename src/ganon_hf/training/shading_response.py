@@ -11,15 +11,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from tqdm import tqdm
 
 from ..core.anonymizer import Anonymizer
 from ..core.compositing import composite_face
 from ..core.face_mesh import MIRROR, UV_MAP
-from ..core.faces import Face, box_of_points
 from ..core.opencv import cv2
-from ..core.options import AnonymizeOptions
 from ..core.shading import ShadingResponse, light_at_landmarks, relative_light
+from .calibration import batches, plan_face
 from .shards import FaceShards
 from .textures import FaceSample, unwrap_samples
 
@@ -34,8 +32,6 @@ _TRUSTED, _VISIBLE, _MIN_SHARE = 127, 0.7, 0.3
 _DARK, _MAX_DIFFERENCE = 6.0, 1.0
 # Ridge penalty, in faces.
 _RIDGE = 20.0
-# Faces that are unwrapped at once.
-_BATCH = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,8 +61,7 @@ def replaced_evenly(
     """
     for row in rows:
         real = faces.sample(int(row))
-        face = Face(box_of_points(real.landmarks), 1.0, real.landmarks)
-        plan = engine.plan(real.image, AnonymizeOptions(seed=int(row)), faces=[face])
+        plan = plan_face(engine, real, seed=int(row))
         planned = plan.faces[0]
         images = [image for image in engine.generate(plan.inputs) if not isinstance(image, str)]
         if planned.crop is None or planned.points is None or not images:
@@ -93,7 +88,7 @@ def compare_shading(pairs: Iterator[tuple[FaceSample, FaceSample, np.ndarray]]) 
         ValueError: there is no pair.
     """
     lights, differences, visible = [], [], []
-    for batch in _batches(pairs):
+    for batch in batches(pairs):
         *sides, light = zip(*batch, strict=True)
         lights.append(np.stack(light))
         logs, seen = [], []
@@ -141,14 +136,3 @@ def _blurred(luma: np.ndarray, trusted: np.ndarray) -> np.ndarray:
     """(T, T) luma -> that of the maps' size, from trusted texels alone."""
     total, weight = (cv2.GaussianBlur(values, (0, 0), _BLUR) for values in (luma * trusted, trusted))
     return cv2.resize(total / np.maximum(weight, 0.05), (MAP_SIZE, MAP_SIZE), interpolation=cv2.INTER_AREA)
-
-
-def _batches(pairs: Iterator[tuple[FaceSample, FaceSample, np.ndarray]]) -> Iterator[list[tuple[FaceSample, FaceSample, np.ndarray]]]:
-    batch = []
-    for pair in tqdm(pairs, unit="face", desc="comparing"):
-        batch.append(pair)
-        if len(batch) == _BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
