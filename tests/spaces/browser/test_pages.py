@@ -175,6 +175,7 @@ def test_how_private_it_is(visitor: Visitor) -> None:
         assert f"{value} % ({low} to {high})" in shown and method in shown
     assert "named first (dlib-resnet)" in shown
     visitor.upload(PORTRAIT, "#private-photo")
+    visitor.page.locator("#seen").scroll_into_view_if_needed()  # it lies below the tables, and images load where they are looked at
     visitor.page.wait_for_selector("#seen img >> nth=2")
     assert visitor.page.locator("#seen img").count() == 3
     visitor.shoot("how-private")
