@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import argparse
 import logging
-from pathlib import Path
 
 import numpy as np
+from fit_support import add_checkpoint_arguments
 
 from ganon_hf.core.anonymizer import Anonymizer
 from ganon_hf.core.model_loading import load_image_processor, load_model
@@ -26,9 +26,7 @@ logger = logging.getLogger(__name__)
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("checkpoint", help="folder or Hub repository")
-    parser.add_argument("shards", nargs="+", help="parquet files of prepared real faces; gray ones are left out")
-    parser.add_argument("--output-dir", type=Path, required=True, help="checkpoint folder")
+    add_checkpoint_arguments(parser)
     parser.add_argument("--rounds", type=int, default=2, help="how often the bank is compared and corrected")
     options = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")

@@ -1,4 +1,4 @@
-"""What the scripts share that train small networks: arguments, files of weights, and one way to run a command."""
+"""What the scripts share: arguments, files of weights, and one way to run a command."""
 
 from __future__ import annotations
 
@@ -26,6 +26,13 @@ def add_training_arguments(parser: argparse.ArgumentParser, defaults: type[LookT
     parser.add_argument("--channels", type=int, default=defaults.channels)
     parser.add_argument("--steps", type=int, default=defaults.steps)
     parser.add_argument("--seed", type=int, default=defaults.seed)
+
+
+def add_checkpoint_arguments(parser: argparse.ArgumentParser) -> None:
+    """A checkpoint, real faces by which a part of it is fitted, and where its copy goes."""
+    parser.add_argument("checkpoint", help="folder or Hub repository")
+    parser.add_argument("shards", nargs="+", help="parquet files of prepared real faces; gray ones are left out")
+    parser.add_argument("--output-dir", type=Path, required=True, help="checkpoint folder")
 
 
 def open_network(path: Path, kind: type[Network], width: str) -> Network:

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import argparse
 import logging
-from pathlib import Path
 
 import numpy as np
 import torch
+from fit_support import add_checkpoint_arguments
 
 from ganon_hf.core.anonymizer import Anonymizer
 from ganon_hf.training.checkpoints import save_model
@@ -25,9 +25,7 @@ logger = logging.getLogger(__name__)
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("checkpoint", help="folder or Hub repository")
-    parser.add_argument("shards", nargs="+", help="parquet files of prepared real faces; gray ones are left out")
-    parser.add_argument("--output-dir", type=Path, required=True, help="checkpoint folder")
+    add_checkpoint_arguments(parser)
     options = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     faces = read_shards(options.shards)

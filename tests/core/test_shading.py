@@ -9,9 +9,9 @@ from tiny import face_at, tiny_model
 from ganon_hf.core.alignment import align_face
 from ganon_hf.core.face_mesh import MIRROR, MOUTH_START, UV_MAP
 from ganon_hf.core.landmarks import triangle_map
+from ganon_hf.core.light_matching import GRID
 from ganon_hf.core.model_loading import load_model
-from ganon_hf.core.modeling_ganon import GanonConfig
-from ganon_hf.core.shading import GRID, ShadingResponse, light_at_landmarks
+from ganon_hf.core.shading import ShadingResponse, light_at_landmarks
 from ganon_hf.core.task import CHECKPOINT
 
 SIDE = 256
@@ -22,7 +22,6 @@ INDEX = triangle_map(POINTS, SIDE)
 GRID_INDEX = INDEX[GRID // 2 :: GRID, GRID // 2 :: GRID]
 X = np.broadcast_to(np.linspace(-1, 1, SIDE // GRID, dtype=np.float32), GRID_INDEX.shape)
 NOSTRIL_LEFT, NOSTRIL_RIGHT = 358, 129  # wings of the nose, on the person's left and right
-BROW = 105
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +47,8 @@ def test_light_from_a_side_throws_a_shadow_on_the_other_one(response: ShadingRes
 def test_mirrored_light_gives_mirrored_shading(response: ShadingResponse) -> None:
     """The answer was learned from mirror images, too."""
     light = 1 + 0.4 * X + 0.2 * X.T
-    here, there = (response.state(light_at_landmarks(one, POINTS, (0, 0))) for one in (light, light))
-    assert np.allclose(here, there)
-    vertices = light_at_landmarks(light, POINTS, (0, 0))
-    mirrored = response.state(vertices[MIRROR[: len(UV_MAP)]])
-    change, other = (np.tensordot(state, response.maps, 1) for state in (here, mirrored))
+    here = light_at_landmarks(light, POINTS, (0, 0))
+    change, other = (np.tensordot(response.state(one), response.maps, 1) for one in (here, here[MIRROR[: len(UV_MAP)]]))
     assert np.abs(change[:, ::-1] - other).max() < 0.03 and np.abs(change).max() > 0.1
 
 
@@ -84,4 +80,4 @@ def test_without_a_learned_answer_faces_are_even(conditioning: str) -> None:
 
 def test_the_buffers_have_the_shapes_of_the_answer(response: ShadingResponse) -> None:
     assert [values.shape for values in response] == [(468,), (6, 468), (6, 64, 64)]
-    assert GanonConfig().num_shape_axes and response.maps.std() > 0.005
+    assert response.maps.std() > 0.005

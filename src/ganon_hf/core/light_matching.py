@@ -24,7 +24,7 @@ from .opencv import cv2
 # Fewer skin places on the grid than the first number are not fitted, more than the second are subsampled.
 _MIN_SKIN_PIXELS, _MAX_SKIN_SAMPLES = 50, 700
 # Light is smooth: it is fitted and evaluated on a grid of every so many pixels.
-_GRID = 4
+GRID = 4
 # Added to luma, in pixel values, so that ratios stay finite in black.
 _LUMA_OFFSET = 4.0
 # Ridge penalties as shares of the data's weight: of constants, and of everything else, the latter times stiffness.
@@ -83,8 +83,8 @@ def surface_normals(points: np.ndarray, index: np.ndarray) -> np.ndarray:
     facets /= np.maximum(np.sqrt(np.square(facets).sum(axis=1, keepdims=True)), _EPSILON)
     table = np.zeros((len(TRIANGLES) + 1, 3), np.float32)  # the last row is that of -1; eyes and mouth take theirs from the skin around
     table[:MOUTH_START] = facets
-    sigma = _FACETS * max(index.shape) / _GRID
-    field = cv2.GaussianBlur(np.take(table, index[::_GRID, ::_GRID], axis=0), (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
+    sigma = _FACETS * max(index.shape) / GRID
+    field = cv2.GaussianBlur(np.take(table, index[::GRID, ::GRID], axis=0), (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
     length = np.sqrt(cv2.transform(field * field, np.ones((1, 3), np.float32)))
     field /= np.maximum(length, _EPSILON)[..., None]
     return field
@@ -119,7 +119,7 @@ def match_light(
     Returns:
         the corrected synthetic face, not clipped; unchanged without enough skin.
     """
-    places = np.flatnonzero(skin[::_GRID, ::_GRID])
+    places = np.flatnonzero(skin[::GRID, ::GRID])
     if len(places) < _MIN_SKIN_PIXELS:
         return synthetic
     places = places[:: -(-len(places) // _MAX_SKIN_SAMPLES)]

@@ -14,14 +14,13 @@ import numpy as np
 
 from .face_mesh import MOUTH_START, TRIANGLES, UV_MAP
 from .landmarks import barycentric_maps
+from .light_matching import GRID
 from .modeling_ganon import ShapeStatistics
 from .opencv import cv2
 
 # From the (h, w) gain of luma on the grid, (478, 3) crop pixels, the (H, W) triangle of each pixel of a part of the crop and the (x, y) of
 # that part to a factor of the gain; ShadingResponse.shade is one.
 Shade = Callable[[np.ndarray, np.ndarray, np.ndarray, tuple[int, int]], np.ndarray]
-# Light is known on a grid of every so many pixels of the crop.
-GRID = 4
 # Limits of the state of the light in standard deviations, and of the change of log luma: beyond, the answer would be extrapolated.
 _MAX_STATE, _MAX_CHANGE = 2.5, 0.5
 _LEAST_LIGHT = 1e-3  # before a logarithm
