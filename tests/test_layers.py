@@ -46,6 +46,8 @@ ROOMS = {
         "light_matching",
         "octaves",
         "skin_detail",
+        "face_noise",
+        "fine_structure",
         "shading",
         "sharpness_matching",
         "side_texture",

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ganon_hf.core.octaves import ELSEWHERE, FIRST_FEATURE, SKIN
+from ganon_hf.core.octaves import ELSEWHERE, FIRST_FEATURE, NOSE, SKIN, FaceAreas
 from ganon_hf.core.sharpness_matching import MAX_GRAIN, match_sharpness
 from ganon_hf.core.skin_detail import share_of_skin
 
@@ -43,12 +43,27 @@ def pores(seed: int, strength: float, *, sigma: float = 1.5) -> np.ndarray:
 
 
 def match(synthetic: np.ndarray, original: np.ndarray, regions: np.ndarray = REGIONS, seed: int = 3) -> np.ndarray:
-    return match_sharpness(synthetic, original, regions, HEIGHT, np.random.default_rng(seed))
+    return match_sharpness(synthetic, original, areas(regions), np.random.default_rng(seed))
+
+
+def areas(regions: np.ndarray = REGIONS) -> FaceAreas:
+    return FaceAreas(regions, np.zeros(regions.shape, bool), HEIGHT)
 
 
 def roughness(picture: np.ndarray, where: np.ndarray = ON_SKIN, sigma: float = 3.0) -> float:
     luma = picture.mean(axis=2)
     return float((luma - cv2.GaussianBlur(luma, (0, 0), sigma))[where].std())
+
+
+def blotches(seed: int, strength: float, sigma: float = 2.0) -> np.ndarray:
+    """(SIZE, SIZE, 3) skin that is redder here than there, as light everywhere."""
+    field = pores(seed, strength, sigma=sigma)
+    return field * np.array([1.0, -0.509, 0.0], np.float32)
+
+
+def redness(picture: np.ndarray, where: np.ndarray = ON_SKIN) -> float:
+    difference = picture[..., 0] - picture[..., 1]
+    return float((difference - cv2.GaussianBlur(difference, (0, 0), 6.0))[where].std())
 
 
 SMOOTH, FACE = features(1), features(2)
@@ -100,6 +115,27 @@ def test_folds_are_not_invented() -> None:
     assert roughness(match(FACE, photo) - FACE, sigma=30.0) < 1
 
 
+def test_skin_is_as_blotchy_as_the_photos() -> None:
+    photo = SMOOTH + blotches(6, 4.0)
+    result = match(FACE, photo)
+    assert 0.5 < redness(result) / redness(photo) < 1.2
+    assert redness(match(FACE, SMOOTH)) < 0.1 * redness(photo), "none where the photo has none"
+    first, other = ((one[..., 0] - one[..., 1])[ON_SKIN] for one in (result, photo))
+    assert abs(np.corrcoef(first, other)[0, 1]) < 0.1, "made anew"
+
+
+def test_large_blotches_are_not_invented() -> None:
+    """A birthmark or the red of a cheek is somebody's own."""
+    assert redness(match(FACE, SMOOTH + blotches(6, 6.0, sigma=20.0)) - FACE) < 0.1
+
+
+def test_a_nose_has_pores_too() -> None:
+    photo = SMOOTH + pores(6, 5.0, sigma=2.5)  # mostly too coarse for grain, which is everywhere
+    change = match(FACE, photo) - match(FACE, SMOOTH)
+    nose, mouth = (cv2.erode((REGIONS == feature).view(np.uint8), np.ones((41, 41))) > 0 for feature in (NOSE, NOSE + 1))
+    assert roughness(change, nose) > 0.8 * roughness(change) and roughness(change, nose) > 1.5 * roughness(change, mouth)
+
+
 def test_there_is_a_limit_and_a_strip_of_skin_says_little() -> None:
     assert roughness(match(FACE, SMOOTH + pores(6, 60.0))) < 3 * MAX_GRAIN
     strip = np.where(np.arange(SIZE)[:, None] < 8, REGIONS, 0).astype(np.uint8)
@@ -107,5 +143,5 @@ def test_there_is_a_limit_and_a_strip_of_skin_says_little() -> None:
 
 
 def test_features_are_left_out_with_soft_borders() -> None:
-    share = share_of_skin(REGIONS, HEIGHT)
+    share = share_of_skin(areas())
     assert share[IN_FEATURES].mean() < 0.05 and share[0, 0] > 0.99 and ((share > 0.3) & (share < 0.7)).any()

@@ -12,13 +12,13 @@ import numpy as np
 
 from .alignment import crop_image, to_uint8, warp_to_photo
 from .color import luma_of
-from .face_mesh import CHIN, FACE_OVAL, MOUTH_START
+from .face_mesh import BROWS, CHIN, FACE_OVAL, MOUTH_START
 from .faces import Box, Crop, box_of_points, clip_box, scale_box
 from .landmarks import mesh_mask, triangle_map
 from .light_matching import match_light, surface_normals, tone_curve
 from .occluder_map import Occluders
 from .occluders import FEATURES
-from .octaves import ELSEWHERE, FIRST_FEATURE, OUTSIDE, SKIN
+from .octaves import ELSEWHERE, FIRST_FEATURE, OUTSIDE, SKIN, FaceAreas
 from .opencv import cv2
 from .shading import Shade
 from .sharpness_matching import match_sharpness
@@ -54,8 +54,9 @@ _EPSILON = 1e-3  # against division by zero
 # Share of the crop's side around a frame of spectacles that is painted over with it.
 _FRAME_MARGIN = 0.01
 
-# Sharpness is measured in the hulls of the features, grown by the first factor; skin lies outside of them, grown by the second.
-_FEATURE_REACH, _SKIN_DISTANCE = 1.15, 1.6
+# Sharpness is measured in the hulls of the features, grown by the first factor; skin lies outside of them, grown by the second. Brows have
+# strands in their hulls, grown by the third.
+_FEATURE_REACH, _SKIN_DISTANCE, _BROW_REACH = 1.15, 1.6, 1.2
 # Raised for a face that cannot be composited, beside ``cv2.error``: arrays of the wrong shape, singular fits.
 COMPOSITE_ERRORS: tuple[type[Exception], ...] = (ArithmeticError, IndexError, RuntimeError, ValueError)
 
@@ -208,8 +209,7 @@ def composite_face(
         inside_here &= warp_to_photo(shown.astype(np.float32), crop, region, part[:2]) > _INSIDE
     before = canvas[y_min:y_max, x_min:x_max]
     below = before.astype(np.float32)
-    regions, height = _face_regions(crop.to_photo(points), region, inside_here)
-    face = match_sharpness(face, below, regions, height, generator)
+    face = match_sharpness(face, below, _face_areas(crop.to_photo(points), region, inside_here), generator)
     if curve is not None:
         face = curve.apply(face)
     if grayscale:
@@ -247,18 +247,25 @@ def erase_frames(canvas: np.ndarray, crop: Crop, frame: np.ndarray) -> None:
     canvas[region[1] : region[3], region[0] : region[2]] = cv2.inpaint(part, where, margin, cv2.INPAINT_TELEA)
 
 
-def _face_regions(points: np.ndarray, region: tuple[int, int, int, int], inside: np.ndarray) -> tuple[np.ndarray, float]:
-    """Skin and features for :func:`match_sharpness` in a region of the photo, and the height of the face in its pixels."""
+def _face_areas(points: np.ndarray, region: tuple[int, int, int, int], inside: np.ndarray) -> FaceAreas:
+    """Skin, features and brows for :func:`match_sharpness` in a region of the photo."""
     places = points[:, :2] - 0.5 - np.array(region[:2])
-    hulls = [cv2.convexHull(places[list(group)].astype(np.float32))[:, 0] for group in FEATURES]
     regions = np.full(inside.shape, SKIN, np.uint8)
     for reach, first in ((_SKIN_DISTANCE, None), (_FEATURE_REACH, FIRST_FEATURE)):
-        for number, hull in enumerate(hulls):
-            middle = hull.mean(axis=0)
-            corners = np.round((middle + (hull - middle) * reach) * 16).astype(np.int32)
-            cv2.fillConvexPoly(regions, corners, ELSEWHERE if first is None else first + number, cv2.LINE_8, 4)
+        for number, group in enumerate(FEATURES):
+            _fill_hull(regions, places[list(group)], reach, ELSEWHERE if first is None else first + number)
     regions[~inside] = OUTSIDE
-    return regions, float(np.linalg.norm(places[FACE_OVAL[0]] - places[CHIN]))
+    brows = np.zeros(inside.shape, np.uint8)
+    for group in BROWS:
+        _fill_hull(brows, places[list(group)], _BROW_REACH, 1)
+    return FaceAreas(regions, (brows > 0) & inside, float(np.linalg.norm(places[FACE_OVAL[0]] - places[CHIN])))
+
+
+def _fill_hull(mask: np.ndarray, points: np.ndarray, reach: float, value: int) -> None:
+    """Fill the convex hull of (n, 2) points, grown by a factor, in a mask (in place)."""
+    hull = cv2.convexHull(points.astype(np.float32))[:, 0]
+    middle = hull.mean(axis=0)
+    cv2.fillConvexPoly(mask, np.round((middle + (hull - middle) * reach) * 16).astype(np.int32), value, cv2.LINE_8, 4)
 
 
 def _part_of(mask: np.ndarray) -> tuple[int, int, int, int]:

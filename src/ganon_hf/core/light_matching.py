@@ -42,7 +42,7 @@ _MIN_FADE = 0.15
 _TONE_SHARES, _MAX_TONE_SLOPE = (0.1, 0.9), 0.35
 # The synthetic skin's chroma varies at most so many times as much as the photo's skin about its line, and its luma as the photo's about
 # the light; the latter within so many standard deviations of the skin's luma, for brows and nostrils stay dark.
-_CHROMA_VARIATION, _LUMA_VARIATION, _LUMA_REACH = 1.3, 1.3, 2.5
+_CHROMA_VARIATION, _MAX_CHROMA, _LUMA_VARIATION, _LUMA_REACH = 1.3, 1.4, 1.3, 2.5
 # Highlights of skin are compressed from the first of these quantiles of the photo's skin on and stay below the second: none burns out
 # beside skin that does not.
 _HIGHLIGHT_SHARES = (0.85, 0.99)
@@ -166,7 +166,7 @@ def match_light(
     excess = quantile(brightness * fitted, _HIGHLIGHT_SHARES[1]) - _LUMA_OFFSET - limit
     _compress_highlights(luma, ~openings, min(start, limit - min(excess, _HIGHLIGHT_ROOM)), limit)
     variation = _variation(target[1:] - shifts[:, 3:] * tint_terms[3]) / max(fade * _variation(bare), _EPSILON)
-    share = fade * float(np.clip(_CHROMA_VARIATION * variation, 0, 1))
+    share = fade * float(np.clip(_CHROMA_VARIATION * variation, 0, _MAX_CHROMA))
     inner = _opening_chroma(chroma, openings, _medians(bare), tint, fade)
     x, y = _places(extent, skin.shape)
     levels = np.arange(256, dtype=np.float32)

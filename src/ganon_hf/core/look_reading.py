@@ -15,7 +15,7 @@ import torch
 
 from .alignment import CROP_SIDE, align_face, crop_image
 from .color import LUMA_WEIGHTS, luma_of
-from .face_mesh import MIRROR, UV_MAP
+from .face_mesh import BROWS, MIRROR, UV_MAP
 from .faces import Crop
 from .geometry import normalize_pose
 from .landmarks import unwrap
@@ -36,7 +36,6 @@ _SIZE, _SEEN = 64, 0.3
 _ENOUGH = 16
 # Hulls of landmarks of the right half of the face, each with its mirror image.
 _SKIN = ((50, 101, 36, 205, 187, 123), (103, 67, 109, 10, 151, 108, 69))
-_BROW = (46, 70, 63, 105, 66, 107, 55, 65, 52, 53)
 # Individual typology angle in degrees above which skin is light, and below which dark.
 _LIGHT_SKIN, _DARK_SKIN = 41.0, 10.0
 # Yellowness b* that skin has at least. In cool light it has less, and the angle would say very light of any skin.
@@ -173,7 +172,7 @@ def typology_angle(rgb: np.ndarray) -> float:
 def _masks() -> tuple[np.ndarray, np.ndarray]:
     """(size, size) bool, the texels of skin and brows."""
     masks = []
-    for regions in (_SKIN, (_BROW,)):
+    for regions in (_SKIN, BROWS[:1]):
         canvas = np.zeros((_SIZE, _SIZE), np.uint8)
         for points in (hull for region in regions for hull in (np.array(region), MIRROR[list(region)])):
             corners = np.round(UV_MAP[points] * _SIZE - 0.5).astype(np.int32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,11 +11,29 @@ from .opencv import cv2
 
 # Values of the map of regions; features are numbered from the last one on.
 OUTSIDE, ELSEWHERE, SKIN, FIRST_FEATURE = 0, 1, 2, 3
+NOSE = FIRST_FEATURE + 2  # the order of ``occluders.FEATURES``
 # Skin is looked at in so many rows and columns of parts: forehead, cheeks, jaw; right and left.
 _PARTS = (3, 2)
 NUM_PARTS = _PARTS[0] * _PARTS[1]
 # More pixels than about this are subsampled.
 MAX_SAMPLES = 8_000
+# Octaves of a face at most.
+MAX_OCTAVES = 7
+
+
+class FaceAreas(NamedTuple):
+    """Where a face has what, in photo pixels.
+
+    Attributes:
+        regions: (h, w) uint8, ``OUTSIDE`` of the face, ``SKIN``, from ``FIRST_FEATURE`` on the number of a feature with edges (an eye with
+            its brow, nose, mouth), or ``ELSEWHERE``.
+        brows: (h, w) bool.
+        height: of the face.
+    """
+
+    regions: np.ndarray
+    brows: np.ndarray
+    height: float
 
 
 def octaves_of(values: np.ndarray, count: int) -> list[np.ndarray]:

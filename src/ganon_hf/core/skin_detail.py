@@ -7,12 +7,13 @@ Conventions: see ``sharpness_matching.py``. Numbers without a source were tuned 
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 
 from .light_matching import quantile
-from .octaves import FIRST_FEATURE, SKIN, magnitudes, parts_of, subsampled
+from .octaves import FIRST_FEATURE, NOSE, SKIN, FaceAreas, magnitudes, parts_of, subsampled
 from .opencv import cv2
 
 # The strength of an octave is this quantile of its magnitude: the median overlooks pores. Of a normal distribution it is the standard
@@ -26,6 +27,8 @@ _RANGE, _FLOOR = (0.25, 1.4), 0.1
 _PORES = 1 / 50
 # Structure of less than this standard deviation is left out: JPEG makes as much.
 _FAINT = 1.0
+# Both for color: redness and freckles are larger than pores.
+_BLOTCHES, _FAINT_COLOR = 1 / 40, 0.4
 # Standard deviation of the blur between skin and features, as a share of the face's height.
 _EDGE = 0.03
 
@@ -60,17 +63,20 @@ def compare_skin(
     own_grain: list[float],
     grain: list[float],
     height: float,
+    in_color: bool = False,
 ) -> SkinDetail | None:
     """By how much each octave of the synthetic skin must change to be as strong as the photo's; None where too little of it is seen.
 
     Args:
-        own, wanted: octaves of luma of the synthetic face and of the photo.
+        own, wanted: octaves of luma of the synthetic face and of the photo, or of one channel of their color.
         labels: see :func:`label_skin`.
         edges: factors of the features' edges; in a blurred octave skin has no structure either.
         own_grain, grain: standard deviation of noise in the finest octaves. That of the photo is none of its skin; the synthetic face has
             no camera, and what looks like noise in it is structure, too.
         height: of the face in pixels.
+        in_color: whether they are of color.
     """
+    largest, faint = (_BLOTCHES, _FAINT_COLOR) if in_color else (_PORES, _FAINT)
     factors, missing = [], []
     for number, pair in enumerate(zip(own, wanted, strict=True)):
         here = subsampled(labels, number)
@@ -88,16 +94,24 @@ def compare_skin(
         # of the missing, the smoother third counts: what is added there by mistake are speckles
         lacks = sorted(theirs - factors[-1] ** 2 * ours for ours, theirs in parts)
         lack = lacks[(len(lacks) - 1) // 3] - max(noise - factors[-1] ** 2 * present, 0.0)
-        missing.append(max(lack - _FAINT**2, 0.0) ** 0.5 if 2 << number <= _PORES * height else 0.0)
+        missing.append(max(lack - faint**2, 0.0) ** 0.5 if 2 << number <= largest * height else 0.0)
     if not factors:
         return None
     rest = len(own) - len(factors)
     return SkinDetail(factors + [factors[-1]] * rest, missing + [0.0] * rest)
 
 
-def share_of_skin(regions: np.ndarray, height: float) -> np.ndarray:
-    """(h, w) float32, 0 in the features, rising to 1 beside them."""
-    share = cv2.GaussianBlur((regions < FIRST_FEATURE).astype(np.float32), (0, 0), max(_EDGE * height, 0.5))
+def num_blotch_octaves(height: float) -> int:
+    """In how many octaves the color of a face of this height may lack structure."""
+    return max(int(math.log2(max(_BLOTCHES * height, 1.0))), 0)
+
+
+def share_of_skin(areas: FaceAreas, *, porous: bool = False) -> np.ndarray:
+    """(h, w) float32, 0 in the features, rising to 1 beside them; a nose has edges of its own, but the pores of skin."""
+    skin = areas.regions < FIRST_FEATURE
+    if porous:
+        skin |= areas.regions == NOSE
+    share = cv2.GaussianBlur(skin.astype(np.float32), (0, 0), max(_EDGE * areas.height, 0.5))
     share *= 2
     share -= 1
     return np.maximum(share, 0, out=share)

@@ -1,0 +1,115 @@
+"""Structure of features that is finer than the textures: strands of brows, edges of lids, lips and irises.
+
+Textures end at 256 texels, and in a face of 600 pixels one of them covers two pixels or more. What an octave lacks is made from the next
+coarser one of the synthetic face itself, in two ways. Its strong edges go on: the harmonics of the soft-clipped octave (Greenspan, Anderson
+and Akber, "Image enhancement by nonlinear extrapolation in frequency space", IEEE TIP 2000). And in brows, noise is drawn out along their
+structure where they are dark (line integral convolution, Cabral and Leedom 1993).
+
+Conventions: pictures are (h, w) float32 luma 0..255. Numbers without a source were tuned on photos.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .face_noise import FaceNoise
+from .octaves import FIRST_FEATURE, FaceAreas, enlarged, subsampled
+from .opencv import cv2
+
+# Edges: below the first share of the octave's standard deviation there is none, from the second one above it they are clipped softly. And
+# by how much what then goes on is stronger.
+_FAINT, _CLIP, _GAIN = 0.5, 1.5, 2.0
+# Strands reach so many pixels to either side, in so many steps; standard deviation of the blur of their directions.
+_REACH, _STEPS, _DIRECTION_BLUR = 7.0, 5, 5.0
+# Hair is darker than its surroundings, blurred by this share of the face's height; the contrast of its strands is this share of up to so
+# many pixel values of that.
+_SURROUNDINGS, _CONTRAST, _DARKEST = 0.06, 0.3, 40.0
+# Standard deviation of the blur of the outlines of features and brows, in pixels of an octave.
+_SOFT = 2.0
+_EPSILON = 1e-3  # against division by zero
+
+
+def add_fine_structure(
+    changes: list[np.ndarray], luma: np.ndarray, octaves: list[np.ndarray], areas: FaceAreas, lacks: list[float], noise: FaceNoise
+) -> None:
+    """Add what the features lack, from coarse to fine.
+
+    Args:
+        changes: of each octave, to which it is added (in place).
+        luma: (h, w) of the synthetic face.
+        octaves: of it, finest first.
+        areas: where it has what.
+        lacks: standard deviation of what each octave lacks; some of them above 0.
+        noise: of which strands are made.
+    """
+    coarsest = max(number for number, lack in enumerate(lacks) if lack > 0) + 1
+    level = luma
+    for _ in range(coarsest):
+        level = cv2.pyrDown(level)
+    coarser = octaves[coarsest] + changes[coarsest] if coarsest < len(octaves) else np.zeros_like(level)
+    for number in reversed(range(coarsest)):
+        shape = octaves[number].shape
+        level, coarser = enlarged(level, shape), enlarged(coarser, shape)
+        if lacks[number] > 0:
+            masks = (areas.regions >= FIRST_FEATURE, areas.brows)
+            features, brows = (cv2.GaussianBlur(subsampled(mask, number).astype(np.float32), (0, 0), _SOFT) for mask in masks)
+            made = _harmonics(coarser, features) * features
+            _add_strands(made, level, noise.filling(shape, number, 0), brows, areas.height / (1 << number))
+            changes[number] += made * np.float32(min(lacks[number] / max(_root_mean_square(made, features), _EPSILON), 1))
+        coarser = octaves[number] + changes[number]
+        level = level + coarser
+
+
+def _root_mean_square(values: np.ndarray, weights: np.ndarray) -> float:
+    squares = cv2.multiply(cv2.multiply(values, values), weights)
+    return float((cv2.mean(squares)[0] / max(cv2.mean(weights)[0], _EPSILON)) ** 0.5)
+
+
+def _harmonics(coarser: np.ndarray, features: np.ndarray) -> np.ndarray:
+    """What strong edges of the next coarser octave, enlarged, look like in this one."""
+    deviation = _root_mean_square(coarser, features) + _EPSILON
+    strong = np.maximum(np.abs(coarser) - np.float32(_FAINT * deviation), 0)
+    limit = np.float32(_CLIP * deviation)
+    return np.float32(_GAIN) * _without_coarse(np.copysign(limit * np.tanh(strong / limit), coarser))
+
+
+def _add_strands(octave: np.ndarray, level: np.ndarray, noise: np.ndarray, brows: np.ndarray, height: float) -> None:
+    """Add strands of hair to an octave (in place), the stronger the darker the brow is.
+
+    Args:
+        octave: (h, w).
+        level: luma without it.
+        noise: of it.
+        brows: (h, w) float32 0..1, where they are.
+        height: of the face in pixels of the octave.
+    """
+    blur = max(_SURROUNDINGS * height, 1.0)
+    here = _around(brows, margin=round(3 * blur))
+    level = level[here]
+    dark = np.clip(cv2.GaussianBlur(level, (0, 0), blur) - level, 0, _DARKEST)
+    octave[here] += _drawn_out(np.ascontiguousarray(noise[here]), level) * dark * brows[here] * np.float32(_CONTRAST)
+
+
+def _around(mask: np.ndarray, margin: int) -> tuple[slice, slice]:
+    """Rows and columns of the box around a mask, with a margin."""
+    x, y, width, height = cv2.boundingRect((mask > 0).view(np.uint8))
+    return slice(max(y - margin, 0), y + height + margin), slice(max(x - margin, 0), x + width + margin)
+
+
+def _without_coarse(values: np.ndarray) -> np.ndarray:
+    return values - enlarged(cv2.pyrDown(values), values.shape)
+
+
+def _drawn_out(noise: np.ndarray, level: np.ndarray) -> np.ndarray:
+    """Noise averaged along the structure of a picture, which its structure tensor gives; of standard deviation 1."""
+    dx, dy = (cv2.Sobel(level, cv2.CV_32F, *order, ksize=3) for order in ((1, 0), (0, 1)))
+    xx, yy, xy = (cv2.GaussianBlur(product, (0, 0), _DIRECTION_BLUR) for product in (dx * dx, dy * dy, dx * dy))
+    across = 0.5 * cv2.phase(xx - yy, 2 * xy)  # the direction in which it changes most
+    along_x, along_y = -np.sin(across), np.cos(across)
+    rows, columns = (values.astype(np.float32) for values in np.indices(noise.shape))
+    total = noise.copy()
+    for step in np.linspace(_REACH / _STEPS, _REACH, _STEPS, dtype=np.float32):
+        for sign in (step, -step):
+            total += cv2.remap(noise, columns + sign * along_x, rows + sign * along_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+    total = _without_coarse(total)
+    return total * np.float32(1 / max(cv2.meanStdDev(total)[1].item(), _EPSILON))

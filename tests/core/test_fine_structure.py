@@ -1,0 +1,96 @@
+"""Fine structure of features in large faces: edges go on, brows have strands, and both only as strong as the photo's."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from ganon_hf.core.octaves import FIRST_FEATURE, SKIN, FaceAreas
+from ganon_hf.core.sharpness_matching import match_sharpness
+
+SIZE, HEIGHT = 400, 400.0
+CORNERS = tuple((row, column) for row in (40, 220) for column in (40, 220))  # of four features, 140 pixels wide
+
+
+def areas(height: float = HEIGHT, *, brows: bool = False) -> FaceAreas:
+    regions = np.full((SIZE, SIZE), SKIN, np.uint8)
+    for number, (row, column) in enumerate(CORNERS):
+        regions[row : row + 140, column : column + 140] = FIRST_FEATURE + number
+    hair = np.zeros((SIZE, SIZE), bool)
+    if brows:
+        for _, column in CORNERS[:2]:
+            hair[60:100, column + 10 : column + 130] = True
+    return FaceAreas(regions, hair, height)
+
+
+def face(seed: int, blur: float) -> np.ndarray:
+    """(SIZE, SIZE, 3) ellipses in the features, and dark slanting streaks where brows are."""
+    generator, picture = np.random.default_rng(seed), np.full((SIZE * 2, SIZE * 2), 160.0, np.float32)
+    for row, column in CORNERS:
+        for _ in range(30):
+            center = tuple(int(2 * corner + generator.integers(30, 250)) for corner in (column, row))
+            axes = tuple(int(v) for v in generator.integers(6, 50, 2))
+            cv2.ellipse(picture, center, axes, generator.uniform(0, 180), 0, 360, float(160 + generator.normal(0, 30)), -1, cv2.LINE_AA)
+    for _, column in CORNERS[:2]:
+        for start in range(0, 240, 24):
+            ends = (2 * column + 20 + start, 200), (2 * column + 40 + start, 120)
+            cv2.line(picture, *ends, float(70 + 25 * generator.random()), 11, cv2.LINE_AA)
+    picture = cv2.GaussianBlur(cv2.resize(picture, (SIZE, SIZE), interpolation=cv2.INTER_AREA), (0, 0), blur)
+    return np.repeat(np.clip(picture, 0, 255)[..., None], 3, axis=2)
+
+
+def match(synthetic: np.ndarray, photo: np.ndarray, where: FaceAreas, seed: int = 1) -> np.ndarray:
+    return match_sharpness(synthetic, photo, where, np.random.default_rng(seed))
+
+
+def detail(picture: np.ndarray, where: np.ndarray, sigma: float = 1.0) -> float:
+    luma = picture.mean(axis=2)
+    return float((luma - cv2.GaussianBlur(luma, (0, 0), sigma))[where].std())
+
+
+SOFT, SHARP = face(1, 1.4), face(2, 0.5)
+FEATURES = areas().regions >= FIRST_FEATURE
+BROWS = areas(brows=True).brows
+
+
+def test_a_large_face_gets_the_detail_that_textures_lack() -> None:
+    small, large = (match(SOFT, SHARP, areas(height)) for height in (150.0, HEIGHT))
+    assert 1.15 * detail(small, FEATURES) < detail(large, FEATURES) < 1.15 * detail(SHARP, FEATURES)
+
+
+def test_edges_go_on_where_they_are() -> None:
+    """Not noise: what is added looks like what the same face has when it is sharp."""
+    added = (match(SOFT, SHARP, areas()) - SOFT)[..., 0]
+    missing = (face(1, 0.5) - SOFT)[..., 0]
+    assert np.corrcoef(added[FEATURES], missing[FEATURES])[0, 1] > 0.5
+
+
+@pytest.mark.parametrize(
+    "photo",
+    [
+        face(2, 1.4),  # as soft as the synthetic face
+        face(2, 6.0),  # blurred: what is made must not stand out of it
+        np.full((SIZE, SIZE, 3), 160.0, np.float32),  # nothing to see
+    ],
+)
+def test_a_soft_photo_gets_none(photo: np.ndarray) -> None:
+    assert detail(match(SOFT, photo, areas(brows=True)), FEATURES) < 1.3 * detail(SOFT, FEATURES)
+
+
+def test_brows_have_strands_along_their_own_structure_and_skin_has_none() -> None:
+    smooth_skin = areas().regions == SKIN
+    plain, hairy = (match(SOFT, SHARP, areas(brows=brows)) for brows in (False, True))
+    strands = (hairy - plain)[..., 0]
+    assert strands[BROWS].std() > 2 and np.abs(strands[smooth_skin]).max() < 1
+    dx, dy = np.gradient(strands, axis=1)[BROWS], np.gradient(strands, axis=0)[BROWS]
+    assert np.square(dx).mean() > 1.5 * np.square(dy).mean(), "the streaks are steep"
+
+
+def test_strands_are_made_anew() -> None:
+    first, again, other, none = (
+        match(SOFT, SHARP, areas(brows=brows), seed)[..., 0][BROWS] for brows, seed in ((True, 1), (True, 1), (True, 2), (False, 1))
+    )
+    assert np.array_equal(first, again) and not np.array_equal(first, other)
+    fine = SHARP[..., 0] - cv2.GaussianBlur(SHARP[..., 0], (0, 0), 1.0)
+    assert abs(np.corrcoef(first - none, fine[BROWS])[0, 1]) < 0.2, "none of the photo's"
