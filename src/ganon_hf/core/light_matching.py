@@ -40,8 +40,9 @@ _MIN_FADE = 0.15
 # Chroma follows luma between these quantiles of the skin's luma, by at most so much per pixel value. What is brighter gets no more, so
 # that teeth are not tinted, and what is darker less and less: brows, lashes and pupils have colors of their own.
 _TONE_SHARES, _MAX_TONE_SLOPE = (0.1, 0.9), 0.35
-# The synthetic skin's chroma varies at most so many times as much as the photo's skin about its line, and its luma as the photo's about
-# the light; the latter within so many standard deviations of the skin's luma, for brows and nostrils stay dark.
+# The synthetic skin's chroma varies so many times as much as the photo's skin about its line, but at most so many times as much as by
+# itself. Its luma varies at most so many times as much as the photo's about the light, within so many standard deviations of the skin's
+# luma, for brows and nostrils stay dark.
 _CHROMA_VARIATION, _MAX_CHROMA, _LUMA_VARIATION, _LUMA_REACH = 1.3, 1.4, 1.3, 2.5
 # Highlights of skin are compressed from the first of these quantiles of the photo's skin on and stay below the second: none burns out
 # beside skin that does not.

@@ -78,7 +78,8 @@ class Population:
             )
 
     def groups(self, look: Look) -> list[np.ndarray]:
-        """Numbers of the people who come closest to a look: one group, or children and young adults, whose blends are teens."""
+        """Numbers of the people who come closest to a look: one group, or children and young adults. A teen is two of those and one of
+        these: the other way round, children of ten who were taken for teens looked grown up."""
         ages: tuple[Age, ...] = ("child", "young") if look.age == TEEN else ()
         return [self._alike(replace(look, age=age)) for age in ages] or [self._alike(look)]
 
@@ -145,8 +146,6 @@ def draw_identity(
     look = anybody if look is None else look.complete(anybody)
     groups = population.groups(look)
     orders = [generator.permutation(group) for group in groups]
-    if len(groups) > 1 and generator.integers(2):
-        orders.reverse()
     # of each group in turn: somebody of every group is among them
     blended = np.array([order[rank] for rank in range(NUM_BLENDED) for order in orders if rank < len(order)][:NUM_BLENDED])
     pool = np.concatenate(groups)

@@ -1,6 +1,7 @@
 """Skin as smooth or as rough as the photo's: a toddler has no pores, powder hides them, and a face of a thousand pixels is full of them.
 
-What is taken from the photo is two numbers per octave: how strong its structure is on skin, in the middle and in the smoother parts.
+What is taken from the photo is two numbers per octave of luma: how strong its structure is on skin, in the middle and in the smoother
+parts; and the latter per octave of Cb and Cr (six at most), for blotches.
 
 Conventions: see ``sharpness_matching.py``. Numbers without a source were tuned on photos.
 """
@@ -13,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .light_matching import quantile
-from .octaves import FIRST_FEATURE, NOSE, SKIN, FaceAreas, magnitudes, parts_of, subsampled
+from .octaves import FIRST_FEATURE, MAX_OCTAVES, NOSE, SKIN, FaceAreas, magnitudes, parts_of, subsampled
 from .opencv import cv2
 
 # The strength of an octave is this quantile of its magnitude: the median overlooks pores. Of a normal distribution it is the standard
@@ -103,7 +104,7 @@ def compare_skin(
 
 def num_blotch_octaves(height: float) -> int:
     """In how many octaves the color of a face of this height may lack structure."""
-    return max(int(math.log2(max(_BLOTCHES * height, 1.0))), 0)
+    return min(int(math.log2(max(_BLOTCHES * height, 1.0))), MAX_OCTAVES - 1)
 
 
 def share_of_skin(areas: FaceAreas, *, porous: bool = False) -> np.ndarray:
