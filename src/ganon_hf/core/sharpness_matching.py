@@ -136,7 +136,7 @@ def _match_color(
     """
     half, finest = areas.height / 2, len(grain)
     labels = np.ascontiguousarray(subsampled(label_skin(areas.regions), 1))
-    count = max(num_blotch_octaves(half), finest)
+    count = min(max(num_blotch_octaves(half), finest), len(edges))
     porous = [cv2.pyrDown(share_of_skin(areas, porous=True))]
     while len(porous) < count:
         porous.append(cv2.pyrDown(porous[-1]))
