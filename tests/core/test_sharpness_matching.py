@@ -240,7 +240,7 @@ def test_pictures_of_a_few_pixels(side: int, label: int) -> None:
 
 def test_a_strip_of_an_enormous_face_at_the_border_of_a_photo() -> None:
     """It has fewer octaves than a face of its height."""
-    picture = np.random.default_rng(0).uniform(0, 255, (60, 600, 3)).astype(np.float32)
+    picture = np.random.default_rng(0).uniform(0, 255, (60, 4000, 3)).astype(np.float32)
     areas = without_brows(np.full(picture.shape[:2], SKIN, np.uint8), 9000.0)
     result = match_sharpness(picture, picture[:, ::-1].copy(), areas, np.random.default_rng(0))
     assert result.shape == picture.shape and np.isfinite(result).all()
