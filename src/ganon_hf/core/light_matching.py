@@ -40,6 +40,8 @@ _MIN_FADE = 0.15
 # Chroma follows luma between these quantiles of the skin's luma, by at most so much per pixel value. What is brighter gets no more, so
 # that teeth are not tinted, and what is darker less and less: brows, lashes and pupils have colors of their own.
 _TONE_SHARES, _MAX_TONE_SLOPE = (0.1, 0.9), 0.35
+# This share of eyes and mouth becomes darker than the second number; what is darker than the third one stays.
+_BRIGHT_SHARE, _BRIGHTEST, _LIGHT = 0.95, 240.0, 120.0
 # The synthetic skin's chroma varies so many times as much as the photo's skin about its line, but at most so many times as much as by
 # itself. Its luma varies at most so many times as much as the photo's about the light, within so many standard deviations of the skin's
 # luma, for brows and nostrils stay dark.
@@ -165,6 +167,7 @@ def match_light(
         return cv2.transform(cv2.merge([luma, *chroma]), YCBCR_TO_RGB)
     start, limit = (quantile(target[0], share) for share in _HIGHLIGHT_SHARES)
     excess = quantile(brightness * fitted, _HIGHLIGHT_SHARES[1]) - _LUMA_OFFSET - limit
+    _limit_openings(luma, openings)
     _compress_highlights(luma, ~openings, min(start, limit - min(excess, _HIGHLIGHT_ROOM)), limit)
     variation = _variation(target[1:] - shifts[:, 3:] * tint_terms[3]) / max(fade * _variation(bare), _EPSILON)
     share = fade * float(np.clip(_CHROMA_VARIATION * variation, 0, _MAX_CHROMA))
@@ -261,6 +264,15 @@ def _limit_contrast(luma: np.ndarray, own: np.ndarray, photo: np.ndarray) -> Non
     if excess > 0 and deviation > _EPSILON:
         reach = np.float32(_LUMA_REACH * deviation)
         luma -= np.float32(excess) * reach * np.tanh((luma - np.float32(middle)) / reach)
+
+
+def _limit_openings(luma: np.ndarray, openings: np.ndarray) -> None:
+    """Take the lighter part of eyes and mouth down (in place) as far as it would burn out: teeth without texture look like a cut-out."""
+    values = luma[openings]
+    bright = quantile(values, _BRIGHT_SHARE) if len(values) else 0.0
+    if bright > _BRIGHTEST:
+        values = np.where(values > _LIGHT, _LIGHT + (values - _LIGHT) * np.float32((_BRIGHTEST - _LIGHT) / (bright - _LIGHT)), values)
+        luma[openings] = values
 
 
 def _compress_highlights(luma: np.ndarray, where: np.ndarray, start: float, limit: float) -> None:

@@ -39,7 +39,7 @@ _MIN_EDGE_PIXELS = 6
 # Root mean square in pixel values that one of a feature's octaves must have in the photo.
 _MIN_CONTRAST = 1.0
 # Limits of the factors: octaves become at most so many times stronger in all, and by the features' contrast alone.
-MAX_SHARPENING, _CONTRAST_RANGE = 1.6, (0.8, 1.5)
+MAX_SHARPENING, _CONTRAST_RANGE = 1.6, (0.8, 1.35)
 # From this height of a face in pixels of an octave, textures hold too little of it, and structure is made for features; and the limit of
 # its standard deviation in pixel values.
 _TEXELS, _MAX_LACK = 180, 12.0
