@@ -106,7 +106,8 @@ def _drawn_out(noise: np.ndarray, level: np.ndarray) -> np.ndarray:
     xx, yy, xy = (cv2.GaussianBlur(product, (0, 0), _DIRECTION_BLUR) for product in (dx * dx, dy * dy, dx * dy))
     across = 0.5 * cv2.phase(xx - yy, 2 * xy)  # the direction in which it changes most
     along_x, along_y = -np.sin(across), np.cos(across)
-    rows, columns = (values.astype(np.float32) for values in np.indices(noise.shape))
+    rows, columns = np.ogrid[: noise.shape[0], : noise.shape[1]]
+    rows, columns = rows.astype(np.float32), columns.astype(np.float32)
     total = noise.copy()
     for step in np.linspace(_REACH / _STEPS, _REACH, _STEPS, dtype=np.float32):
         for sign in (step, -step):
