@@ -43,6 +43,8 @@ ROOMS = {
         "look_reading",
         "occluders",
         "occluder_map",
+        "robust_statistics",
+        "highlights",
         "light_matching",
         "octaves",
         "skin_detail",

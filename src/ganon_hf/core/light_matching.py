@@ -19,7 +19,9 @@ import numpy as np
 from .alignment import to_uint8
 from .color import RGB_TO_YCBCR, YCBCR_TO_RGB
 from .face_mesh import MOUTH_START, TRIANGLES
+from .highlights import compress_highlights, limit_openings
 from .opencv import cv2
+from .robust_statistics import MEDIAN_TO_DEVIATION, quantile
 
 # Fewer skin places on the grid than the first number are not fitted, more than the second are subsampled.
 _MIN_SKIN_PIXELS, _MAX_SKIN_SAMPLES = 50, 700
@@ -40,8 +42,6 @@ _MIN_FADE = 0.15
 # Chroma follows luma between these quantiles of the skin's luma, by at most so much per pixel value. What is brighter gets no more, so
 # that teeth are not tinted, and what is darker less and less: brows, lashes and pupils have colors of their own.
 _TONE_SHARES, _MAX_TONE_SLOPE = (0.1, 0.9), 0.35
-# This share of eyes and mouth becomes darker than the second number; what is darker than the third one stays.
-_BRIGHT_SHARE, _BRIGHTEST, _LIGHT = 0.95, 240.0, 120.0
 # The synthetic skin's chroma varies so many times as much as the photo's skin about its line, but at most so many times as much as by
 # itself. Its luma varies at most so many times as much as the photo's about the light, within so many standard deviations of the skin's
 # luma, for brows and nostrils stay dark.
@@ -54,8 +54,6 @@ _HIGHLIGHT_SHARES = (0.85, 0.99)
 _HIGHLIGHT_ROOM = 28.0
 # Standard deviation of the blur that rounds the mesh's facets, as a share of the crop's side.
 _FACETS = 0.03
-# Of a normal distribution's magnitude the median is the standard deviation over this.
-MEDIAN_TO_DEVIATION = 1.4826
 # The whole square in the coordinates in which light is fitted: (x_min, y_min, x_max, y_max).
 _SQUARE = (-1.0, -1.0, 1.0, 1.0)
 
@@ -167,8 +165,8 @@ def match_light(
         return cv2.transform(cv2.merge([luma, *chroma]), YCBCR_TO_RGB)
     start, limit = (quantile(target[0], share) for share in _HIGHLIGHT_SHARES)
     excess = quantile(brightness * fitted, _HIGHLIGHT_SHARES[1]) - _LUMA_OFFSET - limit
-    _limit_openings(luma, openings)
-    _compress_highlights(luma, ~openings, min(start, limit - min(excess, _HIGHLIGHT_ROOM)), limit)
+    limit_openings(luma, openings)
+    compress_highlights(luma, ~openings, min(start, limit - min(excess, _HIGHLIGHT_ROOM)), limit)
     variation = _variation(target[1:] - shifts[:, 3:] * tint_terms[3]) / max(fade * _variation(bare), _EPSILON)
     share = fade * float(np.clip(_CHROMA_VARIATION * variation, 0, _MAX_CHROMA))
     inner = _opening_chroma(chroma, openings, _medians(bare), tint, fade)
@@ -266,23 +264,6 @@ def _limit_contrast(luma: np.ndarray, own: np.ndarray, photo: np.ndarray) -> Non
         luma -= np.float32(excess) * reach * np.tanh((luma - np.float32(middle)) / reach)
 
 
-def _limit_openings(luma: np.ndarray, openings: np.ndarray) -> None:
-    """Take the lighter part of eyes and mouth down (in place) as far as it would burn out: teeth without texture look like a cut-out."""
-    values = luma[openings]
-    bright = quantile(values, _BRIGHT_SHARE) if len(values) else 0.0
-    if bright > _BRIGHTEST:
-        values = np.where(values > _LIGHT, _LIGHT + (values - _LIGHT) * np.float32((_BRIGHTEST - _LIGHT) / (bright - _LIGHT)), values)
-        luma[openings] = values
-
-
-def _compress_highlights(luma: np.ndarray, where: np.ndarray, start: float, limit: float) -> None:
-    """Bring luma above ``start`` down to less than ``limit`` (in place), smoothly, where a mask is set."""
-    places = np.flatnonzero((luma > start) & where)
-    room = np.float32(max(limit - start, 1.0))
-    values = luma.ravel()  # a view: the array is contiguous
-    values[places] = start + room * (1 - np.exp((values[places] - np.float32(start)) * (-1 / room)))
-
-
 def tone_curve(photo: np.ndarray, surroundings: np.ndarray) -> ToneCurve | None:
     """The color that a toned photo (sepia, selenium, a blue print) gives to each gray; None for a photo with colors of its own.
 
@@ -360,12 +341,6 @@ def _basis(normals: np.ndarray, extent: tuple[float, float, float, float]) -> np
     return np.stack(
         [one, *slopes, right, down, front - 1, right * down, right * front, down * front, right * right - down * down, front * front - 1]
     )
-
-
-def quantile(values: np.ndarray, share: float) -> float:
-    """The value above that share of (n,) values, not interpolated: several times faster than numpy's."""
-    place = int(share * len(values))
-    return float(np.partition(values, place)[place])
 
 
 class _Regression:

@@ -14,7 +14,6 @@ import numpy as np
 from .color import RGB_TO_YCBCR, YCBCR_TO_RGB, luma_of
 from .face_noise import NO_NOISE, FaceNoise
 from .fine_structure import add_fine_structure
-from .light_matching import MEDIAN_TO_DEVIATION, quantile
 from .octaves import (
     FIRST_FEATURE,
     MAX_OCTAVES,
@@ -30,6 +29,7 @@ from .octaves import (
     subsampled,
 )
 from .opencv import cv2
+from .robust_statistics import MEDIAN_TO_DEVIATION, quantile
 from .skin_detail import SkinDetail, compare_skin, label_skin, num_blotch_octaves, share_of_skin
 
 # Octaves: from single pixels up to structure of this share of the face's height, by which the contrast of features is measured.

@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .light_matching import quantile
 from .octaves import FIRST_FEATURE, MAX_OCTAVES, NOSE, SKIN, FaceAreas, magnitudes, parts_of, subsampled
 from .opencv import cv2
+from .robust_statistics import quantile
 
 # The strength of an octave is this quantile of its magnitude: the median overlooks pores. Of a normal distribution it is the standard
 # deviation over the second number.
