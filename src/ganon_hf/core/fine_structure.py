@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from .face_noise import FaceNoise
-from .octaves import FIRST_FEATURE, FaceAreas, enlarged, subsampled
+from .octaves import FIRST_FEATURE, FaceAreas, enlarged, octaves_of, subsampled
 from .opencv import cv2
 
 # Edges: below the first share of the octave's standard deviation there is none, from the second one above it they are clipped softly. And
@@ -70,7 +70,7 @@ def _harmonics(coarser: np.ndarray, features: np.ndarray) -> np.ndarray:
     deviation = _root_mean_square(coarser, features) + _EPSILON
     strong = np.maximum(np.abs(coarser) - np.float32(_FAINT * deviation), 0)
     limit = np.float32(_CLIP * deviation)
-    return np.float32(_GAIN) * _without_coarse(np.copysign(limit * np.tanh(strong / limit), coarser))
+    return np.float32(_GAIN) * octaves_of(np.copysign(limit * np.tanh(strong / limit), coarser), 1)[0]
 
 
 def _add_strands(octave: np.ndarray, level: np.ndarray, noise: np.ndarray, brows: np.ndarray, height: float) -> None:
@@ -96,10 +96,6 @@ def _around(mask: np.ndarray, margin: int) -> tuple[slice, slice]:
     return slice(max(y - margin, 0), y + height + margin), slice(max(x - margin, 0), x + width + margin)
 
 
-def _without_coarse(values: np.ndarray) -> np.ndarray:
-    return values - enlarged(cv2.pyrDown(values), values.shape)
-
-
 def _drawn_out(noise: np.ndarray, level: np.ndarray) -> np.ndarray:
     """Noise averaged along the structure of a picture, which its structure tensor gives; of standard deviation 1."""
     dx, dy = (cv2.Sobel(level, cv2.CV_32F, *order, ksize=3) for order in ((1, 0), (0, 1)))
@@ -112,5 +108,5 @@ def _drawn_out(noise: np.ndarray, level: np.ndarray) -> np.ndarray:
     for step in np.linspace(_REACH / _STEPS, _REACH, _STEPS, dtype=np.float32):
         for sign in (step, -step):
             total += cv2.remap(noise, columns + sign * along_x, rows + sign * along_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
-    total = _without_coarse(total)
+    (total,) = octaves_of(total, 1)
     return total * np.float32(1 / max(cv2.meanStdDev(total)[1].item(), _EPSILON))
