@@ -85,18 +85,20 @@ def match_sharpness(synthetic: np.ndarray, original: np.ndarray, areas: FaceArea
     grain = [min(strength, limit) for strength in grain]
     factors, lacks = _edge_factors(own, wanted, areas, own_grain, grain)
     blurred = min(factors) < _BLURRED
-    skin = compare_skin(own, wanted, label_skin(regions), edges=factors, own_grain=own_grain, grain=grain, height=height)
+    labels = label_skin(regions)
+    skin = compare_skin(own, wanted, labels, edges=factors, own_grain=own_grain, grain=grain, height=height)
     skin = skin or SkinDetail(factors, [0.0] * len(factors))
     noise = FaceNoise(generator, max(regions.shape), grain)
-    share, porous, changes = share_of_skin(areas), share_of_skin(areas, porous=True), []
+    share, porous, changes = share_of_skin(areas), [share_of_skin(areas, porous=True)], []
     for number, (octave, factor, on_skin, missing) in enumerate(zip(own, factors, *skin, strict=True)):
         if number:
-            share, porous = cv2.pyrDown(share), cv2.pyrDown(porous)
+            share = cv2.pyrDown(share)
+            porous.append(cv2.pyrDown(porous[-1]))
         # color is blurred below, and luma with it
         change = octave * (share * np.float32(on_skin - factor) + np.float32(0 if blurred else factor - 1))
         if number < grains:
             noise.add(change, number, 0, _missing(grain[number], own_grain[number] * on_skin))
-        noise.add_pores(change, number, 0, porous, min(missing, limit))
+        noise.add_pores(change, number, 0, porous[number], min(missing, limit))
         changes.append(change)
     if max(lacks) > 0:
         add_fine_structure(changes, own_luma, own, areas, lacks, noise)
@@ -108,7 +110,8 @@ def match_sharpness(synthetic: np.ndarray, original: np.ndarray, areas: FaceArea
             octave *= np.float32(factor - 1)
         result += collapse(own)
     if grains > 1:
-        _match_color(result, synthetic, original, areas, smooth, factors[1:], grain[: grains - 1], limit, noise)
+        labels = np.ascontiguousarray(subsampled(labels, 1))
+        _match_color(result, synthetic, original, labels, porous[1:], height / 2, smooth, factors[1:], grain[: grains - 1], limit, noise)
     return result
 
 
@@ -116,7 +119,9 @@ def _match_color(
     result: np.ndarray,
     synthetic: np.ndarray,
     original: np.ndarray,
-    areas: FaceAreas,
+    labels: np.ndarray,
+    porous: list[np.ndarray],
+    height: float,
     smooth: list[np.ndarray],
     edges: list[float],
     grain: list[float],
@@ -127,26 +132,25 @@ def _match_color(
 
     Args:
         result: (h, w, 3) float32, the synthetic face to which they are added.
-        synthetic, original, areas: see :func:`match_sharpness`.
+        synthetic, original: see :func:`match_sharpness`.
+        labels: parts of the skin at half the resolution, see :func:`.skin_detail.label_skin`.
+        porous: share of skin in each octave from there on, see :func:`.skin_detail.share_of_skin`.
+        height: of the face at half the resolution.
         smooth: smooth skin of both, see :func:`_smooth_skin`.
         edges: factors of the octaves at half the resolution.
         grain: of luma, for each octave in which color may have some.
         limit: of the blotches' standard deviation.
         noise: from which both are made.
     """
-    half, finest = areas.height / 2, len(grain)
-    labels = np.ascontiguousarray(subsampled(label_skin(areas.regions), 1))
-    count = min(max(num_blotch_octaves(half), finest), len(edges))
-    porous = [cv2.pyrDown(share_of_skin(areas, porous=True))]
-    while len(porous) < count:
-        porous.append(cv2.pyrDown(porous[-1]))
+    finest = len(grain)
+    count = min(max(num_blotch_octaves(height), finest), len(edges))
     changes = []
     channels = (cv2.split(cv2.transform(cv2.pyrDown(picture), RGB_TO_YCBCR[1:])) for picture in (synthetic, original))
     for channel, pair in enumerate(zip(*channels, strict=True), start=1):
         own, wanted = (octaves_of(values, count) for values in pair)
         present, strengths = (_grains(octaves[:finest], parts) for octaves, parts in zip((own, wanted), smooth, strict=True))
         strengths = [min(strength, grain[0]) for strength in strengths]  # color is never grainier than luma: that would be a pattern
-        skin = compare_skin(own, wanted, labels, edges=edges[:count], own_grain=present, grain=strengths, height=half, in_color=True)
+        skin = compare_skin(own, wanted, labels, edges=edges[:count], own_grain=present, grain=strengths, height=height, in_color=True)
         total = [np.zeros_like(octave) for octave in own]
         for number, octave in enumerate(total):
             if number < finest:
