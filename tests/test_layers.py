@@ -123,6 +123,7 @@ ROOMS = {
         "emotion_reader",
         "identity_price",
         "expression_code",
+        "movement_decoder",
         "appearance_prior",
         "texture_encoding",
         "calm_skin",

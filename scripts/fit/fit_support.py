@@ -29,9 +29,9 @@ def add_training_arguments(parser: argparse.ArgumentParser, defaults: type[LookT
 
 
 def add_checkpoint_arguments(parser: argparse.ArgumentParser) -> None:
-    """A checkpoint, real faces by which a part of it is fitted, and where its copy goes."""
+    """A checkpoint, faces by which a part of it is fitted, and where its copy goes."""
     parser.add_argument("checkpoint", help="folder or Hub repository")
-    parser.add_argument("shards", nargs="+", help="parquet files of prepared real faces; gray ones are left out")
+    parser.add_argument("shards", nargs="+", help="parquet files of prepared faces")
     parser.add_argument("--output-dir", type=Path, required=True, help="checkpoint folder")
 
 

@@ -1,4 +1,4 @@
-"""What would burn out in a synthetic face under its photo's light: skin, teeth, and the whites of the eyes.
+"""What would burn out or run black in a synthetic face: skin, teeth, the whites of the eyes, and shadows that are sharpened.
 
 Luma is (h, w) float32, 0..255 where it is not too bright. Numbers without a source were tuned on photos.
 """
@@ -28,3 +28,11 @@ def compress_highlights(luma: np.ndarray, where: np.ndarray, start: float, limit
     room = np.float32(max(limit - start, 1.0))
     values = luma.ravel()  # a view: the array is contiguous
     values[places] = start + room * (1 - np.exp((values[places] - np.float32(start)) * (-1 / room)))
+
+
+def compress_shadows(luma: np.ndarray, start: float, limit: float) -> None:
+    """Bring luma below ``start`` up to more than ``limit`` (in place), smoothly: what is clipped to black has jagged edges."""
+    places = np.flatnonzero(luma < start)
+    room = np.float32(max(start - limit, 1.0))
+    values = luma.ravel()
+    values[places] = start - room * (1 - np.exp((values[places] - np.float32(start)) * (1 / room)))

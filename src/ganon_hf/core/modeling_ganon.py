@@ -33,14 +33,13 @@ NUM_POSE_FEATURES = 5
 NUM_LOOK_PARTS, NUM_REGIONS = 5, 4
 # Side of the textures that hold the broad structure of the people in the bank, and of the masks of the regions.
 BROAD_SIZE, REGIONS_SIZE = 32, 64
-# A mouth takes on the bank's teeth and tongue between these openings, in distances of the outer corners of the eyes.
-_MOUTH_OPENS = (0.03, 0.06)
-# Mouths of the bank count less by a factor of e at this distance in (opening, width).
-_MOUTH_REACH = (0.03, 0.08)
+# A mouth takes on the bank's teeth and tongue between the first openings, in distances of the outer corners of the eyes. Mouths of the
+# bank count less by a factor of e at the second distance in (opening, width).
+_MOUTH_OPENS, _MOUTH_REACH = (0.03, 0.06), (0.03, 0.08)
+_DARKEST, _TOE = 24.0, 0.08  # luma that textures approach smoothly in the dark, and how fast: nostrils are no holes with an edge
 # Points by which openings are measured, as in ``face_mesh.py``: this file stands alone, because diffusers loads it alone.
 RIGHT_EYE_OUTER, LEFT_EYE_OUTER, LIP_UPPER, LIP_LOWER = 33, 263, 13, 14
-RIGHT_LID_UPPER, RIGHT_LID_LOWER, LEFT_LID_UPPER, LEFT_LID_LOWER = 159, 145, 386, 374
-RIGHT_MOUTH_CORNER, LEFT_MOUTH_CORNER = 61, 291
+RIGHT_LID_UPPER, RIGHT_LID_LOWER, LEFT_LID_UPPER, LEFT_LID_LOWER, RIGHT_MOUTH_CORNER, LEFT_MOUTH_CORNER = 159, 145, 386, 374, 61, 291
 
 
 class _TaskNamesOnly(dict):
@@ -760,7 +759,8 @@ class GanonModel(PreTrainedModel):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """The prior's textures, at the size of the bank's, plus what is particular to the people."""
         own, tint = self.people.residual(people, shares)  # type: ignore[union-attr]
-        return enlarge(luma, own.shape[-1]) + own, enlarge(chroma, tint.shape[-1]) + tint
+        luma = functional.softplus(enlarge(luma, own.shape[-1]) + own - _DARKEST, beta=_TOE) + _DARKEST
+        return luma, enlarge(chroma, tint.shape[-1]) + tint
 
     def _refine(self, coarse: torch.Tensor, condition: torch.Tensor, appearance: torch.Tensor, grayscale: torch.Tensor) -> torch.Tensor:
         """The coarse face with the refinement network's output added; outside training only the mesh's bounding box is computed."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .look import AGES, SEXES, SHADES, TEEN, Age, Look
+from .look import AGES, SEXES, SHADES, TEEN, Age, Look, Sex
 from .modeling_ganon import NUM_LOOK_PARTS, NUM_REGIONS
 
 # People of the bank that one synthetic person is blended from.
@@ -18,6 +18,10 @@ _MIN_POOL = 8
 _SEX_COST, _BEARD_COST, _CHILD_COST, _AGE_COST, _SKIN_COST, _BROWS_COST = 12.0, 12.0, 30.0, 4.0, 1.4, 0.5
 _CHILD_STEP = 0.25  # from toddler to child, in steps of age
 _ADULT = AGES.index("young")  # the first class of adults
+# Whom a teen, and an adult of unsure sex, are blended from: two of the first group, one of the second.
+_TEEN: tuple[Age, Age] = ("child", "young")
+_EITHER: tuple[Sex, Sex] = ("woman", "man")
+_MAN = 1  # his number among the three
 # Mouths of the bank that a synthetic person opens.
 _NUM_MOUTHS = 12
 # Standard deviation of what is added to the blended shape, in standard deviations of all people.
@@ -78,10 +82,16 @@ class Population:
             )
 
     def groups(self, look: Look) -> list[np.ndarray]:
-        """Numbers of the people who come closest to a look: one group, or children and young adults. A teen is two of those and one of
-        these: the other way round, children of ten who were taken for teens looked grown up."""
-        ages: tuple[Age, ...] = ("child", "young") if look.age == TEEN else ()
-        return [self._alike(replace(look, age=age)) for age in ages] or [self._alike(look)]
+        """Numbers of the people who come closest to a look: one group, or two, of which the first gives two people and the second one.
+
+        A teen is two children and a young adult: the other way round, children of ten who were taken for teens looked grown up. An adult of
+        unsure sex is two women and a man, see :func:`draw_identity`.
+        """
+        if look.age == TEEN:
+            return [self._alike(replace(look, age=age)) for age in _TEEN]
+        if _is_unsure_adult(look):
+            return [self._alike(replace(look, sex=sex)) for sex in _EITHER]
+        return [self._alike(look)]
 
     def _alike(self, look: Look) -> np.ndarray:
         """At least :data:`_MIN_POOL` people, and all who are as close as these."""
@@ -100,6 +110,10 @@ class Population:
                 cost += weight * np.abs(part - SHADES.index(shade))
         limit = np.sort(cost)[min(_MIN_POOL, len(cost)) - 1]
         return np.flatnonzero(cost <= limit)
+
+
+def _is_unsure_adult(look: Look) -> bool:
+    return look.sex == "unsure" and look.age in AGES[_ADULT:]
 
 
 def look_classes(look: Look) -> tuple[int, int, int, int, int]:
@@ -151,7 +165,10 @@ def draw_identity(
     pool = np.concatenate(groups)
     weights = generator.dirichlet(np.full(len(blended), 2.0))
     # each region is one person's, and no two neighbors are the same one's: nobody of the bank appears as a whole
-    turns = (int(generator.integers(len(blended))) + np.arange(NUM_REGIONS)) % len(blended)
+    first = int(generator.integers(len(blended)))
+    if _is_unsure_adult(look):
+        first = _MAN  # whose eyes wear no make-up; nose, mouth and chin are the women's, who have no stubble
+    turns = (first + np.arange(NUM_REGIONS)) % len(blended)
     shares = np.zeros((len(blended), 1 + NUM_REGIONS), np.float32)
     shares[:, 0] = weights
     shares[turns, 1 + np.arange(NUM_REGIONS)] = 1

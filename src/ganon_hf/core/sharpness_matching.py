@@ -14,6 +14,7 @@ import numpy as np
 from .color import RGB_TO_YCBCR, YCBCR_TO_RGB, luma_of
 from .face_noise import NO_NOISE, FaceNoise
 from .fine_structure import add_fine_structure
+from .highlights import compress_shadows
 from .octaves import (
     FIRST_FEATURE,
     MAX_OCTAVES,
@@ -43,6 +44,8 @@ MAX_SHARPENING, _CONTRAST_RANGE = 1.6, (0.8, 1.35)
 # From this height of a face in pixels of an octave, textures hold too little of it, and structure is made for features; and the limit of
 # its standard deviation in pixel values.
 _TEXELS, _MAX_LACK = 180, 12.0
+# Shadows that are sharpened come closer and closer to the second share of the face's luma, from the first one on.
+_SHADOWS = 0.25, 0.06
 # Factor below which color is blurred with luma.
 _BLURRED = 0.85
 
@@ -102,7 +105,10 @@ def match_sharpness(synthetic: np.ndarray, original: np.ndarray, areas: FaceArea
         changes.append(change)
     if max(lacks) > 0:
         add_fine_structure(changes, own_luma, own, areas, lacks, noise)
-    luma = collapse(changes)
+    luma = own_luma + collapse(changes)
+    level = quantile(own_luma[regions != OUTSIDE], 0.5) if (regions != OUTSIDE).any() else 0.0
+    compress_shadows(luma, *(share * level for share in _SHADOWS))
+    luma -= own_luma
     result = synthetic + cv2.merge([luma, luma, luma])
     if blurred:
         own = octaves_of(synthetic, len(own))

@@ -4,6 +4,9 @@ The people of the bank are made from portraits by text-to-image models, whose me
 corners of the mouth, gray lips and a bright ridge of the nose. So real training faces are replaced, and the synthetic faces are compared
 with them in the canonical texture and in shape. The median difference over all of them is added to everybody in the bank; it holds nothing
 of a single face, and the median ignores spectacles, bangs and hands, which few of them have.
+
+Real training faces are adults. By what children differ, portraits by the same text-to-image models know: what the portraits of children
+have beyond the synthetic children in their place, less what those of adults have beyond theirs, which is how these models draw.
 """
 
 from __future__ import annotations
@@ -19,12 +22,13 @@ from tqdm import tqdm
 from ..core.anonymizer import Anonymizer
 from ..core.faces import Face, box_of_points
 from ..core.landmarks import iris_texels
+from ..core.look import MATCH
 from ..core.modeling_ganon import GanonModel
 from ..core.opencv import cv2
 from ..core.options import AnonymizeOptions
 from ..core.plans import PhotoPlan
 from .lighting import LightModel
-from .people_bank import add_to_everybody, mouth_mask
+from .people_bank import add_to_people, change_mouths, mouth_mask
 from .portraits import even_luma, half_size, identity_coefficients, mouth_shapes, predicted_luma, relative_chroma
 from .shards import FaceShards
 from .textures import FaceSample, unwrap_samples
@@ -58,24 +62,31 @@ class Bias:
     mouth: float
     shape: np.ndarray
 
+    def beyond(self, other: Bias) -> Bias:
+        """What is not in another bias, which has the same cause; mouths are left out."""
+        return Bias(self.luma - other.luma, self.chroma - other.chroma, 1.0, self.shape - other.shape)
 
-def plan_face(engine: Anonymizer, real: FaceSample, *, seed: int) -> PhotoPlan:
+
+def plan_face(engine: Anonymizer, real: FaceSample, *, seed: int, look: str = MATCH) -> PhotoPlan:
     """The plan of a photo with one face, whose landmarks are known."""
     face = Face(box_of_points(real.landmarks), 1.0, real.landmarks)
-    return engine.plan(real.image, AnonymizeOptions(seed=seed), faces=[face])
+    return engine.plan(real.image, AnonymizeOptions(seed=seed, look=look), faces=[face])
 
 
-def replaced_faces(engine: Anonymizer, faces: FaceShards, rows: Sequence[int] | np.ndarray) -> Iterator[tuple[FaceSample, FaceSample]]:
+def replaced_faces(
+    engine: Anonymizer, faces: FaceShards, rows: Sequence[int] | np.ndarray, look: str = MATCH
+) -> Iterator[tuple[FaceSample, FaceSample]]:
     """Each real face, and the synthetic face in its place; faces that were covered are left out.
 
     Args:
         engine: with the bank to be calibrated; the number of a row is the seed.
         faces: prepared faces in color.
         rows: which of them.
+        look: of the synthetic people; as in :class:`.options.AnonymizeOptions`.
     """
     for row in rows:
         real = faces.sample(int(row))
-        plan = plan_face(engine, real, seed=int(row))
+        plan = plan_face(engine, real, seed=int(row), look=look)
         result, planned = engine.compose(plan, engine.generate(plan.inputs)), plan.faces[0]
         if result.num_replaced and planned.crop is not None and planned.points is not None:
             yield real, replace(real, image=np.asarray(result.image), landmarks=planned.crop.to_photo(planned.points))
@@ -124,14 +135,27 @@ def measure_bias(model: GanonModel, pairs: Iterator[tuple[FaceSample, FaceSample
     return Bias(difference * skin, tint * half_size(skin), mouth, _SHAPE_SHARE * np.concatenate(shapes).mean(axis=0))
 
 
-def remove_bias(model: GanonModel, bias: Bias) -> None:
-    """Add the difference to everybody in the bank of a model (in place)."""
+def remove_bias(model: GanonModel, bias: Bias, who: np.ndarray | None = None) -> None:
+    """Add the difference to people in the bank of a model (in place).
+
+    Args:
+        model: with a bank.
+        bias: the difference.
+        who: (n,) numbers of the people; None is everybody, and the mouths, which belong to all of them.
+
+    Raises:
+        ValueError: the model has no bank.
+    """
     if model.people is None:
         raise ValueError("only a model with conditioning='mesh' has a bank to be calibrated.")
-    add_to_everybody(model.people, bias.luma, bias.chroma, bias.mouth)
+    if who is None:
+        who = np.arange(len(model.people.luma))
+        change_mouths(model.people, bias.chroma, bias.mouth)
+    add_to_people(model.people, bias.luma, bias.chroma, who)
+    rows = torch.from_numpy(who)
     with torch.no_grad():
         shapes = model.geometry.people_shapes
-        shapes.copy_((shapes + torch.from_numpy(bias.shape.astype(np.float32))).clamp(-3, 3))
+        shapes[rows] = (shapes[rows] + torch.from_numpy(bias.shape.astype(np.float32))).clamp(-3, 3)
 
 
 def batches(pairs: Iterator[Compared]) -> Iterator[list[Compared]]:

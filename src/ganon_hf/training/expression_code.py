@@ -97,13 +97,13 @@ class _BlendshapeStudent(nn.Module):
         return self.layers(coordinates / self.scale)
 
 
-def _whitening(covariance: np.ndarray) -> torch.Tensor:
+def whitening(covariance: np.ndarray) -> torch.Tensor:
     """Lower triangular L with L L^T the inverse of a covariance: the sum of (x @ L) ** 2 is the squared Mahalanobis distance of x."""
     floor = 1e-6 * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
     return torch.from_numpy(np.linalg.cholesky(np.linalg.inv(covariance + floor))).float()
 
 
-def _mirror_coordinates(coordinates: np.ndarray, statistics: ShapeStatistics) -> np.ndarray:
+def mirror_coordinates(coordinates: np.ndarray, statistics: ShapeStatistics) -> np.ndarray:
     """(n, d) coordinates of shapes -> coordinates of their mirror images."""
     axes, mean = statistics.axes.double().numpy(), statistics.mean.double().numpy()
     deviations = statistics.deviations.double().numpy()
@@ -112,13 +112,13 @@ def _mirror_coordinates(coordinates: np.ndarray, statistics: ShapeStatistics) ->
     return ((coordinates * deviations) @ flip.T + shift.ravel() - mean) @ axes / deviations
 
 
-def _with_mirrored(persons: np.ndarray) -> np.ndarray:
+def with_mirrored(persons: np.ndarray) -> np.ndarray:
     """(n,) labels -> (2 n,) labels of the shapes and of their mirror images, who are other people; unknown stays negative."""
     numbers = np.unique(persons, return_inverse=True)[1]
     return np.concatenate([np.where(persons < 0, -1, numbers), np.where(persons < 0, -1, numbers + len(persons))])
 
 
-class _OneCycleAdam:
+class OneCycleAdam:
     """Adam with a one-cycle schedule."""
 
     def __init__(self, parameters: list[nn.Parameter], options: ExpressionOptions, steps: int):
@@ -126,13 +126,14 @@ class _OneCycleAdam:
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimizer, options.learning_rate, steps)
 
     def step(self, loss: torch.Tensor) -> None:
+        """Take one step down the gradient of the loss."""
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
         self.schedule.step()
 
 
-def _distill_blendshapes(
+def distill_blendshapes(
     real: torch.Tensor,
     population: ShapePopulation,
     statistics: ShapeStatistics,
@@ -152,7 +153,7 @@ def _distill_blendshapes(
     points = shapes * statistics.deviations @ statistics.axes.T + statistics.mean
     scores = torch.from_numpy(predict_blendshapes(points.reshape(len(points), -1, 3).numpy())).float()
     student = _BlendshapeStudent(real.std(dim=0).clamp_min(1e-6))
-    optimizer = _OneCycleAdam(list(student.parameters()), options, 2 * options.steps)
+    optimizer = OneCycleAdam(list(student.parameters()), options, 2 * options.steps)
     for _ in trange(2 * options.steps, desc="blendshape student", leave=False):
         rows = torch.randint(len(shapes), (options.batch_size,), generator=generator)
         optimizer.step(functional.binary_cross_entropy_with_logits(student(shapes[rows]), scores[rows]))
@@ -184,8 +185,8 @@ def fit_expression_code(
     options = options or ExpressionOptions()
     torch.manual_seed(options.seed)
     generator = torch.Generator().manual_seed(options.seed)
-    real = torch.from_numpy(np.concatenate([population.coordinates, _mirror_coordinates(population.coordinates, statistics)])).float()
-    student = _distill_blendshapes(real, population, statistics, predict_blendshapes, options)
+    real = torch.from_numpy(np.concatenate([population.coordinates, mirror_coordinates(population.coordinates, statistics)])).float()
+    student = distill_blendshapes(real, population, statistics, predict_blendshapes, options)
     emotions = (*population.emotions, *population.emotions)  # of the shapes and of their mirror images
     reader, groups = EmotionReader.fit(real.double().numpy(), emotions), list(rows_by_emotion(emotions).values())
     with torch.no_grad():
@@ -193,16 +194,16 @@ def fit_expression_code(
         if reader is not None:
             shown = reader(real[balanced_rows(groups, 20_000, generator)]).var(dim=0).sum()
     between, within = population.between, population.within
-    pairs = PersonPairs(real, _with_mirrored(population.persons), between, within)
+    pairs = PersonPairs(real, with_mirrored(population.persons), between, within)
     wiener = torch.from_numpy(within @ np.linalg.inv(between + within)).float()  # shape -> estimate of its expression
-    identity_whitening, shape_whitening = _whitening(between + 0.05 * within), _whitening(between + within)
+    identity_whitening, shape_whitening = whitening(between + 0.05 * within), whitening(between + within)
     for layer in statistics.modules():
         if isinstance(layer, nn.Linear):
             layer.reset_parameters()
     parameters = list(statistics.parameters())
     for parameter in parameters:
         parameter.requires_grad_(True)
-    optimizer = _OneCycleAdam(parameters, options, options.steps)
+    optimizer = OneCycleAdam(parameters, options, options.steps)
     low, high = options.noise
     history: list[tuple[float, float, float, float]] = []
     for _ in trange(options.steps, desc="expression code", leave=False):

@@ -254,31 +254,37 @@ def fill_bank(model: GanonModel, portraits: Portraits, looks: np.ndarray, mouths
     return members
 
 
-def add_to_everybody(people: PeopleTextures, luma: np.ndarray, chroma: np.ndarray, mouth: float) -> None:
-    """Add the same to the textures of all people of a bank (in place).
+def add_to_people(people: PeopleTextures, luma: np.ndarray, chroma: np.ndarray, who: np.ndarray) -> None:
+    """Add the same to the textures of people of a bank (in place).
 
     Args:
         people: the bank.
         luma: (T, T) gray values.
-        chroma: (2, T / 2, T / 2) Cb and Cr; the inside of mouths changes by it, too.
-        mouth: factor of the luma of the inside of mouths.
+        chroma: (2, T / 2, T / 2) Cb and Cr.
+        who: (n,) numbers of the people.
     """
     size = people.luma.shape[-1]
     trusted = _mesh(size)
     half = cv2.resize(trusted, (size // 2, size // 2), interpolation=cv2.INTER_AREA)
     layers = [_layers(plane, mask) for plane, mask in zip((luma, *chroma), (trusted, half, half), strict=True)]
-    height, width = (side // 2 for side in people.mouth_luma.shape[-2:])
-    top, left = people.top // 2, people.left // 2
-    inside = chroma[:, top : top + height, left : left + width]
+    rows = torch.from_numpy(who)
     with torch.no_grad():
-        people.broad += torch.from_numpy(np.stack([broad for broad, _ in layers]))
+        people.broad[rows] += torch.from_numpy(np.stack([broad for broad, _ in layers]))
         for stored, change in (
             (people.luma, layers[0][1] * trusted),
             (people.chroma, 2 * half * np.stack([fine for _, fine in layers[1:]])),
-            (people.mouth_chroma, 2 * inside),
         ):
-            stored.copy_((stored.float() + torch.from_numpy(change)).round().clamp(-127, 127))
-        people.mouth_luma.copy_((people.mouth_luma.float() * mouth).round().clamp(0, 255))
+            stored[rows] = (stored[rows].float() + torch.from_numpy(change)).round().clamp(-127, 127).to(stored.dtype)
+
+
+def change_mouths(people: PeopleTextures, chroma: np.ndarray, gain: float) -> None:
+    """Change the inside of all mouths of a bank (in place): add (2, T / 2, T / 2) Cb and Cr, and multiply luma."""
+    height, width = (side // 2 for side in people.mouth_luma.shape[-2:])
+    top, left = people.top // 2, people.left // 2
+    inside = torch.from_numpy(2 * chroma[:, top : top + height, left : left + width])
+    with torch.no_grad():
+        people.mouth_chroma.copy_((people.mouth_chroma.float() + inside).round().clamp(-127, 127))
+        people.mouth_luma.copy_((people.mouth_luma.float() * gain).round().clamp(0, 255))
 
 
 def _layers(plane: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

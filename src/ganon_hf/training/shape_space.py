@@ -130,6 +130,16 @@ def fit_shape_space_to_shards(shards: FaceShards, statistics: ShapeStatistics) -
     return fit_shape_space(shapes, shards.persons, angles, shards.emotions, statistics)
 
 
+def measure_population(shards: FaceShards, statistics: ShapeStatistics) -> ShapePopulation:
+    """Prepared faces in a shape space that is fitted already."""
+    posed = [normalize_pose(points) for points in shards.landmarks]
+    rows = np.flatnonzero([abs(pose.angles[0]) < MAX_YAW for _, pose in posed])
+    mean, axes, deviations = (getattr(statistics, name).double().numpy() for name in ("mean", "axes", "deviations"))
+    coordinates = (np.stack([posed[row][0].ravel() for row in rows]) - mean) @ axes / deviations
+    between, within = between_within_covariance(coordinates, shards.persons[rows])
+    return ShapePopulation(rows, coordinates, shards.persons[rows], tuple(shards.emotions[row] for row in rows.tolist()), between, within)
+
+
 def _signed(vectors: np.ndarray) -> np.ndarray:
     """Flip columns so that the largest entry of each is positive: the sign of an eigenvector depends on the platform."""
     largest = np.abs(vectors).argmax(axis=0)

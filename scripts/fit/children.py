@@ -1,0 +1,81 @@
+"""Make the children of a checkpoint's bank look like children, and write a copy in which only they differ.
+
+    python scripts/fit/children.py runs/decoder runs/people/train-*.parquet --output-dir OUT
+
+The portraits are those of scripts/fit/people.py, which show people who do not exist. What the portraits of children have beyond the
+synthetic children in their place, less what those of adults have beyond theirs, is added to the children of the bank, class by class, see
+ganon_hf/training/calibration.py. This takes about four minutes on one core.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Sequence
+from itertools import chain
+
+import numpy as np
+import torch
+from fit_support import add_checkpoint_arguments
+from people import TABLE, read_table
+
+from ganon_hf.core.anonymizer import Anonymizer
+from ganon_hf.core.look import AGES, Age, parse_look
+from ganon_hf.core.model_loading import load_image_processor, load_model
+from ganon_hf.training.calibration import Bias, measure_bias, remove_bias, replaced_faces
+from ganon_hf.training.checkpoints import save_model
+from ganon_hf.training.shards import FaceShards, read_shards
+
+logger = logging.getLogger(__name__)
+
+CHILDREN: tuple[Age, ...] = ("toddler", "child")
+ADULTS: tuple[Age, ...] = ("young", "middle")
+
+
+def compare(engine: Anonymizer, faces: FaceShards, looks: Sequence[str], ages: Sequence[Age], most: int) -> Bias:
+    """Portraits of some ages and the synthetic people in their place.
+
+    Args:
+        engine: with the bank.
+        faces: the portraits.
+        looks: of each of them, in words; empty where it is not used.
+        ages: whose portraits count.
+        most: portraits that are compared at most.
+    """
+    rows = [row for row, words in enumerate(looks) if words and parse_look(words).age in ages and not faces.grayscale[row]]
+    rows = np.random.default_rng(0).permutation(rows)[:most].tolist()
+    return measure_bias(engine.model, chain.from_iterable(replaced_faces(engine, faces, [row], looks[row]) for row in rows))
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_checkpoint_arguments(parser)
+    parser.add_argument("--rounds", type=int, default=4, help="how often the children are compared and corrected")
+    parser.add_argument("--most", type=int, default=250, help="portraits of a group that are compared")
+    options = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    torch.set_num_threads(1)
+    faces, table = read_shards(options.shards), read_table(TABLE)
+    looks = [table.get(int(person), ("", False))[0] for person in faces.persons]
+    model, processor = load_model(options.checkpoint), load_image_processor(options.checkpoint)
+    for number in range(1, options.rounds + 1):
+        engine = Anonymizer(model, processor)  # it keeps the shapes that the bank had when it was made
+        adults = compare(engine, faces, looks, ADULTS, options.most)
+        for age in CHILDREN:
+            who = np.flatnonzero(model.geometry.people_looks[:, 0].numpy() == AGES.index(age))
+            bias = compare(engine, faces, looks, (age,), options.most).beyond(adults)
+            remove_bias(model, bias, who)
+            logger.info(
+                "round %d, %s: luma of %d people differed by %.1f gray values (root mean square), shape by %.2f",
+                number,
+                age,
+                len(who),
+                np.sqrt(np.square(bias.luma[bias.luma != 0]).mean()),
+                np.linalg.norm(bias.shape),
+            )
+    save_model(model, options.output_dir)
+    logger.info("wrote %s", options.output_dir)
+
+
+if __name__ == "__main__":
+    main()

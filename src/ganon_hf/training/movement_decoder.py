@@ -1,0 +1,267 @@
+"""Training of the decoder alone, after the expression code: faces must move as far as the ones they stand for.
+
+``expression_code.py`` trains encoder and decoder on single pictures, and an uncertain decoder moves a face less than the original moved:
+corners of the mouth rose three quarters as far. Here the encoder stays as it is, and with it everything that the code says about a person.
+The decoder learns from two pictures of one person at a time: decoded with the same noise and onto the same synthetic person, they must
+differ as the originals do, whose identity cancels. At rest, faces stay as they were.
+
+:func:`center_decoder` then moves everybody by the mean difference that is left between training faces and the faces in their place.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from tqdm import trange
+
+from ..core.face_mesh import (
+    LEFT_EYE_LOWER,
+    LEFT_EYE_OUTER,
+    LEFT_EYE_UPPER,
+    LEFT_IRIS,
+    LIP_LOWER,
+    LIP_UPPER,
+    MOUTH_LOWER,
+    MOUTH_UPPER,
+    RIGHT_EYE_LOWER,
+    RIGHT_EYE_OUTER,
+    RIGHT_EYE_UPPER,
+    RIGHT_IRIS,
+)
+from ..core.geometry import PRIVACY, ShapeModel
+from ..core.look import AGES
+from ..core.modeling_ganon import NUM_POINTS, ShapeStatistics
+from ..core.occluders import FEATURES
+from ..core.people import Population, draw_identity, look_of
+from .emotion_reader import EmotionReader, balanced_rows, rows_by_emotion
+from .expression_code import (
+    BlendshapePredictor,
+    ExpressionOptions,
+    OneCycleAdam,
+    distill_blendshapes,
+    mirror_coordinates,
+    whitening,
+    with_mirrored,
+)
+from .identity_price import PersonPairs
+from .options import require_positive
+from .shape_space import ShapePopulation
+
+logger = logging.getLogger(__name__)
+
+# Synthetic people onto whom is decoded.
+_NUM_PEOPLE = 4000
+# How much the landmarks of features count in a movement, relative to those of the outline and the cheeks; and depth, relative to the rest:
+# both are less sure.
+_OUTLINE, _DEPTH = 0.2, 0.2
+# Faces of each kind by which the mean difference is measured, and the opening of the mouth, in distances of the outer corners of the eyes,
+# below which a face without a label of emotion is at rest.
+_NUM_CENTERED, _CLOSED = 1500, 0.03
+# Ridge penalty of the mean difference, as a share of the mean axis: small axes follow noise.
+_CENTER_RIDGE = 0.01
+# What is set after the decoder: the inner lips, the lids and the irises.
+_LIDS = (RIGHT_EYE_UPPER, RIGHT_EYE_LOWER, LEFT_EYE_UPPER, LEFT_EYE_LOWER)
+_SET_LATER = sorted({index for line in (MOUTH_UPPER, MOUTH_LOWER, *_LIDS, RIGHT_IRIS, LEFT_IRIS) for index in line})
+
+
+@dataclass(frozen=True)
+class MovementOptions:
+    """How the decoder is trained further.
+
+    Attributes:
+        steps: training steps.
+        batch_size: pairs, and single faces per step.
+        learning_rate: maximum of the one-cycle schedule.
+        movement_weight: weight of the share of movements that is lost, relative to the lost share of the blendshapes' variance.
+        rest_weight: weight of changes of faces at rest, as a share of the variance of all faces.
+        blendshape_weight, emotion_weight, unlikely_weight, plausibility_weight: of what ``expression_code.py`` asks for, too.
+        noise: lowest and highest standard deviation of the code's noise, sampled uniformly on a logarithmic scale.
+        student_steps, num_synthetic_shapes: of the network that predicts the blendshapes, see :class:`.expression_code.ExpressionOptions`.
+        seed: of all random numbers.
+
+    Raises:
+        ValueError: a value is out of range.
+    """
+
+    steps: int = 6000
+    batch_size: int = 256
+    learning_rate: float = 2e-3
+    movement_weight: float = 4.0
+    rest_weight: float = 1.0
+    blendshape_weight: float = 3.0
+    emotion_weight: float = 0.7
+    unlikely_weight: float = 0.01
+    plausibility_weight: float = 0.02
+    noise: tuple[float, float] = ExpressionOptions.noise
+    student_steps: int = ExpressionOptions.steps
+    num_synthetic_shapes: int = ExpressionOptions.num_synthetic_shapes
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require_positive(self, "steps", "batch_size", "learning_rate")
+        if not 0 < self.noise[0] <= self.noise[1]:
+            raise ValueError(f"noise must be (lowest, highest) with 0 < lowest <= highest, but got {self.noise!r}.")
+
+
+def fit_movement_decoder(
+    population: ShapePopulation,
+    statistics: ShapeStatistics,
+    people: Population,
+    predict_blendshapes: BlendshapePredictor,
+    options: MovementOptions | None = None,
+) -> dict[str, float]:
+    """Train the decoder of ``statistics`` further (in place); its encoder and all else stay.
+
+    Args:
+        population: training shapes in the space of ``statistics``, some of them labeled as neutral.
+        statistics: with a trained expression code.
+        people: of the bank, onto whom is decoded.
+        predict_blendshapes: see :func:`.expression_code.fit_expression_code`.
+        options: None takes the defaults, with which the bundled checkpoint was trained.
+
+    Returns:
+        means over the first and the last steps (a hundred at most) of the lost shares of movements (``moved_before``, ``moved``) and of
+        blendshapes (``lost_before``, ``lost``).
+
+    Raises:
+        ValueError: no picture is labeled as neutral, or nobody has two pictures.
+    """
+    options = options or MovementOptions()
+    generator = torch.Generator().manual_seed(options.seed)
+    real = torch.from_numpy(np.concatenate([population.coordinates, mirror_coordinates(population.coordinates, statistics)])).float()
+    emotions = (*population.emotions, *population.emotions)
+    reader, groups = EmotionReader.fit(real.double().numpy(), emotions), list(rows_by_emotion(emotions).values())
+    neutral = torch.tensor([row for row, emotion in enumerate(emotions) if emotion == "neutral"], dtype=torch.int64)
+    if not len(neutral):
+        raise ValueError("the decoder is kept as it is for faces at rest, but no picture is labeled as neutral.")
+    of_student = ExpressionOptions(steps=options.student_steps, num_synthetic_shapes=options.num_synthetic_shapes, seed=options.seed)
+    student = distill_blendshapes(real, population, statistics, predict_blendshapes, of_student)
+    with torch.no_grad():
+        variance = student(real).sigmoid().var(dim=0).sum()
+        if reader is not None:
+            shown = reader(real[balanced_rows(groups, 20_000, generator)]).var(dim=0).sum()
+    pairs = PersonPairs(real, with_mirrored(population.persons), population.between, population.within)
+    identity_whitening = whitening(population.between + 0.05 * population.within)
+    shape_whitening = whitening(population.between + population.within)
+    metric, everywhere = _movement_metric(statistics), ((real * statistics.deviations) ** 2).sum(dim=1).mean()
+    shapes = torch.from_numpy(np.stack([draw_identity(seed, 0, people).shape for seed in range(_NUM_PEOPLE)])).float()
+    before = copy.deepcopy(statistics)
+    parameters = [*statistics.linear_decoder.parameters(), *statistics.decoder.parameters()]
+    for parameter in parameters:
+        parameter.requires_grad_(True)
+    optimizer = OneCycleAdam(parameters, ExpressionOptions(learning_rate=options.learning_rate), options.steps)
+    (low, high), count = options.noise, options.batch_size
+    history: list[tuple[float, float]] = []
+
+    def noise_on(code: torch.Tensor, deviation: torch.Tensor) -> torch.Tensor:
+        return deviation * torch.randn(code.shape, generator=generator)
+
+    for _ in trange(options.steps, desc="movement decoder", leave=False):
+        deviation = low * (high / low) ** torch.rand(count, 1, generator=generator)
+        person = shapes[torch.randint(len(shapes), (count,), generator=generator)]
+        first, second = pairs.draw(count, generator)
+        codes = statistics.encode(first), statistics.encode(second)
+        noise = noise_on(codes[0], deviation)
+        ours = statistics.decode(codes[0] + noise, person, deviation) - statistics.decode(codes[1] + noise, person, deviation)
+        theirs = first - second
+        moved = ((ours - theirs) @ metric).square().sum() / (theirs @ metric).square().sum()
+        unlikely = ((ours - theirs) @ identity_whitening).square().mean()
+        rows = torch.randint(len(real), (count - count // 2,), generator=generator)
+        more = count // 2  # if the reader knows emotions, half of the batch shows every one as often
+        more_rows = torch.randint(len(real), (more,), generator=generator) if reader is None else balanced_rows(groups, more, generator)
+        rows = torch.cat([rows, more_rows])
+        wanted = real[rows]
+        code = statistics.encode(wanted)
+        decoded = statistics.decode(code + noise_on(code, deviation), person, deviation)
+        lost = (student(decoded).sigmoid() - student(wanted).sigmoid()).square().sum(dim=1).mean() / variance
+        missed = torch.zeros(())
+        if reader is not None:
+            missed = (reader(decoded) - reader(wanted)).square().sum(dim=1).mean() / shown
+        implausible = ((decoded @ shape_whitening).square().mean(dim=1) - 1).relu().square().mean()
+        code = statistics.encode(real[neutral[torch.randint(len(neutral), (count,), generator=generator)]])
+        code = code + noise_on(code, deviation)
+        change = statistics.decode(code, person, deviation) - before.decode(code, person, deviation)
+        rest = (change * statistics.deviations).square().sum(dim=1).mean() / everywhere
+        optimizer.step(
+            options.movement_weight * moved
+            + options.unlikely_weight * unlikely
+            + options.blendshape_weight * lost
+            + options.emotion_weight * missed
+            + options.plausibility_weight * implausible
+            + options.rest_weight * rest
+        )
+        history.append((moved.item(), lost.item()))
+    for parameter in parameters:
+        parameter.requires_grad_(False)
+    figures = np.concatenate([np.mean(some, axis=0) for some in (history[:20], history[-100:])])
+    result = dict(zip(("moved_before", "lost_before", "moved", "lost"), figures.tolist(), strict=True))
+    logger.info("movement decoder: %s", ", ".join(f"{name} {value:.3f}" for name, value in result.items()))
+    return result
+
+
+def center_decoder(
+    population: ShapePopulation, statistics: ShapeStatistics, model: ShapeModel, people: Population, *, seed: int = 0
+) -> float:
+    """Move all decoded shapes (in place) by the mean difference between faces at rest and the synthetic adults in their place.
+
+    It is the mean of two kinds of pictures, which count alike: those that are labeled as neutral, and those without a label with closed
+    lips. Either kind may be missing. Lips, lids and irises do not count: where they are is set after the decoder (``openings.py``).
+
+    Args:
+        population: training shapes.
+        statistics: whose decoder is changed.
+        model: the same decoder as the engine uses it.
+        people: of the bank.
+        seed: of the choice of faces and people.
+
+    Returns:
+        the difference, as the root mean square over the landmarks in canonical units; 0 without faces at rest.
+    """
+    generator = np.random.default_rng(seed)
+    emotions = np.array([emotion or "" for emotion in population.emotions])
+    adults = np.flatnonzero(people.looks[:, 0] >= AGES.index("young"))
+    differences = []
+    for rows in (np.flatnonzero(emotions == "neutral"), np.flatnonzero(emotions == "")):
+        found = []
+        for row in generator.permutation(rows)[:_NUM_CENTERED]:
+            original = model.canonical_landmarks(population.coordinates[row])
+            if not emotions[row] and _opening(original) > _CLOSED:
+                continue
+            look = look_of(people.looks[int(generator.choice(adults))])
+            identity = draw_identity(
+                int(generator.integers(2**31)), 0, people, look=look, num_expression=statistics.linear_encoder.out_features
+            )
+            found.append(original - model.exchange_identity(original, identity, PRIVACY["medium"].noise))
+        if found:
+            differences.append(np.mean(found, axis=0))
+    if not differences:
+        return 0.0
+    difference = np.mean(differences, axis=0)
+    counted = np.ones(difference.shape)
+    counted[_SET_LATER] = 0
+    movements = (statistics.axes * statistics.deviations).double().numpy()
+    weighted = movements * counted.reshape(-1, 1)
+    ridge = _CENTER_RIDGE * np.trace(weighted.T @ weighted) / len(weighted.T) * np.eye(len(weighted.T))
+    shift = np.linalg.solve(weighted.T @ weighted + ridge, weighted.T @ difference.ravel())
+    with torch.no_grad():
+        statistics.linear_decoder.bias += torch.from_numpy(shift).float()
+    return float(np.sqrt(np.square(counted * difference).sum() / counted[:, 0].sum()))
+
+
+def _opening(landmarks: np.ndarray) -> float:
+    width = np.linalg.norm(landmarks[LEFT_EYE_OUTER] - landmarks[RIGHT_EYE_OUTER])
+    return float((landmarks[LIP_LOWER, 1] - landmarks[LIP_UPPER, 1]) / width)
+
+
+def _movement_metric(statistics: ShapeStatistics) -> torch.Tensor:
+    """(d, d) lower triangular L: the squared length of x @ L is that of the landmarks' movement by coordinates x, weighted."""
+    weights = torch.full((NUM_POINTS, 3), _OUTLINE)
+    weights[sorted({index for group in FEATURES for index in group})] = 1
+    weights[:, 2] *= _DEPTH
+    movements = statistics.axes * statistics.deviations
+    squared = movements.T @ (weights.reshape(-1, 1) * movements)
+    return torch.linalg.cholesky(squared + 1e-6 * torch.eye(len(squared)))
