@@ -368,6 +368,25 @@ def test_where_people_overlap_the_variance_is_kept() -> None:
     assert mixed.std() / alone.std() == pytest.approx(1, abs=0.1), "a plain mean would have 0.58 of it"
 
 
+def test_dark_places_keep_their_order_and_are_no_holes() -> None:
+    """Nostrils far below black became flat holes with an edge. Where textures are bright nothing changes."""
+    model = tiny_model()
+    assert model.people is not None
+    model.people.broad.zero_()
+    model.people.luma[0] = torch.linspace(-120, 120, model.people.luma[0].numel()).reshape(model.people.luma[0].shape)
+    size = model.people.luma.shape[-1]
+    model.people.regions.zero_()
+    model.people.regions[0] = 1
+    level = 60.0
+    luma, _ = model._with_person(
+        torch.full((1, 1, size, size), level), torch.zeros(1, 2, size // 2, size // 2), torch.tensor([[0]]), shares_of((1.0,) * 5)
+    )
+    made, wanted = luma[0, 0].flatten(), level + model.people.luma[0].flatten().float()
+    assert (made.diff() >= 0).all() and made.min() > 15
+    assert (made - wanted)[wanted > 100].abs().max() < 0.1 and (made - wanted).max() < 90
+    assert made[wanted < 0].std() > 0.1, "some of the difference is left"
+
+
 def test_regions_come_from_those_who_have_them() -> None:
     bank = tiny_model().people
     assert bank is not None

@@ -87,6 +87,25 @@ def test_unsure_is_anybody_without_a_beard() -> None:
     assert {look.sex for look in looks} == {"woman", "man"} and not any(look.beard for look in looks)
 
 
+@pytest.mark.parametrize("age", ["young", "middle", "old"])
+def test_an_adult_of_unsure_sex_has_a_mans_eyes_and_a_womans_mouth(age: str) -> None:
+    """Make-up about the eyes on a man, and stubble on a woman, are what people notice first."""
+    population = bank()
+    for index in range(40):
+        identity = draw_identity(4, index, population, look=Look(age, "unsure", False))  # type: ignore[arg-type]
+        sexes = [look_of(population.looks[number]).sex for number in identity.people]
+        eyes, nose, lower, skin = ([sexes[person] for person in np.flatnonzero(part)] for part in identity.shares[:, 1:].T)
+        assert (eyes, nose, lower, skin) == (["man"], ["woman"], ["woman"], ["man"])
+
+
+def test_children_of_unsure_sex_are_drawn_as_other_children_are() -> None:
+    looks = drawn(Look("child", "unsure", False), 80)
+    assert {look.sex for look in looks} == {"woman", "man"}
+    population = bank()
+    eyes = {int(np.flatnonzero(draw_identity(4, index, population, look=Look("child", "unsure")).shares[:, 1])[0]) for index in range(40)}
+    assert eyes == {0, 1, 2}, "any of the three gives the eyes"
+
+
 def test_children_of_the_bank_who_are_either_stand_in_for_both() -> None:
     classes = np.array([look_classes(Look("child", "unsure", False, "medium", "medium"))] * 8 + [look_classes(LOOKS[-1])] * 8)
     population = Population(np.zeros((16, 2)), classes)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ganon_hf.core.highlights import compress_shadows
 from ganon_hf.core.octaves import FIRST_FEATURE, OUTSIDE, SKIN, FaceAreas
 from ganon_hf.core.sharpness_matching import MAX_GRAIN, MAX_SHARPENING, match_sharpness
 
@@ -262,3 +263,24 @@ def test_a_strip_of_skin_between_hair_and_a_mask_says_nothing_of_grain() -> None
         changes.append(float((result - smooth)[regions == SKIN].std()))
     assert changes[0] > 4, "on a whole face it is grain"
     assert changes[1] < 0.3 and changes[1] < changes[2] < changes[0]
+
+
+def test_sharpening_makes_nothing_black() -> None:
+    """Brows and beards in a very sharp photo: their dark strands were sharpened below 0, to specks with jagged edges."""
+    dark = np.clip(person(0) - 90, 20, 235)  # many of its edges are dark already
+    soft = cv2.GaussianBlur(dark, (0, 0), 1.2)
+    result = match(soft, np.clip(person(1, 2.0) - 60, 0, 255))
+    features = REGIONS >= FIRST_FEATURE
+    assert (soft - result)[features].max() > 5, "it was sharpened"
+    assert result[features].min() > 1
+
+
+@pytest.mark.parametrize("level", [20.0, 150.0])
+def test_shadows_are_compressed_smoothly(level: float) -> None:
+    luma = np.linspace(-60, 255, 4000, dtype=np.float32)
+    result = luma.copy()
+    compress_shadows(result, 0.25 * level, 0.06 * level)
+    above = luma >= 0.25 * level
+    assert np.array_equal(result[above], luma[above])
+    assert (np.diff(result) >= 0).all() and result.min() >= 0.06 * level - 1e-3, "nothing trades places, nothing is darker"
+    assert np.abs(np.diff(result, 2)).max() < 0.01, "no edge where it begins"

@@ -108,6 +108,28 @@ def test_everybody_in_the_bank_changes_by_the_bias() -> None:
     assert torch.allclose(moved[inner], torch.tensor(0.1), atol=1e-5) and calibrated.geometry.people_shapes.abs().max() <= 3
 
 
+def test_only_those_change_who_are_meant() -> None:
+    calibrated, before = model(), model()
+    who = np.array([1, 4])
+    bias = Bias(np.full((TEXTURE, TEXTURE), 9.0, np.float32), np.zeros((2, TEXTURE // 2, TEXTURE // 2), np.float32), 1.3, np.full(4, 0.1))
+    remove_bias(calibrated, bias, who)
+    others = np.setdiff1d(np.arange(len(before.people.luma)), who)
+    for name in ("broad", "luma", "chroma"):
+        assert torch.equal(getattr(calibrated.people, name)[others], getattr(before.people, name)[others]), name
+    assert not torch.equal(calibrated.people.broad[who], before.people.broad[who])
+    moved = calibrated.geometry.people_shapes != before.geometry.people_shapes
+    assert moved.any(dim=1).nonzero().flatten().tolist() == who.tolist()
+    assert torch.equal(calibrated.people.mouth_luma, before.people.mouth_luma), "mouths belong to everybody"
+
+
+def test_what_adults_have_as_well_is_not_what_children_have() -> None:
+    children = measure_bias(model(), iter([(sample(dark=CHEEK), sample(dark=NOSE))] * 3))
+    adults = measure_bias(model(), iter([(sample(), sample(dark=NOSE))] * 3))
+    bias = children.beyond(adults)
+    assert at(bias, CHEEK) < -15 and abs(at(bias, NOSE)) < 5
+    assert bias.mouth == 1 and np.abs(bias.shape).max() < 1e-6
+
+
 def table(count: int) -> pa.Table:
     """Prepared faces at rest, some of them gray."""
     rows = face_rows(count)
@@ -145,6 +167,16 @@ def test_pairs_are_real_faces_and_what_replaces_them() -> None:
         assert 0 < np.abs(real.landmarks - synthetic.landmarks)[:, :2].max() < 30
 
 
+def test_synthetic_people_of_a_given_look_can_be_asked_for() -> None:
+    faces = FaceShards.from_table(pa.Table.from_pylist(face_rows(4), schema=SCHEMA))
+    engine = tiny_engine()
+    looks = []
+    plan = engine.plan
+    engine.plan = lambda photo, options, **more: looks.append(options.look) or plan(photo, options, **more)  # type: ignore[method-assign]
+    assert len(list(replaced_faces(engine, faces, [1, 2], "toddler"))) == 2
+    assert looks == ["toddler", "toddler"]
+
+
 @pytest.mark.parametrize("conditioning", ["landmarks", "mesh"])
 def test_without_a_bank_or_faces_nothing_is_calibrated(conditioning: str) -> None:
     some = tiny_model(conditioning=conditioning, image_size=256 if conditioning == "landmarks" else 64)
@@ -163,3 +195,24 @@ def test_the_script_changes_nothing_but_the_bank(tmp_path: Path) -> None:
     }
     assert changed and all(name.startswith(("people.", "geometry.people_shapes")) for name in changed)
     assert "people.luma" in changed and "people.regions" not in changed
+
+
+def test_the_script_for_children_changes_nothing_but_children(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    some = model()
+    some.geometry.people_looks[:, 0] = torch.arange(len(some.geometry.people_looks)) % 5
+    save_model(some, tmp_path / "model")
+    before = load_model(str(tmp_path / "model"))
+    shards = str(tmp_path / "train.parquet")
+    pq.write_table(table(9), shards)
+    script = load_script("fit/children")
+    persons = FaceShards.from_table(table(9)).persons
+    words = ("toddler, unsure", "child, unsure", "young, woman", "middle, man", "")
+    monkeypatch.setattr(script, "read_table", lambda path: {int(p): (words[n % 5], False) for n, p in enumerate(persons)})
+    script.main([str(tmp_path / "model"), shards, "--output-dir", str(tmp_path / "out"), "--rounds", "1"])
+    after = load_model(str(tmp_path / "out"))
+    for name, value in after.state_dict().items():
+        if not torch.equal(value, before.state_dict()[name]):
+            assert name in ("people.broad", "people.luma", "people.chroma", "geometry.people_shapes"), name
+            changed = (value != before.state_dict()[name]).flatten(1).any(dim=1).nonzero().flatten() % 5
+            assert changed.max() <= 1, f"{name}: only toddlers and children"
+    assert not torch.equal(after.people.broad, before.people.broad)
