@@ -36,11 +36,11 @@ def main(argv: list[str] | None = None) -> None:
     for number in range(1, options.rounds + 1):
         engine = Anonymizer(model, processor)  # it keeps the shapes that the bank had when it was made
         bias = measure_bias(model, replaced_faces(engine, faces, rows))
-        remove_bias(model, bias)
+        remove_bias(model, bias, np.arange(model.config.num_people))
         logger.info(
             "round %d: luma differed by %.1f gray values (root mean square), shape by %.2f, teeth by a factor of %.2f",
             number,
-            np.sqrt(np.square(bias.luma[bias.luma != 0]).mean()),
+            bias.luma_rms,
             np.linalg.norm(bias.shape),
             bias.mouth,
         )

@@ -4,7 +4,7 @@
 
 The portraits are those of scripts/fit/people.py, which show people who do not exist. What the portraits of children have beyond the
 synthetic children in their place, less what those of adults have beyond theirs, is added to the children of the bank, class by class, see
-ganon_hf/training/calibration.py. This takes about four minutes on one core.
+ganon_hf/training/calibration.py. This takes about two minutes on one core.
 """
 
 from __future__ import annotations
@@ -43,6 +43,10 @@ def compare(engine: Anonymizer, faces: FaceShards, looks: Sequence[str], ages: S
         most: portraits that are compared at most.
     """
     rows = [row for row, words in enumerate(looks) if words and parse_look(words).age in ages and not faces.grayscale[row]]
+    if not rows:
+        raise ValueError(
+            f"the bank's children are compared with portraits, but none of {' or '.join(ages)} is among {len(looks)} in color."
+        )
     rows = np.random.default_rng(0).permutation(rows)[:most].tolist()
     return measure_bias(engine.model, chain.from_iterable(replaced_faces(engine, faces, [row], looks[row]) for row in rows))
 
@@ -50,7 +54,7 @@ def compare(engine: Anonymizer, faces: FaceShards, looks: Sequence[str], ages: S
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_checkpoint_arguments(parser)
-    parser.add_argument("--rounds", type=int, default=4, help="how often the children are compared and corrected")
+    parser.add_argument("--rounds", type=int, default=3, help="how often the children are compared and corrected")
     parser.add_argument("--most", type=int, default=250, help="portraits of a group that are compared")
     options = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
@@ -58,19 +62,20 @@ def main(argv: list[str] | None = None) -> None:
     faces, table = read_shards(options.shards), read_table(TABLE)
     looks = [table.get(int(person), ("", False))[0] for person in faces.persons]
     model, processor = load_model(options.checkpoint), load_image_processor(options.checkpoint)
+    ages = model.geometry.people_looks[:, 0].numpy()
+    groups = {age: np.flatnonzero(ages == AGES.index(age)) for age in CHILDREN}
+    adults = compare(Anonymizer(model, processor), faces, looks, ADULTS, options.most)
     for number in range(1, options.rounds + 1):
         engine = Anonymizer(model, processor)  # it keeps the shapes that the bank had when it was made
-        adults = compare(engine, faces, looks, ADULTS, options.most)
-        for age in CHILDREN:
-            who = np.flatnonzero(model.geometry.people_looks[:, 0].numpy() == AGES.index(age))
-            bias = compare(engine, faces, looks, (age,), options.most).beyond(adults)
-            remove_bias(model, bias, who)
+        biases = {age: compare(engine, faces, looks, (age,), options.most).beyond(adults) for age in CHILDREN}
+        for age, bias in biases.items():
+            remove_bias(model, bias, groups[age], mouths=False)
             logger.info(
                 "round %d, %s: luma of %d people differed by %.1f gray values (root mean square), shape by %.2f",
                 number,
                 age,
-                len(who),
-                np.sqrt(np.square(bias.luma[bias.luma != 0]).mean()),
+                len(groups[age]),
+                bias.luma_rms,
                 np.linalg.norm(bias.shape),
             )
     save_model(model, options.output_dir)

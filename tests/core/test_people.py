@@ -82,9 +82,41 @@ def test_an_adult_never_stands_in_for_a_child() -> None:
     assert {look.age for look in drawn(Look("young", "man"))} & {"toddler", "child"} == set()
 
 
-def test_unsure_is_anybody_without_a_beard() -> None:
+def test_unsure_is_people_of_either_sex_without_a_beard() -> None:
     looks = drawn(Look("young", "unsure", False), 80)
     assert {look.sex for look in looks} == {"woman", "man"} and not any(look.beard for look in looks)
+
+
+@pytest.mark.parametrize("age", ["young", "middle", "old"])
+def test_a_beard_makes_an_unsure_adult_a_man(age: str) -> None:
+    looks = drawn(Look(age, "unsure", True), 80)  # type: ignore[arg-type]
+    assert {look.sex for look in looks} == {"man"} and all(look.beard for look in looks)
+
+
+@pytest.mark.parametrize(
+    ("looks", "reason"),
+    [
+        ([Look("young", "woman", False, "light", "light")], "a bank of one person"),
+        ([Look("young", "woman", False, shade, "light") for shade in SHADES] * 3, "no man in the bank"),
+        ([Look("young", sex, False, "light", "light") for sex in ("woman", "man")], "one of either"),
+    ],
+)
+@pytest.mark.parametrize("wanted", [Look("young", "unsure", False), Look("teen", "unsure", False)])
+def test_small_banks(looks: list[Look], reason: str, wanted: Look) -> None:
+    population = Population(np.zeros((len(looks), 4)), np.array([look_classes(look) for look in looks]))
+    for index in range(20):
+        identity = draw_identity(2, index, population, look=wanted)
+        assert len(set(identity.people)) == len(identity.people), reason
+        assert np.allclose(identity.shares.sum(axis=0), 1) and np.isfinite(identity.shape).all()
+
+
+def test_the_shape_of_a_teen_lies_between_those_of_the_groups() -> None:
+    """The first coefficient of the bank tells the age."""
+    population, look = bank(), Look("teen", "woman", False, "light", "light")
+    children, adults = (population.shapes[group, 0].mean() for group in population.groups(look))
+    shapes = np.array([draw_identity(3, index, population, look=look).shape[0] for index in range(600)])
+    assert adults - children > 0.9
+    assert shapes.mean() == pytest.approx((2 * children + adults) / 3, abs=0.06), "two children to one adult, and no further away"
 
 
 @pytest.mark.parametrize("age", ["young", "middle", "old"])

@@ -275,7 +275,12 @@ def test_sharpening_makes_nothing_black() -> None:
     assert result[features].min() > 1
 
 
-@pytest.mark.parametrize("level", [20.0, 150.0])
+def test_dark_places_that_are_not_sharpened_stay() -> None:
+    dark = np.clip(person(0) - 130, 0, 235)
+    assert np.abs(match(dark, dark) - dark)[REGIONS != OUTSIDE].max() < 0.5
+
+
+@pytest.mark.parametrize("level", [2.0, 20.0, 150.0])
 def test_shadows_are_compressed_smoothly(level: float) -> None:
     luma = np.linspace(-60, 255, 4000, dtype=np.float32)
     result = luma.copy()
@@ -283,4 +288,4 @@ def test_shadows_are_compressed_smoothly(level: float) -> None:
     above = luma >= 0.25 * level
     assert np.array_equal(result[above], luma[above])
     assert (np.diff(result) >= 0).all() and result.min() >= 0.06 * level - 1e-3, "nothing trades places, nothing is darker"
-    assert np.abs(np.diff(result, 2)).max() < 0.01, "no edge where it begins"
+    assert np.abs(np.diff(result, 2)).max() < 0.06, "no edge where it begins"

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
-from invented_shapes import fitted, invented, toy_scores
+from invented_shapes import CONFIG, fitted, invented, toy_scores
+from script_loading import load_script
+from tiny import tiny_model
+from training_faces import face_rows
 
 from ganon_hf.core.geometry import ShapeModel
+from ganon_hf.core.model_loading import load_model
 from ganon_hf.core.modeling_ganon import ShapeStatistics
 from ganon_hf.core.people import Population
+from ganon_hf.training.checkpoints import save_model
 from ganon_hf.training.expression_code import ExpressionOptions, fit_expression_code
 from ganon_hf.training.movement_decoder import MovementOptions, center_decoder, fit_movement_decoder
-from ganon_hf.training.shape_space import ShapePopulation
+from ganon_hf.training.shape_space import ShapePopulation, fit_shape_space_to_shards, measure_population
+from ganon_hf.training.shards import SCHEMA, FaceShards
 
 OPTIONS = MovementOptions(
     steps=400, batch_size=64, learning_rate=5e-3, noise=(0.3, 3.0), student_steps=200, num_synthetic_shapes=400, unlikely_weight=0.0
@@ -52,7 +62,7 @@ def test_faces_move_further_and_no_further_than_the_originals(trained: Trained) 
     before, after, population, _, figures = trained
     shares = [moved_share(some, population) for some in (before, after)]
     assert shares[0] + 0.05 < shares[1] < 1.05
-    assert figures["moved"] < figures["moved_before"]
+    assert figures["movement_lost"] < figures["movement_lost_before"]
 
 
 def test_what_passes_from_a_face_does_not_change(trained: Trained) -> None:
@@ -97,11 +107,54 @@ def test_without_faces_at_rest() -> None:
     with pytest.raises(ValueError, match="no picture is labeled as neutral"):
         fit_movement_decoder(population, statistics, PEOPLE, toy_scores, OPTIONS)
     happy = ShapePopulation(population.rows, population.coordinates, population.persons, ("happiness",) * len(shapes), *[np.eye(6)] * 2)
-    before = statistics.linear_decoder.bias.clone()
-    assert center_decoder(happy, statistics, as_used(statistics), PEOPLE) == 0 and torch.equal(before, statistics.linear_decoder.bias)
+    with pytest.raises(ValueError, match="none is labeled as neutral or has closed lips"):
+        center_decoder(happy, statistics, as_used(statistics), PEOPLE)
+    toddlers = Population(PEOPLE.shapes, np.tile([0, 2, 0, 1, 1], (12, 1)))
+    with pytest.raises(ValueError, match="the bank has none"):
+        center_decoder(population, statistics, as_used(statistics), toddlers)
 
 
-@pytest.mark.parametrize("wrong", [{"steps": 0}, {"batch_size": 0}, {"learning_rate": -1.0}, {"noise": (2.0, 1.0)}])
+def test_the_population_is_the_one_that_the_space_was_fitted_to() -> None:
+    faces = FaceShards.from_table(pa.Table.from_pylist(face_rows(40), schema=SCHEMA))
+    statistics = ShapeStatistics(CONFIG)
+    fitted_to, measured = fit_shape_space_to_shards(faces, statistics), measure_population(faces, statistics)
+    for name in ("rows", "persons", "emotions"):
+        assert list(getattr(measured, name)) == list(getattr(fitted_to, name)), name
+    for name in ("coordinates", "between", "within"):
+        assert np.allclose(getattr(measured, name), getattr(fitted_to, name), atol=1e-3), name
+
+
+def test_the_script_changes_nothing_but_the_decoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_model(tiny_model(), tmp_path / "model")
+    shards = tmp_path / "train.parquet"
+    pq.write_table(pa.Table.from_pylist(face_rows(40), schema=SCHEMA), shards)
+    script = load_script("fit/decoder")
+    monkeypatch.setattr(script, "BlendshapeNetwork", lambda: toy_scores)
+    short = replace(OPTIONS, steps=3, batch_size=8, student_steps=2, num_synthetic_shapes=10)
+    fit = script.fit_movement_decoder
+    monkeypatch.setattr(script, "fit_movement_decoder", lambda *given: fit(*given[:4], replace(short, seed=given[4].seed)))
+    script.main([str(tmp_path / "model"), str(shards), "--output-dir", str(tmp_path / "out")])
+    before, after = (load_model(str(tmp_path / name)).state_dict() for name in ("model", "out"))
+    changed = {name for name, value in after.items() if not torch.equal(value, before[name])}
+    assert changed and all("decoder" in name for name in changed)
+
+
+def test_the_same_seed_gives_the_same_decoder() -> None:
+    shapes, persons, _, moments = invented()
+    results = []
+    for draws in (0, 7):
+        torch.manual_seed(1)
+        statistics, population = fitted(shapes, persons, neutral=np.abs(moments).max(axis=1) < 0.7)
+        torch.rand(draws)  # what happened before must not matter
+        fit_movement_decoder(population, statistics, PEOPLE, toy_scores, replace(OPTIONS, steps=3, student_steps=2))
+        results.append(statistics.state_dict())
+    assert all(torch.equal(value, results[1][name]) for name, value in results[0].items())
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"steps": 0}, {"batch_size": 0}, {"learning_rate": -1.0}, {"student_steps": 0}, {"num_synthetic_shapes": 0}, {"noise": (2.0, 1.0)}],
+)
 def test_options_out_of_range(wrong: dict) -> None:
     with pytest.raises(ValueError, match="must be"):
         MovementOptions(**wrong)

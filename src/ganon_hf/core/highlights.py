@@ -32,7 +32,7 @@ def compress_highlights(luma: np.ndarray, where: np.ndarray, start: float, limit
 
 def compress_shadows(luma: np.ndarray, start: float, limit: float) -> None:
     """Bring luma below ``start`` up to more than ``limit`` (in place), smoothly: what is clipped to black has jagged edges."""
+    room = np.float32(max(start - limit, 1e-3))
     places = np.flatnonzero(luma < start)
-    room = np.float32(max(start - limit, 1.0))
-    values = luma.ravel()
+    values = luma.ravel()  # a view: the array is contiguous
     values[places] = start - room * (1 - np.exp((values[places] - np.float32(start)) * (1 / room)))

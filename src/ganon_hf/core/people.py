@@ -18,7 +18,7 @@ _MIN_POOL = 8
 _SEX_COST, _BEARD_COST, _CHILD_COST, _AGE_COST, _SKIN_COST, _BROWS_COST = 12.0, 12.0, 30.0, 4.0, 1.4, 0.5
 _CHILD_STEP = 0.25  # from toddler to child, in steps of age
 _ADULT = AGES.index("young")  # the first class of adults
-# Whom a teen, and an adult of unsure sex, are blended from: two of the first group, one of the second.
+# Whom a teen, and an adult of either sex, are blended from: two of the first group, one of the second.
 _TEEN: tuple[Age, Age] = ("child", "young")
 _EITHER: tuple[Sex, Sex] = ("woman", "man")
 _MAN = 1  # his number among the three
@@ -84,14 +84,17 @@ class Population:
     def groups(self, look: Look) -> list[np.ndarray]:
         """Numbers of the people who come closest to a look: one group, or two, of which the first gives two people and the second one.
 
-        A teen is two children and a young adult: the other way round, children of ten who were taken for teens looked grown up. An adult of
-        unsure sex is two women and a man, see :func:`draw_identity`.
+        A teen is two children and a young adult: the other way round, children of ten who were taken for teens looked grown up. A
+        clean-shaven adult of unsure sex is two women and a man, see :func:`draw_identity`. Nobody is in both groups.
         """
+        looks = [look]
         if look.age == TEEN:
-            return [self._alike(replace(look, age=age)) for age in _TEEN]
-        if _is_unsure_adult(look):
-            return [self._alike(replace(look, sex=sex)) for sex in _EITHER]
-        return [self._alike(look)]
+            looks = [replace(look, age=age) for age in _TEEN]
+        elif _is_of_either_sex(look):
+            looks = [replace(look, sex=sex) for sex in _EITHER]
+        first, *others = (self._alike(one) for one in looks)
+        others = [np.setdiff1d(group, first) for group in others]
+        return [first, *(group for group in others if len(group))]
 
     def _alike(self, look: Look) -> np.ndarray:
         """At least :data:`_MIN_POOL` people, and all who are as close as these."""
@@ -112,8 +115,8 @@ class Population:
         return np.flatnonzero(cost <= limit)
 
 
-def _is_unsure_adult(look: Look) -> bool:
-    return look.sex == "unsure" and look.age in AGES[_ADULT:]
+def _is_of_either_sex(look: Look) -> bool:
+    return look.sex == "unsure" and look.age in AGES[_ADULT:] and not look.beard
 
 
 def look_classes(look: Look) -> tuple[int, int, int, int, int]:
@@ -162,18 +165,18 @@ def draw_identity(
     orders = [generator.permutation(group) for group in groups]
     # of each group in turn: somebody of every group is among them
     blended = np.array([order[rank] for rank in range(NUM_BLENDED) for order in orders if rank < len(order)][:NUM_BLENDED])
-    pool = np.concatenate(groups)
     weights = generator.dirichlet(np.full(len(blended), 2.0))
     # each region is one person's, and no two neighbors are the same one's: nobody of the bank appears as a whole
     first = int(generator.integers(len(blended)))
-    if _is_unsure_adult(look):
-        first = _MAN  # whose eyes wear no make-up; nose, mouth and chin are the women's, who have no stubble
+    if _is_of_either_sex(look):
+        first = min(_MAN, len(blended) - 1)  # whose eyes wear no make-up; nose, mouth and chin are the women's, who have no stubble
     turns = (first + np.arange(NUM_REGIONS)) % len(blended)
     shares = np.zeros((len(blended), 1 + NUM_REGIONS), np.float32)
     shares[:, 0] = weights
     shares[turns, 1 + np.arange(NUM_REGIONS)] = 1
     # a mean of several people varies less than people do
-    center = population.shapes[pool].mean(axis=0)
+    means = [population.shapes[group].mean(axis=0) for group in groups]
+    center = weights @ np.array([next(mean for mean, group in zip(means, groups, strict=True) if one in group) for one in blended])
     shape = center + (weights @ population.shapes[blended] - center) / np.sqrt((weights**2).sum())
     shape += _SHAPE_NOISE * _truncated_normal(generator, len(shape))
     # one mouth of each range of openings

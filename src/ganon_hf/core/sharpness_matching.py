@@ -105,10 +105,9 @@ def match_sharpness(synthetic: np.ndarray, original: np.ndarray, areas: FaceArea
         changes.append(change)
     if max(lacks) > 0:
         add_fine_structure(changes, own_luma, own, areas, lacks, noise)
-    luma = own_luma + collapse(changes)
-    level = quantile(own_luma[regions != OUTSIDE], 0.5) if (regions != OUTSIDE).any() else 0.0
-    compress_shadows(luma, *(share * level for share in _SHADOWS))
-    luma -= own_luma
+    luma = collapse(changes)
+    if not blurred:
+        _limit_shadows(luma, own_luma, regions != OUTSIDE)
     result = synthetic + cv2.merge([luma, luma, luma])
     if blurred:
         own = octaves_of(synthetic, len(own))
@@ -119,6 +118,22 @@ def match_sharpness(synthetic: np.ndarray, original: np.ndarray, areas: FaceArea
         labels = np.ascontiguousarray(subsampled(labels, 1))
         _match_color(result, synthetic, original, labels, porous[1:], height / 2, smooth, factors[1:], grain[: grains - 1], limit, noise)
     return result
+
+
+def _limit_shadows(change: np.ndarray, luma: np.ndarray, face: np.ndarray) -> None:
+    """Take back (in place) so much of a change that nothing runs black by it.
+
+    Args:
+        change: (h, w) of luma.
+        luma: (h, w) before the change; what is dark already stays.
+        face: (h, w) bool.
+    """
+    if not face.any():
+        return
+    level = quantile(luma[face], 0.5)
+    limited = luma + change
+    compress_shadows(limited, *(share * level for share in _SHADOWS))
+    np.maximum(change, np.minimum(limited - luma, 0), out=change)
 
 
 def _match_color(

@@ -23,13 +23,13 @@ from ..core.anonymizer import Anonymizer
 from ..core.faces import Face, box_of_points
 from ..core.landmarks import iris_texels
 from ..core.look import MATCH
-from ..core.modeling_ganon import GanonModel
+from ..core.modeling_ganon import GanonModel, ShapeStatistics
 from ..core.opencv import cv2
 from ..core.options import AnonymizeOptions
 from ..core.plans import PhotoPlan
 from .lighting import LightModel
 from .people_bank import add_to_people, change_mouths, mouth_mask
-from .portraits import even_luma, half_size, identity_coefficients, mouth_shapes, predicted_luma, relative_chroma
+from .portraits import even_luma, half_size, mouth_shapes, predicted_luma, relative_chroma
 from .shards import FaceShards
 from .textures import FaceSample, unwrap_samples
 
@@ -39,6 +39,10 @@ _CLOSED, _FRONTAL = 0.03, 20.0
 _MIN_TRUST, _MIN_SHARE = 0.5, 0.15
 # Share of the difference in shape that is taken over: some of it may be expression and pose. Tuned on photos.
 _SHAPE_SHARE = 0.8
+# Ridge penalty of the difference in shape, as a share of the mean direction: small directions follow noise.
+_SHAPE_RIDGE = 0.01
+# Limit of the coefficients of people in the bank.
+_MAX_SHAPE = 3.0
 # Standard deviation of the blur of the differences, in texels at 256, and the limits of the gain of the inside of mouths.
 _BLUR, _MOUTH_GAIN = 1.0, (0.8, 1.3)
 # Faces that are unwrapped at once.
@@ -55,16 +59,27 @@ class Bias:
         chroma: (2, T / 2, T / 2) float32 Cb and Cr relative to the skin's.
         mouth: factor of the luma of teeth and tongue.
         shape: (k,) identity coefficients of the neutral shape.
+        shown: (T, T) float32 0..1, by how much the differences fade out where few faces were seen.
     """
 
     luma: np.ndarray
     chroma: np.ndarray
     mouth: float
     shape: np.ndarray
+    shown: np.ndarray
 
     def beyond(self, other: Bias) -> Bias:
-        """What is not in another bias, which has the same cause; mouths are left out."""
-        return Bias(self.luma - other.luma, self.chroma - other.chroma, 1.0, self.shape - other.shape)
+        """What is not in another bias, which has the same cause, where both were seen; mouths are left out."""
+        both = np.minimum(self.shown, other.shown)
+        shares = [both / np.maximum(some, 1e-3) for some in (self.shown, other.shown)]  # back to what did not fade
+        luma = shares[0] * self.luma - shares[1] * other.luma
+        chroma = shares[0][::2, ::2] * self.chroma - shares[1][::2, ::2] * other.chroma
+        return Bias(luma, chroma, 1.0, self.shape - other.shape, both)
+
+    @property
+    def luma_rms(self) -> float:
+        """Root mean square of the difference in luma, where there is any, in gray values."""
+        return float(np.sqrt(np.square(self.luma).sum() / max(np.count_nonzero(self.luma), 1)))
 
 
 def plan_face(engine: Anonymizer, real: FaceSample, *, seed: int, look: str = MATCH) -> PhotoPlan:
@@ -120,8 +135,7 @@ def measure_bias(model: GanonModel, pairs: Iterator[tuple[FaceSample, FaceSample
         open_mouth = trusted & (mouth_area > 0.5)
         gains += [one[here].sum() / max(two[here].sum(), 1.0) for one, two, here in zip(*levels, open_mouth, strict=True) if here.any()]
         resting = (mouth_shapes(real.shapes)[:, 0] < _CLOSED) & (np.abs(real.angles) < _FRONTAL).all(axis=1)
-        coefficients = [identity_coefficients(side.shapes, model.geometry) for side in (real, synthetic)]
-        shapes.append((coefficients[0] - coefficients[1])[resting])
+        shapes.append((real.shapes - synthetic.shapes).reshape(len(real), -1)[resting])
     if not luma or not sum(map(len, shapes)):
         raise ValueError("a bank is calibrated on real faces, some of them at rest, but none were replaced.")
     visible = np.concatenate(seen)
@@ -132,30 +146,44 @@ def measure_bias(model: GanonModel, pairs: Iterator[tuple[FaceSample, FaceSample
     for rows, columns, _ in iris_texels(size):  # eyes keep their colors
         skin[rows, columns] = 0
     mouth = float(np.clip(np.median(gains), *_MOUTH_GAIN)) if gains else 1.0
-    return Bias(difference * skin, tint * half_size(skin), mouth, _SHAPE_SHARE * np.concatenate(shapes).mean(axis=0))
+    shape = _SHAPE_SHARE * _explaining_identity(np.concatenate(shapes).mean(axis=0), model.geometry)
+    return Bias(difference * skin, tint * half_size(skin), mouth, shape, _fade(visible.mean(axis=0, dtype=np.float32)))
 
 
-def remove_bias(model: GanonModel, bias: Bias, who: np.ndarray | None = None) -> None:
+def _explaining_identity(difference: np.ndarray, statistics: ShapeStatistics) -> np.ndarray:
+    """(1434,) mean difference of canonical landmarks -> (k,) identity coefficients that explain it (ridge regression).
+
+    Not those of a single face, which are shrunk: a mean over many faces is sure.
+    """
+    basis = (statistics.axes * statistics.deviations[None] @ statistics.identity_basis).double().numpy()
+    squared = basis.T @ basis
+    ridge = _SHAPE_RIDGE * np.trace(squared) / len(squared) * np.eye(len(squared))
+    return np.linalg.solve(squared + ridge, basis.T @ difference)
+
+
+def remove_bias(model: GanonModel, bias: Bias, who: np.ndarray, *, mouths: bool = True) -> None:
     """Add the difference to people in the bank of a model (in place).
 
     Args:
         model: with a bank.
         bias: the difference.
-        who: (n,) numbers of the people; None is everybody, and the mouths, which belong to all of them.
+        who: (n,) numbers of the people.
+        mouths: change the inside of mouths, which belong to everybody, too.
 
     Raises:
         ValueError: the model has no bank.
     """
     if model.people is None:
         raise ValueError("only a model with conditioning='mesh' has a bank to be calibrated.")
-    if who is None:
-        who = np.arange(len(model.people.luma))
+    if mouths:
         change_mouths(model.people, bias.chroma, bias.mouth)
     add_to_people(model.people, bias.luma, bias.chroma, who)
     rows = torch.from_numpy(who)
     with torch.no_grad():
         shapes = model.geometry.people_shapes
-        shapes[rows] = (shapes[rows] + torch.from_numpy(bias.shape.astype(np.float32))).clamp(-3, 3)
+        # all move alike, and none beyond the limit: a limit for each by himself would make them resemble each other
+        room = (_MAX_SHAPE - shapes[rows].abs().amax(dim=0)).clamp_min(0)
+        shapes[rows] += torch.from_numpy(bias.shape.astype(np.float32)).clamp(-room, room)
 
 
 def batches(pairs: Iterator[Compared]) -> Iterator[list[Compared]]:
@@ -177,6 +205,11 @@ def _median(values: np.ndarray, visible: np.ndarray) -> np.ndarray:
     for row, (here, shown) in enumerate(zip(values.transpose(1, 2, 0), visible.transpose(1, 2, 0), strict=True)):
         some = np.flatnonzero(share[row] > 0)
         result[row, some] = np.nanmedian(np.where(shown[some], here[some], np.nan), axis=1)
-    result *= np.clip(2 * share / _MIN_SHARE - 1, 0, 1)
+    result *= _fade(share)
     result = cv2.GaussianBlur(result, (0, 0), _BLUR * len(result) / 256)
     return (result + result[:, ::-1]) / 2
+
+
+def _fade(share: np.ndarray) -> np.ndarray:
+    """Share of the faces that show a texel -> how much their difference counts."""
+    return np.clip(2 * share / _MIN_SHARE - 1, 0, 1)

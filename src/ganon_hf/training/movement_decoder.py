@@ -55,11 +55,11 @@ logger = logging.getLogger(__name__)
 
 # Synthetic people onto whom is decoded.
 _NUM_PEOPLE = 4000
-# How much the landmarks of features count in a movement, relative to those of the outline and the cheeks; and depth, relative to the rest:
+# How much the landmarks of the outline and the cheeks count in a movement, relative to those of features; and depth, relative to the rest:
 # both are less sure.
 _OUTLINE, _DEPTH = 0.2, 0.2
-# Faces of each kind by which the mean difference is measured, and the opening of the mouth, in distances of the outer corners of the eyes,
-# below which a face without a label of emotion is at rest.
+# At most so many faces of each kind are looked at for the mean difference; and the opening of the mouth, in distances of the outer corners
+# of the eyes, below which a face without a label of emotion is at rest.
 _NUM_CENTERED, _CLOSED = 1500, 0.03
 # Ridge penalty of the mean difference, as a share of the mean axis: small axes follow noise.
 _CENTER_RIDGE = 0.01
@@ -76,11 +76,13 @@ class MovementOptions:
         steps: training steps.
         batch_size: pairs, and single faces per step.
         learning_rate: maximum of the one-cycle schedule.
-        movement_weight: weight of the share of movements that is lost, relative to the lost share of the blendshapes' variance.
+        movement_weight: weight of the share of movements that is lost.
         rest_weight: weight of changes of faces at rest, as a share of the variance of all faces.
-        blendshape_weight, emotion_weight, unlikely_weight, plausibility_weight: of what ``expression_code.py`` asks for, too.
+        blendshape_weight, emotion_weight, plausibility_weight: of what ``expression_code.py`` asks for, too.
+        unlikely_weight: weight of movements that differ in directions in which people hardly differ.
         noise: lowest and highest standard deviation of the code's noise, sampled uniformly on a logarithmic scale.
-        student_steps, num_synthetic_shapes: of the network that predicts the blendshapes, see :class:`.expression_code.ExpressionOptions`.
+        student_steps, num_synthetic_shapes: of the network that predicts the blendshapes, which takes twice as many steps, see
+            :class:`.expression_code.ExpressionOptions`.
         seed: of all random numbers.
 
     Raises:
@@ -102,7 +104,7 @@ class MovementOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        require_positive(self, "steps", "batch_size", "learning_rate")
+        require_positive(self, "steps", "batch_size", "learning_rate", "student_steps", "num_synthetic_shapes")
         if not 0 < self.noise[0] <= self.noise[1]:
             raise ValueError(f"noise must be (lowest, highest) with 0 < lowest <= highest, but got {self.noise!r}.")
 
@@ -124,8 +126,8 @@ def fit_movement_decoder(
         options: None takes the defaults, with which the bundled checkpoint was trained.
 
     Returns:
-        means over the first and the last steps (a hundred at most) of the lost shares of movements (``moved_before``, ``moved``) and of
-        blendshapes (``lost_before``, ``lost``).
+        means over the first twenty and the last hundred steps of the lost shares of movements (``movement_lost_before``,
+        ``movement_lost``) and of the blendshapes' variance (``lost_before``, ``lost``).
 
     Raises:
         ValueError: no picture is labeled as neutral, or nobody has two pictures.
@@ -139,7 +141,9 @@ def fit_movement_decoder(
     if not len(neutral):
         raise ValueError("the decoder is kept as it is for faces at rest, but no picture is labeled as neutral.")
     of_student = ExpressionOptions(steps=options.student_steps, num_synthetic_shapes=options.num_synthetic_shapes, seed=options.seed)
-    student = distill_blendshapes(real, population, statistics, predict_blendshapes, of_student)
+    with torch.random.fork_rng(devices=[]):  # the network's initial weights are random, too
+        torch.manual_seed(options.seed)
+        student = distill_blendshapes(real, population, statistics, predict_blendshapes, of_student)
     with torch.no_grad():
         variance = student(real).sigmoid().var(dim=0).sum()
         if reader is not None:
@@ -198,7 +202,7 @@ def fit_movement_decoder(
     for parameter in parameters:
         parameter.requires_grad_(False)
     figures = np.concatenate([np.mean(some, axis=0) for some in (history[:20], history[-100:])])
-    result = dict(zip(("moved_before", "lost_before", "moved", "lost"), figures.tolist(), strict=True))
+    result = dict(zip(("movement_lost_before", "lost_before", "movement_lost", "lost"), figures.tolist(), strict=True))
     logger.info("movement decoder: %s", ", ".join(f"{name} {value:.3f}" for name, value in result.items()))
     return result
 
@@ -206,10 +210,11 @@ def fit_movement_decoder(
 def center_decoder(
     population: ShapePopulation, statistics: ShapeStatistics, model: ShapeModel, people: Population, *, seed: int = 0
 ) -> float:
-    """Move all decoded shapes (in place) by the mean difference between faces at rest and the synthetic adults in their place.
+    """Move all decoded shapes (in place) by the mean difference between faces at rest and random synthetic adults in their place.
 
-    It is the mean of two kinds of pictures, which count alike: those that are labeled as neutral, and those without a label with closed
-    lips. Either kind may be missing. Lips, lids and irises do not count: where they are is set after the decoder (``openings.py``).
+    It is measured with the noise of medium privacy, and is the mean of two kinds of pictures, which count alike: those that are labeled as
+    neutral, and those without a label with closed lips. Either kind may be missing. Lips, lids and irises do not
+    count: where they are is set after the decoder (``openings.py``).
 
     Args:
         population: training shapes.
@@ -219,11 +224,16 @@ def center_decoder(
         seed: of the choice of faces and people.
 
     Returns:
-        the difference, as the root mean square over the landmarks in canonical units; 0 without faces at rest.
+        by how far they move, as the root mean square over the landmarks in canonical units.
+
+    Raises:
+        ValueError: there are no faces at rest, or no adults in the bank.
     """
     generator = np.random.default_rng(seed)
     emotions = np.array([emotion or "" for emotion in population.emotions])
     adults = np.flatnonzero(people.looks[:, 0] >= AGES.index("young"))
+    if not len(adults):
+        raise ValueError("faces at rest are compared with synthetic adults, but the bank has none.")
     differences = []
     for rows in (np.flatnonzero(emotions == "neutral"), np.flatnonzero(emotions == "")):
         found = []
@@ -239,7 +249,7 @@ def center_decoder(
         if found:
             differences.append(np.mean(found, axis=0))
     if not differences:
-        return 0.0
+        raise ValueError("the decoder is centered on faces at rest, but none is labeled as neutral or has closed lips.")
     difference = np.mean(differences, axis=0)
     counted = np.ones(difference.shape)
     counted[_SET_LATER] = 0
@@ -249,7 +259,7 @@ def center_decoder(
     shift = np.linalg.solve(weighted.T @ weighted + ridge, weighted.T @ difference.ravel())
     with torch.no_grad():
         statistics.linear_decoder.bias += torch.from_numpy(shift).float()
-    return float(np.sqrt(np.square(counted * difference).sum() / counted[:, 0].sum()))
+    return float(np.sqrt(np.square(movements @ shift).sum() / len(counted)))
 
 
 def _opening(landmarks: np.ndarray) -> float:

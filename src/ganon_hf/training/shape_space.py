@@ -124,20 +124,33 @@ def fit_shape_space(
 
 def fit_shape_space_to_shards(shards: FaceShards, statistics: ShapeStatistics) -> ShapePopulation:
     """Fit the shape space to prepared faces, see :func:`fit_shape_space`."""
-    posed = [normalize_pose(points) for points in shards.landmarks]
-    shapes = np.stack([shape for shape, _ in posed]).astype(np.float32)
-    angles = np.array([pose.angles[:2] for _, pose in posed])
+    shapes, angles = _posed(shards)
     return fit_shape_space(shapes, shards.persons, angles, shards.emotions, statistics)
 
 
 def measure_population(shards: FaceShards, statistics: ShapeStatistics) -> ShapePopulation:
-    """Prepared faces in a shape space that is fitted already."""
-    posed = [normalize_pose(points) for points in shards.landmarks]
-    rows = np.flatnonzero([abs(pose.angles[0]) < MAX_YAW for _, pose in posed])
+    """Prepared faces in a shape space that is fitted already.
+
+    Args:
+        shards: the faces.
+        statistics: with mean, axes and deviations; nothing of it changes.
+
+    Raises:
+        ValueError: too few people have two pictures in which the head is turned less than :data:`MAX_YAW`.
+    """
+    shapes, angles = _posed(shards)
+    rows = np.flatnonzero(np.abs(angles[:, 0]) < MAX_YAW)
     mean, axes, deviations = (getattr(statistics, name).double().numpy() for name in ("mean", "axes", "deviations"))
-    coordinates = (np.stack([posed[row][0].ravel() for row in rows]) - mean) @ axes / deviations
+    coordinates = (shapes[rows].reshape(len(rows), -1).astype(np.float64) - mean) @ axes / deviations
     between, within = between_within_covariance(coordinates, shards.persons[rows])
-    return ShapePopulation(rows, coordinates, shards.persons[rows], tuple(shards.emotions[row] for row in rows.tolist()), between, within)
+    labels = tuple(shards.emotions[row] for row in rows.tolist())
+    return ShapePopulation(rows, coordinates, shards.persons[rows], labels, between, within)
+
+
+def _posed(shards: FaceShards) -> tuple[np.ndarray, np.ndarray]:
+    """(n, 478, 3) float32 canonical landmarks and (n, 2) yaw and pitch in degrees."""
+    posed = [normalize_pose(points) for points in shards.landmarks]
+    return np.stack([shape for shape, _ in posed]).astype(np.float32), np.array([pose.angles[:2] for _, pose in posed])
 
 
 def _signed(vectors: np.ndarray) -> np.ndarray:
