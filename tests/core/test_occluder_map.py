@@ -15,7 +15,7 @@ import ganon_hf
 from ganon_hf import AnonymizeOptions, Anonymizer
 from ganon_hf.core.alignment import align_face, crop_image
 from ganon_hf.core.color import luma_of
-from ganon_hf.core.compositing import paint_over
+from ganon_hf.core.compositing import erase_frames
 from ganon_hf.core.covering import Covers
 from ganon_hf.core.face_mesh import CHIN, FACE_OVAL, LEFT_IRIS, LIP_LOWER, RIGHT_IRIS
 from ganon_hf.core.faces import Crop, Face
@@ -147,11 +147,11 @@ def test_frames_are_painted_over_from_around_them() -> None:
     crop = Crop(np.array([[1.0, 0, 0], [0, 1.0, 10]]), 120)
     frame = np.zeros((120, 120), bool)
     frame[58:62, 20:100] = True
-    paint_over(canvas, crop, frame)
+    erase_frames(canvas, crop, frame)
     assert np.abs(canvas.astype(int) - (200, 150, 120)).max() <= 3
     before = canvas.copy()
-    paint_over(canvas, crop, np.zeros((120, 120), bool))
-    paint_over(canvas, Crop(np.array([[1.0, 0, 900], [0, 1.0, 900]]), 120), frame)  # outside of the photo
+    erase_frames(canvas, crop, np.zeros((120, 120), bool))
+    erase_frames(canvas, Crop(np.array([[1.0, 0, 900], [0, 1.0, 900]]), 120), frame)  # outside of the photo
     assert (canvas == before).all()
 
 

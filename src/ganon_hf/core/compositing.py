@@ -51,12 +51,9 @@ _EXTRAPOLATION = 3.0
 # Matte, resampled to the photo, that counts as the face without its rim.
 _INSIDE = 0.95
 _EPSILON = 1e-3  # against division by zero
-# Share of the crop's side around a frame of spectacles, or around a gap, that is painted over with it.
-_PAINT_MARGIN = 0.01
+# Share of the crop's side around a frame of spectacles that is painted over with it.
+_FRAME_MARGIN = 0.01
 
-# Fragments of covered features: by how much their hulls grow, the share of one that is covered in the original, and the share of the photo
-# from which a pixel stays.
-_FRAGMENT_REACH, _SAME_FEATURE, _STAYS = 1.15, 0.3, 0.9
 # Sharpness is measured in the hulls of the features, grown by the first factor; skin lies outside of them, grown by the second. Brows have
 # strands in their hulls, grown by the third.
 _FEATURE_REACH, _SKIN_DISTANCE, _BROW_REACH = 1.15, 1.6, 1.2
@@ -169,7 +166,7 @@ def composite_face(
     index = triangle_map(points, crop.size)
     mask = index >= 0
     if occluders is not None:
-        paint_over(canvas, crop, occluders.frame)
+        erase_frames(canvas, crop, occluders.frame)
     part = _part_of(mask)
     here = slice(part[1], part[3]), slice(part[0], part[2])
     matte = face_matte(np.ascontiguousarray(mask[here]), None if features is None else np.ascontiguousarray(features[here]), crop.size)
@@ -223,49 +220,31 @@ def composite_face(
     result = to_uint8(face)
     change = cv2.mean(cv2.absdiff(result, before), mask=(alpha >= 0.5).astype(np.uint8))[:3]  # 0 where the mask is empty
     canvas[y_min:y_max, x_min:x_max] = result
-    if occluders is not None and occluders.hidden.any():
-        paint_over(canvas, crop, _fragments(points, occluders))
     return sum(change) / 3
 
 
-def _fragments(points: np.ndarray, occluders: Occluders) -> np.ndarray:
-    """What would show of features that are mostly covered, (S, S) bool: an eye between fingers that hide the original's looks like a ghost.
-
-    Args:
-        points: (478, 3) crop pixels of the synthetic face, whose features need not lie where the original's do.
-        occluders: what covers them.
-    """
-    fragments = occluders.hidden.astype(np.uint8)
-    for group in FEATURES:
-        hull = np.zeros_like(fragments)
-        _fill_hull(hull, points[list(group), :2] - 0.5, _FRAGMENT_REACH, 1)
-        if np.count_nonzero(hull & occluders.hidden) > _SAME_FEATURE * np.count_nonzero(hull):
-            fragments |= hull
-    return (fragments > 0) & (occluders.keep < _STAYS)
-
-
-def paint_over(canvas: np.ndarray, crop: Crop, where: np.ndarray) -> None:
-    """Paint a part of the photo over from its surroundings (in place; Telea 2004).
+def erase_frames(canvas: np.ndarray, crop: Crop, frame: np.ndarray) -> None:
+    """Paint frames of spectacles over from their surroundings (in place; Telea 2004): half of a pair must not stay beside a face.
 
     Args:
         canvas: (h, w, 3) uint8.
         crop: the face's square.
-        where: (S, S) bool, frames of spectacles, half of which must not stay beside a face; or gaps in what covers a feature.
+        frame: (S, S) bool, the frames in it.
     """
-    if not where.any():
+    if not frame.any():
         return
-    corners = crop.to_photo(np.argwhere(where)[:, ::-1].astype(float) + 0.5)
-    margin = max(1.0, _PAINT_MARGIN * crop.size / crop.scale)
+    corners = crop.to_photo(np.argwhere(frame)[:, ::-1].astype(float) + 0.5)
+    margin = max(1.0, _FRAME_MARGIN * crop.size / crop.scale)
     x_min, y_min, x_max, y_max = box_of_points(corners)
     box = x_min - 4 * margin, y_min - 4 * margin, x_max + 4 * margin, y_max + 4 * margin
     region = clip_box(box, height=canvas.shape[0], width=canvas.shape[1])
     if region is None:
         return
-    mask = (warp_to_photo(where.astype(np.float32), crop, region) > 0.3).view(np.uint8)
+    where = (warp_to_photo(frame.astype(np.float32), crop, region) > 0.3).view(np.uint8)
     reach = max(1, round(margin))
-    mask = cv2.dilate(mask, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
+    where = cv2.dilate(where, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
     part = np.ascontiguousarray(canvas[region[1] : region[3], region[0] : region[2]])
-    canvas[region[1] : region[3], region[0] : region[2]] = cv2.inpaint(part, mask, margin, cv2.INPAINT_TELEA)
+    canvas[region[1] : region[3], region[0] : region[2]] = cv2.inpaint(part, where, margin, cv2.INPAINT_TELEA)
 
 
 def _face_areas(points: np.ndarray, region: tuple[int, int, int, int], inside: np.ndarray) -> FaceAreas:

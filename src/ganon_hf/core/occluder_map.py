@@ -43,8 +43,6 @@ _MIN_SHARE = 0.12
 # Correlation with the synthetic face up to which a covered part does not look like one, at the least probability above; for each 0.1 that
 # the probability is higher so much more: the bridge of a mask looks a little like a nose. And the pixels that it takes to tell.
 _RESEMBLES, _RESEMBLES_MORE, _MIN_PIXELS = 0.35, 0.2, 24
-# Share of such a hull from which it is mostly covered.
-_MOSTLY = 0.6
 # What must not be kept is closed over gaps of this size, and its edge is smooth: the standard deviation in pixels of the map.
 _GAP, _EDGE = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (11, 11)), 1.0
 # Standard deviations in pixels of the map of the band in which they are compared.
@@ -65,14 +63,12 @@ class Occluders:
         keep: (S, S) float32 0..1, how much of the photo stays.
         not_skin: (S, S) bool, where something lies in front of the face, kept or not.
         frame: (S, S) bool, frames of spectacles.
-        hidden: (S, S) bool, hulls of eyes, nose or mouth of the original face of which most is covered by what stays.
         names: what is kept, in the words of :data:`.occluders.OCCLUDER_NAMES`.
     """
 
     keep: np.ndarray
     not_skin: np.ndarray
     frame: np.ndarray
-    hidden: np.ndarray
     names: tuple[str, ...]
 
 
@@ -102,9 +98,9 @@ def read_occluders(
     if covered is not None:
         behind = cv2.dilate(cv2.resize(covered.view(np.uint8), (MAP_SIZE, MAP_SIZE), interpolation=cv2.INTER_AREA), _GROWN) > 0
         kept &= ~behind
-    denied, beside, hidden = (np.zeros(kept.shape, bool) for _ in range(3))
+    denied, beside = np.zeros(kept.shape, bool), np.zeros(kept.shape, bool)
     if (kept & (cv2.dilate(hulls[..., 1:].max(axis=2), _GROWN) > 0)).any():
-        denied, beside, hidden = _unsure(network, picture, hulls, chances, kept, synthetic)
+        denied, beside = _unsure(network, picture, hulls, chances, kept, synthetic)
     denied |= behind
     faint = (cv2.dilate(beside.view(np.uint8), _GROWN) > 0) & (front < _SURE_BESIDE)
     kept = _without_specks(kept & ~denied & ~beside & ~faint)
@@ -119,8 +115,7 @@ def read_occluders(
     other, frame = large
     classes = np.where(kept & (hulls[..., 0] > 0), _KEPT_CLASSES[0] + chances[_KEPT_CLASSES[0] :].argmax(axis=0), NONE)
     names = tuple(OCCLUDER_NAMES[number] for number in _KEPT_CLASSES if (classes == number).mean() > _NAMED_AREA)
-    covered_features = cv2.resize(hidden.view(np.uint8), luma.shape, interpolation=cv2.INTER_NEAREST) > 0
-    return Occluders(keep.astype(np.float32), other > _NOT_SKIN, frame > _FRAME_GOES_ON, covered_features, names)
+    return Occluders(keep.astype(np.float32), other > _NOT_SKIN, frame > _FRAME_GOES_ON, names)
 
 
 def _frame(glasses: np.ndarray) -> np.ndarray:
@@ -146,13 +141,12 @@ def _read(network: OccluderNetwork, pictures: list[np.ndarray], hulls: list[np.n
 
 def _unsure(
     network: OccluderNetwork, picture: np.ndarray, hulls: np.ndarray, chances: np.ndarray, kept: np.ndarray, synthetic: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray]:
     """What must not be kept.
 
     Returns:
-        (128, 128) bool, things over eyes, nose or mouth that may be face, and all of such a thing; (128, 128) bool, hulls that such a thing
-        hardly reaches; and (128, 128) bool, hulls that are mostly covered by something that stays. Around the first there is a margin;
-        around the second it would be a dent in the edge.
+        (128, 128) bool, things over eyes, nose or mouth that may be face, and all of such a thing; and (128, 128) bool, hulls that such a
+        thing hardly reaches. Around the former there is a margin; around the latter it would be a dent in the edge.
     """
     small = cv2.resize(synthetic, (MAP_SIZE, MAP_SIZE), interpolation=cv2.INTER_AREA)
     ours, theirs = (_band(luma_of(np.ascontiguousarray(values, np.float32))) for values in (picture, small))
@@ -160,7 +154,7 @@ def _unsure(
     # strands of hair are many, and what one of them covers says nothing of the others
     things = kept & (hulls[..., 0] > 0) & (first - chances[HAIR] > _NOT_HAIR)
     _, things = cv2.connectedComponents(things.view(np.uint8))
-    unsure, beside, hidden = (np.zeros(kept.shape, bool) for _ in range(3))
+    unsure, beside = np.zeros(kept.shape, bool), np.zeros(kept.shape, bool)
     for channel in range(1, hulls.shape[2]):
         count, parts = cv2.connectedComponents(cv2.dilate(hulls[..., channel], _GROWN))
         for part in range(1, count):
@@ -178,11 +172,9 @@ def _unsure(
                 agreed = np.minimum(first, _read_again(network, picture, hulls))
             if sure and agreed is not None and _is_sure(float(agreed[covered].mean()), likeness):
                 unsure |= here & (agreed < _SURE_PIXEL)
-                if covered.sum() > _MOSTLY * here.sum():
-                    hidden |= here
             else:
                 unsure |= here | (np.isin(things, np.unique(things[covered])) & (things > 0))
-    return cv2.dilate(unsure.view(np.uint8), np.ones((3, 3), np.uint8)).astype(bool), beside, hidden
+    return cv2.dilate(unsure.view(np.uint8), np.ones((3, 3), np.uint8)).astype(bool), beside
 
 
 def _read_again(network: OccluderNetwork, picture: np.ndarray, hulls: np.ndarray) -> np.ndarray:
