@@ -122,6 +122,7 @@ ROOMS = {
         "blendshape_network",
         "emotion_reader",
         "identity_price",
+        "expression_losses",
         "expression_code",
         "movement_decoder",
         "appearance_prior",

@@ -35,7 +35,7 @@ class Look:
     Attributes:
         age: ``"toddler"`` is 0 to 3 years, ``"child"`` 4 to 12, ``"teen"`` 13 to 17, and also between child and young adult;
             ``"young"`` 18 to 34, ``"middle"`` 35 to 59, ``"old"`` 60 and more.
-        sex: ``"unsure"`` is between: people of either sex fit.
+        sex: ``"unsure"`` is between: an adult is a blend of either sex, or a man if there is a beard.
         beard: also a moustache or stubble that is seen at once. Toddlers, children and teens have none.
         brows: how dark the brows are beside the skin.
         skin: ``"light"`` is an individual typology angle above 41 degrees, ``"dark"`` one below 10 (see ``skin_tone.py``).

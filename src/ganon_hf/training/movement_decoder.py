@@ -37,16 +37,8 @@ from ..core.look import AGES
 from ..core.modeling_ganon import NUM_POINTS, ShapeStatistics
 from ..core.occluders import FEATURES
 from ..core.people import Population, draw_identity, look_of
-from .emotion_reader import EmotionReader, balanced_rows, rows_by_emotion
-from .expression_code import (
-    BlendshapePredictor,
-    ExpressionOptions,
-    OneCycleAdam,
-    distill_blendshapes,
-    mirror_coordinates,
-    whitening,
-    with_mirrored,
-)
+from .expression_code import ExpressionOptions
+from .expression_losses import BlendshapePredictor, ExpressionLosses, OneCycleAdam, StudentOptions, with_mirrored
 from .identity_price import PersonPairs
 from .options import require_positive
 from .shape_space import ShapePopulation
@@ -81,8 +73,7 @@ class MovementOptions:
         blendshape_weight, emotion_weight, plausibility_weight: of what ``expression_code.py`` asks for, too.
         unlikely_weight: weight of movements that differ in directions in which people hardly differ.
         noise: lowest and highest standard deviation of the code's noise, sampled uniformly on a logarithmic scale.
-        student_steps, num_synthetic_shapes: of the network that predicts the blendshapes, which takes twice as many steps, see
-            :class:`.expression_code.ExpressionOptions`.
+        student_steps, num_synthetic_shapes: of the network that predicts the blendshapes, see :class:`.expression_losses.StudentOptions`.
         seed: of all random numbers.
 
     Raises:
@@ -99,8 +90,8 @@ class MovementOptions:
     unlikely_weight: float = 0.01
     plausibility_weight: float = 0.02
     noise: tuple[float, float] = ExpressionOptions.noise
-    student_steps: int = ExpressionOptions.steps
-    num_synthetic_shapes: int = ExpressionOptions.num_synthetic_shapes
+    student_steps: int = StudentOptions.steps
+    num_synthetic_shapes: int = StudentOptions.num_synthetic_shapes
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -134,30 +125,23 @@ def fit_movement_decoder(
     """
     options = options or MovementOptions()
     generator = torch.Generator().manual_seed(options.seed)
-    real = torch.from_numpy(np.concatenate([population.coordinates, mirror_coordinates(population.coordinates, statistics)])).float()
-    emotions = (*population.emotions, *population.emotions)
-    reader, groups = EmotionReader.fit(real.double().numpy(), emotions), list(rows_by_emotion(emotions).values())
-    neutral = torch.tensor([row for row, emotion in enumerate(emotions) if emotion == "neutral"], dtype=torch.int64)
+    neutral = torch.tensor([row for row, emotion in enumerate(population.emotions) if emotion == "neutral"], dtype=torch.int64)
     if not len(neutral):
         raise ValueError("the decoder is kept as it is for faces at rest, but no picture is labeled as neutral.")
-    of_student = ExpressionOptions(steps=options.student_steps, num_synthetic_shapes=options.num_synthetic_shapes, seed=options.seed)
+    neutral = torch.cat([neutral, neutral + len(population.emotions)])  # and their mirror images
+    of_student = StudentOptions(options.student_steps, num_synthetic_shapes=options.num_synthetic_shapes, seed=options.seed)
     with torch.random.fork_rng(devices=[]):  # the network's initial weights are random, too
         torch.manual_seed(options.seed)
-        student = distill_blendshapes(real, population, statistics, predict_blendshapes, of_student)
-    with torch.no_grad():
-        variance = student(real).sigmoid().var(dim=0).sum()
-        if reader is not None:
-            shown = reader(real[balanced_rows(groups, 20_000, generator)]).var(dim=0).sum()
+        losses = ExpressionLosses(population, statistics, predict_blendshapes, of_student, generator)
+    real = losses.real
     pairs = PersonPairs(real, with_mirrored(population.persons), population.between, population.within)
-    identity_whitening = whitening(population.between + 0.05 * population.within)
-    shape_whitening = whitening(population.between + population.within)
     metric, everywhere = _movement_metric(statistics), ((real * statistics.deviations) ** 2).sum(dim=1).mean()
     shapes = torch.from_numpy(np.stack([draw_identity(seed, 0, people).shape for seed in range(_NUM_PEOPLE)])).float()
     before = copy.deepcopy(statistics)
     parameters = [*statistics.linear_decoder.parameters(), *statistics.decoder.parameters()]
     for parameter in parameters:
         parameter.requires_grad_(True)
-    optimizer = OneCycleAdam(parameters, ExpressionOptions(learning_rate=options.learning_rate), options.steps)
+    optimizer = OneCycleAdam(parameters, options.learning_rate, options.steps)
     (low, high), count = options.noise, options.batch_size
     history: list[tuple[float, float]] = []
 
@@ -173,19 +157,11 @@ def fit_movement_decoder(
         ours = statistics.decode(codes[0] + noise, person, deviation) - statistics.decode(codes[1] + noise, person, deviation)
         theirs = first - second
         moved = ((ours - theirs) @ metric).square().sum() / (theirs @ metric).square().sum()
-        unlikely = ((ours - theirs) @ identity_whitening).square().mean()
-        rows = torch.randint(len(real), (count - count // 2,), generator=generator)
-        more = count // 2  # if the reader knows emotions, half of the batch shows every one as often
-        more_rows = torch.randint(len(real), (more,), generator=generator) if reader is None else balanced_rows(groups, more, generator)
-        rows = torch.cat([rows, more_rows])
-        wanted = real[rows]
+        unlikely = ((ours - theirs) @ losses.identity_whitening).square().mean()
+        wanted = losses.draw(count, generator)
         code = statistics.encode(wanted)
         decoded = statistics.decode(code + noise_on(code, deviation), person, deviation)
-        lost = (student(decoded).sigmoid() - student(wanted).sigmoid()).square().sum(dim=1).mean() / variance
-        missed = torch.zeros(())
-        if reader is not None:
-            missed = (reader(decoded) - reader(wanted)).square().sum(dim=1).mean() / shown
-        implausible = ((decoded @ shape_whitening).square().mean(dim=1) - 1).relu().square().mean()
+        lost, missed, implausible = losses.lost(decoded, wanted), losses.missed(decoded, wanted), losses.implausible(decoded)
         code = statistics.encode(real[neutral[torch.randint(len(neutral), (count,), generator=generator)]])
         code = code + noise_on(code, deviation)
         change = statistics.decode(code, person, deviation) - before.decode(code, person, deviation)
