@@ -101,6 +101,18 @@ def test_the_mean_difference_is_taken_off(trained: Trained) -> None:
     assert first > 0.01 and second < 0.3 * first
 
 
+def test_children_of_the_bank_do_not_count(trained: Trained) -> None:
+    _, statistics, population, _, _ = trained
+    shapes, looks = np.full((6, 3), 2.9), np.tile([0, 2, 0, 1, 1], (6, 1))  # toddlers, far from everybody else
+    with_children = Population(np.concatenate([PEOPLE.shapes, shapes]), np.concatenate([PEOPLE.looks, looks]))
+    moved = []
+    for people in (PEOPLE, with_children):
+        some = copy.deepcopy(statistics)
+        center_decoder(population, some, as_used(some), people)
+        moved.append((some.linear_decoder.bias - statistics.linear_decoder.bias).numpy())
+    assert np.abs(moved[1] - moved[0]).max() < 0.05
+
+
 def test_without_faces_at_rest() -> None:
     shapes, persons, _, _ = invented()
     statistics, population = fitted(shapes, persons, neutral=np.zeros(len(shapes), bool))

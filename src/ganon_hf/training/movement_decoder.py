@@ -20,15 +20,11 @@ from tqdm import trange
 
 from ..core.face_mesh import (
     LEFT_EYE_LOWER,
-    LEFT_EYE_OUTER,
     LEFT_EYE_UPPER,
     LEFT_IRIS,
-    LIP_LOWER,
-    LIP_UPPER,
     MOUTH_LOWER,
     MOUTH_UPPER,
     RIGHT_EYE_LOWER,
-    RIGHT_EYE_OUTER,
     RIGHT_EYE_UPPER,
     RIGHT_IRIS,
 )
@@ -41,6 +37,7 @@ from .expression_code import ExpressionOptions
 from .expression_losses import BlendshapePredictor, ExpressionLosses, OneCycleAdam, StudentOptions, with_mirrored
 from .identity_price import PersonPairs
 from .options import require_positive
+from .portraits import mouth_shapes
 from .shape_space import ShapePopulation
 
 logger = logging.getLogger(__name__)
@@ -215,7 +212,7 @@ def center_decoder(
         found = []
         for row in generator.permutation(rows)[:_NUM_CENTERED]:
             original = model.canonical_landmarks(population.coordinates[row])
-            if not emotions[row] and _opening(original) > _CLOSED:
+            if not emotions[row] and mouth_shapes(original[None])[0, 0] > _CLOSED:
                 continue
             look = look_of(people.looks[int(generator.choice(adults))])
             identity = draw_identity(
@@ -236,11 +233,6 @@ def center_decoder(
     with torch.no_grad():
         statistics.linear_decoder.bias += torch.from_numpy(shift).float()
     return float(np.sqrt(np.square(movements @ shift).sum() / len(counted)))
-
-
-def _opening(landmarks: np.ndarray) -> float:
-    width = np.linalg.norm(landmarks[LEFT_EYE_OUTER] - landmarks[RIGHT_EYE_OUTER])
-    return float((landmarks[LIP_LOWER, 1] - landmarks[LIP_UPPER, 1]) / width)
 
 
 def _movement_metric(statistics: ShapeStatistics) -> torch.Tensor:
