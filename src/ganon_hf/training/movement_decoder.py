@@ -231,7 +231,7 @@ def center_decoder(
     ridge = _CENTER_RIDGE * np.trace(weighted.T @ weighted) / len(weighted.T) * np.eye(len(weighted.T))
     shift = np.linalg.solve(weighted.T @ weighted + ridge, weighted.T @ difference.ravel())
     with torch.no_grad():
-        statistics.linear_decoder.bias += torch.from_numpy(shift).float()
+        statistics.linear_decoder.bias.add_(torch.from_numpy(shift).float())
     return float(np.sqrt(np.square(movements @ shift).sum() / len(counted)))
 
 
