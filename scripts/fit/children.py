@@ -41,6 +41,9 @@ def compare(engine: Anonymizer, faces: FaceShards, looks: Sequence[str], ages: S
         looks: of each of them, in words; empty where it is not used.
         ages: whose portraits count.
         most: portraits that are compared at most.
+
+    Raises:
+        ValueError: there is no portrait of these ages in color.
     """
     rows = [row for row, words in enumerate(looks) if words and parse_look(words).age in ages and not faces.grayscale[row]]
     if not rows:

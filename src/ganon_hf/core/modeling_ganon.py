@@ -36,7 +36,7 @@ BROAD_SIZE, REGIONS_SIZE = 32, 64
 # A mouth takes on the bank's teeth and tongue between the first openings, in distances of the outer corners of the eyes. Mouths of the
 # bank count less by a factor of e at the second distance in (opening, width).
 _MOUTH_OPENS, _MOUTH_REACH = (0.03, 0.06), (0.03, 0.08)
-_DARKEST, _TOE = 24.0, 0.08  # luma that textures approach smoothly in the dark, and how fast: nostrils are no holes with an edge
+_DARKEST, _TOE = 24.0, 0.08  # luma that dark texels approach smoothly, and how fast, per gray value: nostrils are no holes with an edge
 # Points by which openings are measured, as in ``face_mesh.py``: this file stands alone, because diffusers loads it alone.
 RIGHT_EYE_OUTER, LEFT_EYE_OUTER, LIP_UPPER, LIP_LOWER = 33, 263, 13, 14
 RIGHT_LID_UPPER, RIGHT_LID_LOWER, LEFT_LID_UPPER, LEFT_LID_LOWER, RIGHT_MOUTH_CORNER, LEFT_MOUTH_CORNER = 159, 145, 386, 374, 61, 291

@@ -27,7 +27,7 @@ _NUM_MOUTHS = 12
 # Standard deviation of what is added to the blended shape, in standard deviations of all people.
 _SHAPE_NOISE = 0.35
 # In standard deviations: people further from the mean look like caricatures.
-_TRUNCATION, _MAX_SHAPE = 2.0, 3.0
+_TRUNCATION, MAX_SHAPE = 2.0, 3.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,8 +175,7 @@ def draw_identity(
     shares[:, 0] = weights
     shares[turns, 1 + np.arange(NUM_REGIONS)] = 1
     # a mean of several people varies less than people do
-    means = [population.shapes[group].mean(axis=0) for group in groups]
-    center = weights @ np.array([next(mean for mean, group in zip(means, groups, strict=True) if one in group) for one in blended])
+    center = weights @ np.array([population.shapes[group].mean(axis=0) for one in blended for group in groups if one in group])
     shape = center + (weights @ population.shapes[blended] - center) / np.sqrt((weights**2).sum())
     shape += _SHAPE_NOISE * _truncated_normal(generator, len(shape))
     # one mouth of each range of openings
@@ -184,5 +183,5 @@ def draw_identity(
     mouths = np.array([generator.choice(some) for some in ranges if len(some)], np.int64)
     tone, grain_seed = _truncated_normal(generator, 3), int(generator.integers(2**31))
     turn, noise = _truncated_normal(generator, 3), generator.standard_normal(num_expression).astype(np.float32)
-    shape = np.clip(shape, -_MAX_SHAPE, _MAX_SHAPE).astype(np.float32)
+    shape = np.clip(shape, -MAX_SHAPE, MAX_SHAPE).astype(np.float32)
     return Identity(shape, blended.astype(np.int64), shares, mouths, look, tone, grain_seed, noise, turn)

@@ -26,10 +26,12 @@ from ..core.look import MATCH
 from ..core.modeling_ganon import GanonModel, ShapeStatistics
 from ..core.opencv import cv2
 from ..core.options import AnonymizeOptions
+from ..core.people import MAX_SHAPE
 from ..core.plans import PhotoPlan
 from .lighting import LightModel
 from .people_bank import add_to_people, change_mouths, mouth_mask
 from .portraits import even_luma, half_size, mouth_shapes, predicted_luma, relative_chroma
+from .shape_space import ridge_solution
 from .shards import FaceShards
 from .textures import FaceSample, unwrap_samples
 
@@ -41,8 +43,6 @@ _MIN_TRUST, _MIN_SHARE = 0.5, 0.15
 _SHAPE_SHARE = 0.8
 # Ridge penalty of the difference in shape, as a share of the mean direction: small directions follow noise.
 _SHAPE_RIDGE = 0.01
-# Limit of the coefficients of people in the bank.
-_MAX_SHAPE = 3.0
 # Standard deviation of the blur of the differences, in texels at 256, and the limits of the gain of the inside of mouths.
 _BLUR, _MOUTH_GAIN = 1.0, (0.8, 1.3)
 # Faces that are unwrapped at once.
@@ -151,14 +151,12 @@ def measure_bias(model: GanonModel, pairs: Iterator[tuple[FaceSample, FaceSample
 
 
 def _explaining_identity(difference: np.ndarray, statistics: ShapeStatistics) -> np.ndarray:
-    """(1434,) mean difference of canonical landmarks -> (k,) identity coefficients that explain it (ridge regression).
+    """(1434,) mean difference of canonical landmarks -> (k,) identity coefficients that explain it.
 
-    Not those of a single face, which are shrunk: a mean over many faces is sure.
+    They are hardly shrunk and not limited, as :func:`.portraits.identity_coefficients` are: a mean over many faces is sure.
     """
-    basis = (statistics.axes * statistics.deviations[None] @ statistics.identity_basis).double().numpy()
-    squared = basis.T @ basis
-    ridge = _SHAPE_RIDGE * np.trace(squared) / len(squared) * np.eye(len(squared))
-    return np.linalg.solve(squared + ridge, basis.T @ difference)
+    basis = (statistics.axes * statistics.deviations @ statistics.identity_basis).double().numpy()
+    return ridge_solution(basis, difference, _SHAPE_RIDGE)
 
 
 def remove_bias(model: GanonModel, bias: Bias, who: np.ndarray, *, mouths: bool = True) -> None:
@@ -182,7 +180,7 @@ def remove_bias(model: GanonModel, bias: Bias, who: np.ndarray, *, mouths: bool 
     with torch.no_grad():
         shapes = model.geometry.people_shapes
         # all move alike, and none beyond the limit: a limit for each by himself would make them resemble each other
-        room = (_MAX_SHAPE - shapes[rows].abs().amax(dim=0)).clamp_min(0)
+        room = (MAX_SHAPE - shapes[rows].abs().amax(dim=0)).clamp_min(0)
         shapes[rows] += torch.from_numpy(bias.shape.astype(np.float32)).clamp(-room, room)
 
 

@@ -19,7 +19,7 @@ from tqdm import trange
 from ..core.modeling_ganon import ShapeStatistics
 from .expression_losses import BlendshapePredictor, ExpressionLosses, OneCycleAdam, StudentOptions, with_mirrored
 from .identity_price import PersonPairs, identity_information
-from .options import require_positive
+from .options import require_noise_range, require_positive
 from .shape_space import ShapePopulation
 
 logger = logging.getLogger(__name__)
@@ -64,8 +64,7 @@ class ExpressionOptions:
 
     def __post_init__(self) -> None:
         require_positive(self, "steps", "batch_size", "learning_rate")
-        if not 0 < self.noise[0] <= self.noise[1]:
-            raise ValueError(f"noise must be (lowest, highest) with 0 < lowest <= highest, but got {self.noise!r}.")
+        require_noise_range(self.noise)
 
 
 def fit_expression_code(

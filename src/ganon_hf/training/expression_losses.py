@@ -73,13 +73,13 @@ class _BlendshapeStudent(nn.Module):
         return self.layers(coordinates / self.scale)
 
 
-def whitening(covariance: np.ndarray) -> torch.Tensor:
+def _whitening(covariance: np.ndarray) -> torch.Tensor:
     """Lower triangular L with L L^T the inverse of a covariance: the sum of (x @ L) ** 2 is the squared Mahalanobis distance of x."""
     floor = 1e-6 * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
     return torch.from_numpy(np.linalg.cholesky(np.linalg.inv(covariance + floor))).float()
 
 
-def mirror_coordinates(coordinates: np.ndarray, statistics: ShapeStatistics) -> np.ndarray:
+def _mirror_coordinates(coordinates: np.ndarray, statistics: ShapeStatistics) -> np.ndarray:
     """(n, d) coordinates of shapes -> coordinates of their mirror images."""
     axes, mean = statistics.axes.double().numpy(), statistics.mean.double().numpy()
     deviations = statistics.deviations.double().numpy()
@@ -158,8 +158,7 @@ class ExpressionLosses:
 
     Attributes:
         real: (n, d) coordinates.
-        emotions: (n,) labels, None for unknown.
-        identity_whitening, shape_whitening: (d, d); lengths of x @ L are in units of how people, and of how shapes, differ.
+        identity_whitening: (d, d) L; the length of x @ L is in units of how people differ.
     """
 
     def __init__(
@@ -170,13 +169,13 @@ class ExpressionLosses:
         options: StudentOptions,
         generator: torch.Generator,
     ):
-        both = np.concatenate([population.coordinates, mirror_coordinates(population.coordinates, statistics)])
-        self.real, self.emotions = torch.from_numpy(both).float(), (*population.emotions, *population.emotions)
+        both = np.concatenate([population.coordinates, _mirror_coordinates(population.coordinates, statistics)])
+        self.real, emotions = torch.from_numpy(both).float(), (*population.emotions, *population.emotions)
         self._student = _distill_blendshapes(self.real, population, statistics, predict_blendshapes, options)
-        self._groups = list(rows_by_emotion(self.emotions).values())
-        self._reader = EmotionReader.fit(self.real.double().numpy(), self.emotions)
-        self.identity_whitening = whitening(population.between + _WITHIN_SHARE * population.within)
-        self.shape_whitening = whitening(population.between + population.within)
+        self._groups = list(rows_by_emotion(emotions).values())
+        self._reader = EmotionReader.fit(self.real.double().numpy(), emotions)
+        self.identity_whitening = _whitening(population.between + _WITHIN_SHARE * population.within)
+        self._shape_whitening = _whitening(population.between + population.within)
         with torch.no_grad():
             self._variance = self._student(self.real).sigmoid().var(dim=0).sum()
             if self._reader is not None:
@@ -201,4 +200,4 @@ class ExpressionLosses:
 
     def implausible(self, decoded: torch.Tensor) -> torch.Tensor:
         """How much further from the mean shapes are than real ones."""
-        return (((decoded @ self.shape_whitening) ** 2).mean(dim=1) - 1).relu().pow(2).mean()
+        return (((decoded @ self._shape_whitening) ** 2).mean(dim=1) - 1).relu().pow(2).mean()

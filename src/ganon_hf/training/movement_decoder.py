@@ -36,9 +36,9 @@ from ..core.people import Population, draw_identity, look_of
 from .expression_code import ExpressionOptions
 from .expression_losses import BlendshapePredictor, ExpressionLosses, OneCycleAdam, StudentOptions, with_mirrored
 from .identity_price import PersonPairs
-from .options import require_positive
+from .options import require_noise_range, require_positive
 from .portraits import mouth_shapes
-from .shape_space import ShapePopulation
+from .shape_space import ShapePopulation, ridge_solution
 
 logger = logging.getLogger(__name__)
 
@@ -93,8 +93,7 @@ class MovementOptions:
 
     def __post_init__(self) -> None:
         require_positive(self, "steps", "batch_size", "learning_rate", "student_steps", "num_synthetic_shapes")
-        if not 0 < self.noise[0] <= self.noise[1]:
-            raise ValueError(f"noise must be (lowest, highest) with 0 < lowest <= highest, but got {self.noise!r}.")
+        require_noise_range(self.noise)
 
 
 def fit_movement_decoder(
@@ -186,8 +185,8 @@ def center_decoder(
     """Move all decoded shapes (in place) by the mean difference between faces at rest and random synthetic adults in their place.
 
     It is measured with the noise of medium privacy, and is the mean of two kinds of pictures, which count alike: those that are labeled as
-    neutral, and those without a label with closed lips. Either kind may be missing. Lips, lids and irises do not
-    count: where they are is set after the decoder (``openings.py``).
+    neutral, and those without a label with closed lips. Either kind may be missing. Lips, lids and irises do not count: where they are is
+    set after the decoder (``openings.py``).
 
     Args:
         population: training shapes.
@@ -227,9 +226,7 @@ def center_decoder(
     counted = np.ones(difference.shape)
     counted[_SET_LATER] = 0
     movements = (statistics.axes * statistics.deviations).double().numpy()
-    weighted = movements * counted.reshape(-1, 1)
-    ridge = _CENTER_RIDGE * np.trace(weighted.T @ weighted) / len(weighted.T) * np.eye(len(weighted.T))
-    shift = np.linalg.solve(weighted.T @ weighted + ridge, weighted.T @ difference.ravel())
+    shift = ridge_solution(movements * counted.reshape(-1, 1), difference.ravel(), _CENTER_RIDGE)
     with torch.no_grad():
         statistics.linear_decoder.bias.add_(torch.from_numpy(shift).float())
     return float(np.sqrt(np.square(movements @ shift).sum() / len(counted)))

@@ -35,6 +35,12 @@ def require_positive(options: object, *names: str) -> None:
             raise ValueError(f"{name} must be positive, but got {getattr(options, name)!r}.")
 
 
+def require_noise_range(noise: tuple[float, float]) -> None:
+    """Raise ValueError unless the noise of an expression code is a range of positive standard deviations."""
+    if not 0 < noise[0] <= noise[1]:
+        raise ValueError(f"noise must be (lowest, highest) with 0 < lowest <= highest, but got {noise!r}.")
+
+
 @dataclass(frozen=True)
 class TrainingOptions:
     """Options of ``scripts/train.py``, named as in the training scripts of diffusers where these have the same option.

@@ -31,6 +31,7 @@ from ..core.landmarks import texel_table
 from ..core.look import AGES
 from ..core.modeling_ganon import BROAD_SIZE, REGIONS_SIZE, GanonModel, PeopleTextures, enlarge
 from ..core.opencv import cv2
+from ..core.people import MAX_SHAPE
 from .calm_skin import CalmSkin, filled_hulls
 from .portrait_eyes import opening_mask
 from .portrait_mouths import Mouths
@@ -152,7 +153,7 @@ class Blender:
         tint = tint + self._color * sum(m * self._tint[i][1] for m, i in zip(half_masks, members, strict=True))
         mean = self._portraits.shape[cohort].mean(axis=0)
         shape = mean + restored * (weights @ self._portraits.shape[members] - mean)
-        return BankEntry(luma, tint, np.clip(shape, -3, 3))
+        return BankEntry(luma, tint, np.clip(shape, -MAX_SHAPE, MAX_SHAPE))
 
     @staticmethod
     def _common(planes: list[np.ndarray], trust: np.ndarray) -> np.ndarray:

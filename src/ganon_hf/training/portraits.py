@@ -21,11 +21,13 @@ from ..core.face_mesh import MEAN_LANDMARKS, TRIANGLES
 from ..core.landmarks import frontal_facing, texel_table
 from ..core.modeling_ganon import AppearancePrior, ShapeStatistics, shape_features
 from ..core.opencv import cv2
+from ..core.people import MAX_SHAPE
 from .appearance_prior import skin_tone
 from .blendshape_network import BLENDSHAPE_NAMES, BlendshapeNetwork
 from .calm_skin import CalmSkin, above_brows
 from .lighting import LightModel
 from .portrait_eyes import clean_eyes
+from .shape_space import ridge_solution
 from .texture_encoding import resize_maps
 from .textures import TextureSet
 
@@ -271,9 +273,7 @@ def identity_coefficients(shapes: np.ndarray, statistics: ShapeStatistics) -> np
         array.double().cpu().numpy() for array in (statistics.mean, statistics.axes, statistics.deviations, statistics.identity_basis)
     )
     coordinates = (shapes.reshape(len(shapes), -1) - mean) @ axes / deviations
-    gram = basis.T @ basis
-    gram += _SHAPE_RIDGE * np.trace(gram) / len(gram) * np.eye(len(gram))
-    return np.clip(np.linalg.solve(gram, basis.T @ coordinates.T).T, -3, 3)
+    return np.clip(ridge_solution(basis, coordinates.T, _SHAPE_RIDGE).T, -MAX_SHAPE, MAX_SHAPE)
 
 
 def _among_alike(values: np.ndarray, groups: np.ndarray, statistic: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:

@@ -128,6 +128,22 @@ def fit_shape_space_to_shards(shards: FaceShards, statistics: ShapeStatistics) -
     return fit_shape_space(shapes, shards.persons, angles, shards.emotions, statistics)
 
 
+def ridge_solution(basis: np.ndarray, values: np.ndarray, share: float) -> np.ndarray:
+    """Coefficients by which a basis explains values best, shrunk towards 0 (ridge regression).
+
+    Args:
+        basis: (m, k).
+        values: (m,) or (m, n).
+        share: penalty as a share of the mean direction of the basis.
+
+    Returns:
+        (k,) or (k, n).
+    """
+    gram = basis.T @ basis
+    gram += share * np.trace(gram) / len(gram) * np.eye(len(gram))
+    return np.linalg.solve(gram, basis.T @ values)
+
+
 def measure_population(shards: FaceShards, statistics: ShapeStatistics) -> ShapePopulation:
     """Prepared faces in a shape space that is fitted already.
 
