@@ -10,6 +10,7 @@ from tiny import face_at
 from ganon_hf.core.alignment import align_face
 from ganon_hf.core.face_mesh import MOUTH_START
 from ganon_hf.core.landmarks import triangle_map
+from ganon_hf.core.highlights import apply_shoulder, undo_shoulder
 from ganon_hf.core.light_matching import match_light, surface_normals, tone_curve
 
 NO_OPENINGS = np.zeros_like(SKIN)
@@ -186,6 +187,36 @@ def test_highlights_beyond_the_photos_keep_their_shape() -> None:
     luma = ycc(lit(burnt, shiny))[48, :, 0][SKIN[48]]
     highlights = luma[luma > np.quantile(luma, 0.75)]
     assert luma.max() < 227 and np.ptp(highlights) > 4, "no flat patch"
+
+
+def test_the_shoulder_is_undone_below_the_last_tenth_and_never_reaches_white() -> None:
+    levels = np.arange(0, 249, dtype=np.float32)
+    again = undo_shoulder(levels)
+    assert (np.diff(again) > 0).all() and np.array_equal(again[:191], levels[:191])
+    apply_shoulder(again)
+    assert np.allclose(again, levels, atol=0.1)
+    assert np.isfinite(undo_shoulder(np.array([255.0, 400.0], np.float32))).all()
+    bright = np.array([250.0, 300.0, 400.0], np.float32)
+    apply_shoulder(bright)
+    assert (np.diff(bright) > 0).all() and bright.max() < 255
+
+
+@pytest.mark.parametrize(
+    ("level", "lowest", "highest", "reason"),
+    [
+        (130, 16, 24, "as in the texture"),
+        (215, 6, 18, "in a bright photo, light areas hardly differ any more"),
+    ],
+)
+def test_light_areas_of_bright_skin_differ_less_as_in_a_cameras_picture(level: float, lowest: float, highest: float, reason: str) -> None:
+    lids = SKIN & (np.abs(Y + 0.2) < 0.08) & (np.abs(X) < 0.4)
+    texture = 8 * np.sin(9 * X) * np.sin(9 * Y)
+    shiny = 35 * (np.abs(Y - 0.3) < 0.1)  # highlights that the photo has elsewhere
+    face, photo = rgb(130 + texture + 20.0 * lids, -12.0, 14.0), rgb(np.minimum(level + texture + shiny, 250), -7.0, 10.0)
+    luma = ycc(lit(photo, face))[..., 0]
+    around = SKIN & ~lids
+    assert abs(np.median(luma[around]) - level) < 3, "the skin is as light as the photo's"
+    assert lowest < luma[lids].mean() - np.median(luma[around]) < highest, reason
 
 
 def test_skin_does_not_burn_out_beside_skin_that_does_not() -> None:

@@ -19,7 +19,7 @@ import numpy as np
 from .alignment import to_uint8
 from .color import RGB_TO_YCBCR, YCBCR_TO_RGB
 from .face_mesh import MOUTH_START, TRIANGLES
-from .highlights import compress_highlights, limit_openings
+from .highlights import apply_shoulder, compress_highlights, limit_openings, undo_shoulder
 from .opencv import cv2
 from .robust_statistics import MEDIAN_TO_DEVIATION, quantile
 
@@ -104,9 +104,9 @@ def match_light(
 ) -> np.ndarray:
     """Give the synthetic face the tone and the light of the photo's skin.
 
-    Light is a gain on luma. Tone is a shift of Cb and Cr (JFIF) with a slope over the face and one over luma: shaded skin is redder than
-    lit skin. Both are fitted by iteratively reweighted least squares (Tukey's biweight). What is not skin in the original (glasses, beard,
-    a hand) is an outlier.
+    Light is a gain on luma; the shoulder of the camera's response curve is undone before and applied after. Tone is a shift of Cb and Cr
+    (JFIF) with a slope over the face and one over luma: shaded skin is redder than lit skin. Both are fitted by iteratively reweighted
+    least squares (Tukey's biweight). What is not skin in the original (glasses, beard, a hand) is an outlier.
 
     Args:
         synthetic, original: (h, w, 3) float32 0..255.
@@ -130,7 +130,7 @@ def match_light(
     grid = normals.shape[1::-1]  # means, not single pixels: a pattern of the photo must not appear as light
     source, target = (cv2.resize(picture, grid, interpolation=cv2.INTER_AREA).reshape(-1, 3)[places].T for picture in (ours, original))
     target = RGB_TO_YCBCR @ target
-    brightness, wanted = source[0] + _LUMA_OFFSET, target[0] + _LUMA_OFFSET
+    brightness, wanted = (undo_shoulder(side[0]) + _LUMA_OFFSET for side in (source, target))
     gain = quantile(wanted / brightness, 0.5)
     fade = float(np.clip(gain, _MIN_FADE, 1.0))
     own, tone = _ToneRange.of(source[0]), _ToneRange.of(target[0])
@@ -155,6 +155,7 @@ def match_light(
     field = cv2.resize(even, skin.shape[::-1], interpolation=cv2.INTER_LINEAR)
     luma, *chroma = cv2.split(ours)
     own_luma = to_uint8(luma)
+    luma = undo_shoulder(luma)
     luma += _LUMA_OFFSET
     fitted = np.maximum(light @ terms, gain * _LIGHT_RANGE[0])
     _limit_contrast(luma, brightness, wanted / fitted)
@@ -162,10 +163,14 @@ def match_light(
     luma -= _LUMA_OFFSET
     if keep_tone:
         luma *= 1 / gain
+    limit_openings(luma, openings)
+    apply_shoulder(luma, ~openings)
+    if keep_tone:
         return cv2.transform(cv2.merge([luma, *chroma]), YCBCR_TO_RGB)
     start, limit = (quantile(target[0], share) for share in _HIGHLIGHT_SHARES)
-    excess = quantile(brightness * fitted, _HIGHLIGHT_SHARES[1]) - _LUMA_OFFSET - limit
-    limit_openings(luma, openings)
+    bright = brightness * fitted - _LUMA_OFFSET
+    apply_shoulder(bright)
+    excess = quantile(bright, _HIGHLIGHT_SHARES[1]) - limit
     compress_highlights(luma, ~openings, min(start, limit - min(excess, _HIGHLIGHT_ROOM)), limit)
     variation = _variation(target[1:] - shifts[:, 3:] * tint_terms[3]) / max(fade * _variation(bare), _EPSILON)
     share = fade * float(np.clip(_CHROMA_VARIATION * variation, 0, _MAX_CHROMA))
