@@ -15,13 +15,14 @@ from .color import luma_of
 from .face_mesh import BROWS, CHIN, FACE_OVAL, MOUTH_START
 from .faces import Box, Crop, box_of_points, clip_box, scale_box
 from .landmarks import mesh_mask, triangle_map
-from .light_matching import match_light, surface_normals, tone_curve
+from .light_matching import match_light, surface_normals
 from .occluder_map import Occluders
 from .occluders import FEATURES
 from .octaves import ELSEWHERE, FIRST_FEATURE, OUTSIDE, SKIN, FaceAreas
 from .opencv import cv2
 from .shading import Shade
 from .sharpness_matching import match_sharpness
+from .toned_photos import tone_curve
 
 # The numbers below were tuned on photos and have no source, where none is named. "Pixel values" are 0..255.
 

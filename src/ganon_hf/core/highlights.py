@@ -10,7 +10,7 @@ import numpy as np
 from .robust_statistics import quantile
 
 # Shoulder of the response curve of cameras: from this luma on, more and more light makes less and less difference, up to white. In training
-# photos, what is 16 % lighter than the skin around it in the synthetic texture is 14 % lighter at a luma of 170, 9 % at 207, and 5 % at 225.
+# photos (once), what is 16 % lighter than the skin around it in the texture was 14 % lighter at a luma of 170, 9 % at 207, and 5 % at 225.
 _SHOULDER, _WHITE = 190.0, 255.0
 # Luma up to this share of the way to white is undone; beyond, there is no telling how much light there was.
 _KNOWN = 0.9
@@ -19,7 +19,7 @@ _BRIGHT_SHARE, _BRIGHTEST, _LIGHT = 0.95, 240.0, 120.0
 
 
 def apply_shoulder(luma: np.ndarray, where: np.ndarray | None = None) -> None:
-    """Take light that exceeds the shoulder of the response curve to luma below white (in place), where a mask is set; None is everywhere."""
+    """Take light beyond the shoulder of the response curve to luma below white (in place), where a mask is set; None is everywhere."""
     compress_highlights(luma, np.ones(luma.shape, bool) if where is None else where, _SHOULDER, _WHITE)
 
 

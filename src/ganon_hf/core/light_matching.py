@@ -1,7 +1,6 @@
 """The light and the skin tone of a photo, put on a synthetic face.
 
-What is taken from the photo: eleven numbers for light, eight for tone, six for the range of luma and of chroma; of a toned photo its curve
-of sixteen points.
+What is taken from the photo: eleven numbers for light, eight for tone, six for the range of luma and of chroma.
 
 Light is what an even surface of the face's shape shows under distant light: spherical harmonics of the second order in the mesh's normals
 (Ramamoorthi and Hanrahan, SIGGRAPH 2001), and a slope over the face. Hair, beards and cast shadows are not of this kind and are left out.
@@ -16,7 +15,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .alignment import to_uint8
 from .color import RGB_TO_YCBCR, YCBCR_TO_RGB
 from .face_mesh import MOUTH_START, TRIANGLES
 from .highlights import apply_shoulder, compress_highlights, limit_openings, undo_shoulder
@@ -42,6 +40,8 @@ _MIN_FADE = 0.15
 # Chroma follows luma between these quantiles of the skin's luma, by at most so much per pixel value. What is brighter gets no more, so
 # that teeth are not tinted, and what is darker less and less: brows, lashes and pupils have colors of their own.
 _TONE_SHARES, _MAX_TONE_SLOPE = (0.1, 0.9), 0.35
+# Standard deviation of the blur that leaves luma's broad structure, which chroma follows, as a share of the face's extent.
+_BROAD = 0.03
 # The synthetic skin's chroma varies so many times as much as the photo's skin about its line, but at most so many times as much as by
 # itself. Its luma varies at most so many times as much as the photo's about the light, within so many standard deviations of the skin's
 # luma, for brows and nostrils stay dark.
@@ -57,13 +57,6 @@ _FACETS = 0.03
 # The whole square in the coordinates in which light is fitted: (x_min, y_min, x_max, y_max).
 _SQUARE = (-1.0, -1.0, 1.0, 1.0)
 
-# Toned photos. Luma is divided into so many bins; a bin needs so many pixels.
-_TONE_BINS, _MIN_BIN_PIXELS = 16, 5
-# Share of the pixels that lie near the curve in a toned photo, and how near, in pixel values of Cb or Cr: up to the first number the
-# photo counts as toned, from the second on it does not. Toned photos were measured at 4 at most, color photos at 6 at least.
-_TONED_SHARE, _TONED_DISTANCE = 0.9, (4.0, 5.5)
-# About so many pixels of the photo and of the face's surroundings are looked at, each.
-_TONED_SAMPLES = 1000
 _EPSILON = 1e-3  # against division by zero
 _CORNERS = np.ascontiguousarray(TRIANGLES[:MOUTH_START].T)
 
@@ -135,8 +128,10 @@ def match_light(
     fade = float(np.clip(gain, _MIN_FADE, 1.0))
     own, tone = _ToneRange.of(source[0]), _ToneRange.of(target[0])
     # its own chroma without what that owes to its own luma; the photo's line takes the place of it
-    own_place, own_slopes = own.place(source[0]), own.slopes(source)
-    bare = source[1:] - own_slopes[:, None] * own_place
+    luma, *chroma = cv2.split(ours)
+    face = np.any(normals, axis=-1)
+    own_curve, own_slopes = own.curve(luma, face), own.slopes(source)
+    bare = source[1:] - own_slopes[:, None] * cv2.resize(own_curve, grid, interpolation=cv2.INTER_AREA).ravel()[places]
     wanted_tint = target[1:] - fade * bare
     tint = _medians(wanted_tint)
     tint_terms = np.vstack([terms[:3], tone.place(target[0])])
@@ -153,8 +148,6 @@ def match_light(
     if shade is not None:
         even *= shade(even)
     field = cv2.resize(even, skin.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    luma, *chroma = cv2.split(ours)
-    own_luma = to_uint8(luma)
     luma = undo_shoulder(luma)
     luma += _LUMA_OFFSET
     fitted = np.maximum(light @ terms, gain * _LIGHT_RANGE[0])
@@ -176,15 +169,13 @@ def match_light(
     share = fade * float(np.clip(_CHROMA_VARIATION * variation, 0, _MAX_CHROMA))
     inner = _opening_chroma(chroma, openings, _medians(bare), tint, fade)
     x, y = _places(extent, skin.shape)
-    levels = np.arange(256, dtype=np.float32)
-    own_curve, curve, new_luma = own.place(levels), tone.place(levels), to_uint8(luma)
+    curve = tone.curve(luma, face)
     for channel, own_slope, middle, mean, (constant, along_x, along_y, slope) in zip(
         chroma, own_slopes, _medians(bare), tint, shifts, strict=True
     ):
         channel *= share
         channel += _plane(constant - mean, along_x, along_y, x, y, limit=_TINT_RANGE)
-        channel -= cv2.LUT(own_luma, share * own_slope * own_curve - np.float32(mean + (fade - share) * middle))
-        channel += cv2.LUT(new_luma, slope * curve)
+        channel += slope * curve - (share * own_slope) * own_curve + np.float32(mean + (fade - share) * middle)
     for channel, values in zip(chroma, inner, strict=True):
         channel[openings] = values
     return cv2.transform(cv2.merge([luma, *chroma]), YCBCR_TO_RGB)
@@ -230,12 +221,34 @@ class _ToneRange(NamedTuple):
 
     def place(self, luma: np.ndarray) -> np.ndarray:
         """Luma about the middle, limited to the range, and back to zero towards black."""
-        low, middle = np.float32(self.low), np.float32(self.middle)
-        limited = np.clip(luma, low, np.float32(self.high))
-        limited -= middle
-        dark = np.clip(luma * np.float32(1 / max(self.low, 1.0)), 0, 1)
-        limited *= dark
+        limited = self._limited(luma)
+        limited *= self._not_dark(luma)
         return limited
+
+    def curve(self, luma: np.ndarray, face: np.ndarray) -> np.ndarray:
+        """Place of the broad structure of luma: shade has a color that spots and stubble have not.
+
+        Args:
+            luma: (h, w).
+            face: (h / 4, w / 4) bool, where it is known.
+
+        Returns:
+            (h, w) float32, back to zero where luma is black.
+        """
+        sigma, weight = _BROAD * max(luma.shape) / GRID, face.astype(np.float32)
+        broad = cv2.GaussianBlur(cv2.resize(luma, face.shape[::-1], interpolation=cv2.INTER_AREA) * weight, (0, 0), sigma)
+        broad /= np.maximum(cv2.GaussianBlur(weight, (0, 0), sigma), _EPSILON)
+        place = cv2.resize(self._limited(broad), luma.shape[::-1], interpolation=cv2.INTER_LINEAR)
+        place *= self._not_dark(luma)
+        return place
+
+    def _limited(self, luma: np.ndarray) -> np.ndarray:
+        limited = np.clip(luma, np.float32(self.low), np.float32(self.high))
+        limited -= np.float32(self.middle)
+        return limited
+
+    def _not_dark(self, luma: np.ndarray) -> np.ndarray:
+        return np.clip(luma * np.float32(1 / max(self.low, 1.0)), 0, 1)
 
     def slopes(self, pixels: np.ndarray) -> np.ndarray:
         """(3, n) luma, Cb, Cr -> (2,) change of Cb and Cr per pixel value of luma."""
@@ -267,66 +280,6 @@ def _limit_contrast(luma: np.ndarray, own: np.ndarray, photo: np.ndarray) -> Non
     if excess > 0 and deviation > _EPSILON:
         reach = np.float32(_LUMA_REACH * deviation)
         luma -= np.float32(excess) * reach * np.tanh((luma - np.float32(middle)) / reach)
-
-
-def tone_curve(photo: np.ndarray, surroundings: np.ndarray) -> ToneCurve | None:
-    """The color that a toned photo (sepia, selenium, a blue print) gives to each gray; None for a photo with colors of its own.
-
-    Args:
-        photo: (h, w, 3) uint8.
-        surroundings: the part of it about a face, likewise. Both must be toned: a color photo may show little but a gray wall.
-    """
-    low, high = _TONED_DISTANCE
-    distance, count, pixels = 0.0, 0, np.empty((0, 3), np.float32)
-    for part in (surroundings, photo):
-        pixels = np.concatenate([pixels, _samples(part)])
-        bins = np.clip(pixels[:, 0] * (_TONE_BINS / 256), 0, _TONE_BINS - 1).astype(np.intp)
-        counts = np.bincount(bins, minlength=_TONE_BINS)
-        means = np.stack([np.bincount(bins, channel, _TONE_BINS) for channel in pixels.T]) / np.maximum(counts, 1)
-        away = np.abs(pixels[:, 1:] - means[1:, bins].T).max(axis=1)
-        # of each part by itself: a large gray photo must not outvote a face in color
-        distance = max(quantile(some, _TONED_SHARE) for some in ((away[:count], away[count:]) if count else (away,)))
-        count = len(pixels)
-        if distance >= high:
-            return None
-    filled = counts >= _MIN_BIN_PIXELS
-    if not filled.any():
-        return None
-    return ToneCurve(means[0, filled], means[1:, filled], min((high - distance) / (high - low), 1.0))
-
-
-class ToneCurve(NamedTuple):
-    """Chroma as a function of luma.
-
-    Attributes:
-        luma: (k,) ascending, 0..255.
-        chroma: (2, k) Cb and Cr there.
-        strength: 0..1, how surely the photo is toned; between the two its color is a mixture.
-    """
-
-    luma: np.ndarray
-    chroma: np.ndarray
-    strength: float = 1.0
-
-    def at(self, luma: np.ndarray) -> np.ndarray:
-        """(n,) luma -> (2, n) Cb and Cr."""
-        return np.stack([np.interp(luma, self.luma, channel) for channel in self.chroma]).astype(np.float32)
-
-    def apply(self, face: np.ndarray) -> np.ndarray:
-        """Tone an (h, w, 3) RGB float32 face; its luma stays."""
-        pixels = cv2.transform(face, RGB_TO_YCBCR)
-        places = np.clip(np.round(pixels[..., 0]), 0, 255).astype(np.uint8)
-        table = self.at(np.arange(256)) * np.float32(self.strength)
-        pixels[..., 1:] *= np.float32(1 - self.strength)
-        for number in range(2):
-            pixels[..., number + 1] += np.take(table[number], places)
-        return cv2.transform(pixels, YCBCR_TO_RGB)
-
-
-def _samples(photo: np.ndarray) -> np.ndarray:
-    """(n, 3) float32 luma, Cb, Cr of about ``_TONED_SAMPLES`` pixels on a grid."""
-    step = max(1, round((photo.shape[0] * photo.shape[1] / _TONED_SAMPLES) ** 0.5))
-    return photo[step // 2 :: step, step // 2 :: step].reshape(-1, 3).astype(np.float32) @ RGB_TO_YCBCR.T
 
 
 def _places(extent: tuple[float, float, float, float], shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
