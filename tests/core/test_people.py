@@ -24,7 +24,7 @@ def bank(num_mouths: int = 30) -> Population:
     classes = np.array([look_classes(look) for look in LOOKS for _ in range(3)])
     shapes = np.random.default_rng(0).standard_normal((len(classes), 10)) * 0.5
     shapes[:, 0] = classes[:, 0] - 2
-    return Population(shapes, classes, num_mouths)
+    return Population(shapes, classes, np.random.default_rng(1).choice([30.0, 150.0], num_mouths))
 
 
 def drawn(look: Look | None, count: int = 40) -> list[Look]:
@@ -165,10 +165,32 @@ def test_mouths_cover_all_openings() -> None:
     assert draw_identity(3, 0, bank(0)).mouths.shape == (0,)
 
 
+def test_a_mouth_resembles_the_ones_that_stand_open_alike() -> None:
+    levels = bank(60).mouths
+    drawn = np.array([levels[draw_identity(1, index, bank(60)).mouths] for index in range(60)])
+    assert (drawn[:, 1:] == drawn[:, :-1]).mean() > 0.8, "teeth beside teeth, by chance half of them"
+    assert 0.2 < (drawn[:, 0] > 90).mean() < 0.8, "some people show teeth, some do not"
+    assert len({tuple(draw_identity(1, index, bank(60)).mouths) for index in range(60)}) > 50
+
+
 def test_shapes_vary_as_people_do_around_those_of_their_look() -> None:
     shapes = np.array([draw_identity(1, i, bank(), look=Look("old", "woman")).shape for i in range(200)])
     assert shapes[:, 0].mean() == pytest.approx(1.8, abs=0.25), "about the mean of the old"
     assert 0.4 < shapes[:, 1:].std() < 0.8 and np.abs(shapes).max() <= 3
+
+
+def test_a_group_far_from_the_mean_is_not_cut_off_and_its_people_are_no_caricatures() -> None:
+    usual, far = bank(), bank()
+    children = far.looks[:, 0] < AGES.index("young")
+    far.shapes[children, 1] += 4.5
+    far.shapes[children, 2] *= 8
+    shapes = np.array([draw_identity(1, i, far, look=Look("toddler", "woman", False)).shape for i in range(200)])
+    assert shapes[:, 1].mean() == pytest.approx(4.5, abs=0.25) and shapes[:, 1].std() > 0.2 and shapes[:, 1].max() < 5.8
+    assert np.abs(shapes[:, 2]).max() <= 3
+    young = Look("young", "man")
+    assert all(np.array_equal(*(draw_identity(1, i, one, look=young).shape for one in (usual, far))) for i in range(9)), (
+        "nobody else changes"
+    )
 
 
 @pytest.mark.parametrize(

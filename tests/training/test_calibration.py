@@ -104,9 +104,7 @@ def test_everybody_in_the_bank_changes_by_the_bias() -> None:
     assert np.abs(change[0][0, 0].numpy() - luma)[face].max() < 1.5, "rounding of the detail and of the broad structure"
     assert np.abs(change[1][0].numpy() + 1.5)[:, face[::2, ::2]].max() < 0.5
     assert torch.equal(calibrated.people.mouth_luma, (before.people.mouth_luma * 1.2).round().clamp(max=255).to(torch.uint8))
-    inner = before.geometry.people_shapes.abs() < 2.8
-    moved = calibrated.geometry.people_shapes - before.geometry.people_shapes
-    assert torch.allclose(moved[inner], torch.tensor(0.1), atol=1e-5) and calibrated.geometry.people_shapes.abs().max() <= 3
+    assert torch.allclose(calibrated.geometry.people_shapes - before.geometry.people_shapes, torch.tensor(0.1), atol=1e-5)
 
 
 def test_only_those_change_who_are_meant() -> None:
@@ -125,17 +123,17 @@ def test_only_those_change_who_are_meant() -> None:
         assert torch.equal(getattr(calibrated.people, name), getattr(before.people, name)), "mouths belong to everybody"
 
 
-def test_people_of_a_group_stay_as_different_as_they_were() -> None:
+def test_people_of_a_group_stay_as_different_as_they_were_and_their_mean_is_limited() -> None:
     calibrated = model()
     calibrated.geometry.people_shapes.copy_(torch.linspace(-2, 2, 24)[:, None].expand(24, 4))
     before = calibrated.geometry.people_shapes.clone()
     plain = np.zeros((TEXTURE, TEXTURE), np.float32)
     for _ in range(5):
-        bias = Bias(plain, np.zeros((2, TEXTURE // 2, TEXTURE // 2), np.float32), 1.0, np.array([0.8, -0.8, 0.1, 0]), plain)
+        bias = Bias(plain, np.zeros((2, TEXTURE // 2, TEXTURE // 2), np.float32), 1.0, np.array([1.2, -1.2, 0.1, 0]), plain)
         remove_bias(calibrated, bias, EVERYBODY)
     after = calibrated.geometry.people_shapes
     assert torch.allclose(after - after.mean(dim=0), before - before.mean(dim=0), atol=1e-5)
-    assert after.abs().max() <= 3 + 1e-5 and after.mean(dim=0)[:2].tolist() == pytest.approx([1, -1], abs=1e-4)
+    assert after.mean(dim=0).tolist() == pytest.approx([5, -5, 0.5, 0], abs=1e-4)
 
 
 def test_what_adults_have_as_well_is_not_what_children_have() -> None:

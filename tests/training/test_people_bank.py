@@ -14,7 +14,7 @@ from ganon_hf.core.modeling_ganon import REGIONS_SIZE, GanonModel, enlarge
 from ganon_hf.core.people import look_classes
 from ganon_hf.training import people_bank
 from ganon_hf.training import portraits as reading
-from ganon_hf.training.people_bank import MEMBERS, BankEntry, Blender, fill_bank, mouth_mask, region_masks
+from ganon_hf.training.people_bank import MEMBERS, BankEntry, Blender, fill_bank, limit_outliers, mouth_mask, region_masks
 from ganon_hf.training.portrait_mouths import Mouths, _spread_out
 from ganon_hf.training.portraits import Portraits
 
@@ -272,6 +272,27 @@ def test_the_mask_of_the_mouth_is_inside_the_lips() -> None:
     assert x <= columns.min() and columns.max() < x + width and y <= rows.min() and rows.max() < y + height
     lips = UV_MAP[[13, 14, 61, 291]] * 256
     assert rows.min() >= lips[0, 1] - 2 and rows.max() <= lips[1, 1] + 2
+
+
+def test_what_one_has_and_nobody_who_looks_alike_is_limited() -> None:
+    some = tiny_model(people_texture_size=SIZE, num_people=24, num_mouths=4, mouth_box=(20, 44, 24, 12)).people
+    assert some is not None
+    classes = np.array([looks(1, "young")[0], looks(1, "young", beard=True)[0]]).repeat(12, axis=0)
+    detail = np.random.default_rng(0).normal(0, 3, (24, SIZE, SIZE))
+    detail[12:, 40:] *= 10  # beards, each of its own
+    detail[:, 20:24, 30:34] += 40  # what everybody has
+    detail[3, 8:12, 20:40] -= 60  # a strand of hair
+    detail[15, 8:12, 20:40] -= 60
+    before = torch.from_numpy(detail.clip(-127, 127)).round().to(torch.int8)
+    some.luma.copy_(before)
+    limit_outliers(some, classes)
+    change = (some.luma.float() - before.float()).numpy()
+    for person in (3, 15):
+        assert np.median(change[person, 8:12, 20:40]) > 45, "a strand"
+    change[[3, 15], 8:12, 20:40] = 0
+    assert np.abs(change[:12]).mean() < 1 and np.abs(change[12:, 44:]).mean() < 8, "skin and beards differ as they did"
+    assert some.luma[12:, 44:].float().std() > 20
+    assert some.luma[:, 20:24, 30:34].float().mean() > 36
 
 
 def test_enlarged_broad_structure_has_no_edges() -> None:

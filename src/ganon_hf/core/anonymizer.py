@@ -90,8 +90,7 @@ class Anonymizer:
         mean, axes, deviations = (array.double().numpy() for array in (statistics.mean, statistics.axes, statistics.deviations))
         encode, decode = partial(_call_unbatched, statistics.encode), partial(_call_unbatched, statistics.decode)
         self.shape_model = ShapeModel(mean, axes, deviations, encode, decode)
-        shapes, looks = statistics.people_shapes.double().numpy(), statistics.people_looks.numpy()
-        self.population, self._shading = Population(shapes, looks, model.config.num_mouths), ShadingResponse.of(statistics)
+        self.population, self._shading = Population.of(statistics, model.people), ShadingResponse.of(statistics)
 
     @classmethod
     def from_pretrained(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from .look import AGES, SEXES, SHADES, TEEN, Age, Look, Sex
-from .modeling_ganon import NUM_LOOK_PARTS, NUM_REGIONS
+from .modeling_ganon import NUM_LOOK_PARTS, NUM_REGIONS, PeopleTextures, ShapeStatistics
 
 # People of the bank that one synthetic person is blended from.
 NUM_BLENDED = 3
@@ -22,12 +22,13 @@ _ADULT = AGES.index("young")  # the first class of adults
 _TEEN: tuple[Age, Age] = ("child", "young")
 _EITHER: tuple[Sex, Sex] = ("woman", "man")
 _MAN = 1  # his number among the three
-# Mouths of the bank that a synthetic person opens.
-_NUM_MOUTHS = 12
+# Mouths of the bank that a synthetic person opens, and those that resemble the one before most and from which the next one is drawn.
+_NUM_MOUTHS, _ALIKE_MOUTHS = 12, 2
 # Standard deviation of what is added to the blended shape, in standard deviations of all people.
 _SHAPE_NOISE = 0.35
-# In standard deviations: people further from the mean look like caricatures.
-_TRUNCATION, MAX_SHAPE = 2.0, 3.0
+# In standard deviations: people further from the mean look like caricatures. Groups may be further from it than single people, as children
+# are; their people stay within the last number of the group's mean, where that is further.
+_TRUNCATION, MAX_SHAPE, MAX_MEAN_SHAPE, _SHAPE_REACH = 2.0, 3.0, 5.0, 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +66,7 @@ class Population:
     Attributes:
         shapes: (n, k) coefficients of the neutral shapes.
         looks: (n, 5) int numbers of the classes of age, sex, beard, brows and skin, see :func:`look_classes`.
-        num_mouths: number of open mouths in the bank, sorted by opening.
+        mouths: (m,) mean luma of the inside of the bank's open mouths, sorted by opening: teeth are light.
 
     Raises:
         ValueError: wrong shapes, or nobody.
@@ -73,13 +74,22 @@ class Population:
 
     shapes: np.ndarray
     looks: np.ndarray
-    num_mouths: int = 0
+    mouths: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
     def __post_init__(self) -> None:
         if self.shapes.ndim != 2 or not len(self.shapes) or self.looks.shape != (len(self.shapes), NUM_LOOK_PARTS):
             raise ValueError(
                 f"shapes must be (people, n) and looks (people, {NUM_LOOK_PARTS}), but got {self.shapes.shape} and {self.looks.shape}."
             )
+
+    @classmethod
+    def of(cls, statistics: ShapeStatistics, textures: PeopleTextures | None) -> Population:
+        """The people of a model's bank; a model without a bank has no mouths either."""
+        shapes, looks = statistics.people_shapes.double().cpu().numpy(), statistics.people_looks.cpu().numpy()
+        if textures is None:
+            return cls(shapes, looks)
+        luma, inside = textures.mouth_luma.cpu().numpy().astype(float), textures.mouth_mask.double().cpu().numpy()
+        return cls(shapes, looks, (luma * inside).sum(axis=(1, 2)) / max(inside.sum(), 1e-6))
 
     def groups(self, look: Look) -> list[np.ndarray]:
         """Numbers of the people who come closest to a look: one group, or two, of which the first gives two people and the second one.
@@ -145,6 +155,22 @@ def _truncated_normal(generator: np.random.Generator, count: int) -> np.ndarray:
     return values.astype(np.float32)
 
 
+def _draw_mouths(levels: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """One mouth of each range of openings; neighbors resemble each other, for the mean of teeth and a dark mouth is a gray bar.
+
+    Args:
+        levels: (m,) mean luma of the mouths, sorted by opening.
+        generator: is asked once for each range.
+    """
+    drawn: list[int] = []
+    for some in np.array_split(np.arange(len(levels)), min(_NUM_MOUTHS, len(levels)) or 1):
+        if drawn:
+            some = some[np.argsort(np.abs(levels[some] - levels[drawn[-1]]), kind="stable")[:_ALIKE_MOUTHS]]
+        if len(some):
+            drawn.append(int(generator.choice(some)))
+    return np.array(drawn, np.int64)
+
+
 def draw_identity(
     seed: int, index: int, population: Population, *, look: Look | None = None, num_expression: int = 0, attempt: int = 0
 ) -> Identity:
@@ -178,10 +204,9 @@ def draw_identity(
     center = weights @ np.array([population.shapes[group].mean(axis=0) for one in blended for group in groups if one in group])
     shape = center + (weights @ population.shapes[blended] - center) / np.sqrt((weights**2).sum())
     shape += _SHAPE_NOISE * _truncated_normal(generator, len(shape))
-    # one mouth of each range of openings
-    ranges = np.array_split(np.arange(population.num_mouths), min(_NUM_MOUTHS, population.num_mouths) or 1)
-    mouths = np.array([generator.choice(some) for some in ranges if len(some)], np.int64)
+    mouths = _draw_mouths(population.mouths, generator)
     tone, grain_seed = _truncated_normal(generator, 3), int(generator.integers(2**31))
     turn, noise = _truncated_normal(generator, 3), generator.standard_normal(num_expression).astype(np.float32)
-    shape = np.clip(shape, -MAX_SHAPE, MAX_SHAPE).astype(np.float32)
+    limit = np.maximum(MAX_SHAPE, np.abs(center) + _SHAPE_REACH)
+    shape = np.clip(shape, -limit, limit).astype(np.float32)
     return Identity(shape, blended.astype(np.int64), shares, mouths, look, tone, grain_seed, noise, turn)

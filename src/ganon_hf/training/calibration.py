@@ -26,7 +26,7 @@ from ..core.look import MATCH
 from ..core.modeling_ganon import GanonModel, ShapeStatistics
 from ..core.opencv import cv2
 from ..core.options import AnonymizeOptions
-from ..core.people import MAX_SHAPE
+from ..core.people import MAX_MEAN_SHAPE
 from ..core.plans import PhotoPlan
 from .lighting import LightModel
 from .people_bank import add_to_people, change_mouths, mouth_mask
@@ -179,9 +179,9 @@ def remove_bias(model: GanonModel, bias: Bias, who: np.ndarray, *, mouths: bool 
     rows = torch.from_numpy(who)
     with torch.no_grad():
         shapes = model.geometry.people_shapes
-        # all move alike, and none beyond the limit: a limit for each by himself would make them resemble each other
-        room = (MAX_SHAPE - shapes[rows].abs().amax(dim=0)).clamp_min(0)
-        shapes[rows] += torch.from_numpy(bias.shape.astype(np.float32)).clamp(-room, room)
+        # all move alike, as far as their mean may go: a limit for each by himself would make them resemble each other
+        mean = shapes[rows].mean(dim=0)
+        shapes[rows] += (mean + torch.from_numpy(bias.shape.astype(np.float32))).clamp(-MAX_MEAN_SHAPE, MAX_MEAN_SHAPE) - mean
 
 
 def batches(pairs: Iterator[Compared]) -> Iterator[list[Compared]]:

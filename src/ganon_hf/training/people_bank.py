@@ -32,6 +32,7 @@ from ..core.look import AGES
 from ..core.modeling_ganon import BROAD_SIZE, REGIONS_SIZE, GanonModel, PeopleTextures, enlarge
 from ..core.opencv import cv2
 from ..core.people import MAX_SHAPE
+from ..core.robust_statistics import MEDIAN_TO_DEVIATION
 from .calm_skin import CalmSkin, filled_hulls
 from .portrait_eyes import opening_mask
 from .portrait_mouths import Mouths
@@ -60,6 +61,9 @@ _MASK_SCALE, _MASK_CONTRAST = 0.11, 4.5
 _MIN_MIDDLE_ENERGY = 0.75
 # Trust of the best of them from which detail counts in full, and the standard deviation of its edge as a share of the texture's side.
 _KNOWN, _KNOWN_BLUR = 0.5, 0.008
+# Detail in which one person of the bank differs from people who look alike is limited to so many of their standard deviations, to which so
+# many gray values are added; and the blur of these deviations as a share of the texture's side.
+_OUTLIERS, _LEAST_DEVIATION, _DEVIATION_BLUR = 2.0, 1.0, 0.012
 # Portraits that one person of the bank is blended from.
 MEMBERS = 4
 # Hulls of the regions of a face: eyes with brows, nose, mouth and chin. The rest is skin.
@@ -253,6 +257,26 @@ def fill_bank(model: GanonModel, portraits: Portraits, looks: np.ndarray, mouths
         people.mouth_mask.copy_(torch.from_numpy(mouth_mask(size)[here[1:]]))
         people.mouth_shapes.copy_(torch.from_numpy(mouths.shapes.astype(np.float32)))
     return members
+
+
+def limit_outliers(people: PeopleTextures, looks: np.ndarray) -> None:
+    """Limit (in place) the detail that one person of a bank has and nobody who looks alike: strands of hair, scars, beards in patches.
+
+    Args:
+        people: the bank.
+        looks: (n, 5) classes of its people; those of one age, sex and beard look alike.
+    """
+    size = people.luma.shape[-1]
+    for look in np.unique(looks[:, :3], axis=0):
+        rows = torch.from_numpy(np.flatnonzero((looks[:, :3] == look).all(axis=1)))
+        detail = people.luma[rows].float().numpy()
+        middle = np.median(detail, axis=0)
+        deviation = MEDIAN_TO_DEVIATION * np.median(np.abs(detail - middle), axis=0)
+        variance = cv2.GaussianBlur(deviation**2, (0, 0), _DEVIATION_BLUR * size) + _LEAST_DEVIATION**2
+        limit = _OUTLIERS * np.sqrt(variance)
+        limited = middle + limit * np.tanh((detail - middle) / limit)
+        with torch.no_grad():
+            people.luma[rows] = torch.from_numpy(limited).round().to(people.luma.dtype)
 
 
 def add_to_people(people: PeopleTextures, luma: np.ndarray, chroma: np.ndarray, who: np.ndarray) -> None:
