@@ -22,7 +22,8 @@ def test_nobody_shows_and_everybody_stays_the_same(tmp_path: Path) -> None:
     benchmark_video.write(film, tmp_path / "film.mp4", film.num_frames)
     report = anonymize_video(tmp_path / "film.mp4", tmp_path / "out.mp4", AnonymizeOptions(seed=5))
     assert report.frames == film.num_frames == 300
-    assert {track.person for track in report.tracks if track.replaced} == {0, 1}, "who returns is known again"
+    people = [track.person for track in report.tracks if track.replaced]
+    assert len(people) == 3 and len(set(people)) == 2, "who returns is known again"
     pytest.importorskip("dlib")
     found = benchmark_video.measure(film, tmp_path / "film.mp4", tmp_path / "out.mp4", YuNetDetector())
     assert found["visible"] == 0 and found["faces"] > 450

@@ -61,9 +61,9 @@ _MASK_SCALE, _MASK_CONTRAST = 0.11, 4.5
 _MIN_MIDDLE_ENERGY = 0.75
 # Trust of the best of them from which detail counts in full, and the standard deviation of its edge as a share of the texture's side.
 _KNOWN, _KNOWN_BLUR = 0.5, 0.008
-# Detail in which one person of the bank differs from people who look alike is limited to so many of their standard deviations, to which so
-# many gray values are added; and the blur of these deviations as a share of the texture's side.
-_OUTLIERS, _LEAST_DEVIATION, _DEVIATION_BLUR = 2.0, 1.0, 0.012
+# Detail in which one person of the bank differs from people who look alike is compressed from the first number of their standard deviations
+# on and stays below the second; so many gray values are added to these, and the last number is their blur as a share of the texture's side.
+_OUTLIERS, _LEAST_DEVIATION, _DEVIATION_BLUR = (1.5, 3.0), 1.0, 0.012
 # Portraits that one person of the bank is blended from.
 MEMBERS = 4
 # Hulls of the regions of a face: eyes with brows, nose, mouth and chin. The rest is skin.
@@ -272,9 +272,11 @@ def limit_outliers(people: PeopleTextures, looks: np.ndarray) -> None:
         detail = people.luma[rows].float().numpy()
         middle = np.median(detail, axis=0)
         deviation = MEDIAN_TO_DEVIATION * np.median(np.abs(detail - middle), axis=0)
-        variance = cv2.GaussianBlur(deviation**2, (0, 0), _DEVIATION_BLUR * size) + _LEAST_DEVIATION**2
-        limit = _OUTLIERS * np.sqrt(variance)
-        limited = middle + limit * np.tanh((detail - middle) / limit)
+        usual = np.sqrt(cv2.GaussianBlur(deviation**2, (0, 0), _DEVIATION_BLUR * size) + _LEAST_DEVIATION**2)
+        start, room = _OUTLIERS[0], _OUTLIERS[1] - _OUTLIERS[0]
+        away = (detail - middle) / usual
+        excess = np.maximum(np.abs(away) - start, 0)
+        limited = detail + np.sign(away) * usual * (room * np.tanh(excess / room) - excess)
         with torch.no_grad():
             people.luma[rows] = torch.from_numpy(limited).round().to(people.luma.dtype)
 
