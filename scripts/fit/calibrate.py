@@ -2,10 +2,10 @@
 
     python scripts/fit/calibrate.py runs/bank runs/faces/{train,staff}/train-*.parquet --output-dir OUT
 
-First, what one person of the bank has and nobody who looks alike is limited: strands of hair, scars. Then real faces in color are replaced,
-and what the synthetic faces lack or have too much of on average is added to everybody in the bank, see
-ganon_hf/training/calibration.py. Shapes and textures depend on each other, hence two rounds. This takes about fifteen minutes on one core
-for 2,600 faces.
+First, what one person of the bank has and nobody who looks alike is limited: strands of hair, scars; and the rims of irises become white.
+Then real faces in color are replaced, and what the synthetic faces lack or have too much of on average is added to everybody in the bank,
+see ganon_hf/training/calibration.py. Shapes and textures depend on each other, hence two rounds. This takes about fifteen minutes on one
+core for 2,600 faces.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from ganon_hf.core.model_loading import load_image_processor, load_model
 from ganon_hf.training.calibration import measure_bias, remove_bias, replaced_faces
 from ganon_hf.training.checkpoints import save_model
 from ganon_hf.training.people_bank import limit_outliers
+from ganon_hf.training.portrait_eyes import color_irises
 from ganon_hf.training.shards import read_shards
 
 logger = logging.getLogger(__name__)
@@ -35,7 +36,8 @@ def main(argv: list[str] | None = None) -> None:
     faces = read_shards(options.shards)
     rows = np.flatnonzero(~faces.grayscale)
     model, processor = load_model(options.checkpoint), load_image_processor(options.checkpoint)
-    if model.people is not None:
+    if model.people is not None and model.prior is not None:
+        color_irises(model.people, model.prior)
         limit_outliers(model.people, model.geometry.people_looks.numpy())
     for number in range(1, options.rounds + 1):
         engine = Anonymizer(model, processor)  # it keeps the shapes that the bank had when it was made

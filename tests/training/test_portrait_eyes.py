@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
+from tiny import tiny_model
 
 from ganon_hf.core.landmarks import iris_texels
-from ganon_hf.training.portrait_eyes import clean_eyes, eyeball_mask
+from ganon_hf.core.modeling_ganon import enlarge
+from ganon_hf.training.portrait_eyes import clean_eyes, color_irises, eyeball_mask
 from ganon_hf.training.portrait_mouths import in_tone
 from ganon_hf.training.portraits import seen_from_the_front
 
@@ -95,3 +98,30 @@ def test_a_dark_mouth_takes_no_color_from_the_skin_around_it() -> None:
     dark, bright = (in_tone(chroma, np.full((1, SIZE, SIZE), level, np.float32), orange, np.array([-12.0, 15.0])) for level in (5, 200))
     assert np.abs(dark).max() < 2, "with the tone exchanged it would be blue"
     assert bright[0, :, 0, 0] == pytest.approx([18, -10], abs=0.1)
+
+
+def test_irises_have_one_color_and_their_rims_that_of_the_white() -> None:
+    model = tiny_model(people_texture_size=SIZE, mouth_box=(80, 176, 96, 48))
+    people, prior = model.people, model.prior
+    assert people is not None and prior is not None
+    with torch.no_grad():
+        prior.chroma.zero_()
+        prior.chroma[0] = 9.0  # the color of skin everywhere
+        people.broad.zero_()
+    half = SIZE // 2
+    people.chroma.zero_()
+    people.chroma[:, 1, eyeball_mask(SIZE)[::2, ::2] > 0] = -30
+    lids = [(rows[local[:, 1] < -0.2], columns[local[:, 1] < -0.2]) for rows, columns, local in iris_texels(half)]
+    for rows, columns in lids:
+        people.chroma[:, 1, rows, columns] = 50
+    before = people.chroma.clone()
+    color_irises(people, prior)
+    total = enlarge(people.chroma.float() / 2, half)[:, 1].numpy() + 9
+    for rows, columns, local in iris_texels(half):
+        radius = np.linalg.norm(local, axis=1)
+        rim, inner = total[:, rows[radius > 1.15], columns[radius > 1.15]], radius < 0.8
+        above, below = (total[:, rows[part], columns[part]].mean() for part in (inner & (local[:, 1] < -0.3), inner & (local[:, 1] > 0.3)))
+        assert np.abs(rim - (9 - 15)).max() < 1.5, "as the white, not as the skin"
+        assert abs(above - below) < 1.5, "a lid leaves no color"
+        before[:, :, rows, columns] = people.chroma[:, :, rows, columns]
+    assert torch.equal(people.chroma, before), "nothing else changes"

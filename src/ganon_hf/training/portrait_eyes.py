@@ -9,9 +9,11 @@ along each circle around its center, with a little of its own pattern and a catc
 from __future__ import annotations
 
 import numpy as np
+import torch
 
 from ..core.face_mesh import RIGHT_EYE_START, TRIANGLES
 from ..core.landmarks import iris_texels, texel_table
+from ..core.modeling_ganon import NUM_POINTS, AppearancePrior, PeopleTextures, enlarge
 from ..core.opencv import cv2
 
 # Standard deviation of the mean along circles, in radii of the iris.
@@ -70,6 +72,32 @@ def clean_eyes(luma: np.ndarray, chroma: np.ndarray, predicted: np.ndarray, trus
     for plane in chroma.swapaxes(0, 1):
         plane[:, rows, columns] = (1 - _outside(local)) * _along_circles(plane[:, rows, columns], seen, local)
     return luma, chroma
+
+
+def color_irises(people: PeopleTextures, prior: AppearancePrior) -> None:
+    """Make the color of irises even along circles, and that of their rims the white's (in place).
+
+    In the prior an iris is reddish where lids hide it in photos, and its rim has the color of skin: eyes would have a red edge.
+
+    Args:
+        people: the bank whose chroma is changed.
+        prior: to which it is added. Both count as they are for the mean face.
+    """
+    half = people.luma.shape[-1] // 2
+    mean = prior.shape_mean.detach().reshape(1, NUM_POINTS, 3)
+    with torch.no_grad():
+        _, tint = prior(mean, torch.zeros(1, 2), torch.zeros(1, len(prior.luma_appearance)))
+        total = (enlarge(tint, half) + enlarge(people.broad[:, 1:].float(), half) + people.chroma.float() / 2).numpy()
+    eyeball = cv2.resize(eyeball_mask(2 * half), (half, half), interpolation=cv2.INTER_AREA) > 0.5
+    rows, columns, local = _texels_of_both(half)
+    outside = _outside(local)
+    for channel in range(2):
+        plane = total[:, channel]
+        values = plane[:, rows, columns]
+        white = plane[:, eyeball].mean(axis=1, keepdims=True)
+        wanted = (1 - outside) * _along_circles(values, np.ones_like(values), local) + outside * white
+        stored = people.chroma[:, channel, rows, columns].float() + torch.from_numpy(2 * (wanted - values)).float()
+        people.chroma[:, channel, rows, columns] = stored.round().clamp(-127, 127).to(people.chroma.dtype)
 
 
 def _texels_of_both(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
