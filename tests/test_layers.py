@@ -53,6 +53,7 @@ ROOMS = {
         "shading",
         "sharpness_matching",
         "side_texture",
+        "iris_edges",
         "toned_photos",
         "compositing",
         "cover_shape",

@@ -30,6 +30,7 @@ from .geometry import ShapeModel
 from .head_warping import warp_head
 from .image_loading import load_photo
 from .image_processing_ganon import GanonImageProcessor
+from .iris_edges import smooth_iris_edges
 from .landmarks import triangle_map
 from .look import Look
 from .model_loading import load_image_processor, load_model, require_device
@@ -346,7 +347,7 @@ class Anonymizer:
         if face.crop is None or face.points is None:
             return face.reason, ()
         if self.model.config.conditioning == "mesh":
-            synthetic = continue_sides(synthetic, face.points)
+            synthetic = smooth_iris_edges(continue_sides(synthetic, face.points), face.points)
         try:
             if face.head_warp is not None:
                 warp_head(canvas, face.head_warp)

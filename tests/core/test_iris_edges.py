@@ -1,0 +1,57 @@
+"""Irises have smooth outlines, and nothing else of a face changes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tiny import face_at
+
+from ganon_hf.core.alignment import align_face
+from ganon_hf.core.face_mesh import IRIS_PATCH_RADIUS, IRIS_PATCHES, LEFT_EYE_LOWER, LEFT_EYE_UPPER, RIGHT_EYE_LOWER, RIGHT_EYE_UPPER
+from ganon_hf.core.iris_edges import smooth_iris_edges
+from ganon_hf.core.landmarks import render_uv_map
+from ganon_hf.core.opencv import cv2
+
+SIZE = 256
+
+
+def crop_points() -> np.ndarray:
+    landmarks = face_at(200, 200, 300).landmarks
+    assert landmarks is not None
+    return align_face(landmarks.astype(np.float64), SIZE).to_crop(landmarks.astype(np.float64))
+
+
+def irises(points: np.ndarray) -> np.ndarray:
+    """(S, S) bool, where the generator would draw an iris."""
+    uv, _ = render_uv_map(points, SIZE)
+    return np.min([np.hypot(*(uv - patch).transpose(2, 0, 1)) for patch in IRIS_PATCHES], axis=0) < 1.3 * IRIS_PATCH_RADIUS
+
+
+def drawn(points: np.ndarray) -> np.ndarray:
+    return np.where(irises(points)[..., None], 40.0, 200.0).astype(np.float32).repeat(3, axis=2)
+
+
+def test_an_outline_has_no_steps_and_the_rest_stays() -> None:
+    points = crop_points()
+    before = drawn(points)
+    after = smooth_iris_edges(before, points)
+    iris = irises(points)
+    assert iris.sum() > 100
+    step = np.abs(np.diff(after[..., 0], axis=0))
+    assert np.abs(np.diff(before[..., 0], axis=0)).max() == 160 and 60 < step.max() < 125, "an edge, but not from pixel to pixel"
+    outline = cv2.morphologyEx(iris.view(np.uint8), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0
+    far = cv2.distanceTransform((~outline).view(np.uint8), cv2.DIST_L2, 5) > 3
+    assert np.abs(after - before)[far].max() < 0.5
+    assert after[iris & far].max() < 41 and np.array_equal(before, drawn(points)), "the picture given stays as it is"
+
+
+@pytest.mark.parametrize("eyes", ["shut", "a point"])
+def test_without_an_iris_nothing_changes(eyes: str) -> None:
+    points = crop_points()
+    if eyes == "shut":
+        for upper, lower in ((RIGHT_EYE_UPPER, RIGHT_EYE_LOWER), (LEFT_EYE_UPPER, LEFT_EYE_LOWER)):
+            points[list(upper)] = points[list(lower)]
+    else:
+        points[468:478] = points[468]
+    face = np.random.default_rng(0).uniform(0, 255, (SIZE, SIZE, 3)).astype(np.float32)
+    assert np.array_equal(smooth_iris_edges(face, points), face)
