@@ -80,6 +80,14 @@ def test_teeth_do_not_burn_out_in_a_bright_photo(brightness: float) -> None:
     assert teeth > 0.9 * min(200 * brightness, 235), "as light as the photo makes them"
 
 
+@pytest.mark.parametrize("keep_tone", [False, True])
+@pytest.mark.parametrize("level", [170.0, 225.0, 239.0])
+def test_eyes_and_mouth_stay_where_the_photo_has_the_same_light(level: float, keep_tone: bool) -> None:
+    face, openings = with_teeth(level)
+    result = match_light(face, face, SKIN & ~openings, openings, GRID, keep_tone=keep_tone)
+    assert np.abs(ycc(result)[openings] - ycc(face)[openings])[:, 0].max() < 4
+
+
 # ---- light and tone
 
 
@@ -168,6 +176,17 @@ def test_spots_do_not_take_the_color_of_shade() -> None:
     assert np.abs(spotted - even).max() < 2
 
 
+def test_what_lies_beside_the_face_does_not_color_its_edge() -> None:
+    shaded = (LUMA + 4) * (0.8 + 0.5 * X) - 4
+    photo = rgb(shaded, -12.0, 16 - 0.25 * (shaded - 110))
+    results = []
+    for beside in (0.0, 255.0):
+        face = SYNTHETIC.copy()
+        face[~SKIN] = beside
+        results.append(ycc(match_light(face, photo, SKIN, NO_OPENINGS, GRID, mesh=SKIN))[SKIN])
+    assert np.abs(results[0] - results[1])[:, 1:].max() < 0.7
+
+
 @pytest.mark.parametrize("patch", [12.0, -12.0])
 def test_a_patchy_face_gets_no_more_patches_than_the_photo_has(patch: float) -> None:
     patchy = rgb(LUMA, -12.0, 14 + patch * np.sin(5 * X) * np.sin(5 * Y))
@@ -226,6 +245,12 @@ def test_light_areas_of_bright_skin_differ_less_as_in_a_cameras_picture(level: f
     around = SKIN & ~lids
     assert abs(np.median(luma[around]) - level) < 3, "the skin is as light as the photo's"
     assert lowest < luma[lids].mean() - np.median(luma[around]) < highest, reason
+
+
+def test_the_shoulder_belongs_to_the_camera_and_not_to_the_tone() -> None:
+    lamp = rgb(np.minimum((LUMA + 4) * (1.3 + 0.7 * X) - 4, 250), -12.0, 14.0)
+    luma = ycc(lit(lamp, rgb(np.full_like(LUMA, 200.0), -12.0, 14.0), keep_tone=True))[..., 0][SKIN]
+    assert luma.max() < 255 and np.ptp(luma) > 60
 
 
 def test_skin_does_not_burn_out_beside_skin_that_does_not() -> None:

@@ -1,7 +1,7 @@
 """A synthetic face composited into its photo.
 
-What is taken from the photo inside the face is a handful of numbers for light, skin tone, sharpness and grain, see ``light_matching.py``
-and ``sharpness_matching.py``. No pixel, edge or pattern of the original remains where the matte is 1.
+What is taken from the photo inside the face is a handful of numbers for light, skin tone, sharpness and grain, see ``light_matching.py``,
+``toned_photos.py`` and ``sharpness_matching.py``. No pixel, edge or pattern of the original remains where the matte is 1.
 
 Conventions: crops are (S, S, 3) RGB float32 0..255; masks and mattes are (S, S); photos are (height, width, 3) uint8.
 """
@@ -188,6 +188,7 @@ def composite_face(
         keep_tone=not match_tone,
         extent=extent,  # type: ignore[arg-type]  # four numbers
         shade=None if shade is None else lambda light: shade(light, points, index, part[:2]),
+        mesh=index >= 0,
     )
     curve = None if grayscale else tone_curve(canvas, canvas[region[1] : region[3], region[0] : region[2]])
     if curve is not None:

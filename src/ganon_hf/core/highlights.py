@@ -14,13 +14,14 @@ from .robust_statistics import quantile
 _SHOULDER, _WHITE = 190.0, 255.0
 # Luma up to this share of the way to white is undone; beyond, there is no telling how much light there was.
 _KNOWN = 0.9
-# This share of eyes and mouth becomes darker than the second number; what is darker than the third one stays.
-_BRIGHT_SHARE, _BRIGHTEST, _LIGHT = 0.95, 240.0, 120.0
+# This share of eyes and mouth becomes darker than the second number, which the shoulder makes a luma of 240; what is darker than the third
+# one stays.
+_BRIGHT_SHARE, _BRIGHTEST, _LIGHT = 0.95, 285.0, 120.0
 
 
-def apply_shoulder(luma: np.ndarray, where: np.ndarray | None = None) -> None:
-    """Take light beyond the shoulder of the response curve to luma below white (in place), where a mask is set; None is everywhere."""
-    compress_highlights(luma, np.ones(luma.shape, bool) if where is None else where, _SHOULDER, _WHITE)
+def apply_shoulder(light: np.ndarray) -> None:
+    """Take light that exceeds the shoulder of the response curve to luma below white (in place)."""
+    compress_highlights(light, np.ones(light.shape, bool), _SHOULDER, _WHITE)
 
 
 def undo_shoulder(luma: np.ndarray) -> np.ndarray:
@@ -32,13 +33,18 @@ def undo_shoulder(luma: np.ndarray) -> np.ndarray:
     return light
 
 
-def limit_openings(luma: np.ndarray, openings: np.ndarray) -> None:
-    """Take the lighter part of eyes and mouth down (in place) as far as it would burn out: teeth without texture look like a cut-out."""
-    values = luma[openings]
+def limit_openings(light: np.ndarray, openings: np.ndarray) -> None:
+    """Take the lighter part of eyes and mouth down (in place) as far as it would burn out: teeth without texture look like a cut-out.
+
+    Args:
+        light: (h, w), before the shoulder.
+        openings: (h, w) bool, eyes and mouth.
+    """
+    values = light[openings]
     bright = quantile(values, _BRIGHT_SHARE) if len(values) else 0.0
     if bright > _BRIGHTEST:
         values = np.where(values > _LIGHT, _LIGHT + (values - _LIGHT) * np.float32((_BRIGHTEST - _LIGHT) / (bright - _LIGHT)), values)
-        luma[openings] = values
+        light[openings] = values
 
 
 def compress_highlights(luma: np.ndarray, where: np.ndarray, start: float, limit: float) -> None:

@@ -1,6 +1,6 @@
 """The light and the skin tone of a photo, put on a synthetic face.
 
-What is taken from the photo: eleven numbers for light, eight for tone, six for the range of luma and of chroma.
+What is taken from the photo: eleven numbers for light, eight for tone, seven for the range of luma and of chroma.
 
 Light is what an even surface of the face's shape shows under distant light: spherical harmonics of the second order in the mesh's normals
 (Ramamoorthi and Hanrahan, SIGGRAPH 2001), and a slope over the face. Hair, beards and cast shadows are not of this kind and are left out.
@@ -69,7 +69,7 @@ def surface_normals(points: np.ndarray, index: np.ndarray) -> np.ndarray:
         index: (h, w) triangle of each pixel, -1 outside the mesh; a part of :func:`.landmarks.triangle_map`.
 
     Returns:
-        (h / 4, w / 4, 3) float32 x right, y down, z towards the viewer; zero outside the mesh.
+        (h / 4, w / 4, 3) float32 x right, y down, z towards the viewer; beyond the mesh they go on smoothly.
     """
     first, second, third = (points[corner] for corner in _CORNERS)
     facets = np.cross(second - first, third - first).astype(np.float32)
@@ -94,6 +94,7 @@ def match_light(
     keep_tone: bool = False,
     extent: tuple[float, float, float, float] = _SQUARE,
     shade: Callable[[np.ndarray], np.ndarray] | None = None,
+    mesh: np.ndarray | None = None,
 ) -> np.ndarray:
     """Give the synthetic face the tone and the light of the photo's skin.
 
@@ -109,6 +110,7 @@ def match_light(
         keep_tone: take only the distribution of light from the photo, not its mean brightness and color.
         extent: (x_min, y_min, x_max, y_max) of the arrays; the whole square reaches from -1 to 1.
         shade: from the (h / 4, w / 4) gain to a factor of it, see :func:`.shading.shade`; None is an even surface.
+        mesh: (h, w) bool, where the synthetic face is; None is everywhere.
 
     Returns:
         the corrected synthetic face, not clipped; unchanged without enough skin.
@@ -129,9 +131,10 @@ def match_light(
     own, tone = _ToneRange.of(source[0]), _ToneRange.of(target[0])
     # its own chroma without what that owes to its own luma; the photo's line takes the place of it
     luma, *chroma = cv2.split(ours)
-    face = np.any(normals, axis=-1)
-    own_curve, own_slopes = own.curve(luma, face), own.slopes(source)
-    bare = source[1:] - own_slopes[:, None] * cv2.resize(own_curve, grid, interpolation=cv2.INTER_AREA).ravel()[places]
+    own_curve = own.curve(luma, mesh)
+    own_place = cv2.resize(own_curve, grid, interpolation=cv2.INTER_AREA).ravel()[places]
+    own_slopes = _slopes(own_place, source[1:])
+    bare = source[1:] - own_slopes[:, None] * own_place
     wanted_tint = target[1:] - fade * bare
     tint = _medians(wanted_tint)
     tint_terms = np.vstack([terms[:3], tone.place(target[0])])
@@ -157,7 +160,7 @@ def match_light(
     if keep_tone:
         luma *= 1 / gain
     limit_openings(luma, openings)
-    apply_shoulder(luma, ~openings)
+    apply_shoulder(luma)
     if keep_tone:
         return cv2.transform(cv2.merge([luma, *chroma]), YCBCR_TO_RGB)
     start, limit = (quantile(target[0], share) for share in _HIGHLIGHT_SHARES)
@@ -169,7 +172,7 @@ def match_light(
     share = fade * float(np.clip(_CHROMA_VARIATION * variation, 0, _MAX_CHROMA))
     inner = _opening_chroma(chroma, openings, _medians(bare), tint, fade)
     x, y = _places(extent, skin.shape)
-    curve = tone.curve(luma, face)
+    curve = tone.curve(luma, mesh)
     for channel, own_slope, middle, mean, (constant, along_x, along_y, slope) in zip(
         chroma, own_slopes, _medians(bare), tint, shifts, strict=True
     ):
@@ -225,19 +228,22 @@ class _ToneRange(NamedTuple):
         limited *= self._not_dark(luma)
         return limited
 
-    def curve(self, luma: np.ndarray, face: np.ndarray) -> np.ndarray:
+    def curve(self, luma: np.ndarray, mesh: np.ndarray | None) -> np.ndarray:
         """Place of the broad structure of luma: shade has a color that spots and stubble have not.
 
         Args:
             luma: (h, w).
-            face: (h / 4, w / 4) bool, where it is known.
+            mesh: (h, w) bool, where it is known; None is everywhere.
 
         Returns:
             (h, w) float32, back to zero where luma is black.
         """
-        sigma, weight = _BROAD * max(luma.shape) / GRID, face.astype(np.float32)
-        broad = cv2.GaussianBlur(cv2.resize(luma, face.shape[::-1], interpolation=cv2.INTER_AREA) * weight, (0, 0), sigma)
-        broad /= np.maximum(cv2.GaussianBlur(weight, (0, 0), sigma), _EPSILON)
+        grid, sigma = (-(-luma.shape[1] // GRID), -(-luma.shape[0] // GRID)), _BROAD * max(luma.shape) / GRID
+        weight = np.ones(luma.shape, np.float32) if mesh is None else mesh.astype(np.float32)
+        known, weight = (
+            cv2.GaussianBlur(cv2.resize(values, grid, interpolation=cv2.INTER_AREA), (0, 0), sigma) for values in (luma * weight, weight)
+        )
+        broad = known / np.maximum(weight, _EPSILON)
         place = cv2.resize(self._limited(broad), luma.shape[::-1], interpolation=cv2.INTER_LINEAR)
         place *= self._not_dark(luma)
         return place
@@ -250,12 +256,12 @@ class _ToneRange(NamedTuple):
     def _not_dark(self, luma: np.ndarray) -> np.ndarray:
         return np.clip(luma * np.float32(1 / max(self.low, 1.0)), 0, 1)
 
-    def slopes(self, pixels: np.ndarray) -> np.ndarray:
-        """(3, n) luma, Cb, Cr -> (2,) change of Cb and Cr per pixel value of luma."""
-        place = self.place(pixels[0])
-        place -= place.mean()
-        slopes = (pixels[1:] @ place) / max(float(place @ place), _EPSILON)
-        return np.clip(slopes, -_MAX_TONE_SLOPE, _MAX_TONE_SLOPE)
+
+def _slopes(place: np.ndarray, chroma: np.ndarray) -> np.ndarray:
+    """Change of (2, n) Cb and Cr per pixel value of an (n,) place of luma -> (2,)."""
+    place = place - place.mean()
+    slopes = (chroma @ place) / max(float(place @ place), _EPSILON)
+    return np.clip(slopes, -_MAX_TONE_SLOPE, _MAX_TONE_SLOPE)
 
 
 def _medians(channels: np.ndarray) -> np.ndarray:

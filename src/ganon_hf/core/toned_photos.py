@@ -1,6 +1,6 @@
 """Toned photos (sepia, selenium, a blue print): the synthetic face is toned likewise.
 
-What is taken from the photo: a curve of sixteen points.
+What is taken from the photo: a curve of up to sixteen points, and how surely the photo is toned.
 
 Conventions: see ``light_matching.py``. Numbers without a source were tuned on photos.
 """
