@@ -24,6 +24,7 @@ from ganon_hf.core.look import AGES, Age, parse_look
 from ganon_hf.core.model_loading import load_image_processor, load_model
 from ganon_hf.training.calibration import Bias, measure_bias, remove_bias, replaced_faces
 from ganon_hf.training.checkpoints import save_model
+from ganon_hf.training.portrait_eyes import color_irises
 from ganon_hf.training.shards import FaceShards, read_shards
 
 logger = logging.getLogger(__name__)
@@ -81,6 +82,8 @@ def main(argv: list[str] | None = None) -> None:
                 bias.luma_rms,
                 np.linalg.norm(bias.shape),
             )
+    if model.people is not None and model.prior is not None:
+        color_irises(model.people, model.prior, np.concatenate([*groups.values()]))  # the white around them has changed
     save_model(model, options.output_dir)
     logger.info("wrote %s", options.output_dir)
 

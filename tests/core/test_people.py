@@ -185,7 +185,7 @@ def test_a_group_far_from_the_mean_is_not_cut_off_and_its_people_are_no_caricatu
     far.shapes[children, 1] += 4.5
     far.shapes[children, 2] *= 8
     shapes = np.array([draw_identity(1, i, far, look=Look("toddler", "woman", False)).shape for i in range(200)])
-    assert shapes[:, 1].mean() == pytest.approx(4.5, abs=0.25) and shapes[:, 1].std() > 0.2 and shapes[:, 1].max() < 5.8
+    assert shapes[:, 1].mean() == pytest.approx(4.5, abs=0.25) and shapes[:, 1].std() > 0.2 and 5.2 < shapes[:, 1].max() < 5.8
     assert np.abs(shapes[:, 2]).max() <= 3
     young = Look("young", "man")
     assert all(np.array_equal(*(draw_identity(1, i, one, look=young).shape for one in (usual, far))) for i in range(9)), (

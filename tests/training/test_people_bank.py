@@ -290,7 +290,7 @@ def test_what_one_has_and_nobody_who_looks_alike_is_limited() -> None:
     for person in (3, 15):
         assert np.median(change[person, 8:12, 20:40]) > 45, "a strand"
     change[[3, 15], 8:12, 20:40] = 0
-    assert np.abs(change[:12]).mean() < 1 and np.abs(change[12:, 44:]).mean() < 8, "skin and beards differ as they did"
+    assert np.abs(change[:12]).mean() < 0.03 and np.abs(change[12:, 44:]).mean() < 0.5, "skin and beards differ as they did"
     assert some.luma[12:, 44:].float().std() > 20
     assert some.luma[:, 20:24, 30:34].float().mean() > 36
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .face_mesh import IRIS_REACH
-from .landmarks import EYE_SPANS, eyes_shut, iris_frames, lids_over_eyes, triangle_map
+from .landmarks import EYE_SPANS, eyes_shut, in_iris_radii, iris_frames, lids_over_eyes, triangle_map
 from .opencv import cv2
 
 # Standard deviation of the blur across the outline, in pixels: steps are a pixel high.
@@ -32,10 +32,13 @@ def smooth_iris_edges(image: np.ndarray, points: np.ndarray) -> np.ndarray:
         here = slice(first[1], last[1]), slice(first[0], last[0])
         owner = index[here]
         iris = (owner >= EYE_SPANS[eye][0]) & (owner < EYE_SPANS[eye][1])
-        if not iris.any() or abs(np.linalg.det(axes)) <= 1e-6:
+        places = np.dstack(np.broadcast_arrays(np.arange(first[0], last[0]) + 0.5, (np.arange(first[1], last[1]) + 0.5)[:, None]))
+        local = in_iris_radii(places, center, axes)
+        if local is None:
             continue
-        places = np.stack(np.meshgrid(*(np.arange(*span) + 0.5 for span in zip(first, last, strict=True))), axis=-1)
-        iris &= np.square((places - center) @ np.linalg.inv(axes).T).sum(axis=-1) < reach[eye] ** 2
+        iris &= (local**2).sum(axis=-1) < reach[eye] ** 2
+        if not iris.any():
+            continue
         share = cv2.GaussianBlur(iris.astype(np.float32), (0, 0), _BLUR)
         weight = 4 * share * (1 - share)  # 1 on the outline, 0 away from it
         part = image[here]

@@ -95,6 +95,11 @@ def iris_frames(points: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
     return frames
 
 
+def in_iris_radii(places: np.ndarray, center: np.ndarray, axes: np.ndarray) -> np.ndarray | None:
+    """(..., 2) crop pixels in radii of an iris of :func:`iris_frames`; None for one without extent."""
+    return None if abs(np.linalg.det(axes)) <= 1e-6 else (places - center) @ np.linalg.inv(axes).T
+
+
 def eyes_shut(points: Any) -> Any:
     """How far the lids have come over the eyeballs.
 
@@ -213,8 +218,8 @@ def render_uv_map(points: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray
     for eye, (center, axes) in enumerate(iris_frames(points)):
         start, stop = EYE_SPANS[eye]
         inside = in_eyes[(owner[in_eyes] >= start) & (owner[in_eyes] < stop)]
-        if len(inside) and abs(np.linalg.det(axes)) > 1e-6:
-            local = np.stack([x[inside] - center[0], y[inside] - center[1]], axis=1) @ np.linalg.inv(axes).T
+        local = in_iris_radii(np.stack([x[inside], y[inside]], axis=1), center, axes)
+        if len(inside) and local is not None:
             near = (local**2).sum(axis=1) < reach[eye] ** 2
             uv[inside[near]] = IRIS_PATCHES[eye] + local[near] * IRIS_PATCH_RADIUS
     uv_map = np.zeros((size * size, 2), np.float32)
@@ -305,9 +310,10 @@ def unwrap(image: np.ndarray, points: np.ndarray, size: int) -> tuple[np.ndarray
         map_x[patch_rows, patch_columns], map_y[patch_rows, patch_columns] = position[:, 0] - 0.5, position[:, 1] - 0.5
         eyeball = np.flatnonzero((owner >= start) & (owner < stop))
         openness = float(value[start])
-        if abs(np.linalg.det(axes)) > 1e-6:
+        in_radii = in_iris_radii(where[eyeball], center, axes)
+        if in_radii is not None:
             # the iris hides the white of the eye, and the lids hide the iris
-            on_iris = ((((where[eyeball] - center) @ np.linalg.inv(axes).T) ** 2).sum(axis=1)) < (IRIS_REACH + 0.1) ** 2
+            on_iris = (in_radii**2).sum(axis=1) < (IRIS_REACH + 0.1) ** 2
             trust[rows[eyeball[on_iris]], columns[eyeball[on_iris]]] = 0
             contour = points[_EYE_CONTOURS[eye], :2].astype(np.float32)
             open_here = np.array([cv2.pointPolygonTest(contour, (float(px), float(py)), False) >= 0 for px, py in position], np.float32)

@@ -153,14 +153,14 @@ def measure_bias(model: GanonModel, pairs: Iterator[tuple[FaceSample, FaceSample
 def _explaining_identity(difference: np.ndarray, statistics: ShapeStatistics) -> np.ndarray:
     """(1434,) mean difference of canonical landmarks -> (k,) identity coefficients that explain it.
 
-    They are hardly shrunk and not limited, as :func:`.portraits.identity_coefficients` are: a mean over many faces is sure.
+    Unlike :func:`.portraits.identity_coefficients`, they are hardly shrunk and not limited: a mean over many faces is sure.
     """
     basis = (statistics.axes * statistics.deviations @ statistics.identity_basis).double().numpy()
     return ridge_solution(basis, difference, _SHAPE_RIDGE)
 
 
 def remove_bias(model: GanonModel, bias: Bias, who: np.ndarray, *, mouths: bool = True) -> None:
-    """Add the difference to people in the bank of a model (in place).
+    """Add the difference to people in the bank of a model (in place); shapes move until their mean reaches ``people.MAX_MEAN_SHAPE``.
 
     Args:
         model: with a bank.

@@ -62,7 +62,8 @@ _MIN_MIDDLE_ENERGY = 0.75
 # Trust of the best of them from which detail counts in full, and the standard deviation of its edge as a share of the texture's side.
 _KNOWN, _KNOWN_BLUR = 0.5, 0.008
 # Detail in which one person of the bank differs from people who look alike is compressed from the first number of their standard deviations
-# on and stays below the second; so many gray values are added to these, and the last number is their blur as a share of the texture's side.
+# on and stays below the second. So many gray values are added to these, in quadrature; the last number is their blur as a share of the
+# texture's side.
 _OUTLIERS, _LEAST_DEVIATION, _DEVIATION_BLUR = (1.5, 3.0), 1.0, 0.012
 # Portraits that one person of the bank is blended from.
 MEMBERS = 4

@@ -74,7 +74,7 @@ def clean_eyes(luma: np.ndarray, chroma: np.ndarray, predicted: np.ndarray, trus
     return luma, chroma
 
 
-def color_irises(people: PeopleTextures, prior: AppearancePrior) -> None:
+def color_irises(people: PeopleTextures, prior: AppearancePrior, who: np.ndarray | None = None) -> None:
     """Make the color of irises even along circles, and that of their rims the white's (in place).
 
     In the prior an iris is reddish where lids hide it in photos, and its rim has the color of skin: eyes would have a red edge.
@@ -82,12 +82,15 @@ def color_irises(people: PeopleTextures, prior: AppearancePrior) -> None:
     Args:
         people: the bank whose chroma is changed.
         prior: to which it is added. Both count as they are for the mean face.
+        who: (n,) numbers of the people whose irises are changed; None is everybody.
     """
     half = people.luma.shape[-1] // 2
+    chosen = torch.arange(len(people.luma)) if who is None else torch.from_numpy(who)
     mean = prior.shape_mean.detach().reshape(1, NUM_POINTS, 3)
     with torch.no_grad():
         _, tint = prior(mean, torch.zeros(1, 2), torch.zeros(1, len(prior.luma_appearance)))
-        total = (enlarge(tint, half) + enlarge(people.broad[:, 1:].float(), half) + people.chroma.float() / 2).numpy()
+        broad = enlarge(people.broad[chosen, 1:].float(), half)
+        total = (enlarge(tint, half) + broad + people.chroma[chosen].float() / 2).numpy()
     eyeball = cv2.resize(eyeball_mask(2 * half), (half, half), interpolation=cv2.INTER_AREA) > 0.5
     rows, columns, local = _texels_of_both(half)
     outside = _outside(local)
@@ -96,8 +99,10 @@ def color_irises(people: PeopleTextures, prior: AppearancePrior) -> None:
         values = plane[:, rows, columns]
         white = plane[:, eyeball].mean(axis=1, keepdims=True)
         wanted = (1 - outside) * _along_circles(values, np.ones_like(values), local) + outside * white
-        stored = people.chroma[:, channel, rows, columns].float() + torch.from_numpy(2 * (wanted - values)).float()
-        people.chroma[:, channel, rows, columns] = stored.round().clamp(-127, 127).to(people.chroma.dtype)
+        change = np.zeros_like(plane)
+        change[:, rows, columns] = 2 * (wanted - values)
+        stored = people.chroma[chosen, channel].float() + torch.from_numpy(change).float()
+        people.chroma[chosen, channel] = stored.round().clamp(-127, 127).to(people.chroma.dtype)
 
 
 def _texels_of_both(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
