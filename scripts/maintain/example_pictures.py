@@ -11,6 +11,7 @@ which a face would be covered, or hair taken for a face, is an error: choose ano
 from __future__ import annotations
 
 import argparse
+import io
 from pathlib import Path
 
 import cv2
@@ -100,7 +101,7 @@ def main() -> None:
 
     gray = cv2.cvtColor(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     man, child = person(cut_hair(darken_head(photo), *SHORT), 15, "man, 40"), person(dye_suit(photo, BLUE), 2, "child")
-    woman, old = person(cut_hair(dye_suit(photo, TEAL), *WIDE), 21, "woman, 30"), person(cut_hair(gray, *SHORT), 5, "man, 60")
+    woman, old = person(cut_hair(dye_suit(photo, TEAL), *WIDE), 29, "woman, 30"), person(cut_hair(gray, *SHORT), 5, "man, 60")
     three = side_by_side([one.crop(BOX) for one in (child, woman, man)])
     pictures = {
         "src/ganon_hf/card/portrait.jpg": person(photo, 4).crop(BOX),
@@ -110,11 +111,13 @@ def main() -> None:
         "spaces/examples/old_photo.jpg": ImageOps.mirror(old.crop(BOX)).convert("L"),
     }
     for name, picture in pictures.items():
-        result = engine(picture.convert("RGB"), AnonymizeOptions(seed=0))
-        if result.num_covered:
-            raise SystemExit(f"{name}: {result.num_covered} of {len(result.faces)} faces cannot be replaced; nothing more is written.")
+        encoded = io.BytesIO()
+        picture.save(encoded, format="JPEG", quality=90, subsampling=0)
+        result = engine(Image.open(encoded).convert("RGB"), AnonymizeOptions(seed=0))
+        if result.num_replaced < len(result.faces):
+            raise SystemExit(f"{name}: {result.num_replaced} of {len(result.faces)} faces can be replaced; nothing more is written.")
         (ROOT / name).parent.mkdir(parents=True, exist_ok=True)
-        picture.save(ROOT / name, quality=90, subsampling=0)
+        (ROOT / name).write_bytes(encoded.getvalue())
 
 
 if __name__ == "__main__":
