@@ -4,7 +4,7 @@
 
 First, what one person of the bank has and nobody who looks alike is limited: strands of hair, scars. Then real faces in color are replaced,
 and what the synthetic faces lack or have too much of on average is added to everybody in the bank, see
-ganon_hf/training/calibration.py. Shapes and textures depend on each other, hence two rounds. At last, the rims of irises get the color of
+ganon_hf/training/calibration.py. Shapes and textures depend on each other, hence two rounds. Finally, the rims of irises get the color of
 the white around them. This takes about fifteen minutes on one core for 2,600 faces.
 """
 
@@ -36,12 +36,12 @@ def main(argv: list[str] | None = None) -> None:
     faces = read_shards(options.shards)
     rows = np.flatnonzero(~faces.grayscale)
     model, processor = load_model(options.checkpoint), load_image_processor(options.checkpoint)
-    if model.people is not None:
-        limit_outliers(model.people, model.geometry.people_looks.numpy())
+    everybody = np.arange(model.config.num_people)
+    limit_outliers(model)
     for number in range(1, options.rounds + 1):
         engine = Anonymizer(model, processor)  # it keeps the shapes that the bank had when it was made
         bias = measure_bias(model, replaced_faces(engine, faces, rows))
-        remove_bias(model, bias, np.arange(model.config.num_people))
+        remove_bias(model, bias, everybody)
         logger.info(
             "round %d: luma differed by %.1f gray values (root mean square), shape by %.2f, teeth by a factor of %.2f",
             number,
@@ -49,8 +49,7 @@ def main(argv: list[str] | None = None) -> None:
             np.linalg.norm(bias.shape),
             bias.mouth,
         )
-    if model.people is not None and model.prior is not None:
-        color_irises(model.people, model.prior)  # last, for the white around them has changed
+    color_irises(model, everybody)  # last, for the white around them has changed
     save_model(model, options.output_dir)
     logger.info("wrote %s", options.output_dir)
 

@@ -82,8 +82,7 @@ def main(argv: list[str] | None = None) -> None:
                 bias.luma_rms,
                 np.linalg.norm(bias.shape),
             )
-    if model.people is not None and model.prior is not None:
-        color_irises(model.people, model.prior, np.concatenate([*groups.values()]))  # the white around them has changed
+    color_irises(model, np.concatenate(list(groups.values())))  # last, for the white around them has changed
     save_model(model, options.output_dir)
     logger.info("wrote %s", options.output_dir)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -15,6 +17,7 @@ from ganon_hf.core.people import look_classes
 from ganon_hf.training import people_bank
 from ganon_hf.training import portraits as reading
 from ganon_hf.training.people_bank import MEMBERS, BankEntry, Blender, fill_bank, limit_outliers, mouth_mask, region_masks
+from ganon_hf.training.portrait_eyes import color_irises
 from ganon_hf.training.portrait_mouths import Mouths, _spread_out
 from ganon_hf.training.portraits import Portraits
 
@@ -177,6 +180,12 @@ def test_a_bank_belongs_to_a_mesh_model() -> None:
         fill_bank(tiny_model(conditioning="landmarks", image_size=256), portraits(8), np.array([WOMAN] * 8), mouths(4))
 
 
+@pytest.mark.parametrize("change", [limit_outliers, lambda model: color_irises(model, np.arange(3))])
+def test_a_model_without_a_bank_has_nobody_to_change(change: Callable[[GanonModel], None]) -> None:
+    with pytest.raises(ValueError, match="conditioning='mesh'"):
+        change(tiny_model(conditioning="landmarks", image_size=256))
+
+
 def test_regions_cover_the_face_once() -> None:
     masks = region_masks(REGIONS_SIZE)
     assert masks.shape == (4, REGIONS_SIZE, REGIONS_SIZE) and np.allclose(masks.sum(axis=0), 1, atol=1e-5) and masks.min() >= 0
@@ -275,9 +284,11 @@ def test_the_mask_of_the_mouth_is_inside_the_lips() -> None:
 
 
 def test_what_one_has_and_nobody_who_looks_alike_is_limited() -> None:
-    some = tiny_model(people_texture_size=SIZE, num_people=24, num_mouths=4, mouth_box=(20, 44, 24, 12)).people
+    model = tiny_model(people_texture_size=SIZE, num_people=24, num_mouths=4, mouth_box=(20, 44, 24, 12))
+    some = model.people
     assert some is not None
     classes = np.array([looks(1, "young")[0], looks(1, "young", beard=True)[0]]).repeat(12, axis=0)
+    model.geometry.people_looks.copy_(torch.from_numpy(classes))
     detail = np.random.default_rng(0).normal(0, 3, (24, SIZE, SIZE))
     detail[12:, 40:] *= 10  # beards, each of its own
     detail[:, 20:24, 30:34] += 40  # what everybody has
@@ -285,7 +296,7 @@ def test_what_one_has_and_nobody_who_looks_alike_is_limited() -> None:
     detail[15, 8:12, 20:40] -= 60
     before = torch.from_numpy(detail.clip(-127, 127)).round().to(torch.int8)
     some.luma.copy_(before)
-    limit_outliers(some, classes)
+    limit_outliers(model)
     change = (some.luma.float() - before.float()).numpy()
     for person in (3, 15):
         assert np.median(change[person, 8:12, 20:40]) > 45, "a strand"

@@ -115,7 +115,7 @@ def test_irises_have_one_color_and_their_rims_that_of_the_white() -> None:
     for rows, columns in lids:
         people.chroma[:, 1, rows, columns] = 50
     before = people.chroma.clone()
-    color_irises(people, prior)
+    color_irises(model, np.arange(len(people.luma)))
     total = enlarge(people.chroma.float() / 2, half)[:, 1].numpy() + 9
     for rows, columns, local in iris_texels(half):
         radius = np.linalg.norm(local, axis=1)

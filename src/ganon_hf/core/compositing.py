@@ -188,7 +188,7 @@ def composite_face(
         keep_tone=not match_tone,
         extent=extent,  # type: ignore[arg-type]  # four numbers
         shade=None if shade is None else lambda light: shade(light, points, index, part[:2]),
-        mesh=index >= 0,
+        mesh=mask[here],
     )
     curve = None if grayscale else tone_curve(canvas, canvas[region[1] : region[3], region[0] : region[2]])
     if curve is not None:

@@ -260,13 +260,15 @@ def fill_bank(model: GanonModel, portraits: Portraits, looks: np.ndarray, mouths
     return members
 
 
-def limit_outliers(people: PeopleTextures, looks: np.ndarray) -> None:
-    """Limit (in place) the detail that one person of a bank has and nobody who looks alike: strands of hair, scars, beards in patches.
+def limit_outliers(model: GanonModel) -> None:
+    """Limit (in place) the detail that one person of a bank has and nobody of the same age, sex and beard: strands of hair, scars.
 
-    Args:
-        people: the bank.
-        looks: (n, 5) classes of its people; those of one age, sex and beard look alike.
+    Raises:
+        ValueError: the model has no bank.
     """
+    people, looks = model.people, model.geometry.people_looks.numpy()
+    if people is None:
+        raise ValueError("only a model with conditioning='mesh' has a bank whose people can be compared.")
     size = people.luma.shape[-1]
     for look in np.unique(looks[:, :3], axis=0):
         rows = torch.from_numpy(np.flatnonzero((looks[:, :3] == look).all(axis=1)))

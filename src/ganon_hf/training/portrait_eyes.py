@@ -13,7 +13,7 @@ import torch
 
 from ..core.face_mesh import RIGHT_EYE_START, TRIANGLES
 from ..core.landmarks import iris_texels, texel_table
-from ..core.modeling_ganon import NUM_POINTS, AppearancePrior, PeopleTextures, enlarge
+from ..core.modeling_ganon import NUM_POINTS, GanonModel, enlarge
 from ..core.opencv import cv2
 
 # Standard deviation of the mean along circles, in radii of the iris.
@@ -74,18 +74,22 @@ def clean_eyes(luma: np.ndarray, chroma: np.ndarray, predicted: np.ndarray, trus
     return luma, chroma
 
 
-def color_irises(people: PeopleTextures, prior: AppearancePrior, who: np.ndarray | None = None) -> None:
+def color_irises(model: GanonModel, who: np.ndarray) -> None:
     """Make the color of irises even along circles, and that of their rims the white's (in place).
 
     In the prior an iris is reddish where lids hide it in photos, and its rim has the color of skin: eyes would have a red edge.
 
     Args:
-        people: the bank whose chroma is changed.
-        prior: to which it is added. Both count as they are for the mean face.
-        who: (n,) numbers of the people whose irises are changed; None is everybody.
+        model: with a bank, whose chroma is changed, and a prior, to which it is added. Both count as they are for the mean face.
+        who: (n,) numbers of the people whose irises are changed.
+
+    Raises:
+        ValueError: the model has no bank.
     """
-    half = people.luma.shape[-1] // 2
-    chosen = torch.arange(len(people.luma)) if who is None else torch.from_numpy(who)
+    people, prior = model.people, model.prior
+    if people is None or prior is None:
+        raise ValueError("only a model with conditioning='mesh' has a bank with irises.")
+    half, chosen = people.luma.shape[-1] // 2, torch.from_numpy(who)
     mean = prior.shape_mean.detach().reshape(1, NUM_POINTS, 3)
     with torch.no_grad():
         _, tint = prior(mean, torch.zeros(1, 2), torch.zeros(1, len(prior.luma_appearance)))
