@@ -46,6 +46,7 @@ ROOMS = {
         "robust_statistics",
         "highlights",
         "light_matching",
+        "dark_features",
         "octaves",
         "skin_detail",
         "face_noise",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -109,7 +111,7 @@ def person(index: int = 0) -> np.ndarray:
 
 def anybody(num_shape: int) -> Population:
     """Twelve people of one look."""
-    return Population(np.random.default_rng(1).standard_normal((12, num_shape)), np.zeros((12, 5), int))
+    return Population(np.random.default_rng(1).standard_normal((12, num_shape)), np.zeros((12, 5), int), np.ones(12))
 
 
 IDENTITIES = [draw_identity(3, index, anybody(4), num_expression=1) for index in range(3)]
@@ -400,6 +402,18 @@ def test_the_expression_passes_and_the_identity_does_not() -> None:
         other = model.exchange_identity(person(index), IDENTITIES[0], 0.0)
         assert np.linalg.norm((other - neutral)[:468], axis=1).mean() < 0.01
     assert np.linalg.norm(person(0) - MEAN_LANDMARKS, axis=1).mean() > 0.02, "they did differ"
+
+
+@pytest.mark.parametrize("size", [0.9, 1.3])
+def test_irises_have_the_size_of_the_person_and_stay_in_place(size: float) -> None:
+    points = placed(person(0))
+    usual, other = (normalize_pose(people().anonymize(points, replace(IDENTITIES[0], iris_size=value)))[0] for value in (1.0, size))
+    for iris in (RIGHT_IRIS, LEFT_IRIS):
+        before, after = (shape[list(iris)] - shape[iris[0]] for shape in (usual, other))
+        assert np.allclose(after, size * before, atol=2e-3)
+        assert np.allclose(usual[iris[0]], other[iris[0]], atol=2e-3), "the gaze is the same"
+    rest = np.arange(468)
+    assert np.allclose(usual[rest], other[rest], atol=2e-3)
 
 
 def test_the_chin_follows_an_opening_mouth_and_the_brow_does_not() -> None:

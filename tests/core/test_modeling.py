@@ -368,6 +368,20 @@ def test_where_people_overlap_the_variance_is_kept() -> None:
     assert mixed.std() / alone.std() == pytest.approx(1, abs=0.1), "a plain mean would have 0.58 of it"
 
 
+def test_what_people_have_in_common_is_not_stronger_where_they_overlap() -> None:
+    """Two of three people meet at the nose; a fold that all of them have would be 1.4 times as deep there."""
+    bank = tiny_model().people
+    assert bank is not None
+    bank.broad.zero_()
+    bank.luma.copy_(torch.randint(-20, 21, bank.luma.shape, generator=torch.Generator().manual_seed(1)))
+    plain = bank.residual(torch.tensor([[0, 1, 2]]), shares_of((0.5,) * 5, (0.5,) * 5, (0,) * 5))[0]
+    bank.luma += 60
+    raised = bank.residual(torch.tensor([[0, 1, 2]]), shares_of((0.5,) * 5, (0.5,) * 5, (0,) * 5))[0]
+    assert torch.allclose(raised - plain, torch.tensor(60.0), atol=0.5)
+    alone = bank.residual(torch.tensor([[0, 1, 2]]), shares_of((1,) * 5, (0,) * 5, (0,) * 5))[0]
+    assert raised.std() / alone.std() == pytest.approx(1, abs=0.1)
+
+
 def test_dark_places_keep_their_order_and_are_no_holes() -> None:
     """Nostrils far below black became flat holes with an edge. Where textures are bright nothing changes."""
     model = tiny_model()

@@ -14,7 +14,7 @@ from script_loading import load_script
 from tiny import face_at, tiny_engine, tiny_model
 from training_faces import face_rows
 
-from ganon_hf.core.face_mesh import UV_MAP
+from ganon_hf.core.face_mesh import LEFT_IRIS, RIGHT_IRIS, UV_MAP
 from ganon_hf.core.model_loading import load_model
 from ganon_hf.training.calibration import Bias, measure_bias, remove_bias, replaced_faces
 from ganon_hf.training.checkpoints import save_model
@@ -86,11 +86,22 @@ def test_the_shape_is_that_of_resting_faces() -> None:
         measure_bias(model(), iter([(sample(points=opened), sample())]))
 
 
+def test_irises_that_are_too_small_are_enlarged() -> None:
+    large = FACE.copy()
+    for iris in (RIGHT_IRIS, LEFT_IRIS):
+        large[list(iris)] = FACE[iris[0]] + 1.2 * (FACE[list(iris)] - FACE[iris[0]])
+    assert measure_bias(model(), iter([(sample(points=large), sample())] * 3)).irises == pytest.approx(1.2, rel=0.02)
+    huge = large.copy()
+    for iris in (RIGHT_IRIS, LEFT_IRIS):
+        huge[list(iris)] = FACE[iris[0]] + 2 * (FACE[list(iris)] - FACE[iris[0]])
+    assert measure_bias(model(), iter([(sample(points=huge), sample())] * 3)).irises == pytest.approx(1.35), "limited in one round"
+
+
 def test_everybody_in_the_bank_changes_by_the_bias() -> None:
     calibrated, before = model(), model()
     y, x = (np.mgrid[:TEXTURE, :TEXTURE] + 0.5) / TEXTURE
     luma = (12 * np.sin(9 * x) * np.cos(50 * y)).astype(np.float32)
-    bias = Bias(luma, np.full((2, TEXTURE // 2, TEXTURE // 2), -1.5, np.float32), 1.2, np.full(4, 0.1), np.ones((TEXTURE, TEXTURE)))
+    bias = Bias(luma, np.full((2, TEXTURE // 2, TEXTURE // 2), -1.5, np.float32), 1.2, np.full(4, 0.1), 1.1, np.ones((TEXTURE, TEXTURE)))
     remove_bias(calibrated, bias, EVERYBODY)
     people, shares = torch.tensor([[5]]), torch.ones(1, 1, 1 + len(before.people.regions))
     for whole in (before, calibrated):  # one region: where several overlap, detail is restored
@@ -105,6 +116,7 @@ def test_everybody_in_the_bank_changes_by_the_bias() -> None:
     assert np.abs(change[1][0].numpy() + 1.5)[:, face[::2, ::2]].max() < 0.5
     assert torch.equal(calibrated.people.mouth_luma, (before.people.mouth_luma * 1.2).round().clamp(max=255).to(torch.uint8))
     assert torch.allclose(calibrated.geometry.people_shapes - before.geometry.people_shapes, torch.tensor(0.1), atol=1e-5)
+    assert torch.allclose(calibrated.geometry.people_irises, 1.1 * before.geometry.people_irises)
 
 
 def test_only_those_change_who_are_meant() -> None:
@@ -112,11 +124,13 @@ def test_only_those_change_who_are_meant() -> None:
     who = np.array([1, 4])
     pattern = (9 * np.sin(np.arange(TEXTURE))[:, None] * np.ones((1, TEXTURE))).astype(np.float32)
     tint = np.stack([pattern[::2, ::2]] * 2)
-    remove_bias(calibrated, Bias(pattern, tint, 1.3, np.full(4, 0.1), np.ones((TEXTURE, TEXTURE))), who, mouths=False)
+    remove_bias(calibrated, Bias(pattern, tint, 1.3, np.full(4, 0.1), 1.1, np.ones((TEXTURE, TEXTURE))), who, mouths=False)
     others = np.setdiff1d(EVERYBODY, who)
     for name in ("broad", "luma", "chroma"):
         assert torch.equal(getattr(calibrated.people, name)[others], getattr(before.people, name)[others]), name
         assert not torch.equal(getattr(calibrated.people, name)[who], getattr(before.people, name)[who]), name
+    grown = calibrated.geometry.people_irises != before.geometry.people_irises
+    assert grown.nonzero().flatten().tolist() == who.tolist()
     moved = calibrated.geometry.people_shapes != before.geometry.people_shapes
     assert moved.any(dim=1).nonzero().flatten().tolist() == who.tolist()
     for name in ("mouth_luma", "mouth_chroma"):
@@ -129,7 +143,7 @@ def test_people_of_a_group_stay_as_different_as_they_were_and_their_mean_is_limi
     before = calibrated.geometry.people_shapes.clone()
     plain = np.zeros((TEXTURE, TEXTURE), np.float32)
     for _ in range(5):
-        bias = Bias(plain, np.zeros((2, TEXTURE // 2, TEXTURE // 2), np.float32), 1.0, np.array([1.2, -1.2, 0.1, 0]), plain)
+        bias = Bias(plain, np.zeros((2, TEXTURE // 2, TEXTURE // 2), np.float32), 1.0, np.array([1.2, -1.2, 0.1, 0]), 1.0, plain)
         remove_bias(calibrated, bias, EVERYBODY)
     after = calibrated.geometry.people_shapes
     assert torch.allclose(after - after.mean(dim=0), before - before.mean(dim=0), atol=1e-5)
@@ -149,13 +163,14 @@ def test_where_only_one_side_is_seen_nothing_is_known() -> None:
     seen = halves.copy()
     seen[: TEXTURE // 2], seen[:, TEXTURE // 2 :] = 0.5, 0  # few children show the upper half, and none the right one
     tint = np.ones((2, TEXTURE // 2, TEXTURE // 2), np.float32)
-    children = Bias(20 * seen, 4 * tint * seen[::2, ::2], 1.0, np.zeros(4), seen)
-    difference = children.beyond(Bias(12 * halves, tint, 1.0, np.zeros(4), halves))
+    children = Bias(20 * seen, 4 * tint * seen[::2, ::2], 1.0, np.zeros(4), 1.2, seen)
+    difference = children.beyond(Bias(12 * halves, tint, 1.0, np.zeros(4), 0.8, halves))
     assert (difference.luma[:, TEXTURE // 2 :] == 0).all() and (difference.chroma[..., TEXTURE // 4 :] == 0).all()
     assert np.allclose(difference.luma[TEXTURE // 2 :, : TEXTURE // 2], 8) and np.allclose(
         difference.luma[: TEXTURE // 2, : TEXTURE // 2], 4
     )
     assert np.allclose(difference.chroma[:, TEXTURE // 4 :, : TEXTURE // 4], 3)
+    assert difference.irises == pytest.approx(1.5)
 
 
 def table(count: int) -> pa.Table:
@@ -221,7 +236,7 @@ def test_the_script_changes_nothing_but_the_bank(tmp_path: Path) -> None:
     changed = {
         name for name, value in load_model(str(tmp_path / "out")).state_dict().items() if not torch.equal(value, before.state_dict()[name])
     }
-    assert changed and all(name.startswith(("people.", "geometry.people_shapes")) for name in changed)
+    assert changed and all(name.startswith(("people.", "geometry.people_shapes", "geometry.people_irises")) for name in changed)
     assert "people.luma" in changed and "people.regions" not in changed
 
 
@@ -244,8 +259,8 @@ def test_the_script_for_children_changes_nothing_but_children(tmp_path: Path, mo
     after = load_model(str(tmp_path / "out"))
     for name, value in after.state_dict().items():
         if not torch.equal(value, before.state_dict()[name]):
-            assert name in ("people.broad", "people.luma", "people.chroma", "geometry.people_shapes"), name
-            changed = (value != before.state_dict()[name]).flatten(1).any(dim=1).nonzero().flatten() % 5
+            assert name in ("people.broad", "people.luma", "people.chroma", "geometry.people_shapes", "geometry.people_irises"), name
+            changed = (value != before.state_dict()[name]).reshape(len(value), -1).any(dim=1).nonzero().flatten() % 5
             assert set(changed.tolist()) == {0, 1}, f"{name}: toddlers and children"
     assert not torch.equal(after.people.broad, before.people.broad)
     assert {look for look, _ in asked[:3]} == {"young, woman", "middle, man"}, "first the adults"

@@ -16,7 +16,7 @@ from ganon_hf.core.modeling_ganon import REGIONS_SIZE, GanonModel, enlarge
 from ganon_hf.core.people import look_classes
 from ganon_hf.training import people_bank
 from ganon_hf.training import portraits as reading
-from ganon_hf.training.people_bank import MEMBERS, BankEntry, Blender, fill_bank, limit_outliers, mouth_mask, region_masks
+from ganon_hf.training.people_bank import MEMBERS, BankEntry, Blender, bring_together, fill_bank, limit_outliers, mouth_mask, region_masks
 from ganon_hf.training.portrait_eyes import color_irises
 from ganon_hf.training.portrait_mouths import Mouths, _spread_out
 from ganon_hf.training.portraits import Portraits
@@ -180,10 +180,37 @@ def test_a_bank_belongs_to_a_mesh_model() -> None:
         fill_bank(tiny_model(conditioning="landmarks", image_size=256), portraits(8), np.array([WOMAN] * 8), mouths(4))
 
 
-@pytest.mark.parametrize("change", [limit_outliers, lambda model: color_irises(model, np.arange(3))])
+@pytest.mark.parametrize(
+    "change",
+    [
+        limit_outliers,
+        lambda model: color_irises(model, np.arange(3)),
+        lambda model: bring_together(model, np.arange(3), 0.5, [np.arange(3)]),
+    ],
+)
 def test_a_model_without_a_bank_has_nobody_to_change(change: Callable[[GanonModel], None]) -> None:
     with pytest.raises(ValueError, match="conditioning='mesh'"):
         change(tiny_model(conditioning="landmarks", image_size=256))
+
+
+def test_people_who_are_brought_together_are_like_those_whom_they_shall_resemble() -> None:
+    network, before = model(), model()
+    assert network.people is not None and before.people is not None
+    who, other = np.array([0, 1, 2]), np.array([4])
+    bring_together(network, who, 0.25, [who, other])
+    column, row = np.floor(IRIS_PATCHES[0] * SIZE).astype(int)
+    for name in ("broad", "luma", "chroma"):
+        new, old = getattr(network.people, name).float(), getattr(before.people, name).float()
+        assert torch.equal(new[3:], old[3:]), "nobody else changes"
+        center = (old[:3].mean(dim=0) + old[4]) / 2
+        expected = center + 0.25 * (old[:3] - old[:3].mean(dim=0))
+        tolerance = 0.51 if name != "broad" else 1e-4  # whole numbers are stored
+        middle = (..., slice(SIZE // 4, SIZE // 3), slice(SIZE // 6, SIZE // 3)) if name == "luma" else (..., slice(2, 8), slice(10, 20))
+        assert torch.allclose(new[:3][middle], expected[middle], atol=tolerance), name
+    iris = (slice(0, 3), row, column)
+    own = before.people.luma[iris].float() - before.people.luma[iris].float().mean()
+    left = network.people.luma[iris].float() - network.people.luma[iris].float().mean()
+    assert torch.allclose(own, left, atol=1.1), "irises stay as different as they were"
 
 
 def test_regions_cover_the_face_once() -> None:

@@ -1,7 +1,8 @@
 """A synthetic face composited into its photo.
 
-What is taken from the photo inside the face is a handful of numbers for light, skin tone, sharpness and grain, see ``light_matching.py``,
-``toned_photos.py`` and ``sharpness_matching.py``. No pixel, edge or pattern of the original remains where the matte is 1.
+What is taken from the photo inside the face is a handful of numbers for light, skin tone, dark features, sharpness and grain, see
+``light_matching.py``, ``dark_features.py``, ``toned_photos.py`` and ``sharpness_matching.py``. No pixel, edge or pattern of the original
+remains where the matte is 1.
 
 Conventions: crops are (S, S, 3) RGB float32 0..255; masks and mattes are (S, S); photos are (height, width, 3) uint8.
 """
@@ -12,6 +13,7 @@ import numpy as np
 
 from .alignment import crop_image, to_uint8, warp_to_photo
 from .color import luma_of
+from .dark_features import eye_mask, match_dark_features
 from .face_mesh import BROWS, CHIN, FACE_OVAL, MOUTH_START
 from .faces import Box, Crop, box_of_points, clip_box, scale_box
 from .landmarks import mesh_mask, triangle_map
@@ -190,6 +192,7 @@ def composite_face(
         shade=None if shade is None else lambda light: shade(light, points, index, part[:2]),
         mesh=mask[here],
     )
+    synthetic = match_dark_features(synthetic, original, skin, eye_mask(index, crop.size), bare)
     curve = None if grayscale else tone_curve(canvas, canvas[region[1] : region[3], region[0] : region[2]])
     if curve is not None:
         synthetic = curve.apply(synthetic)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .face_mesh import MEAN_LANDMARKS, POSE_WEIGHTS
-from .openings import carry_openings, drop_jaw
+from .openings import carry_openings, drop_jaw, resize_irises
 from .people import Identity
 
 
@@ -180,7 +180,8 @@ class ShapeModel:
         """
         code = self.encode(self.coordinates(canonical_landmarks)) + noise * identity.expression_noise
         synthetic = self.canonical_landmarks(self.decode(code, identity.shape, noise))
-        return carry_openings(canonical_landmarks, drop_jaw(synthetic, canonical_landmarks), turned=turned)
+        synthetic = resize_irises(drop_jaw(synthetic, canonical_landmarks), identity.iris_size)
+        return carry_openings(canonical_landmarks, synthetic, turned=turned)
 
     def anonymize(self, points: np.ndarray, identity: Identity, privacy: str = "medium") -> np.ndarray:
         """Exchange the identity in landmarks.

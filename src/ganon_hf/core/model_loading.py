@@ -75,11 +75,12 @@ def load_model(source: str) -> GanonModel:
             f"the weights in {source} are from before the bank of people: their people were drawn from groups. Use the "
             "weights that come with this version, or make a bank for yours with scripts/fit/people.py."
         )
-    if any("shading_" in key for key in problems.get("missing_keys", ())):
-        raise ValueError(
-            f"the weights in {source} are from before faces shaded themselves. Use the weights that come with this version, or fit "
-            "yours again (docs/checkpoint.md)."
-        )
+    for part, step in (("shading_", "faces shaded themselves"), ("people_irises", "people had irises of their own size")):
+        if any(part in key for key in problems.get("missing_keys", ())):
+            raise ValueError(
+                f"the weights in {source} are from before {step}. Use the weights that come with this version, or fit yours again "
+                "(docs/checkpoint.md)."
+            )
     if problems:
         raise ValueError(f"the weights in {source} do not fit this model: {problems}")
     return model

@@ -36,6 +36,7 @@ BROAD_SIZE, REGIONS_SIZE = 32, 64
 # A mouth takes on the bank's teeth and tongue between the first openings, in distances of the outer corners of the eyes. Mouths of the
 # bank count less by a factor of e at the second distance in (opening, width).
 _MOUTH_OPENS, _MOUTH_REACH = (0.03, 0.06), (0.03, 0.08)
+_MOST_STRETCH = 2.0  # by so much the difference of a mixture of people from their mean grows, to vary like one person: two of three
 _DARKEST, _TOE = 24.0, 0.08  # luma that dark texels approach smoothly, and how fast, per gray value: nostrils are no holes with an edge
 # Points by which openings are measured, as in ``face_mesh.py``: this file stands alone, because diffusers loads it alone.
 RIGHT_EYE_OUTER, LEFT_EYE_OUTER, LIP_UPPER, LIP_LOWER = 33, 263, 13, 14
@@ -176,19 +177,11 @@ def shape_features(
     """
     components = ((landmarks.flatten(1) - mean) @ basis).clamp(-3, 3)  # (B, n)
     width = (landmarks[:, RIGHT_EYE_OUTER] - landmarks[:, LEFT_EYE_OUTER]).norm(dim=1).clamp_min(1e-6)
-    mouth = (landmarks[:, LIP_UPPER] - landmarks[:, LIP_LOWER]).norm(dim=1) / width
-    right = (landmarks[:, RIGHT_LID_UPPER] - landmarks[:, RIGHT_LID_LOWER]).norm(dim=1) / width
-    left = (landmarks[:, LEFT_LID_UPPER] - landmarks[:, LEFT_LID_LOWER]).norm(dim=1) / width
+    pairs = ((LIP_UPPER, LIP_LOWER), (RIGHT_LID_UPPER, RIGHT_LID_LOWER), (LEFT_LID_UPPER, LEFT_LID_LOWER))
+    mouth, *eyes = ((landmarks[:, upper] - landmarks[:, lower]).norm(dim=1) / width for upper, lower in pairs)
     # Hinge functions: teeth appear as the lips part and then stay, lashes as the lid closes, which is not linear in the opening.
-    openings = [
-        (mouth / 0.06).clamp(max=1),
-        (mouth / 0.3).clamp(max=1.5),
-        ((mouth - 0.06) / 0.1).clamp(0, 1),
-        (right / 0.09).clamp(max=1.5),
-        (left / 0.09).clamp(max=1.5),
-        ((0.05 - right) / 0.05).clamp(0, 1),
-        ((0.05 - left) / 0.05).clamp(0, 1),
-    ]
+    openings = [(mouth / 0.06).clamp(max=1), (mouth / 0.3).clamp(max=1.5), ((mouth - 0.06) / 0.1).clamp(0, 1)]
+    openings += [(eye / 0.09).clamp(max=1.5) for eye in eyes] + [((0.05 - eye) / 0.05).clamp(0, 1) for eye in eyes]
     yaw, pitch = (angles / 30).clamp(-1.4, 1.4).unbind(dim=1)
     pose = [yaw, pitch, yaw.abs(), yaw**2, pitch**2]
     rows, columns = torch.triu_indices(num_quadratic, num_quadratic, device=landmarks.device)
@@ -216,6 +209,7 @@ class ShapeStatistics(nn.Module):
     deviations: torch.Tensor
     identity_basis: torch.Tensor
     people_shapes: torch.Tensor
+    people_irises: torch.Tensor
     people_looks: torch.Tensor
 
     def __init__(self, config: GanonConfig):
@@ -226,6 +220,7 @@ class ShapeStatistics(nn.Module):
         self.register_buffer("deviations", torch.ones(size))
         self.register_buffer("identity_basis", torch.zeros(size, identity))
         self.register_buffer("people_shapes", torch.zeros(config.num_people, identity))
+        self.register_buffer("people_irises", torch.ones(config.num_people))  # size of the irises, in that of their shape's
         self.register_buffer("people_looks", torch.zeros(config.num_people, NUM_LOOK_PARTS, dtype=torch.int64))  # see people.py
         for name, sizes in (("mean", (NUM_SKIN_POINTS,)), ("directions", (6, NUM_SKIN_POINTS)), ("maps", (6, 64, 64))):
             self.register_buffer(f"shading_{name}", torch.zeros(sizes))  # see shading.py; zero is an even surface
@@ -305,8 +300,8 @@ class PeopleTextures(nn.Module):
     """What is particular to the people of the bank, beyond the appearance prior: residual textures under even light, at rest.
 
     Broad structure and detail are kept apart. Of people who are blended, the broad structure is averaged; detail comes from one or the
-    other in each region of the face, and where they overlap the variance is restored (as in histogram-preserving blending, Heitz and Neyret
-    2018), so that skin does not become flat. Made by ``training/people_bank.py``.
+    other in each region of the face, and where they overlap the variance of their differences is restored (as in histogram-preserving
+    blending, Heitz and Neyret 2018), so that skin does not become flat. Made by ``training/people_bank.py``.
     """
 
     broad: torch.Tensor
@@ -341,14 +336,18 @@ class PeopleTextures(nn.Module):
         Returns:
             (B, 1, T, T) luma and (B, 2, T / 2, T / 2) Cb and Cr, to be added to the prior's textures.
         """
-        size, precision = self.luma.shape[-1], self.broad.dtype
-        shares = shares.to(precision)
+        shares, size = shares.to(self.broad.dtype), self.luma.shape[-1]
         broad = torch.einsum("bp,bpchw->bchw", shares[:, :, 0], self.broad[people])
         masks = torch.einsum("bpr,rhw->bphw", shares[:, :, 1:], self.regions)
-        masks = masks / masks.square().sum(dim=1, keepdim=True).sqrt().clamp_min(1e-3)
-        luma, chroma = self.luma[people].to(precision), self.chroma[people].to(precision) / 2
-        luma = (enlarge(masks, size) * luma).sum(dim=1, keepdim=True)
-        chroma = (enlarge(masks, size // 2)[:, :, None] * chroma).sum(dim=1)
+        # result = a * mean + s * (mixture - mean) has the variance of one person; where s does not become too large, a is one
+        alone = 1 / masks.shape[1]
+        spread = (masks.square().sum(dim=1, keepdim=True) - alone).clamp_min(1e-6)
+        stretch = ((1 - alone) / spread).sqrt().clamp(max=_MOST_STRETCH)
+        maps = torch.cat([masks * stretch, ((1 - stretch**2 * spread).clamp_min(0) / alone).sqrt() - stretch], dim=1)
+        detail = self.luma[people].to(shares.dtype), self.chroma[people].to(shares.dtype) / 2
+        luma, chroma = (torch.cat([one, one.mean(dim=1, keepdim=True)], dim=1) for one in detail)
+        luma = (enlarge(maps, size) * luma).sum(dim=1, keepdim=True)
+        chroma = (enlarge(maps, size // 2)[:, :, None] * chroma).sum(dim=1)
         return luma + enlarge(broad[:, :1], size), chroma + enlarge(broad[:, 1:], size // 2)
 
     def open_mouth(

@@ -179,6 +179,15 @@ def carry_openings(source: np.ndarray, target: np.ndarray, *, turned: tuple[floa
     return result
 
 
+def resize_irises(landmarks: np.ndarray, factor: float) -> np.ndarray:
+    """(478, 3) canonical landmarks -> new ones, whose irises are so many times as large about their centers."""
+    result = landmarks.copy()
+    for _, _, _, iris in _EYE_PAIRS:
+        center = result[iris[0]].copy()
+        result[list(iris)] = center + factor * (result[list(iris)] - center)
+    return result
+
+
 def _eye_axes(landmarks: np.ndarray, corners: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Middle (3,) of the corners, and axes (3, 3): along their line, across it in the plane of x and y, and z, all as long as the eye."""
     along = landmarks[corners[1]] - landmarks[corners[0]]

@@ -37,6 +37,7 @@ class Identity:
 
     Attributes:
         shape: (k,) coefficients of the neutral shape.
+        iris_size: size of the irises, in that which the shape gives them.
         people: (p,) int64 numbers of the people of the bank whose textures are blended.
         shares: (p, 1 + r) float32 shares of each in the broad structure, and in the detail of each region; they sum to one over p.
         mouths: (m,) int64 numbers of the open mouths in the bank.
@@ -49,6 +50,7 @@ class Identity:
     """
 
     shape: np.ndarray
+    iris_size: float
     people: np.ndarray
     shares: np.ndarray
     mouths: np.ndarray
@@ -66,6 +68,7 @@ class Population:
     Attributes:
         shapes: (n, k) coefficients of the neutral shapes.
         looks: (n, 5) int numbers of the classes of age, sex, beard, brows and skin, see :func:`look_classes`.
+        iris_sizes: (n,) of the irises, in those that the shapes give them.
         mouths: (m,) mean luma of the inside of the bank's open mouths, sorted by opening: teeth are light.
 
     Raises:
@@ -74,22 +77,27 @@ class Population:
 
     shapes: np.ndarray
     looks: np.ndarray
+    iris_sizes: np.ndarray
     mouths: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
     def __post_init__(self) -> None:
-        if self.shapes.ndim != 2 or not len(self.shapes) or self.looks.shape != (len(self.shapes), NUM_LOOK_PARTS):
+        count = len(self.shapes)
+        given = self.shapes.shape, self.looks.shape, self.iris_sizes.shape
+        if self.shapes.ndim != 2 or not count or given[1:] != ((count, NUM_LOOK_PARTS), (count,)):
             raise ValueError(
-                f"shapes must be (people, n) and looks (people, {NUM_LOOK_PARTS}), but got {self.shapes.shape} and {self.looks.shape}."
+                f"shapes must be (people, n), looks (people, {NUM_LOOK_PARTS}) and iris_sizes (people,), but got {given[0]}, {given[1]} "
+                f"and {given[2]}."
             )
 
     @classmethod
     def of(cls, statistics: ShapeStatistics, textures: PeopleTextures | None) -> Population:
         """The people of a model's bank; a model without a bank has no mouths either."""
-        shapes, looks = statistics.people_shapes.double().cpu().numpy(), statistics.people_looks.cpu().numpy()
+        shapes, sizes = (values.double().cpu().numpy() for values in (statistics.people_shapes, statistics.people_irises))
+        looks = statistics.people_looks.cpu().numpy()
         if textures is None:
-            return cls(shapes, looks)
+            return cls(shapes, looks, sizes)
         luma, inside = textures.mouth_luma.cpu().numpy().astype(float), textures.mouth_mask.double().cpu().numpy()
-        return cls(shapes, looks, (luma * inside).sum(axis=(1, 2)) / max(inside.sum(), 1e-6))
+        return cls(shapes, looks, sizes, (luma * inside).sum(axis=(1, 2)) / max(inside.sum(), 1e-6))
 
     def groups(self, look: Look) -> list[np.ndarray]:
         """Numbers of the people who come closest to a look: one group, or two, of which the first gives two people and the second one.
@@ -209,4 +217,5 @@ def draw_identity(
     turn, noise = _truncated_normal(generator, 3), generator.standard_normal(num_expression).astype(np.float32)
     limit = np.maximum(MAX_SHAPE, np.abs(center) + _SHAPE_REACH)
     shape = np.clip(shape, -limit, limit).astype(np.float32)
-    return Identity(shape, blended.astype(np.int64), shares, mouths, look, tone, grain_seed, noise, turn)
+    iris_size = float(weights @ population.iris_sizes[blended])
+    return Identity(shape, iris_size, blended.astype(np.int64), shares, mouths, look, tone, grain_seed, noise, turn)

@@ -30,7 +30,7 @@ from ..core.people import MAX_MEAN_SHAPE
 from ..core.plans import PhotoPlan
 from .lighting import LightModel
 from .people_bank import add_to_people, change_mouths, mouth_mask
-from .portraits import even_luma, half_size, mouth_shapes, predicted_luma, relative_chroma
+from .portraits import even_luma, half_size, iris_sizes, mouth_shapes, predicted_luma, relative_chroma
 from .shape_space import ridge_solution
 from .shards import FaceShards
 from .textures import FaceSample, unwrap_samples
@@ -45,6 +45,8 @@ _SHAPE_SHARE = 0.8
 _SHAPE_RIDGE = 0.01
 # Standard deviation of the blur of the differences, in texels at 256, and the limits of the gain of the inside of mouths.
 _BLUR, _MOUTH_GAIN = 1.0, (0.8, 1.3)
+# Limits of the factor of the irises' size in one round.
+_IRIS_FACTORS = (0.8, 1.35)
 # Faces that are unwrapped at once.
 _BATCH = 64
 Compared = TypeVar("Compared")  # what belongs to one real face
@@ -59,6 +61,7 @@ class Bias:
         chroma: (2, T / 2, T / 2) float32 Cb and Cr relative to the skin's.
         mouth: factor of the luma of teeth and tongue.
         shape: (k,) identity coefficients of the neutral shape.
+        irises: factor of their size.
         shown: (T, T) float32 0..1, by how much the differences fade out where few faces were seen.
     """
 
@@ -66,6 +69,7 @@ class Bias:
     chroma: np.ndarray
     mouth: float
     shape: np.ndarray
+    irises: float
     shown: np.ndarray
 
     def beyond(self, other: Bias) -> Bias:
@@ -74,7 +78,7 @@ class Bias:
         shares = [both / np.maximum(some, 1e-3) for some in (self.shown, other.shown)]  # back to what did not fade
         luma = shares[0] * self.luma - shares[1] * other.luma
         chroma = shares[0][::2, ::2] * self.chroma - shares[1][::2, ::2] * other.chroma
-        return Bias(luma, chroma, 1.0, self.shape - other.shape, both)
+        return Bias(luma, chroma, 1.0, self.shape - other.shape, self.irises / other.irises, both)
 
     @property
     def luma_rms(self) -> float:
@@ -121,7 +125,7 @@ def measure_bias(model: GanonModel, pairs: Iterator[tuple[FaceSample, FaceSample
         raise ValueError("only a model with conditioning='mesh' has a bank to be calibrated.")
     size = model.config.people_texture_size
     light, mouth_area = LightModel(size), mouth_mask(size)
-    luma, chroma, seen, gains, shapes = [], [], [], [], []
+    luma, chroma, seen, gains, shapes, sizes = [], [], [], [], [], []
     for batch in batches(pairs):
         real, synthetic = (unwrap_samples(side, size) for side in zip(*batch, strict=True))
         rows = np.arange(len(real))
@@ -134,7 +138,9 @@ def measure_bias(model: GanonModel, pairs: Iterator[tuple[FaceSample, FaceSample
         seen.append(trusted)
         open_mouth = trusted & (mouth_area > 0.5)
         gains += [one[here].sum() / max(two[here].sum(), 1.0) for one, two, here in zip(*levels, open_mouth, strict=True) if here.any()]
-        resting = (mouth_shapes(real.shapes)[:, 0] < _CLOSED) & (np.abs(real.angles) < _FRONTAL).all(axis=1)
+        frontal = (np.abs(real.angles) < _FRONTAL).all(axis=1)
+        resting = (mouth_shapes(real.shapes)[:, 0] < _CLOSED) & frontal
+        sizes.append(np.stack([iris_sizes(side.shapes[frontal]) for side in (real, synthetic)]))
         shapes.append((real.shapes - synthetic.shapes).reshape(len(real), -1)[resting])
     if not luma or not sum(map(len, shapes)):
         raise ValueError("a bank is calibrated on real faces, some of them at rest, but none were replaced.")
@@ -147,7 +153,9 @@ def measure_bias(model: GanonModel, pairs: Iterator[tuple[FaceSample, FaceSample
         skin[rows, columns] = 0
     mouth = float(np.clip(np.median(gains), *_MOUTH_GAIN)) if gains else 1.0
     shape = _SHAPE_SHARE * _explaining_identity(np.concatenate(shapes).mean(axis=0), model.geometry)
-    return Bias(difference * skin, tint * half_size(skin), mouth, shape, _fade(visible.mean(axis=0, dtype=np.float32)))
+    own, drawn = np.median(np.concatenate(sizes, axis=1), axis=1)
+    irises = float(np.clip(own / drawn, *_IRIS_FACTORS))
+    return Bias(difference * skin, tint * half_size(skin), mouth, shape, irises, _fade(visible.mean(axis=0, dtype=np.float32)))
 
 
 def _explaining_identity(difference: np.ndarray, statistics: ShapeStatistics) -> np.ndarray:
@@ -181,6 +189,7 @@ def remove_bias(model: GanonModel, bias: Bias, who: np.ndarray, *, mouths: bool 
         shapes = model.geometry.people_shapes
         # all move alike, as far as their mean may go: a limit for each by himself would make them resemble each other
         mean = shapes[rows].mean(dim=0)
+        model.geometry.people_irises[rows] *= bias.irises
         shapes[rows] += (mean + torch.from_numpy(bias.shape.astype(np.float32))).clamp(-MAX_MEAN_SHAPE, MAX_MEAN_SHAPE) - mean
 
 

@@ -11,6 +11,7 @@ The portraits should show people who do not exist: then the bank holds nobody's 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -282,6 +283,34 @@ def limit_outliers(model: GanonModel) -> None:
         limited = detail + np.sign(away) * usual * (room * np.tanh(excess / room) - excess)
         with torch.no_grad():
             people.luma[rows] = torch.from_numpy(limited).round().to(people.luma.dtype)
+
+
+def bring_together(model: GanonModel, who: np.ndarray, share: float, like: Sequence[np.ndarray]) -> None:
+    """Bring the textures of some people of a bank closer together (in place); irises stay as different as they are.
+
+    Args:
+        model: with a bank.
+        who: (n,) numbers of the people.
+        share: of the differences among them that is left.
+        like: groups of numbers of people; the mean of their means becomes that of the people.
+
+    Raises:
+        ValueError: the model has no bank.
+    """
+    if model.people is None:
+        raise ValueError("only a model with conditioning='mesh' has a bank whose people can be compared.")
+    rows = torch.from_numpy(who)
+    with torch.no_grad():
+        for stored in (model.people.broad, model.people.luma, model.people.chroma):
+            size = stored.shape[-1]
+            left = torch.full((size, size), share)
+            if stored is not model.people.broad:
+                for iris_rows, columns, _ in _iris_sources(size):
+                    left[iris_rows, columns] = 1
+            mean = torch.stack([stored[torch.from_numpy(group)].float().mean(dim=0) for group in like]).mean(dim=0)
+            values = stored[rows].float()
+            closer = mean + left * (values - values.mean(dim=0))
+            stored[rows] = (closer if stored.is_floating_point() else closer.round().clamp(-127, 127)).to(stored.dtype)
 
 
 def add_to_people(people: PeopleTextures, luma: np.ndarray, chroma: np.ndarray, who: np.ndarray) -> None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..core.face_mesh import MEAN_LANDMARKS, TRIANGLES
+from ..core.face_mesh import LEFT_EYE_OUTER, LEFT_IRIS, MEAN_LANDMARKS, RIGHT_EYE_OUTER, RIGHT_IRIS, TRIANGLES
 from ..core.landmarks import frontal_facing, texel_table
 from ..core.modeling_ganon import AppearancePrior, ShapeStatistics, shape_features
 from ..core.opencv import cv2
@@ -117,6 +117,13 @@ def mouth_shapes(shapes: np.ndarray) -> np.ndarray:
         [np.linalg.norm(shapes[:, first] - shapes[:, second], axis=1) / np.maximum(eyes, 1e-6) for first, second in ((13, 14), (61, 291))],
         1,
     )
+
+
+def iris_sizes(shapes: np.ndarray) -> np.ndarray:
+    """(n, 478, 3) shapes -> (n,) mean diameter of the irises over the distance of the eyes' outer corners."""
+    eyes = np.linalg.norm(shapes[:, RIGHT_EYE_OUTER] - shapes[:, LEFT_EYE_OUTER], axis=1)
+    pairs = [pair for _, right, top, left, bottom in (RIGHT_IRIS, LEFT_IRIS) for pair in ((right, left), (top, bottom))]
+    return np.mean([np.linalg.norm(shapes[:, one] - shapes[:, other], axis=1) for one, other in pairs], axis=0) / np.maximum(eyes, 1e-6)
 
 
 def _explained(values: np.ndarray, conditions: np.ndarray, groups: np.ndarray, ridge: float) -> np.ndarray:
