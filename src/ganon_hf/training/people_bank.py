@@ -70,7 +70,7 @@ _OUTLIERS, _LEAST_DEVIATION, _DEVIATION_BLUR = (1.5, 3.0), 1.0, 0.012
 MEMBERS = 4
 # Hulls of the regions of a face: eyes with brows, nose, mouth and chin. The rest is skin.
 _EYE = (46, 70, 63, 105, 66, 107, 55, 193, 245, 128, 121, 120, 119, 118, 117, 111, 35, 124)
-_NOSE = (168, 193, 417, 47, 277, 203, 423, 102, 331, 98, 327, 2, 164)
+_NOSE = (168, 193, 417, 47, 277, 102, 331, 98, 327, 2)
 _LOWER = (164, 203, 423, 206, 426, 216, 436, 210, 430, 135, 364, 169, 394, 171, 396, 152, 148, 377, 176, 400, 149, 378, 150, 379)
 _REGIONS = ((_EYE, tuple(int(i) for i in MIRROR[list(_EYE)])), (_NOSE,), (_LOWER,))
 _REGION_BLUR = 0.022
