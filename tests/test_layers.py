@@ -135,6 +135,7 @@ ROOMS = {
         "movement_decoder",
         "portrait_mouths",
         "people_bank",
+        "people_variation",
         "calibration",
         "shading_response",
         "look_samples",

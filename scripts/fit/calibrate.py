@@ -2,8 +2,8 @@
 
     python scripts/fit/calibrate.py runs/bank runs/faces/{train,staff}/train-*.parquet --output-dir OUT
 
-First, what one person of the bank has and nobody who looks alike is limited: strands of hair, scars. Then real faces in color are replaced,
-and what the synthetic faces lack or have too much of on average is added to everybody in the bank, see
+First, what one person of the bank has and nobody who looks alike is limited: strands of hair, scars, patches in beards. Then real faces in
+color are replaced, and what the synthetic faces lack or have too much of on average is added to everybody in the bank, see
 ganon_hf/training/calibration.py. Shapes and textures depend on each other, hence two rounds. Finally, the rims of irises get the color of
 the white around them. This takes about fifteen minutes on one core for 2,600 faces.
 """
@@ -20,7 +20,7 @@ from ganon_hf.core.anonymizer import Anonymizer
 from ganon_hf.core.model_loading import load_image_processor, load_model
 from ganon_hf.training.calibration import measure_bias, remove_bias, replaced_faces
 from ganon_hf.training.checkpoints import save_model
-from ganon_hf.training.people_bank import limit_outliers
+from ganon_hf.training.people_variation import even_beards, limit_outliers
 from ganon_hf.training.portrait_eyes import color_irises
 from ganon_hf.training.shards import read_shards
 
@@ -38,6 +38,7 @@ def main(argv: list[str] | None = None) -> None:
     model, processor = load_model(options.checkpoint), load_image_processor(options.checkpoint)
     everybody = np.arange(model.config.num_people)
     limit_outliers(model)
+    even_beards(model)
     for number in range(1, options.rounds + 1):
         engine = Anonymizer(model, processor)  # it keeps the shapes that the bank had when it was made
         bias = measure_bias(model, replaced_faces(engine, faces, rows))

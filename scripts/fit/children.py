@@ -25,7 +25,7 @@ from ganon_hf.core.look import AGES, Age, parse_look
 from ganon_hf.core.model_loading import load_image_processor, load_model
 from ganon_hf.training.calibration import Bias, measure_bias, remove_bias, replaced_faces
 from ganon_hf.training.checkpoints import save_model
-from ganon_hf.training.people_bank import bring_together
+from ganon_hf.training.people_variation import bring_together
 from ganon_hf.training.portrait_eyes import color_irises
 from ganon_hf.training.shards import FaceShards, read_shards
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 import torch
@@ -16,8 +14,7 @@ from ganon_hf.core.modeling_ganon import REGIONS_SIZE, GanonModel, enlarge
 from ganon_hf.core.people import look_classes
 from ganon_hf.training import people_bank
 from ganon_hf.training import portraits as reading
-from ganon_hf.training.people_bank import MEMBERS, BankEntry, Blender, bring_together, fill_bank, limit_outliers, mouth_mask, region_masks
-from ganon_hf.training.portrait_eyes import color_irises
+from ganon_hf.training.people_bank import MEMBERS, BankEntry, Blender, fill_bank, mouth_mask, region_masks
 from ganon_hf.training.portrait_mouths import Mouths, _spread_out
 from ganon_hf.training.portraits import Portraits
 
@@ -180,39 +177,6 @@ def test_a_bank_belongs_to_a_mesh_model() -> None:
         fill_bank(tiny_model(conditioning="landmarks", image_size=256), portraits(8), np.array([WOMAN] * 8), mouths(4))
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        limit_outliers,
-        lambda model: color_irises(model, np.arange(3)),
-        lambda model: bring_together(model, np.arange(3), 0.5, [np.arange(3)]),
-    ],
-)
-def test_a_model_without_a_bank_has_nobody_to_change(change: Callable[[GanonModel], None]) -> None:
-    with pytest.raises(ValueError, match="conditioning='mesh'"):
-        change(tiny_model(conditioning="landmarks", image_size=256))
-
-
-def test_people_who_are_brought_together_are_like_those_whom_they_shall_resemble() -> None:
-    network, before = model(), model()
-    assert network.people is not None and before.people is not None
-    who, other = np.array([0, 1, 2]), np.array([4])
-    bring_together(network, who, 0.25, [who, other])
-    column, row = np.floor(IRIS_PATCHES[0] * SIZE).astype(int)
-    for name in ("broad", "luma", "chroma"):
-        new, old = getattr(network.people, name).float(), getattr(before.people, name).float()
-        assert torch.equal(new[3:], old[3:]), "nobody else changes"
-        center = (old[:3].mean(dim=0) + old[4]) / 2
-        expected = center + 0.25 * (old[:3] - old[:3].mean(dim=0))
-        tolerance = 0.51 if name != "broad" else 1e-4  # whole numbers are stored
-        middle = (..., slice(SIZE // 4, SIZE // 3), slice(SIZE // 6, SIZE // 3)) if name == "luma" else (..., slice(2, 8), slice(10, 20))
-        assert torch.allclose(new[:3][middle], expected[middle], atol=tolerance), name
-    iris = (slice(0, 3), row, column)
-    own = before.people.luma[iris].float() - before.people.luma[iris].float().mean()
-    left = network.people.luma[iris].float() - network.people.luma[iris].float().mean()
-    assert torch.allclose(own, left, atol=1.1), "irises stay as different as they were"
-
-
 def test_regions_cover_the_face_once() -> None:
     masks = region_masks(REGIONS_SIZE)
     assert masks.shape == (4, REGIONS_SIZE, REGIONS_SIZE) and np.allclose(masks.sum(axis=0), 1, atol=1e-5) and masks.min() >= 0
@@ -308,29 +272,6 @@ def test_the_mask_of_the_mouth_is_inside_the_lips() -> None:
     assert x <= columns.min() and columns.max() < x + width and y <= rows.min() and rows.max() < y + height
     lips = UV_MAP[[13, 14, 61, 291]] * 256
     assert rows.min() >= lips[0, 1] - 2 and rows.max() <= lips[1, 1] + 2
-
-
-def test_what_one_has_and_nobody_who_looks_alike_is_limited() -> None:
-    model = tiny_model(people_texture_size=SIZE, num_people=24, num_mouths=4, mouth_box=(20, 44, 24, 12))
-    some = model.people
-    assert some is not None
-    classes = np.array([looks(1, "young")[0], looks(1, "young", beard=True)[0]]).repeat(12, axis=0)
-    model.geometry.people_looks.copy_(torch.from_numpy(classes))
-    detail = np.random.default_rng(0).normal(0, 3, (24, SIZE, SIZE))
-    detail[12:, 40:] *= 10  # beards, each of its own
-    detail[:, 20:24, 30:34] += 40  # what everybody has
-    detail[3, 8:12, 20:40] -= 60  # a strand of hair
-    detail[15, 8:12, 20:40] -= 60
-    before = torch.from_numpy(detail.clip(-127, 127)).round().to(torch.int8)
-    some.luma.copy_(before)
-    limit_outliers(model)
-    change = (some.luma.float() - before.float()).numpy()
-    for person in (3, 15):
-        assert np.median(change[person, 8:12, 20:40]) > 45, "a strand"
-    change[[3, 15], 8:12, 20:40] = 0
-    assert np.abs(change[:12]).mean() < 0.03 and np.abs(change[12:, 44:]).mean() < 0.5, "skin and beards differ as they did"
-    assert some.luma[12:, 44:].float().std() > 20
-    assert some.luma[:, 20:24, 30:34].float().mean() > 36
 
 
 def test_enlarged_broad_structure_has_no_edges() -> None:

@@ -11,7 +11,6 @@ The portraits should show people who do not exist: then the bank holds nobody's 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,7 +32,6 @@ from ..core.look import AGES
 from ..core.modeling_ganon import BROAD_SIZE, REGIONS_SIZE, GanonModel, PeopleTextures, enlarge
 from ..core.opencv import cv2
 from ..core.people import MAX_SHAPE
-from ..core.robust_statistics import MEDIAN_TO_DEVIATION
 from .calm_skin import CalmSkin, filled_hulls
 from .portrait_eyes import opening_mask
 from .portrait_mouths import Mouths
@@ -62,10 +60,6 @@ _MASK_SCALE, _MASK_CONTRAST = 0.11, 4.5
 _MIN_MIDDLE_ENERGY = 0.75
 # Trust of the best of them from which detail counts in full, and the standard deviation of its edge as a share of the texture's side.
 _KNOWN, _KNOWN_BLUR = 0.5, 0.008
-# Detail in which one person of the bank differs from people who look alike is compressed from the first number of their standard deviations
-# on and stays below the second. So many gray values are added to these, in quadrature; the last number is their blur as a share of the
-# texture's side.
-_OUTLIERS, _LEAST_DEVIATION, _DEVIATION_BLUR = (1.5, 3.0), 1.0, 0.012
 # Portraits that one person of the bank is blended from.
 MEMBERS = 4
 # Hulls of the regions of a face: eyes with brows, nose, mouth and chin. The rest is skin.
@@ -110,13 +104,13 @@ class Blender:
             weight = half_size(trust)
             broad = np.stack([blurred(c, weight, BROAD) for c in chroma])
             self._tint.append((broad, _symmetric(chroma - broad, _SYMMETRIC_MIDDLE)))
-        self._eyes = _iris_sources(size)
+        self._eyes = iris_sources(size)
         rows, columns, owner, _ = texel_table(size)
         self._skin = np.zeros((size, size), np.float32)
         self._skin[rows, columns] = owner < MOUTH_START
         self._skin = cv2.GaussianBlur(self._skin, (0, 0), size / 256)
         iris = np.zeros((size // 2, size // 2), np.float32)
-        for rows, columns, _ in _iris_sources(size // 2):
+        for rows, columns, _ in iris_sources(size // 2):
             iris[rows, columns] = 1
         self._color = _TINT_SHARE + (1 - _TINT_SHARE) * iris
         self._calm_skin = CalmSkin(size)
@@ -181,7 +175,7 @@ class Blender:
         return masks / masks.sum(axis=0)
 
 
-def _iris_sources(size: int) -> list[tuple[np.ndarray, np.ndarray, tuple[int, int]]]:
+def iris_sources(size: int) -> list[tuple[np.ndarray, np.ndarray, tuple[int, int]]]:
     """For each iris patch its rows and columns, and the (x, y) texel of its eye."""
     v, u = (np.mgrid[:size, :size] + 0.5) / size
     sources = []
@@ -261,58 +255,6 @@ def fill_bank(model: GanonModel, portraits: Portraits, looks: np.ndarray, mouths
     return members
 
 
-def limit_outliers(model: GanonModel) -> None:
-    """Limit (in place) the detail that one person of a bank has and nobody of the same age, sex and beard: strands of hair, scars.
-
-    Raises:
-        ValueError: the model has no bank.
-    """
-    people, looks = model.people, model.geometry.people_looks.numpy()
-    if people is None:
-        raise ValueError("only a model with conditioning='mesh' has a bank whose people can be compared.")
-    size = people.luma.shape[-1]
-    for look in np.unique(looks[:, :3], axis=0):
-        rows = torch.from_numpy(np.flatnonzero((looks[:, :3] == look).all(axis=1)))
-        detail = people.luma[rows].float().numpy()
-        middle = np.median(detail, axis=0)
-        deviation = MEDIAN_TO_DEVIATION * np.median(np.abs(detail - middle), axis=0)
-        usual = np.sqrt(cv2.GaussianBlur(deviation**2, (0, 0), _DEVIATION_BLUR * size) + _LEAST_DEVIATION**2)
-        start, room = _OUTLIERS[0], _OUTLIERS[1] - _OUTLIERS[0]
-        away = (detail - middle) / usual
-        excess = np.maximum(np.abs(away) - start, 0)
-        limited = detail + np.sign(away) * usual * (room * np.tanh(excess / room) - excess)
-        with torch.no_grad():
-            people.luma[rows] = torch.from_numpy(limited).round().to(people.luma.dtype)
-
-
-def bring_together(model: GanonModel, who: np.ndarray, share: float, like: Sequence[np.ndarray]) -> None:
-    """Bring the textures of some people of a bank closer together (in place); irises stay as different as they are.
-
-    Args:
-        model: with a bank.
-        who: (n,) numbers of the people.
-        share: of the differences among them that is left.
-        like: groups of numbers of people; the mean of their means becomes that of the people.
-
-    Raises:
-        ValueError: the model has no bank.
-    """
-    if model.people is None:
-        raise ValueError("only a model with conditioning='mesh' has a bank whose people can be compared.")
-    rows = torch.from_numpy(who)
-    with torch.no_grad():
-        for stored in (model.people.broad, model.people.luma, model.people.chroma):
-            size = stored.shape[-1]
-            left = torch.full((size, size), share)
-            if stored is not model.people.broad:
-                for iris_rows, columns, _ in _iris_sources(size):
-                    left[iris_rows, columns] = 1
-            mean = torch.stack([stored[torch.from_numpy(group)].float().mean(dim=0) for group in like]).mean(dim=0)
-            values = stored[rows].float()
-            closer = mean + left * (values - values.mean(dim=0))
-            stored[rows] = (closer if stored.is_floating_point() else closer.round().clamp(-127, 127)).to(stored.dtype)
-
-
 def add_to_people(people: PeopleTextures, luma: np.ndarray, chroma: np.ndarray, who: np.ndarray) -> None:
     """Add the same to the textures of people of a bank (in place).
 
@@ -357,7 +299,7 @@ def _mesh(size: int) -> np.ndarray:
     rows, columns, _, _ = texel_table(size)
     mask = np.zeros((size, size), np.float32)
     mask[rows, columns] = 1
-    for rows, columns, _ in _iris_sources(size):
+    for rows, columns, _ in iris_sources(size):
         mask[rows, columns] = 1
     return cv2.dilate(mask, np.ones((3, 3)))
 
