@@ -4,7 +4,9 @@
 
 The portraits are those of scripts/fit/people.py, which show people who do not exist. What the portraits of children have beyond the
 synthetic children in their place, less what those of adults have beyond theirs, is added to the children of the bank, class by class, see
-ganon_hf/training/calibration.py. This takes about two minutes on one core.
+ganon_hf/training/calibration.py. First, the textures of toddlers are brought closer together: their portraits differ by hard light and
+worry. Portraits of older children are too few for a texture of their own, so that these come to lie between toddlers and young adults in
+the end. This takes about two minutes on one core.
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@ corners of the mouth, gray lips and a bright ridge of the nose. So real training
 with them in the canonical texture and in shape. The median difference over all of them is added to everybody in the bank; it holds nothing
 of a single face, and the median ignores spectacles, bangs and hands, which few of them have.
 
+Of irises, the size is compared as well: they are a few of many points, and the shape's coefficients hardly see them.
+
 Real training faces are adults. By what children differ, portraits by the same text-to-image models know: what the portraits of children
 have beyond the synthetic children in their place, less what those of adults have beyond theirs, which is how these models draw.
 """
