@@ -83,9 +83,10 @@ def main(argv: list[str] | None = None) -> None:
         engine = Anonymizer(model, processor)  # it keeps the shapes that the bank had when it was made
         biases = {age: compare(engine, faces, looks, (age,), options.most).beyond(adults) for age in CHILDREN}
         for age, bias in biases.items():
+            applied = bias
             if age == "child":  # there are too few portraits of them for their texture
-                bias = replace(bias, luma=np.zeros_like(bias.luma), chroma=np.zeros_like(bias.chroma))
-            remove_bias(model, bias, groups[age], mouths=False)
+                applied = replace(bias, luma=np.zeros_like(bias.luma), chroma=np.zeros_like(bias.chroma))
+            remove_bias(model, applied, groups[age], mouths=False)
             logger.info(
                 "round %d, %s: luma of %d people differed by %.1f gray values (root mean square), shape by %.2f, irises by %.2f times",
                 number,

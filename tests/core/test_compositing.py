@@ -10,8 +10,10 @@ import pytest
 from lit_face import LIT, SIZE, SKIN, SYNTHETIC, X, Y, ycc
 from tiny import face_at
 
+from ganon_hf.core import compositing
 from ganon_hf.core.alignment import align_face, warp_to_photo
 from ganon_hf.core.compositing import composite_face, face_matte, match_border
+from ganon_hf.core.dark_features import eye_mask
 from ganon_hf.core.face_mesh import TRIANGLES
 from ganon_hf.core.faces import Crop
 from ganon_hf.core.landmarks import triangle_map
@@ -160,6 +162,22 @@ def test_dark_eyes_of_the_original_leave_no_shadow() -> None:
     under = spots < -30
     assert (scene.alpha[under] > 0.99).all() and abs((with_eyes - without)[under].mean()) < 4
     assert (lit_photo(spots).astype(np.float32) - lit_photo())[under].mean() < -40
+
+
+def test_pale_eyes_become_as_dark_as_the_photos_unless_its_tone_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = Scene(size=256)
+    eyes = eye_mask(triangle_map(scene.points, 256), 256).astype(np.float32)
+    synthetic = cv2.resize(SYNTHETIC, (256, 256)) * (1 - 0.45 * eyes[..., None])
+    in_photo = np.clip(warp_to_photo(eyes, scene.crop, (0, 0, WIDTH, HEIGHT)), 0, 1)
+    photo, where = lit_photo(-0.8 * in_photo * lit_photo()[..., 1]), in_photo > 0.9
+
+    def levels() -> list[float]:
+        return [scene.compose(photo, synthetic, match_tone=match_tone)[0][where].mean() for match_tone in (True, False)]
+
+    matched = levels()
+    monkeypatch.setattr(compositing, "match_dark_features", lambda synthetic, *_: synthetic)
+    plain = levels()
+    assert matched[0] < plain[0] - 2 and matched[1] == plain[1], (matched, plain)
 
 
 def blots(height: int, width: int, size: float, seed: int) -> np.ndarray:

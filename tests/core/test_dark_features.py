@@ -1,4 +1,4 @@
-"""Eyes as dark beside the skin as the photo's; light parts, skin and faces whose eyes are dark enough stay as they are."""
+"""Eyes as dark beside the skin as the photo's; skin, also in the shade, and faces whose eyes are dark enough stay as they are."""
 
 from __future__ import annotations
 
@@ -7,21 +7,26 @@ import pytest
 from tiny import face_at
 
 from ganon_hf.core.dark_features import eye_mask, match_dark_features
+from ganon_hf.core.face_mesh import UV_MAP
 from ganon_hf.core.landmarks import triangle_map
 
 SIDE = 128
-INDEX = triangle_map(face_at(64, 64, 100).landmarks, SIDE)  # type: ignore[arg-type]
+POINTS = face_at(64, 64, 100).landmarks
+INDEX = triangle_map(POINTS, SIDE)  # type: ignore[arg-type]
 EYES = eye_mask(INDEX, SIDE)
 SKIN, ALL = (INDEX >= 0) & ~EYES, np.ones((SIDE, SIDE), bool)
+BROW = tuple(np.round(POINTS[105, 1::-1]).astype(int))  # type: ignore[index]
 
 
-def face(skin: float, eyes: float, *, fold: float | None = None) -> np.ndarray:
-    """Gray skin with darker eyes, and a fold on the chin."""
+def face(skin: float, eyes: float, *, tint: tuple[float, float, float] = (1, 1, 1)) -> np.ndarray:
+    """Skin with darker eyes."""
     luma = np.full((SIDE, SIDE), skin, np.float32)
     luma[EYES] = eyes
-    if fold is not None:
-        luma[100:104, 40:80] = fold
-    return np.repeat(luma[..., None], 3, axis=2)
+    return luma[..., None] * np.array(tint, np.float32)
+
+
+def match(synthetic: np.ndarray, original: np.ndarray, skin: np.ndarray = SKIN, seen: np.ndarray = ALL) -> np.ndarray:
+    return match_dark_features(synthetic, original, skin, EYES, seen, SIDE)
 
 
 def eyes_of(picture: np.ndarray) -> float:
@@ -29,43 +34,65 @@ def eyes_of(picture: np.ndarray) -> float:
 
 
 def test_the_mask_is_the_eyes_and_what_is_close_to_them() -> None:
-    assert 0.01 < EYES.mean() < 0.08 and not EYES[70:].any()
+    assert 0.01 < EYES.mean() < 0.08 and not EYES[70:].any() and len(UV_MAP) == 468
+    turned = triangle_map(face_at(64, 64, 100, yaw=60).landmarks, SIDE)  # type: ignore[arg-type]
+    assert (turned[eye_mask(turned, SIDE)] >= 0).all(), "nothing beside a turned head"
 
 
-def test_pale_eyes_become_darker_and_nothing_else() -> None:
-    synthetic = face(200, 100, fold=170)
-    result = match_dark_features(synthetic, face(150, 30), SKIN, EYES, ALL)
+def test_pale_eyes_and_brows_become_darker_and_nothing_else() -> None:
+    synthetic = face(200, 100)
+    synthetic[100:104, 40:80] = 90  # a beard
+    synthetic[BROW[0] - 2 : BROW[0] + 3, BROW[1] - 6 : BROW[1] + 7] = 120
+    result = match(synthetic, face(150, 30))
     assert 70 < eyes_of(result) < 90, "towards the photo's, but not as far"
-    assert np.array_equal(result[~EYES], synthetic[~EYES]), "skin and folds"
+    assert result[BROW][1] < 116
+    lower = np.arange(SIDE)[:, None, None] > 90
+    assert np.array_equal(result * lower, synthetic * lower), "the beard"
+    skin = (synthetic == 200).all(axis=2)
+    assert np.array_equal(result[skin], synthetic[skin])
+
+
+def test_skin_in_the_shade_is_no_feature() -> None:
+    """Lit from the side, half of a face is darker than the median of its skin: that is the light, which is matched already."""
+    shade = np.where(np.arange(SIDE) < 50, 0.4, 1.0)[None, :, None].astype(np.float32)
+    synthetic, photo = face(180, 90) * shade, face(180, 54) * shade
+    result = match(synthetic, photo)
+    cheek = np.zeros((SIDE, SIDE), bool)
+    cheek[60:80, 20:40] = True
+    assert np.abs(result - synthetic)[cheek & SKIN].max() < 0.5
+    for side in (slice(0, 40), slice(80, SIDE)):
+        eye = EYES[:, side]
+        ratio = result[:, side][eye] / synthetic[:, side][eye]
+        assert np.median(ratio) < 0.9, "the eyes of both halves"
 
 
 @pytest.mark.parametrize(
     ("photo", "seen", "reason"),
     [
         (face(150, 75), ALL, "as dark as the photo's"),
-        (face(150, 120), ALL, "the photo's are lighter: they may be shut"),
+        (face(150, 110), ALL, "the photo's are lighter: they may be shut"),
         (face(150, 20), ~EYES, "a hand lies over the photo's eyes"),
     ],
 )
 def test_eyes_stay_as_they_are(photo: np.ndarray, seen: np.ndarray, reason: str) -> None:
     synthetic = face(200, 100)
-    assert np.array_equal(match_dark_features(synthetic, photo, SKIN, EYES, seen), synthetic), reason
+    assert np.array_equal(match(synthetic, photo, seen=seen), synthetic), reason
 
 
 def test_dark_spectacles_do_not_make_eyes_black() -> None:
-    result = match_dark_features(face(200, 100), face(150, 0), SKIN, EYES, ALL)
-    assert eyes_of(result) == pytest.approx(160 * (100 / 160) ** 1.4, abs=1)
+    assert eyes_of(match(face(200, 100), face(150, 0))) == pytest.approx(160 * (100 / 160) ** 1.4, rel=0.05)
 
 
-def test_the_order_of_dark_values_stays() -> None:
-    synthetic = face(200, 100)
+def test_the_order_of_dark_values_and_the_hue_of_irises_stay() -> None:
+    synthetic = face(200, 100, tint=(1.0, 0.6, 0.4))
     ramp = np.linspace(5, 195, np.count_nonzero(EYES), dtype=np.float32)
-    synthetic[EYES] = ramp[:, None]
-    result = match_dark_features(synthetic, face(150, 8), SKIN, EYES, ALL)[..., 0][EYES]
-    assert (np.diff(result) > 0).all() and result.min() >= 0
+    synthetic[EYES] = ramp[:, None] * np.array([1.0, 0.6, 0.4], np.float32)
+    result = match(synthetic, face(150, 8))
+    assert (np.diff(result[..., 1][EYES]) > -1).all() and result.min() >= 0
+    assert np.allclose(result[EYES][:, 2], 0.4 * result[EYES][:, 0], rtol=1e-4)
 
 
 @pytest.mark.parametrize("skin", [np.zeros((SIDE, SIDE), bool), SKIN])
 def test_without_skin_or_light_nothing_is_compared(skin: np.ndarray) -> None:
     black = face(0, 0)
-    assert np.array_equal(match_dark_features(black, black, skin, EYES, ALL), black)
+    assert np.array_equal(match(black, black, skin=skin), black)

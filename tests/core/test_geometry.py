@@ -407,7 +407,7 @@ def test_the_expression_passes_and_the_identity_does_not() -> None:
 @pytest.mark.parametrize("size", [0.9, 1.3])
 def test_irises_have_the_size_of_the_person_and_stay_in_place(size: float) -> None:
     points = placed(person(0))
-    usual, other = (normalize_pose(people().anonymize(points, replace(IDENTITIES[0], iris_size=value)))[0] for value in (1.0, size))
+    usual, other = (normalize_pose(people().anonymize(points, replace(IDENTITIES[0], iris_scale=value)))[0] for value in (1.0, size))
     for iris in (RIGHT_IRIS, LEFT_IRIS):
         before, after = (shape[list(iris)] - shape[iris[0]] for shape in (usual, other))
         assert np.allclose(after, size * before, atol=2e-3)

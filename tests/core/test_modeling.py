@@ -368,6 +368,17 @@ def test_where_people_overlap_the_variance_is_kept() -> None:
     assert mixed.std() / alone.std() == pytest.approx(1, abs=0.1), "a plain mean would have 0.58 of it"
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_people_can_be_blended_in_half_precision(dtype: torch.dtype, count: int) -> None:
+    bank = tiny_model().people
+    assert bank is not None
+    people, shares = torch.arange(count)[None], torch.full((1, count, 5), 1 / count)
+    exact = bank.residual(people, shares)
+    for half, whole in zip(bank.to(dtype).residual(people, shares), exact, strict=True):
+        assert half.dtype == dtype and (half.float() - whole).abs().max() < 2
+
+
 def test_what_people_have_in_common_is_not_stronger_where_they_overlap() -> None:
     """Two of three people meet at the nose; a fold that all of them have would be 1.4 times as deep there."""
     bank = tiny_model().people

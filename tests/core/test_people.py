@@ -36,7 +36,7 @@ def drawn(look: Look | None, count: int = 40) -> list[Look]:
 
 def test_an_identity_is_the_same_everywhere() -> None:
     first, again = (draw_identity(5, 2, bank(), num_expression=3) for _ in range(2))
-    for name in ("shape", "iris_size", "people", "shares", "mouths", "look", "tone", "grain_seed", "expression_noise", "turn"):
+    for name in ("shape", "iris_scale", "people", "shares", "mouths", "look", "tone", "grain_seed", "expression_noise", "turn"):
         assert np.array_equal(getattr(first, name), getattr(again, name)), name
     assert (first.shape.shape, first.tone.shape, first.expression_noise.shape) == ((10,), (3,), (3,))
     assert first.shares.shape == (NUM_BLENDED, 1 + NUM_REGIONS) and first.shares.dtype == np.float32
@@ -194,7 +194,7 @@ def test_a_group_far_from_the_mean_is_not_cut_off_and_its_people_are_no_caricatu
 
 
 @pytest.mark.parametrize(
-    ("shapes", "looks", "iris_sizes"),
+    ("shapes", "looks", "iris_scales"),
     [
         (np.zeros((0, 4)), np.zeros((0, 5), int), np.zeros(0)),  # nobody to draw
         (np.zeros((2, 4)), np.zeros((3, 5), int), np.ones(2)),
@@ -203,18 +203,18 @@ def test_a_group_far_from_the_mean_is_not_cut_off_and_its_people_are_no_caricatu
         (np.zeros((2, 4)), np.zeros((2, 5), int), np.ones(3)),
     ],
 )
-def test_a_population_checks_itself(shapes: np.ndarray, looks: np.ndarray, iris_sizes: np.ndarray) -> None:
+def test_a_population_checks_itself(shapes: np.ndarray, looks: np.ndarray, iris_scales: np.ndarray) -> None:
     with pytest.raises(ValueError, match="shapes must be"):
-        Population(shapes, looks, iris_sizes)
+        Population(shapes, looks, iris_scales)
 
 
 def test_irises_are_as_large_as_those_of_whom_a_person_is_blended_from() -> None:
     population = bank()
     for index in range(20):
         identity = draw_identity(5, index, population)
-        sizes = population.iris_sizes[identity.people]
-        assert sizes.min() <= identity.iris_size <= sizes.max()
-        assert identity.iris_size == pytest.approx(identity.shares[:, 0] @ sizes)
+        sizes = population.iris_scales[identity.people]
+        assert sizes.min() <= identity.iris_scale <= sizes.max()
+        assert identity.iris_scale == pytest.approx(identity.shares[:, 0] @ sizes)
 
 
 def test_a_person_of_the_bank_needs_a_whole_look() -> None:

@@ -185,8 +185,8 @@ def test_regions_cover_the_face_once() -> None:
         column, row = np.floor(UV_MAP[point] * REGIONS_SIZE).astype(int)
         return int(masks[:, row, column].argmax())
 
-    # brow, lid, tip of the nose, lips and chin, cheek and forehead, each with its mirror image
-    expected = {105: 0, 159: 0, 4: 1, 0: 2, 17: 2, 152: 2, 50: 3, 151: 3}
+    # brow, lid, tip and wing of the nose, lips and chin, moustache, cheek and forehead, each with its mirror image
+    expected = {105: 0, 159: 0, 4: 1, 48: 1, 0: 2, 17: 2, 152: 2, 164: 2, 165: 2, 50: 3, 151: 3}
     assert {point: of(point) for point in expected} == expected
     assert all(of(int(MIRROR[point])) == region for point, region in expected.items())
     column, row = np.floor(IRIS_PATCHES[0] * REGIONS_SIZE).astype(int)

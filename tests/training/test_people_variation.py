@@ -84,6 +84,13 @@ def test_people_who_are_brought_together_are_like_those_whom_they_shall_resemble
     assert torch.allclose(own, left, atol=1.1), "irises stay as different as they were"
 
 
+@pytest.mark.parametrize(("who", "like"), [([], [[1]]), ([0, 1], [[0, 1], []])])
+def test_nobody_can_be_brought_close_to_nobody(who: list[int], like: list[list[int]]) -> None:
+    network = model()
+    with pytest.raises(ValueError, match="groups of people"):
+        bring_together(network, np.array(who, int), 0.5, [np.array(group, int) for group in like])
+
+
 def test_beards_of_one_age_become_more_alike_and_nothing_else_does() -> None:
     network, before = model(), model()
     assert network.people is not None and before.people is not None

@@ -192,7 +192,8 @@ def composite_face(
         shade=None if shade is None else lambda light: shade(light, points, index, part[:2]),
         mesh=mask[here],
     )
-    synthetic = match_dark_features(synthetic, original, skin, eye_mask(index, crop.size), bare)
+    if match_tone:
+        synthetic = match_dark_features(synthetic, original, skin, eye_mask(index, crop.size), bare, crop.size)
     curve = None if grayscale else tone_curve(canvas, canvas[region[1] : region[3], region[0] : region[2]])
     if curve is not None:
         synthetic = curve.apply(synthetic)

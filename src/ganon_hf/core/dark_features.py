@@ -14,12 +14,16 @@ from .opencv import cv2
 from .robust_statistics import quantile
 
 # The quantile of the luma of eyes and lashes that says how dark they are; how far eyes grow, as a share of the crop's side, to take lashes
-# in; the pixels, and the share of them, that must be seen in the photo.
+# in; the pixels of eyes and of skin, and the share of the eyes' pixels, that must be seen in the photo.
 _DARK_SHARE, _LASHES, _MIN_PIXELS, _MIN_SEEN = 0.08, 0.008, 30, 0.5
-# Luma as a share of the skin's, below which it changes, and below which no photo is believed.
+# As shares of the crop's side: how far around the eyes luma changes, so that brows do; the blur of that border; and the blur that leaves
+# the light of the skin, as a face may be lit from the side.
+_AROUND, _SOFT, _LIGHT = 0.09, 0.02, 0.06
+# Luma as a share of the skin's around it, below which it changes, and below which no photo is believed.
 _START, _BLACK = 0.8, 0.05
 # Share of the difference that is made up for, and the largest exponent: eyes have colors of their own.
 _SHARE, _MOST = 0.6, 1.4
+_EPSILON = 1e-3  # against division by zero
 
 
 def eye_mask(index: np.ndarray, size: int) -> np.ndarray:
@@ -30,37 +34,52 @@ def eye_mask(index: np.ndarray, size: int) -> np.ndarray:
         size: side of the crop, of which it may be a part.
     """
     eyes = (index >= EYE_SPANS[0][0]).astype(np.uint8)  # their triangles are the last ones
-    reach = 2 * max(1, round(_LASHES * size)) + 1
-    return cv2.dilate(eyes, np.ones((reach, reach), np.uint8)).view(bool)
+    return _grown(eyes, _LASHES * size).view(bool) & (index >= 0)
 
 
-def match_dark_features(synthetic: np.ndarray, original: np.ndarray, skin: np.ndarray, eyes: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Make what is dark in the synthetic face darker, where the photo's eyes are darker beside their skin than its own.
+def match_dark_features(
+    synthetic: np.ndarray, original: np.ndarray, skin: np.ndarray, eyes: np.ndarray, seen: np.ndarray, size: int
+) -> np.ndarray:
+    """Make eyes, lashes and brows darker, where the photo's eyes are darker beside their skin than the synthetic ones.
 
-    Luma below 0.8 of the skin's is raised to a power, with that level as one: ``0.8 * (luma / 0.8) ** p``. Folds are lighter than that.
+    Luma below 0.8 of the skin's around it is raised to a power, with that level as one: ``0.8 * (luma / 0.8) ** p``.
 
     Args:
         synthetic, original: (h, w, 3) float32 0..255 in the same light.
         skin: (h, w) bool, where both show skin.
         eyes: (h, w) bool, see :func:`eye_mask`.
         seen: (h, w) bool, where the photo shows the face and nothing before it.
+        size: side of the crop, of which they may be a part.
 
     Returns:
         the corrected synthetic face; unchanged where the photo shows no eyes or no skin, or none that are darker.
     """
-    visible = eyes & seen
+    visible, skin = eyes & seen, skin & ~eyes
     count = np.count_nonzero(visible)
-    if not skin.any() or count < max(_MIN_PIXELS, _MIN_SEEN * np.count_nonzero(eyes)):
+    if np.count_nonzero(skin) < _MIN_PIXELS or count < max(_MIN_PIXELS, _MIN_SEEN * np.count_nonzero(eyes)):
         return synthetic
-    own, photo = luma_of(synthetic), luma_of(original)
-    level, photo_level = (max(quantile(luma[skin], 0.5), 1.0) for luma in (own, photo))
-    dark = quantile(own[eyes], _DARK_SHARE) / level
-    wanted = max(quantile(photo[visible], _DARK_SHARE) / photo_level, _BLACK)
-    if not 0 < wanted < dark < _START:
+    own, photo = (_beside_skin(luma_of(picture), skin, size) for picture in (synthetic, original))
+    dark, wanted = quantile(own[eyes], _DARK_SHARE), max(quantile(photo[visible], _DARK_SHARE), _BLACK)
+    if not wanted < dark < _START:
         return synthetic
     power = min(1 + _SHARE * (np.log(wanted / _START) / np.log(dark / _START) - 1), _MOST)
-    places = np.flatnonzero(own < _START * level)
-    relative = np.maximum(own.ravel()[places] / np.float32(_START * level), 0)
-    change = np.zeros_like(own)
-    change.ravel()[places] = (relative ** np.float32(power) - relative) * np.float32(_START * level)
-    return synthetic + change[..., None]
+    area = cv2.GaussianBlur(_grown(eyes.view(np.uint8), _AROUND * size).astype(np.float32), (0, 0), max(_SOFT * size, 1.0))
+    relative = np.clip(own * np.float32(1 / _START), _EPSILON, 1)
+    factor = 1 + area * (relative ** np.float32(power - 1) - 1)
+    return synthetic * factor[..., None]
+
+
+def _beside_skin(luma: np.ndarray, skin: np.ndarray, size: int) -> np.ndarray:
+    """(h, w) luma over that of the skin around it; far from any skin over the median of all skin."""
+    weight = skin.astype(np.float32)
+    sigma = max(_LIGHT * size, 1.0)
+    usual = quantile(luma[skin], 0.5)
+    total = cv2.GaussianBlur(weight, (0, 0), sigma) + np.float32(_EPSILON)
+    level = (cv2.GaussianBlur(luma * weight, (0, 0), sigma) + np.float32(_EPSILON * usual)) / total
+    return luma / np.maximum(level, 1.0)
+
+
+def _grown(mask: np.ndarray, reach: float) -> np.ndarray:
+    """(h, w) uint8 mask, grown by so many pixels, at least one."""
+    side = 2 * max(1, round(reach)) + 1
+    return cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))

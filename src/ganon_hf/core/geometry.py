@@ -180,7 +180,7 @@ class ShapeModel:
         """
         code = self.encode(self.coordinates(canonical_landmarks)) + noise * identity.expression_noise
         synthetic = self.canonical_landmarks(self.decode(code, identity.shape, noise))
-        synthetic = resize_irises(drop_jaw(synthetic, canonical_landmarks), identity.iris_size)
+        synthetic = resize_irises(drop_jaw(synthetic, canonical_landmarks), identity.iris_scale)
         return carry_openings(canonical_landmarks, synthetic, turned=turned)
 
     def anonymize(self, points: np.ndarray, identity: Identity, privacy: str = "medium") -> np.ndarray:

@@ -36,7 +36,7 @@ BROAD_SIZE, REGIONS_SIZE = 32, 64
 # A mouth takes on the bank's teeth and tongue between the first openings, in distances of the outer corners of the eyes. Mouths of the
 # bank count less by a factor of e at the second distance in (opening, width).
 _MOUTH_OPENS, _MOUTH_REACH = (0.03, 0.06), (0.03, 0.08)
-_MOST_STRETCH = 2.0  # by so much the difference of a mixture of people from their mean grows, to vary like one person: two of three
+_MAX_STRETCH = 2.0  # the difference of a mixture of people from their mean grows at most by so much: where two of three overlap evenly
 _DARKEST, _TOE = 24.0, 0.08  # luma that dark texels approach smoothly, and how fast, per gray value: nostrils are no holes with an edge
 # Points by which openings are measured, as in ``face_mesh.py``: this file stands alone, because diffusers loads it alone.
 RIGHT_EYE_OUTER, LEFT_EYE_OUTER, LIP_UPPER, LIP_LOWER = 33, 263, 13, 14
@@ -220,7 +220,7 @@ class ShapeStatistics(nn.Module):
         self.register_buffer("deviations", torch.ones(size))
         self.register_buffer("identity_basis", torch.zeros(size, identity))
         self.register_buffer("people_shapes", torch.zeros(config.num_people, identity))
-        self.register_buffer("people_irises", torch.ones(config.num_people))  # size of the irises, in that of their shape's
+        self.register_buffer("people_irises", torch.ones(config.num_people))  # factor of the irises' diameter
         self.register_buffer("people_looks", torch.zeros(config.num_people, NUM_LOOK_PARTS, dtype=torch.int64))  # see people.py
         for name, sizes in (("mean", (NUM_SKIN_POINTS,)), ("directions", (6, NUM_SKIN_POINTS)), ("maps", (6, 64, 64))):
             self.register_buffer(f"shading_{name}", torch.zeros(sizes))  # see shading.py; zero is an even surface
@@ -339,11 +339,12 @@ class PeopleTextures(nn.Module):
         shares, size = shares.to(self.broad.dtype), self.luma.shape[-1]
         broad = torch.einsum("bp,bpchw->bchw", shares[:, :, 0], self.broad[people])
         masks = torch.einsum("bpr,rhw->bphw", shares[:, :, 1:], self.regions)
-        # result = a * mean + s * (mixture - mean) has the variance of one person; where s does not become too large, a is one
-        alone = 1 / masks.shape[1]
-        spread = (masks.square().sum(dim=1, keepdim=True) - alone).clamp_min(1e-6)
-        stretch = ((1 - alone) / spread).sqrt().clamp(max=_MOST_STRETCH)
-        maps = torch.cat([masks * stretch, ((1 - stretch**2 * spread).clamp_min(0) / alone).sqrt() - stretch], dim=1)
+        # gain * mean + stretch * (mixture - mean) has the variance of one person; the gain is one where the stretch is not limited
+        even = 1 / masks.shape[1]
+        spread = (masks.square().sum(dim=1, keepdim=True) - even).clamp_min(1e-3)
+        stretch = ((1 - even) / spread).sqrt().clamp(max=_MAX_STRETCH)
+        gain = ((1 - stretch**2 * spread).clamp_min(0) / even).sqrt()
+        maps = torch.cat([masks * stretch, gain - stretch], dim=1)
         detail = self.luma[people].to(shares.dtype), self.chroma[people].to(shares.dtype) / 2
         luma, chroma = (torch.cat([one, one.mean(dim=1, keepdim=True)], dim=1) for one in detail)
         luma = (enlarge(maps, size) * luma).sum(dim=1, keepdim=True)

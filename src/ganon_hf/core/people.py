@@ -37,7 +37,7 @@ class Identity:
 
     Attributes:
         shape: (k,) coefficients of the neutral shape.
-        iris_size: size of the irises, in that which the shape gives them.
+        iris_scale: factor of the diameter of the irises that the shape gives.
         people: (p,) int64 numbers of the people of the bank whose textures are blended.
         shares: (p, 1 + r) float32 shares of each in the broad structure, and in the detail of each region; they sum to one over p.
         mouths: (m,) int64 numbers of the open mouths in the bank.
@@ -50,7 +50,7 @@ class Identity:
     """
 
     shape: np.ndarray
-    iris_size: float
+    iris_scale: float
     people: np.ndarray
     shares: np.ndarray
     mouths: np.ndarray
@@ -68,7 +68,7 @@ class Population:
     Attributes:
         shapes: (n, k) coefficients of the neutral shapes.
         looks: (n, 5) int numbers of the classes of age, sex, beard, brows and skin, see :func:`look_classes`.
-        iris_sizes: (n,) of the irises, in those that the shapes give them.
+        iris_scales: (n,) factors of the diameter of the irises that the shapes give.
         mouths: (m,) mean luma of the inside of the bank's open mouths, sorted by opening: teeth are light.
 
     Raises:
@@ -77,15 +77,15 @@ class Population:
 
     shapes: np.ndarray
     looks: np.ndarray
-    iris_sizes: np.ndarray
+    iris_scales: np.ndarray
     mouths: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
     def __post_init__(self) -> None:
         count = len(self.shapes)
-        given = self.shapes.shape, self.looks.shape, self.iris_sizes.shape
+        given = self.shapes.shape, self.looks.shape, self.iris_scales.shape
         if self.shapes.ndim != 2 or not count or given[1:] != ((count, NUM_LOOK_PARTS), (count,)):
             raise ValueError(
-                f"shapes must be (people, n), looks (people, {NUM_LOOK_PARTS}) and iris_sizes (people,), but got {given[0]}, {given[1]} "
+                f"shapes must be (people, n), looks (people, {NUM_LOOK_PARTS}) and iris_scales (people,), but got {given[0]}, {given[1]} "
                 f"and {given[2]}."
             )
 
@@ -217,5 +217,5 @@ def draw_identity(
     turn, noise = _truncated_normal(generator, 3), generator.standard_normal(num_expression).astype(np.float32)
     limit = np.maximum(MAX_SHAPE, np.abs(center) + _SHAPE_REACH)
     shape = np.clip(shape, -limit, limit).astype(np.float32)
-    iris_size = float(weights @ population.iris_sizes[blended])
-    return Identity(shape, iris_size, blended.astype(np.int64), shares, mouths, look, tone, grain_seed, noise, turn)
+    iris_scale = float(weights @ population.iris_scales[blended])
+    return Identity(shape, iris_scale, blended.astype(np.int64), shares, mouths, look, tone, grain_seed, noise, turn)

@@ -32,7 +32,7 @@ from ..core.people import MAX_MEAN_SHAPE
 from ..core.plans import PhotoPlan
 from .lighting import LightModel
 from .people_bank import add_to_people, change_mouths, mouth_mask
-from .portraits import even_luma, half_size, iris_sizes, mouth_shapes, predicted_luma, relative_chroma
+from .portraits import even_luma, half_size, iris_diameters, mouth_shapes, predicted_luma, relative_chroma
 from .shape_space import ridge_solution
 from .shards import FaceShards
 from .textures import FaceSample, unwrap_samples
@@ -47,8 +47,8 @@ _SHAPE_SHARE = 0.8
 _SHAPE_RIDGE = 0.01
 # Standard deviation of the blur of the differences, in texels at 256, and the limits of the gain of the inside of mouths.
 _BLUR, _MOUTH_GAIN = 1.0, (0.8, 1.3)
-# Limits of the factor of the irises' size in one round.
-_IRIS_FACTORS = (0.8, 1.35)
+# Limits of the factor of the irises' diameter that the shape gives.
+_IRIS_SCALES = (0.7, 1.6)
 # Faces that are unwrapped at once.
 _BATCH = 64
 Compared = TypeVar("Compared")  # what belongs to one real face
@@ -63,7 +63,7 @@ class Bias:
         chroma: (2, T / 2, T / 2) float32 Cb and Cr relative to the skin's.
         mouth: factor of the luma of teeth and tongue.
         shape: (k,) identity coefficients of the neutral shape.
-        irises: factor of their size.
+        irises: ratio of the diameters of the real irises to the synthetic ones'.
         shown: (T, T) float32 0..1, by how much the differences fade out where few faces were seen.
     """
 
@@ -142,7 +142,7 @@ def measure_bias(model: GanonModel, pairs: Iterator[tuple[FaceSample, FaceSample
         gains += [one[here].sum() / max(two[here].sum(), 1.0) for one, two, here in zip(*levels, open_mouth, strict=True) if here.any()]
         frontal = (np.abs(real.angles) < _FRONTAL).all(axis=1)
         resting = (mouth_shapes(real.shapes)[:, 0] < _CLOSED) & frontal
-        sizes.append(np.stack([iris_sizes(side.shapes[frontal]) for side in (real, synthetic)]))
+        sizes.append(np.stack([iris_diameters(side.shapes[frontal]) for side in (real, synthetic)]))
         shapes.append((real.shapes - synthetic.shapes).reshape(len(real), -1)[resting])
     if not luma or not sum(map(len, shapes)):
         raise ValueError("a bank is calibrated on real faces, some of them at rest, but none were replaced.")
@@ -156,8 +156,7 @@ def measure_bias(model: GanonModel, pairs: Iterator[tuple[FaceSample, FaceSample
     mouth = float(np.clip(np.median(gains), *_MOUTH_GAIN)) if gains else 1.0
     shape = _SHAPE_SHARE * _explaining_identity(np.concatenate(shapes).mean(axis=0), model.geometry)
     own, drawn = np.median(np.concatenate(sizes, axis=1), axis=1)
-    irises = float(np.clip(own / drawn, *_IRIS_FACTORS))
-    return Bias(difference * skin, tint * half_size(skin), mouth, shape, irises, _fade(visible.mean(axis=0, dtype=np.float32)))
+    return Bias(difference * skin, tint * half_size(skin), mouth, shape, float(own / drawn), _fade(visible.mean(axis=0, dtype=np.float32)))
 
 
 def _explaining_identity(difference: np.ndarray, statistics: ShapeStatistics) -> np.ndarray:
@@ -170,7 +169,7 @@ def _explaining_identity(difference: np.ndarray, statistics: ShapeStatistics) ->
 
 
 def remove_bias(model: GanonModel, bias: Bias, who: np.ndarray, *, mouths: bool = True) -> None:
-    """Add the difference to people in the bank of a model (in place); shapes move until their mean reaches ``people.MAX_MEAN_SHAPE``.
+    """Add the difference to people in the bank of a model (in place); shapes and irises only up to a limit.
 
     Args:
         model: with a bank.
@@ -189,9 +188,10 @@ def remove_bias(model: GanonModel, bias: Bias, who: np.ndarray, *, mouths: bool 
     rows = torch.from_numpy(who)
     with torch.no_grad():
         shapes = model.geometry.people_shapes
+        irises = model.geometry.people_irises
+        irises[rows] = (irises[rows] * bias.irises).clamp(*_IRIS_SCALES)
         # all move alike, as far as their mean may go: a limit for each by himself would make them resemble each other
         mean = shapes[rows].mean(dim=0)
-        model.geometry.people_irises[rows] *= bias.irises
         shapes[rows] += (mean + torch.from_numpy(bias.shape.astype(np.float32))).clamp(-MAX_MEAN_SHAPE, MAX_MEAN_SHAPE) - mean
 
 

@@ -50,7 +50,7 @@ def limit_outliers(model: GanonModel) -> None:
 
 
 def bring_together(model: GanonModel, who: np.ndarray, share: float, like: Sequence[np.ndarray], area: np.ndarray | None = None) -> None:
-    """Bring the textures of some people of a bank closer together (in place); irises stay as different as they are.
+    """Bring the textures of some people of a bank closer together (in place); the detail of irises stays as different as it is.
 
     Args:
         model: with a bank.
@@ -60,10 +60,14 @@ def bring_together(model: GanonModel, who: np.ndarray, share: float, like: Seque
         area: (T, T) 0..1, where this is done; None is everywhere.
 
     Raises:
-        ValueError: the model has no bank.
+        ValueError: the model has no bank, or there is nobody in a group.
     """
     if model.people is None:
         raise ValueError("only a model with conditioning='mesh' has a bank whose people can be compared.")
+    if not len(who) or not all(map(len, like)):
+        raise ValueError(
+            f"people are brought closer to groups of people, but there are {len(who)} of them, and {[*map(len, like)]} in the groups."
+        )
     rows = torch.from_numpy(who)
     with torch.no_grad():
         for stored in (model.people.broad, model.people.luma, model.people.chroma):

@@ -119,7 +119,7 @@ def mouth_shapes(shapes: np.ndarray) -> np.ndarray:
     )
 
 
-def iris_sizes(shapes: np.ndarray) -> np.ndarray:
+def iris_diameters(shapes: np.ndarray) -> np.ndarray:
     """(n, 478, 3) shapes -> (n,) mean diameter of the irises over the distance of the eyes' outer corners."""
     eyes = np.linalg.norm(shapes[:, RIGHT_EYE_OUTER] - shapes[:, LEFT_EYE_OUTER], axis=1)
     pairs = [pair for _, right, top, left, bottom in (RIGHT_IRIS, LEFT_IRIS) for pair in ((right, left), (top, bottom))]
