@@ -1,9 +1,9 @@
 """Structure of features that is finer than the textures: strands of brows, edges of lids, lips and irises.
 
 Textures end at 256 texels, and in a face of 600 pixels one of them covers two pixels or more. What an octave lacks is made from the next
-coarser one of the synthetic face itself, in two ways. Its strong edges go on: the harmonics of the soft-clipped octave (Greenspan, Anderson
-and Akber, "Image enhancement by nonlinear extrapolation in frequency space", IEEE TIP 2000). And in brows, noise is drawn out along their
-structure where they are dark (line integral convolution, Cabral and Leedom 1993).
+coarser one of the synthetic face itself, in two ways. Its strong edges, except those of brows, go on: the harmonics of the soft-clipped
+octave (Greenspan, Anderson and Akber, "Image enhancement by nonlinear extrapolation in frequency space", IEEE TIP 2000). And in brows,
+noise is drawn out along their structure where they are dark (line integral convolution, Cabral and Leedom 1993).
 
 Conventions: pictures are (h, w) float32 luma 0..255. Numbers without a source were tuned on photos.
 """
@@ -53,7 +53,7 @@ def add_fine_structure(
         if lacks[number] > 0:
             masks = (areas.regions >= FIRST_FEATURE, areas.brows)
             features, brows = (cv2.GaussianBlur(subsampled(mask, number).astype(np.float32), (0, 0), _SOFT) for mask in masks)
-            made = _harmonics(coarser, features) * features
+            made = _harmonics(coarser, features) * (features * (1 - brows))  # a brow ends in hairs, not at an edge
             _add_strands(made, level, noise.filling(shape, number, 0), brows, areas.height / (1 << number))
             changes[number] += made * np.float32(min(lacks[number] / max(_root_mean_square(made, features), _EPSILON), 1))
         coarser = octaves[number] + changes[number]

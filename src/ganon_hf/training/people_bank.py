@@ -62,11 +62,12 @@ _MIN_MIDDLE_ENERGY = 0.75
 _KNOWN, _KNOWN_BLUR = 0.5, 0.008
 # Portraits that one person of the bank is blended from.
 MEMBERS = 4
-# Hulls of the regions of a face: eyes with brows, nose, mouth and chin. The rest is skin.
+# Hulls of the regions of a face, and by which share of the texture's side they grow: eyes with brows, nose down to the nostrils, mouth with
+# moustache and chin. The rest is skin.
 _EYE = (46, 70, 63, 105, 66, 107, 55, 193, 245, 128, 121, 120, 119, 118, 117, 111, 35, 124)
-_NOSE = (168, 193, 417, 47, 277, 102, 331, 98, 327, 2)
+_NOSE = (168, 193, 417, 129, 358, 47, 277, 48, 278, 64, 294, 102, 331, 98, 327, 2)
 _LOWER = (164, 203, 423, 206, 426, 216, 436, 210, 430, 135, 364, 169, 394, 171, 396, 152, 148, 377, 176, 400, 149, 378, 150, 379)
-_REGIONS = ((_EYE, tuple(int(i) for i in MIRROR[list(_EYE)])), (_NOSE,), (_LOWER,))
+_REGIONS = (((_EYE, tuple(int(i) for i in MIRROR[list(_EYE)])), 0.0), ((_NOSE,), 0.012), ((_LOWER,), 0.0))
 _REGION_BLUR = 0.022
 
 
@@ -194,7 +195,7 @@ def mouth_mask(size: int) -> np.ndarray:
 
 def region_masks(size: int) -> np.ndarray:
     """(4, size, size) smooth masks that sum to one: eyes with brows, nose, mouth and chin, skin."""
-    masks = [filled_hulls(hulls, size) for hulls in _REGIONS]
+    masks = [filled_hulls(hulls, size, growth) for hulls, growth in _REGIONS]
     v, u = (np.mgrid[:size, :size] + 0.5) / size
     for center in IRIS_PATCHES:  # an iris belongs to the eye
         masks[0] = np.where((u - center[0]) ** 2 + (v - center[1]) ** 2 < (IRIS_PATCH_RADIUS * (IRIS_REACH + 0.6)) ** 2, 1, masks[0])
