@@ -76,7 +76,7 @@ def test_skin_in_the_shade_is_no_feature() -> None:
 )
 def test_eyes_stay_as_they_are(photo: np.ndarray, seen: np.ndarray, reason: str) -> None:
     synthetic = face(200, 100)
-    assert np.array_equal(match(synthetic, photo, seen=seen), synthetic), reason
+    assert np.abs(match(synthetic, photo, seen=seen) - synthetic).max() < 0.5, reason
 
 
 def test_dark_spectacles_do_not_make_eyes_black() -> None:

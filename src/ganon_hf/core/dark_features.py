@@ -24,6 +24,8 @@ _START, _BLACK = 0.8, 0.05
 # Share of the difference that is made up for, and the largest exponent: eyes have colors of their own.
 _SHARE, _MOST = 0.6, 1.4
 _EPSILON = 1e-3  # against division by zero
+# Light and the surroundings of eyes are smooth: they are found on a grid of every so many pixels.
+_GRID = 4
 
 
 def eye_mask(index: np.ndarray, size: int) -> np.ndarray:
@@ -63,7 +65,9 @@ def match_dark_features(
     if not wanted < dark < _START:
         return synthetic
     power = min(1 + _SHARE * (np.log(wanted / _START) / np.log(dark / _START) - 1), _MOST)
-    area = cv2.GaussianBlur(_grown(eyes.view(np.uint8), _AROUND * size).astype(np.float32), (0, 0), max(_SOFT * size, 1.0))
+    around = _grown(_coarse(eyes), _AROUND * size / _GRID)
+    around = cv2.GaussianBlur(around, (0, 0), max(_SOFT * size / _GRID, 0.5))
+    area = cv2.resize(around, own.shape[::-1], interpolation=cv2.INTER_LINEAR)
     relative = np.clip(own * np.float32(1 / _START), _EPSILON, 1)
     factor = 1 + area * (relative ** np.float32(power - 1) - 1)
     return synthetic * factor[..., None]
@@ -71,15 +75,18 @@ def match_dark_features(
 
 def _beside_skin(luma: np.ndarray, skin: np.ndarray, size: int) -> np.ndarray:
     """(h, w) luma over that of the skin around it; far from any skin over the median of all skin."""
-    weight = skin.astype(np.float32)
-    sigma = max(_LIGHT * size, 1.0)
-    usual = quantile(luma[skin], 0.5)
-    total = cv2.GaussianBlur(weight, (0, 0), sigma) + np.float32(_EPSILON)
-    level = (cv2.GaussianBlur(luma * weight, (0, 0), sigma) + np.float32(_EPSILON * usual)) / total
-    return luma / np.maximum(level, 1.0)
+    sigma, usual = max(_LIGHT * size / _GRID, 0.5), quantile(luma[skin], 0.5)
+    total, known = (cv2.GaussianBlur(_coarse(values), (0, 0), sigma) for values in (skin, luma * skin))
+    level = (known + np.float32(_EPSILON * usual)) / (total + np.float32(_EPSILON))
+    return luma / np.maximum(cv2.resize(level, luma.shape[::-1], interpolation=cv2.INTER_LINEAR), 1.0)
+
+
+def _coarse(values: np.ndarray) -> np.ndarray:
+    """(h, w) -> (h / 4, w / 4) float32: what is smooth needs no more."""
+    return cv2.resize(values.astype(np.float32), None, fx=1 / _GRID, fy=1 / _GRID, interpolation=cv2.INTER_AREA)
 
 
 def _grown(mask: np.ndarray, reach: float) -> np.ndarray:
-    """(h, w) uint8 mask, grown by so many pixels, at least one."""
+    """(h, w) mask, grown by so many pixels, at least one."""
     side = 2 * max(1, round(reach)) + 1
     return cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
