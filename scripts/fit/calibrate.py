@@ -44,7 +44,7 @@ def main(argv: list[str] | None = None) -> None:
         bias = measure_bias(model, replaced_faces(engine, faces, rows))
         remove_bias(model, bias, everybody)
         logger.info(
-            "round %d: luma differed by %.1f gray values (root mean square), shape by %.2f, teeth by a factor of %.2f, irises of %.2f",
+            "round %d: luma differed by %.1f gray values (root mean square), shape by %.2f, teeth by a factor of %.2f, irises by %.2f",
             number,
             bias.luma_rms,
             np.linalg.norm(bias.shape),

@@ -4,9 +4,9 @@
 
 The portraits are those of scripts/fit/people.py, which show people who do not exist. What the portraits of children have beyond the
 synthetic children in their place, less what those of adults have beyond theirs, is added to the children of the bank, class by class, see
-ganon_hf/training/calibration.py. First, the textures of toddlers are brought closer together: their portraits differ by hard light and
-worry. Portraits of older children are too few for a texture of their own, so that these come to lie between toddlers and young adults in
-the end. This takes about two minutes on one core.
+ganon_hf/training/calibration.py. First, the textures of toddlers are brought closer together, as their portraits differ by hard light and
+worried expressions. Portraits of older children are too few for a texture of their own, so that these come to lie between toddlers and
+young adults in the end. This takes about two minutes on one core.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ logger = logging.getLogger(__name__)
 
 CHILDREN: tuple[Age, ...] = ("toddler", "child")
 ADULTS: tuple[Age, ...] = ("young", "middle")
-# Share that is left of what a child's texture has beyond the mean of the class: portraits of children have hard light and folds, and where
-# these differ from one to the next, blends of a few look worn. Tuned on photos.
+# Share that is left of what a child's texture has beyond the mean of the class: many portraits of children have hard light and a worried
+# expression, and blends of a few look worn. Tuned on photos.
 _OWN_SHARE = 0.35
 
 
@@ -88,7 +88,8 @@ def main(argv: list[str] | None = None) -> None:
                 applied = replace(bias, luma=np.zeros_like(bias.luma), chroma=np.zeros_like(bias.chroma))
             remove_bias(model, applied, groups[age], mouths=False)
             logger.info(
-                "round %d, %s: luma of %d people differed by %.1f gray values (root mean square), shape by %.2f, irises by %.2f times",
+                "round %d, %s: luma of %d people differed by %.1f gray values (root mean square), shape by %.2f, "
+                "irises by a factor of %.2f",
                 number,
                 age,
                 len(groups[age]),
@@ -97,7 +98,7 @@ def main(argv: list[str] | None = None) -> None:
                 bias.irises,
             )
     bring_together(model, children, _OWN_SHARE, [toddlers, young])
-    color_irises(model, np.concatenate(list(groups.values())))  # last, for the white around them has changed
+    color_irises(model, np.concatenate([toddlers, children]))  # last, for the white around them has changed
     save_model(model, options.output_dir)
     logger.info("wrote %s", options.output_dir)
 

@@ -12,7 +12,7 @@ import torch
 from tiny import face_at, tiny_model, tiny_processor
 
 from ganon_hf.core.face_mesh import MEAN_LANDMARKS
-from ganon_hf.core.modeling_ganon import GanonConfig, GanonModel, RefinementNetwork, shape_features, ycbcr_to_rgb
+from ganon_hf.core.modeling_ganon import GanonConfig, GanonModel, PeopleTextures, RefinementNetwork, shape_features, ycbcr_to_rgb
 
 # name -> (output or input channels first, as torch keeps it); every norm is without parameters
 PUBLISHED = {
@@ -358,11 +358,17 @@ def test_people_change_the_face_and_their_absence_is_the_mean_person() -> None:
     assert (first - mean).abs().mean() * 127.5 > 2 and (first - second).abs().mean() * 127.5 > 2
 
 
-def test_where_people_overlap_the_variance_is_kept() -> None:
+def noisy_bank(most: int) -> PeopleTextures:
+    """People without broad structure, each with detail of their own of at most so many gray values."""
     bank = tiny_model().people
     assert bank is not None
     bank.broad.zero_()
-    bank.luma.copy_(torch.randint(-40, 41, bank.luma.shape, generator=torch.Generator().manual_seed(1)))
+    bank.luma.copy_(torch.randint(-most, most + 1, bank.luma.shape, generator=torch.Generator().manual_seed(1)))
+    return bank
+
+
+def test_where_people_overlap_the_variance_is_kept() -> None:
+    bank = noisy_bank(40)
     alone = bank.residual(torch.tensor([[0, 1, 2]]), shares_of((1,) * 5, (0,) * 5, (0,) * 5))[0]
     mixed = bank.residual(torch.tensor([[0, 1, 2]]), shares_of(*[(1 / 3,) * 5] * 3))[0]
     assert mixed.std() / alone.std() == pytest.approx(1, abs=0.1), "a plain mean would have 0.58 of it"
@@ -381,10 +387,7 @@ def test_people_can_be_blended_in_half_precision(dtype: torch.dtype, count: int)
 
 def test_what_people_have_in_common_is_not_stronger_where_they_overlap() -> None:
     """Two of three people meet at the nose; a fold that all of them have would be 1.4 times as deep there."""
-    bank = tiny_model().people
-    assert bank is not None
-    bank.broad.zero_()
-    bank.luma.copy_(torch.randint(-20, 21, bank.luma.shape, generator=torch.Generator().manual_seed(1)))
+    bank = noisy_bank(20)
     plain = bank.residual(torch.tensor([[0, 1, 2]]), shares_of((0.5,) * 5, (0.5,) * 5, (0,) * 5))[0]
     bank.luma += 60
     raised = bank.residual(torch.tensor([[0, 1, 2]]), shares_of((0.5,) * 5, (0.5,) * 5, (0,) * 5))[0]

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from ..core.modeling_ganon import GanonModel
+from ..core.modeling_ganon import GanonModel, PeopleTextures
 from ..core.opencv import cv2
 from ..core.robust_statistics import MEDIAN_TO_DEVIATION
 from .calm_skin import CalmSkin
@@ -31,9 +31,7 @@ def limit_outliers(model: GanonModel) -> None:
     Raises:
         ValueError: the model has no bank.
     """
-    people, looks = model.people, model.geometry.people_looks.numpy()
-    if people is None:
-        raise ValueError("only a model with conditioning='mesh' has a bank whose people can be compared.")
+    people, looks = _bank_of(model), model.geometry.people_looks.numpy()
     size = people.luma.shape[-1]
     for look in np.unique(looks[:, :3], axis=0):
         rows = torch.from_numpy(np.flatnonzero((looks[:, :3] == look).all(axis=1)))
@@ -62,18 +60,17 @@ def bring_together(model: GanonModel, who: np.ndarray, share: float, like: Seque
     Raises:
         ValueError: the model has no bank, or there is nobody in a group.
     """
-    if model.people is None:
-        raise ValueError("only a model with conditioning='mesh' has a bank whose people can be compared.")
+    people = _bank_of(model)
     if not len(who) or not all(map(len, like)):
         raise ValueError(
             f"people are brought closer to groups of people, but there are {len(who)} of them, and {[*map(len, like)]} in the groups."
         )
     rows = torch.from_numpy(who)
     with torch.no_grad():
-        for stored in (model.people.broad, model.people.luma, model.people.chroma):
+        for stored in (people.broad, people.luma, people.chroma):
             size = stored.shape[-1]
             left = torch.full((size, size), share)
-            if stored is not model.people.broad:
+            if stored is not people.broad:
                 for iris_rows, columns, _ in iris_sources(size):
                     left[iris_rows, columns] = 1
             values = stored[rows].float()
@@ -90,10 +87,14 @@ def even_beards(model: GanonModel) -> None:
     Raises:
         ValueError: the model has no bank.
     """
-    if model.people is None:
-        raise ValueError("only a model with conditioning='mesh' has a bank whose people can be compared.")
-    looks, area = model.geometry.people_looks.numpy(), CalmSkin(model.people.luma.shape[-1]).beard
+    looks, area = model.geometry.people_looks.numpy(), CalmSkin(_bank_of(model).luma.shape[-1]).beard
     bearded = looks[:, 2] == 1
     for age in np.unique(looks[bearded, 0]):
         who = np.flatnonzero(bearded & (looks[:, 0] == age))
         bring_together(model, who, _BEARD_SHARE, [who], area)
+
+
+def _bank_of(model: GanonModel) -> PeopleTextures:
+    if model.people is None:
+        raise ValueError("only a model with conditioning='mesh' has a bank whose people can be compared.")
+    return model.people
