@@ -1,7 +1,7 @@
 """A synthetic face composited into its photo.
 
 What is taken from the photo inside the face is a handful of numbers for light, skin tone, dark features, sharpness and grain, see
-``light_matching.py``, ``dark_features.py``, ``toned_photos.py`` and ``sharpness_matching.py``. No pixel, edge or pattern of the original
+``light_matching.py``, ``eyes_and_teeth.py``, ``toned_photos.py`` and ``sharpness_matching.py``. No pixel, edge or pattern of the original
 remains where the matte is 1.
 
 Conventions: crops are (S, S, 3) RGB float32 0..255; masks and mattes are (S, S); photos are (height, width, 3) uint8.
@@ -13,8 +13,8 @@ import numpy as np
 
 from .alignment import crop_image, to_uint8, warp_to_photo
 from .color import luma_of
-from .dark_features import eye_mask, match_dark_features
-from .face_mesh import BROWS, CHIN, FACE_OVAL, MOUTH_START
+from .eyes_and_teeth import eye_mask, match_eyes_and_teeth
+from .face_mesh import BROWS, CHIN, FACE_OVAL, MOUTH_START, RIGHT_EYE_START
 from .faces import Box, Crop, box_of_points, clip_box, scale_box
 from .landmarks import mesh_mask, triangle_map
 from .light_matching import match_light, surface_normals
@@ -193,7 +193,8 @@ def composite_face(
         mesh=mask[here],
     )
     if match_tone:
-        synthetic = match_dark_features(synthetic, original, skin, eye_mask(index, crop.size), bare, crop.size)
+        eyes, mouth = eye_mask(index, crop.size), (index >= MOUTH_START) & (index < RIGHT_EYE_START)
+        synthetic = match_eyes_and_teeth(synthetic, original, skin, eyes, mouth, bare, crop.size)
     curve = None if grayscale else tone_curve(canvas, canvas[region[1] : region[3], region[0] : region[2]])
     if curve is not None:
         synthetic = curve.apply(synthetic)
@@ -262,9 +263,9 @@ def _face_areas(points: np.ndarray, region: tuple[int, int, int, int], inside: n
             _fill_hull(regions, places[list(group)], reach, ELSEWHERE if first is None else first + number)
     regions[~inside] = OUTSIDE
     brows = np.zeros(inside.shape, np.uint8)
-    for group in BROWS:
-        _fill_hull(brows, places[list(group)], _BROW_REACH, 1)
-    return FaceAreas(regions, (brows > 0) & inside, float(np.linalg.norm(places[FACE_OVAL[0]] - places[CHIN])))
+    for number, group in enumerate(BROWS, start=1):
+        _fill_hull(brows, places[list(group)], _BROW_REACH, number)
+    return FaceAreas(regions, brows * inside, float(np.linalg.norm(places[FACE_OVAL[0]] - places[CHIN])))
 
 
 def _fill_hull(mask: np.ndarray, points: np.ndarray, reach: float, value: int) -> None:

@@ -10,54 +10,104 @@ Conventions: pictures are (h, w) float32 luma 0..255. Numbers without a source w
 
 from __future__ import annotations
 
+import math
+from typing import NamedTuple
+
 import numpy as np
 
-from .face_noise import FaceNoise
+from .face_noise import NO_NOISE, FaceNoise
 from .octaves import FIRST_FEATURE, FaceAreas, enlarged, octaves_of, subsampled
 from .opencv import cv2
 
 # Edges: below the first share of the octave's standard deviation there is none, from the second one above it they are clipped softly. And
 # by how much what then goes on is stronger.
 _FAINT, _CLIP, _GAIN = 0.5, 1.5, 2.0
+# From this height of a face in pixels of an octave, textures hold too little of it.
+_TEXELS = 180
+# Hair counts in an octave with so many of its pixels.
+_MIN_PIXELS = 20
 # Strands reach so many pixels to either side, in so many steps; standard deviation of the blur of their directions.
 _REACH, _STEPS, _DIRECTION_BLUR = 7.0, 5, 5.0
-# Hair is darker than its surroundings, blurred by this share of the face's height; the contrast of its strands is this share of up to so
-# many pixel values of that.
-_SURROUNDINGS, _CONTRAST, _DARKEST = 0.06, 0.3, 40.0
+# Brows are darker than their surroundings, blurred by this share of the face's height; the contrast of their strands is at most this share
+# of up to so many pixel values of that.
+_SURROUNDINGS, _CONTRAST, _DARKEST = 0.06, 0.8, 40.0
 # Standard deviation of the blur of the outlines of features and brows, in pixels of an octave.
 _SOFT = 2.0
 _EPSILON = 1e-3  # against division by zero
 
 
+def num_lacking(height: float) -> int:
+    """Of how many octaves, finest first, the textures hold too little in a face of this height."""
+    return math.floor(math.log2(max(height / _TEXELS, 0.5))) + 1
+
+
+class Lack(NamedTuple):
+    """Standard deviation in pixel values of what an octave of the synthetic face lacks beside the photo's: at edges, and in brows."""
+
+    edges: float
+    brows: float
+
+
+def missing_hair(
+    own: list[np.ndarray], wanted: list[np.ndarray], areas: FaceAreas, factors: list[float], grain: list[float]
+) -> list[float]:
+    """Standard deviation of the strands that brows lack, for each octave of which textures hold too little, finest first.
+
+    Args:
+        own, wanted: octaves of luma of the synthetic face and of the photo.
+        areas: where both have what.
+        factors: by which the synthetic ones change.
+        grain: standard deviation of the photo's noise in the finest octaves.
+    """
+    missing = []
+    for number in range(min(num_lacking(areas.height), len(own))):
+        brows, noise = subsampled(areas.brows, number), grain[number] ** 2 if number < len(grain) else 0.0
+        variances = [0.0, 0.0]
+        for side, here in enumerate((brows == 1, brows == 2)):
+            if np.count_nonzero(here) >= _MIN_PIXELS:
+                ours, theirs = (float(np.square(octave[here]).mean()) for octave in (own[number], wanted[number]))
+                variances[side] = max(theirs - noise - factors[number] ** 2 * ours, 0.0)
+        missing.append(min(variances) ** 0.5)  # what falls over one of them are no hairs of a brow
+    return missing
+
+
 def add_fine_structure(
-    changes: list[np.ndarray], luma: np.ndarray, octaves: list[np.ndarray], areas: FaceAreas, lacks: list[float], noise: FaceNoise
+    changes: list[np.ndarray], luma: np.ndarray, octaves: list[np.ndarray], areas: FaceAreas, lacks: list[Lack], noise: FaceNoise
 ) -> None:
-    """Add what the features lack, from coarse to fine.
+    """Add what features lack, from coarse to fine.
 
     Args:
         changes: of each octave, to which it is added (in place).
         luma: (h, w) of the synthetic face.
         octaves: of it, finest first.
         areas: where it has what.
-        lacks: standard deviation of what each octave lacks; some of them above 0.
+        lacks: of the finest octaves.
         noise: of which strands are made.
     """
-    coarsest = max(number for number, lack in enumerate(lacks) if lack > 0) + 1
+    coarsest = max((number for number, lack in enumerate(lacks, start=1) if max(lack) > NO_NOISE), default=0)
+    if not coarsest:
+        return
     level = luma
     for _ in range(coarsest):
         level = cv2.pyrDown(level)
     coarser = octaves[coarsest] + changes[coarsest] if coarsest < len(octaves) else np.zeros_like(level)
     for number in reversed(range(coarsest)):
-        shape = octaves[number].shape
+        shape, lack = octaves[number].shape, lacks[number]
         level, coarser = enlarged(level, shape), enlarged(coarser, shape)
-        if lacks[number] > 0:
-            masks = (areas.regions >= FIRST_FEATURE, areas.brows)
-            features, brows = (cv2.GaussianBlur(subsampled(mask, number).astype(np.float32), (0, 0), _SOFT) for mask in masks)
+        brows = _softly(areas.brows > 0, number)
+        if lack.edges > NO_NOISE:
+            features = _softly(areas.regions >= FIRST_FEATURE, number)
             made = _harmonics(coarser, features) * (features * (1 - brows))  # a brow ends in hairs, not at an edge
-            _add_strands(made, level, noise.filling(shape, number, 0), brows, areas.height / (1 << number))
-            changes[number] += made * np.float32(min(lacks[number] / max(_root_mean_square(made, features), _EPSILON), 1))
+            changes[number] += made * np.float32(min(lack.edges / max(_root_mean_square(made, features), _EPSILON), 1))
+        if lack.brows > NO_NOISE:
+            _add_strands(changes[number], level, noise.filling(shape, number, 0), brows, areas.height / (1 << number), lack.brows)
         coarser = octaves[number] + changes[number]
         level = level + coarser
+
+
+def _softly(mask: np.ndarray, number: int) -> np.ndarray:
+    """(h, w) bool -> float32 0..1 at the resolution of an octave, with a soft outline."""
+    return cv2.GaussianBlur(subsampled(mask, number).astype(np.float32), (0, 0), _SOFT)
 
 
 def _root_mean_square(values: np.ndarray, weights: np.ndarray) -> float:
@@ -73,7 +123,7 @@ def _harmonics(coarser: np.ndarray, features: np.ndarray) -> np.ndarray:
     return np.float32(_GAIN) * octaves_of(np.copysign(limit * np.tanh(strong / limit), coarser), 1)[0]
 
 
-def _add_strands(octave: np.ndarray, level: np.ndarray, noise: np.ndarray, brows: np.ndarray, height: float) -> None:
+def _add_strands(octave: np.ndarray, level: np.ndarray, noise: np.ndarray, brows: np.ndarray, height: float, deviation: float) -> None:
     """Add strands of hair to an octave (in place), the stronger the darker the brow is.
 
     Args:
@@ -82,12 +132,14 @@ def _add_strands(octave: np.ndarray, level: np.ndarray, noise: np.ndarray, brows
         noise: of it.
         brows: (h, w) float32 0..1, where they are.
         height: of the face in pixels of the octave.
+        deviation: standard deviation of the strands, as far as the brows are dark enough for it.
     """
     blur = max(_SURROUNDINGS * height, 1.0)
     here = _around(brows, margin=round(3 * blur))
-    level = level[here]
-    dark = np.clip(cv2.GaussianBlur(level, (0, 0), blur) - level, 0, _DARKEST)
-    octave[here] += _drawn_out(np.ascontiguousarray(noise[here]), level) * dark * brows[here] * np.float32(_CONTRAST)
+    level, brows = level[here], brows[here]
+    dark = np.clip(cv2.GaussianBlur(level, (0, 0), blur) - level, 0, _DARKEST) * brows
+    contrast = min(deviation / max(_root_mean_square(dark, brows), _EPSILON), _CONTRAST)
+    octave[here] += _drawn_out(np.ascontiguousarray(noise[here]), level) * dark * np.float32(contrast)
 
 
 def _around(mask: np.ndarray, margin: int) -> tuple[slice, slice]:

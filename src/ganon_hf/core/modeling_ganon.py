@@ -35,7 +35,7 @@ NUM_LOOK_PARTS, NUM_REGIONS = 5, 4
 BROAD_SIZE, REGIONS_SIZE = 32, 64
 # A mouth takes on the bank's teeth and tongue between the first openings, in distances of the outer corners of the eyes. Mouths of the
 # bank count less by a factor of e at the second distance in (opening, width).
-_MOUTH_OPENS, _MOUTH_REACH = (0.03, 0.06), (0.03, 0.08)
+_MOUTH_OPENS, _MOUTH_REACH = (0.03, 0.06), (0.015, 0.04)
 _MAX_STRETCH = 2.0  # the difference of a mixture of people from their mean grows at most by so much: where two of three overlap evenly
 _DARKEST, _TOE = 24.0, 0.08  # luma that dark texels approach smoothly, and how fast, per gray value: nostrils are no holes with an edge
 # Points by which openings are measured, as in ``face_mesh.py``: this file stands alone, because diffusers loads it alone.

@@ -27,7 +27,7 @@ class FaceAreas(NamedTuple):
     Attributes:
         regions: (h, w) uint8, ``OUTSIDE`` of the face, ``SKIN``, from ``FIRST_FEATURE`` on the number of a feature with edges (an eye with
             its brow, nose, mouth), or ``ELSEWHERE``.
-        brows: (h, w) bool.
+        brows: (h, w) uint8, 1 on the right brow, 2 on the left one, 0 elsewhere.
         height: of the face.
     """
 

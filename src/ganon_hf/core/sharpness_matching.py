@@ -13,7 +13,7 @@ import numpy as np
 
 from .color import RGB_TO_YCBCR, YCBCR_TO_RGB, luma_of
 from .face_noise import NO_NOISE, FaceNoise
-from .fine_structure import add_fine_structure
+from .fine_structure import Lack, add_fine_structure, missing_hair, num_lacking
 from .highlights import compress_shadows
 from .octaves import (
     FIRST_FEATURE,
@@ -41,9 +41,8 @@ _MIN_EDGE_PIXELS = 6
 _MIN_CONTRAST = 1.0
 # Limits of the factors: octaves become at most so many times stronger in all, and by the features' contrast alone.
 MAX_SHARPENING, _CONTRAST_RANGE = 1.6, (0.8, 1.35)
-# From this height of a face in pixels of an octave, textures hold too little of it, and structure is made for features; and the limit of
-# its standard deviation in pixel values.
-_TEXELS, _MAX_LACK = 180, 12.0
+# Limit of the standard deviation of the structure that is made for features, in pixel values.
+_MAX_LACK = 12.0
 # Shadows that are sharpened come closer and closer to the second share of the face's luma, from the first one on.
 _SHADOWS = 0.25, 0.06
 # Factor below which color is blurred with luma.
@@ -103,8 +102,8 @@ def match_sharpness(synthetic: np.ndarray, original: np.ndarray, areas: FaceArea
             noise.add(change, number, 0, _missing(grain[number], own_grain[number] * on_skin))
         noise.add_pores(change, number, 0, porous[number], min(missing, limit))
         changes.append(change)
-    if max(lacks) > 0:
-        add_fine_structure(changes, own_luma, own, areas, lacks, noise)
+    lacking = [Lack(*both) for both in zip(lacks, missing_hair(own, wanted, areas, factors, grain), strict=False)]  # the finest octaves
+    add_fine_structure(changes, own_luma, own, areas, lacking, noise)
     luma = collapse(changes)
     if not blurred:
         _limit_shadows(luma, own_luma, regions != OUTSIDE)
@@ -270,7 +269,7 @@ def _edge_factors(
             factors[number] = min(wished, MAX_SHARPENING)
             present = float(np.average(strengths[number][1][both], weights=counts[number][both]))
             lack = (max(wished**2 - factors[number] ** 2, 0.0) * present) ** 0.5
-            if lack > NO_NOISE and _TEXELS << number <= areas.height:
+            if lack > NO_NOISE and number < num_lacking(areas.height):
                 lacks[number] = min(lack, _MAX_LACK)
     return factors, lacks
 

@@ -3,7 +3,8 @@
 The people of the bank are made from portraits by text-to-image models, whose mean face is another than that of photos: shorter, with dark
 corners of the mouth, gray lips and a bright ridge of the nose. So real training faces are replaced, and the synthetic faces are compared
 with them in the canonical texture and in shape. The median difference over all of them is added to everybody in the bank; it holds nothing
-of a single face, and the median ignores spectacles, bangs and hands, which few of them have.
+of a single face, and the median ignores spectacles, bangs and hands, which few of them have. Most of these faces are men's. So women and
+men are then compared apart.
 
 Of irises, the size is compared as well: they are a few of many points, and the shape's coefficients hardly see them.
 
@@ -24,7 +25,7 @@ from tqdm import tqdm
 from ..core.anonymizer import Anonymizer
 from ..core.faces import Face, box_of_points
 from ..core.landmarks import iris_texels
-from ..core.look import MATCH
+from ..core.look import MATCH, Look
 from ..core.modeling_ganon import GanonModel, ShapeStatistics
 from ..core.opencv import cv2
 from ..core.options import AnonymizeOptions
@@ -111,6 +112,11 @@ def replaced_faces(
         result, planned = engine.compose(plan, engine.generate(plan.inputs)), plan.faces[0]
         if result.num_replaced and planned.crop is not None and planned.points is not None:
             yield real, replace(real, image=np.asarray(result.image), landmarks=planned.crop.to_photo(planned.points))
+
+
+def drawn_looks(engine: Anonymizer, faces: FaceShards, rows: Sequence[int] | np.ndarray) -> list[Look]:
+    """The look of the synthetic person who is drawn in place of each of some faces; arguments as of :func:`replaced_faces`."""
+    return [plan_face(engine, faces.sample(int(row)), seed=int(row)).faces[0].identity.look for row in rows]
 
 
 def measure_bias(model: GanonModel, pairs: Iterator[tuple[FaceSample, FaceSample]]) -> Bias:

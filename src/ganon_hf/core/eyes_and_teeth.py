@@ -1,0 +1,147 @@
+"""Pupils, lashes and brows as dark beside the skin as in the photo, and teeth as light.
+
+In bright photos of hard contrast eyes would look pale, and the bank's teeth are lit like the skin, where smiles are often lit better. What
+is taken from the photo is two numbers. Conventions: pictures are (h, w, 3) RGB float32 0..255. Numbers without a source were tuned on
+photos.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .color import luma_of
+from .landmarks import EYE_SPANS
+from .opencv import cv2
+from .robust_statistics import quantile
+
+# The quantile of the luma of eyes and lashes that says how dark they are; how far eyes grow, as a share of the crop's side, to take lashes
+# in; the pixels of eyes and of skin, and the share of the eyes' pixels, that must be seen in the photo.
+_DARK_SHARE, _LASHES, _MIN_PIXELS, _MIN_SEEN = 0.08, 0.008, 30, 0.5
+# As shares of the crop's side: how far around the eyes luma changes, so that brows do; the blur of that border; and the blur that leaves
+# the light of the skin, as a face may be lit from the side.
+_AROUND, _SOFT, _LIGHT = 0.09, 0.02, 0.06
+# Luma as a share of the skin's around it, below which it changes, and below which no photo is believed.
+_START, _BLACK = 0.8, 0.05
+# Share of the difference that is made up for, and the largest exponent: eyes have colors of their own.
+_SHARE, _MOST = 0.6, 1.4
+# The quantile of the luma of the inside of the mouth that says how light teeth are; as a share of the skin's, from which on the photo is
+# believed to show some; the limits of their factor; and their luma at most.
+_TEETH_SHARE, _TEETH, _TEETH_RANGE, _WHITE = 0.85, 0.9, (0.9, 1.6), 235.0
+# As shares of that, from which luma on the inside of a mouth changes, and from which on in full: gaps and corners stay dark.
+_GAPS = 0.35, 0.75
+# Area of the inside of the mouth, as shares of the crop's, from which on teeth can be told from lips at all, and in full.
+_OPEN = 0.003, 0.008
+_EPSILON = 1e-3  # against division by zero
+# Light and the surroundings of eyes are smooth: they are found on a grid of every so many pixels.
+_GRID = 4
+
+
+def eye_mask(index: np.ndarray, size: int) -> np.ndarray:
+    """(h, w) bool, eyes with their lashes.
+
+    Args:
+        index: (h, w) triangle of each pixel, -1 outside the mesh; a part of :func:`.landmarks.triangle_map`.
+        size: side of the crop, of which it may be a part.
+    """
+    eyes = (index >= EYE_SPANS[0][0]).astype(np.uint8)  # their triangles are the last ones
+    return _grown(eyes, _LASHES * size).view(bool) & (index >= 0)
+
+
+def match_eyes_and_teeth(
+    synthetic: np.ndarray, original: np.ndarray, skin: np.ndarray, eyes: np.ndarray, mouth: np.ndarray, seen: np.ndarray, size: int
+) -> np.ndarray:
+    """Make eyes, lashes and brows as dark and teeth as light beside the skin as they are in the photo, by and large.
+
+    Args:
+        synthetic, original: (h, w, 3) float32 0..255 in the same light.
+        skin: (h, w) bool, where both show skin.
+        eyes: (h, w) bool, see :func:`eye_mask`.
+        mouth: (h, w) bool, the inside of the mouth.
+        seen: (h, w) bool, where the photo shows the face and nothing before it.
+        size: side of the crop, of which they may be a part.
+
+    Returns:
+        the corrected synthetic face; unchanged where the photo shows neither, or no skin.
+    """
+    skin = skin & ~eyes
+    if np.count_nonzero(skin) < _MIN_PIXELS:
+        return synthetic
+    compared = [part for part in (eyes, mouth) if _is_seen(part, seen)]
+    if not compared:
+        return synthetic
+    luma = luma_of(synthetic)
+    own, level = _beside_skin(luma, skin, size)
+    photo, _ = _beside_skin(luma_of(original), skin, size)
+    if _is_seen(eyes, seen):
+        synthetic = synthetic * _darkening(own, photo, eyes, seen, size)[..., None]
+    if _is_seen(mouth, seen):
+        # light is added to all channels alike: teeth that are merely multiplied turn yellow
+        synthetic = synthetic + (luma * _lightening(own, photo, level, mouth, seen, size))[..., None]
+    return synthetic
+
+
+def _is_seen(part: np.ndarray, seen: np.ndarray) -> bool:
+    return np.count_nonzero(part & seen) >= max(_MIN_PIXELS, _MIN_SEEN * np.count_nonzero(part))
+
+
+def _darkening(own: np.ndarray, photo: np.ndarray, eyes: np.ndarray, seen: np.ndarray, size: int) -> np.ndarray:
+    """Factor of luma, one unless the photo's eyes are darker: below 0.8 of the skin's it is raised to a power, with that level as one.
+
+    Args:
+        own, photo: (h, w) luma of both beside their skin.
+        eyes, seen, size: see :func:`match_eyes_and_teeth`.
+    """
+    dark, wanted = quantile(own[eyes], _DARK_SHARE), max(quantile(photo[eyes & seen], _DARK_SHARE), _BLACK)
+    if not wanted < dark < _START:
+        return np.ones_like(own)
+    power = min(1 + _SHARE * (np.log(wanted / _START) / np.log(dark / _START) - 1), _MOST)
+    around = _grown(_coarse(eyes), _AROUND * size / _GRID)
+    around = cv2.GaussianBlur(around, (0, 0), max(_SOFT * size / _GRID, 0.5))
+    area = cv2.resize(around, own.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    relative = np.clip(own * np.float32(1 / _START), _EPSILON, 1)
+    return 1 + area * (relative ** np.float32(power - 1) - 1)
+
+
+def _lightening(
+    own: np.ndarray, photo: np.ndarray, level: np.ndarray, mouth: np.ndarray, seen: np.ndarray, size: int
+) -> np.ndarray:
+    """By what share of itself luma increases, where the photo shows teeth: the lighter part of the mouth comes close to theirs.
+
+    Args:
+        own, photo: (h, w) luma of both beside their skin.
+        level: (h, w) luma of that skin of the synthetic face.
+        mouth, seen, size: see :func:`match_eyes_and_teeth`.
+    """
+    result = np.zeros_like(own)
+    values = own[mouth]
+    light, wanted = quantile(values, _TEETH_SHARE), quantile(photo[mouth & seen], _TEETH_SHARE)
+    if wanted < _TEETH or light < _EPSILON:
+        return result
+    wanted = min(wanted, _WHITE / quantile(level[mouth], 0.5))
+    closed, opened = _OPEN
+    amount = np.clip((len(values) / size**2 - closed) / (opened - closed), 0, 1)
+    change = np.float32(amount * (np.clip(wanted / light, *_TEETH_RANGE) - 1))
+    low, high = (share * light for share in _GAPS)
+    share = np.clip((values - low) * np.float32(1 / (high - low)), 0, 1)
+    result[mouth] = change * share * share * (3 - 2 * share)
+    return result
+
+
+def _beside_skin(luma: np.ndarray, skin: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """(h, w) luma over that of the skin around it, and the latter; far from any skin it is the median of all skin."""
+    sigma, usual = max(_LIGHT * size / _GRID, 0.5), quantile(luma[skin], 0.5)
+    total, known = (cv2.GaussianBlur(_coarse(values), (0, 0), sigma) for values in (skin, luma * skin))
+    level = (known + np.float32(_EPSILON * usual)) / (total + np.float32(_EPSILON))
+    level = np.maximum(cv2.resize(level, luma.shape[::-1], interpolation=cv2.INTER_LINEAR), 1.0)
+    return luma / level, level
+
+
+def _coarse(values: np.ndarray) -> np.ndarray:
+    """(h, w) -> (h / 4, w / 4) float32: what is smooth needs no more."""
+    return cv2.resize(values.astype(np.float32), None, fx=1 / _GRID, fy=1 / _GRID, interpolation=cv2.INTER_AREA)
+
+
+def _grown(mask: np.ndarray, reach: float) -> np.ndarray:
+    """(h, w) mask, grown by so many pixels, at least one."""
+    side = 2 * max(1, round(reach)) + 1
+    return cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
