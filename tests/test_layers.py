@@ -46,7 +46,7 @@ ROOMS = {
         "robust_statistics",
         "highlights",
         "light_matching",
-        "dark_features",
+        "eyes_and_teeth",
         "octaves",
         "skin_detail",
         "face_noise",

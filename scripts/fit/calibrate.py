@@ -4,32 +4,84 @@
 
 First, what one person of the bank has and nobody who looks alike is limited: strands of hair, scars, patches in beards. Then real faces in
 color are replaced, and what the synthetic faces lack or have too much of on average is added to everybody in the bank, see
-ganon_hf/training/calibration.py. Shapes and textures depend on each other, hence two rounds. Then the same is done for women and for men,
-each compared with faces that are replaced by one of them. Finally, the rims of irises get the color of the white around them. This takes
-about half an hour on one core for 2,600 faces.
+ganon_hf/training/calibration.py. Shapes and textures depend on each other, hence two rounds. Then the same is done for women, men, the
+young, the old and beards, each compared with the faces that are replaced by one of them. Finally, the rims of irises get the color of the
+white around them. This takes about half an hour on one core for 2,600 faces.
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
+from dataclasses import dataclass, replace
 
 import numpy as np
 from fit_support import add_checkpoint_arguments
 
 from ganon_hf.core.anonymizer import Anonymizer
-from ganon_hf.core.look import SEXES
+from ganon_hf.core.look import Look
 from ganon_hf.core.model_loading import load_image_processor, load_model
+from ganon_hf.core.opencv import cv2
+from ganon_hf.core.people import look_of
 from ganon_hf.training.calibration import Bias, drawn_looks, measure_bias, remove_bias, replaced_faces
+from ganon_hf.training.calm_skin import CalmSkin
 from ganon_hf.training.checkpoints import save_model
 from ganon_hf.training.people_variation import even_beards, limit_outliers
 from ganon_hf.training.portrait_eyes import color_irises
-from ganon_hf.training.shards import read_shards
+from ganon_hf.training.portraits import half_size
+from ganon_hf.training.shards import FaceShards, read_shards
 
 logger = logging.getLogger(__name__)
 
-# They are compared apart; people of unsure sex are drawn from both.
-GROUPS = ("woman", "man")
+# Standard deviation of the blur of what a group differs by, as a share of the texture's side: lines of the nose and of lids, which not all
+# of them have at the same place, would be drawn beside their own.
+BLUR = 0.011
+# Faces that a group needs for its textures, and for its shape: few of them are at rest.
+LEAST, LEAST_FOR_SHAPES = 30, 100
+
+
+@dataclass(frozen=True)
+class Group:
+    """Adults of the bank who are compared apart.
+
+    Attributes:
+        name: of the group.
+        part, value: of the look, which they have in common.
+    """
+
+    name: str
+    part: str
+    value: str | bool
+
+    def has(self, look: Look) -> bool:
+        """Whether a face that is replaced by somebody of this look counts."""
+        return getattr(look, self.part) == self.value
+
+    def members(self, looks: np.ndarray) -> np.ndarray:
+        """Numbers of the people in the bank, whose looks are stored as (n, 5) classes."""
+        return np.flatnonzero([self.has(look_of(classes)) for classes in looks])
+
+    def compare(self, engine: Anonymizer, faces: FaceShards, rows: np.ndarray) -> Bias:
+        """By how much the real faces differ: shape and irises only where there are many, and of bearded people nothing but the beard."""
+        bias = measure_bias(engine.model, replaced_faces(engine, faces, rows))
+        size = len(bias.luma)
+        luma = cv2.GaussianBlur(bias.luma, (0, 0), BLUR * size)
+        chroma = np.stack([cv2.GaussianBlur(one, (0, 0), BLUR * size / 2) for one in bias.chroma])
+        bias = replace(bias, luma=luma, chroma=chroma)
+        if len(rows) < LEAST_FOR_SHAPES:
+            bias = replace(bias, shape=np.zeros_like(bias.shape), irises=1.0)
+        if self.part == "beard":
+            area = CalmSkin(size).beard
+            bias = replace(bias, luma=luma * area, chroma=chroma * half_size(area))
+        return bias
+
+
+# First by sex, of which there are most faces; then what is particular to ages and beards beyond that. People of unsure sex are drawn from
+# women and men.
+GROUPS = (
+    (Group("women", "sex", "woman"), Group("men", "sex", "man")),
+    (Group("young", "age", "young"), Group("old", "age", "old"), Group("beards", "beard", True)),
+)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -49,14 +101,15 @@ def main(argv: list[str] | None = None) -> None:
         bias = measure_bias(model, replaced_faces(engine, faces, rows))
         remove_bias(model, bias, everybody)
         log_bias(f"round {number}", bias)
-    sexes = np.array([look.sex for look in drawn_looks(Anonymizer(model, processor), faces, rows)])
-    members = {sex: np.flatnonzero(model.geometry.people_looks[:, 1].numpy() == SEXES.index(sex)) for sex in GROUPS}
-    for number in range(1, options.rounds + 1):
-        engine = Anonymizer(model, processor)
-        biases = {sex: measure_bias(model, replaced_faces(engine, faces, rows[sexes == sex])) for sex in GROUPS}
-        for sex, bias in biases.items():
-            remove_bias(model, bias, members[sex], mouths=False)
-            log_bias(f"round {number}, {sex}", bias)
+    looks = drawn_looks(Anonymizer(model, processor), faces, rows)
+    for groups in GROUPS:
+        chosen = {group: rows[[group.has(look) for look in looks]] for group in groups}
+        for number in range(1, options.rounds + 1):
+            engine = Anonymizer(model, processor)
+            biases = {group: group.compare(engine, faces, some) for group, some in chosen.items() if len(some) >= LEAST}
+            for group, bias in biases.items():
+                remove_bias(model, bias, group.members(model.geometry.people_looks.numpy()), mouths=False)
+                log_bias(f"round {number}, {group.name}", bias)
     color_irises(model, everybody)  # last, for the white around them has changed
     save_model(model, options.output_dir)
     logger.info("wrote %s", options.output_dir)

@@ -13,7 +13,7 @@ from tiny import face_at
 from ganon_hf.core import compositing
 from ganon_hf.core.alignment import align_face, warp_to_photo
 from ganon_hf.core.compositing import composite_face, face_matte, match_border
-from ganon_hf.core.dark_features import eye_mask
+from ganon_hf.core.eyes_and_teeth import eye_mask
 from ganon_hf.core.face_mesh import TRIANGLES
 from ganon_hf.core.faces import Crop
 from ganon_hf.core.landmarks import triangle_map
@@ -175,7 +175,7 @@ def test_pale_eyes_become_as_dark_as_the_photos_unless_its_tone_does_not_count(m
         return [scene.compose(photo, synthetic, match_tone=match_tone)[0][where].mean() for match_tone in (True, False)]
 
     matched = levels()
-    monkeypatch.setattr(compositing, "match_dark_features", lambda synthetic, *_: synthetic)
+    monkeypatch.setattr(compositing, "match_eyes_and_teeth", lambda synthetic, *_: synthetic)
     plain = levels()
     assert matched[0] < plain[0] - 2 and matched[1] == plain[1], (matched, plain)
 

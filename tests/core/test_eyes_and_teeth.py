@@ -1,4 +1,4 @@
-"""Eyes as dark beside the skin as the photo's; skin, also in the shade, and faces whose eyes are dark enough stay as they are."""
+"""Eyes as dark and teeth as light beside the skin as the photo's; skin, also in the shade, closed lips and dark eyes stay as they are."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tiny import face_at
 
-from ganon_hf.core.dark_features import eye_mask, match_dark_features
+from ganon_hf.core.eyes_and_teeth import eye_mask, match_eyes_and_teeth
 from ganon_hf.core.landmarks import triangle_map
 
 SIDE = 128
@@ -14,6 +14,10 @@ POINTS = face_at(64, 64, 100).landmarks
 INDEX = triangle_map(POINTS, SIDE)  # type: ignore[arg-type]
 EYES = eye_mask(INDEX, SIDE)
 SKIN, ALL = (INDEX >= 0) & ~EYES, np.ones((SIDE, SIDE), bool)
+CLOSED, OPEN = np.zeros((SIDE, SIDE), bool), np.zeros((SIDE, SIDE), bool)
+OPEN[88:96, 48:80] = True
+TEETH = OPEN.copy()
+TEETH[:, ::5] = False  # gaps between teeth
 BROW = tuple(np.round(POINTS[105, 1::-1]).astype(int))  # type: ignore[index]
 
 
@@ -24,8 +28,10 @@ def face(skin: float, eyes: float, *, tint: tuple[float, float, float] = (1, 1, 
     return luma[..., None] * np.array(tint, np.float32)
 
 
-def match(synthetic: np.ndarray, original: np.ndarray, skin: np.ndarray = SKIN, seen: np.ndarray = ALL) -> np.ndarray:
-    return match_dark_features(synthetic, original, skin, EYES, seen, SIDE)
+def match(
+    synthetic: np.ndarray, original: np.ndarray, skin: np.ndarray = SKIN, seen: np.ndarray = ALL, mouth: np.ndarray = CLOSED
+) -> np.ndarray:
+    return match_eyes_and_teeth(synthetic, original, skin & ~mouth, EYES, mouth, seen, SIDE)
 
 
 def eyes_of(picture: np.ndarray) -> float:
@@ -95,3 +101,53 @@ def test_the_order_of_dark_values_and_the_hue_of_irises_stay() -> None:
 def test_without_skin_or_light_nothing_is_compared(skin: np.ndarray) -> None:
     black = face(0, 0)
     assert np.array_equal(match(black, black, skin=skin), black)
+
+
+def smile(skin: float, teeth: float, gaps: float = 40, *, tint: tuple[float, float, float] = (1, 1, 1)) -> np.ndarray:
+    """A face with an open mouth."""
+    picture = face(skin, 60, tint=tint)
+    picture[OPEN] = gaps
+    picture[TEETH] = teeth * np.array(tint, np.float32)
+    return picture
+
+
+@pytest.mark.parametrize(
+    ("teeth", "photo", "low", "high", "reason"),
+    [
+        (120, smile(110, 190), 180, 200, "teeth that were gray are as light as the photo's"),
+        (120, smile(55, 95), 180, 200, "in half the light it is the same"),
+        (120, smile(60, 190), 185, 195, "at most 1.6 times as light"),
+        (190, smile(110, 120), 165, 175, "and at least 0.9 times"),
+        (120, smile(110, 60), 119, 121, "no teeth are seen: a tongue, or the dark"),
+    ],
+)
+def test_teeth_are_as_light_beside_the_skin_as_the_photo_s(teeth: float, photo: np.ndarray, low: float, high: float, reason: str) -> None:
+    synthetic = smile(110, teeth)
+    result = match(synthetic, photo, mouth=OPEN)
+    assert low < float(np.median(result[TEETH])) < high, reason
+    assert np.allclose(result[OPEN & ~TEETH], 40, atol=1), "gaps stay dark"
+    assert np.array_equal(result[~OPEN], synthetic[~OPEN])
+
+
+def test_teeth_do_not_burn_out() -> None:
+    assert match(smile(180, 170), smile(180, 255), mouth=OPEN)[TEETH].max() < 240
+
+
+def test_teeth_turn_white_and_not_yellow() -> None:
+    synthetic = smile(110, 120, tint=(1.0, 0.95, 0.8))
+    before, after = (picture[TEETH][0] for picture in (synthetic, match(synthetic, smile(110, 190), mouth=OPEN)))
+    assert np.ptp(after) == pytest.approx(np.ptp(before), abs=0.5), "light is added to all channels alike"
+
+
+def test_lips_are_not_taken_for_teeth() -> None:
+    """The slit between lips that hardly part lies on the photo's lips, which are light."""
+    slit = np.zeros((SIDE, SIDE), bool)
+    slit[91:93, 53:75] = True
+    synthetic = face(110, 60)
+    synthetic[slit] = 70
+    assert np.array_equal(match(synthetic, smile(110, 190), mouth=slit), synthetic)
+
+
+def test_a_hand_over_the_photo_s_mouth_says_nothing_of_teeth() -> None:
+    synthetic = smile(110, 120)
+    assert np.array_equal(match(synthetic, smile(110, 190), seen=~OPEN, mouth=OPEN), synthetic)

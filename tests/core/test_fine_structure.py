@@ -17,10 +17,10 @@ def areas(height: float = HEIGHT, *, brows: bool = False) -> FaceAreas:
     regions = np.full((SIZE, SIZE), SKIN, np.uint8)
     for number, (row, column) in enumerate(CORNERS):
         regions[row : row + 140, column : column + 140] = FIRST_FEATURE + number
-    hair = np.zeros((SIZE, SIZE), bool)
+    hair = np.zeros((SIZE, SIZE), np.uint8)
     if brows:
-        for _, column in CORNERS[:2]:
-            hair[60:100, column + 10 : column + 130] = True
+        for number, (_, column) in enumerate(CORNERS[:2], start=1):
+            hair[60:100, column + 10 : column + 130] = number
     return FaceAreas(regions, hair, height)
 
 
@@ -52,9 +52,16 @@ def detail(picture: np.ndarray, where: np.ndarray) -> float:
     return float(fine(picture)[where].std())
 
 
-SOFT, SHARP = face(1, 1.4), face(2, 0.5)
+def hairy(brows: tuple[int, ...], blur: float = 1.4) -> np.ndarray:
+    """A photo with hairs, a pixel wide, on some brows."""
+    photo, hairs = face(2, blur), np.random.default_rng(3).normal(0, 30, (SIZE, SIZE)).astype(np.float32)
+    photo += (hairs * np.isin(areas(brows=True).brows, brows))[..., None]
+    return np.clip(photo, 0, 255)
+
+
+SOFT, SHARP, HAIRY = face(1, 1.4), face(2, 0.5), hairy((1, 2), 0.5)
 FEATURES = areas().regions >= FIRST_FEATURE
-BROWS = areas(brows=True).brows
+BROWS = areas(brows=True).brows > 0
 
 
 def test_a_large_face_gets_the_detail_that_textures_lack() -> None:
@@ -82,20 +89,34 @@ def test_a_soft_photo_gets_none(photo: np.ndarray) -> None:
 
 def test_brows_have_strands_along_their_own_structure_and_skin_has_none() -> None:
     smooth_skin = areas().regions == SKIN
-    plain, hairy = (match(SOFT, SHARP, areas(brows=brows)) for brows in (False, True))
+    plain, hairy = (match(SOFT, HAIRY, areas(brows=brows)) for brows in (False, True))
     strands = (hairy - plain)[..., 0]
     assert strands[BROWS].std() > 2 and np.abs(strands[smooth_skin]).max() < 1
     dx, dy = np.gradient(strands, axis=1)[BROWS], np.gradient(strands, axis=0)[BROWS]
     assert np.square(dx).mean() > 1.5 * np.square(dy).mean(), "the streaks are steep"
 
 
+def test_strands_are_as_strong_as_the_photo_s_and_no_stronger_than_dark_hair() -> None:
+    plain = match(SOFT, face(2, 1.4), areas(brows=True))
+    strands = [detail(match(SOFT, hairy(brows), areas(brows=True)) - plain, BROWS) for brows in ((), (1, 2))]
+    assert strands[0] < 0.1 and strands[1] > 3
+    pale = (SOFT + 3 * 160) / 4  # its brows are hardly darker than the skin
+    changed = match(pale, hairy((1, 2)), areas(brows=True)) - match(pale, face(2, 1.4), areas(brows=True))
+    assert detail(changed, BROWS) < 0.7 * strands[1]
+
+
+def test_what_falls_over_one_brow_is_not_taken_for_its_hairs() -> None:
+    plain, one = (match(SOFT, photo, areas(brows=True)) for photo in (face(2, 1.4), hairy((2,))))
+    assert detail(one - plain, BROWS) < 0.5
+
+
 def test_strands_are_made_anew() -> None:
-    first, again, other = (match(SOFT, SHARP, areas(brows=True), seed)[..., 0][BROWS] for seed in (1, 1, 2))
+    first, again, other = (match(SOFT, HAIRY, areas(brows=True), seed)[..., 0][BROWS] for seed in (1, 1, 2))
     assert np.array_equal(first, again) and not np.array_equal(first, other)
-    assert abs(np.corrcoef(first - other, fine(SHARP)[BROWS])[0, 1]) < 0.2, "none of the photo's"
+    assert abs(np.corrcoef(first - other, fine(HAIRY)[BROWS])[0, 1]) < 0.2, "none of the photo's"
 
 
 def test_brows_end_in_hairs_and_not_at_an_edge() -> None:
     """Without brows, the edge of the pattern goes on as it does in the sharp picture that it was blurred from."""
-    edges, hairs = (np.corrcoef(fine(match(SOFT, SHARP, areas(brows=brows)))[BROWS], fine(SHARP)[BROWS])[0, 1] for brows in (False, True))
+    edges, hairs = (np.corrcoef(fine(match(SOFT, HAIRY, areas(brows=brows)))[BROWS], fine(SHARP)[BROWS])[0, 1] for brows in (False, True))
     assert edges > 0.5 and hairs < 0.8 * edges

@@ -15,8 +15,9 @@ from tiny import face_at, tiny_engine, tiny_model
 from training_faces import face_rows
 
 from ganon_hf.core.face_mesh import LEFT_IRIS, RIGHT_IRIS, UV_MAP
+from ganon_hf.core.look import SEXES, Look
 from ganon_hf.core.model_loading import load_model
-from ganon_hf.training.calibration import Bias, measure_bias, remove_bias, replaced_faces
+from ganon_hf.training.calibration import Bias, drawn_looks, measure_bias, plan_face, remove_bias, replaced_faces
 from ganon_hf.training.checkpoints import save_model
 from ganon_hf.training.shards import SCHEMA, FaceShards
 from ganon_hf.training.textures import FaceSample
@@ -232,6 +233,49 @@ def test_the_script_changes_nothing_but_the_bank(tmp_path: Path) -> None:
     }
     assert changed and all(name.startswith(("people.", "geometry.people_shapes", "geometry.people_irises")) for name in changed)
     assert "people.luma" in changed and "people.regions" not in changed
+
+
+def test_the_script_compares_women_men_the_young_and_beards_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everybody, women, men, young, old, beards are measured in turn; each of them is added to those alone whom it belongs to."""
+    some = model()
+    looks = some.geometry.people_looks
+    looks.zero_()
+    looks[:, 0] = torch.arange(len(looks)) % 5  # toddler, child, young, middle, old
+    looks[:12, 1], looks[12:, 1] = SEXES.index("woman"), SEXES.index("man")
+    looks[:, 2] = (torch.arange(len(looks)) >= 20) & (looks[:, 0] >= 2)  # children have none
+    save_model(some, tmp_path / "model")
+    before = load_model(str(tmp_path / "model")).geometry
+    shards = str(tmp_path / "train.parquet")
+    pq.write_table(table(9), shards)
+    script = load_script("fit/calibrate")
+    monkeypatch.setattr(script, "LEAST", 1)
+    monkeypatch.setattr(script, "LEAST_FOR_SHAPES", 2)
+    drawn = [Look("young", "woman", False), Look("middle", "man", True), Look("old", "man", False)]
+    monkeypatch.setattr(script, "drawn_looks", lambda engine, faces, rows: [drawn[place % 3] for place in range(len(rows))])
+    flat, asked = np.zeros((TEXTURE, TEXTURE), np.float32), []
+
+    def measured(model: object, pairs: Iterator[Pair]) -> Bias:
+        asked.append(len(list(pairs)))
+        return Bias(flat, np.zeros((2, TEXTURE // 2, TEXTURE // 2), np.float32), 1.0, np.full(4, 0.01 * 2 ** len(asked)), 1.0, flat + 1)
+
+    monkeypatch.setattr(script, "measure_bias", measured)
+    script.main([str(tmp_path / "model"), shards, "--output-dir", str(tmp_path / "out"), "--rounds", "1"])
+    everybody = asked[0]
+    assert asked[1] + asked[2] == everybody and sum(asked[3:]) == everybody and len(asked) == 6
+    moved = (load_model(str(tmp_path / "out")).geometry.people_shapes - before.people_shapes)[:, 0] / 0.01
+    shares = torch.full((len(looks),), 2.0)
+    counted = [number for number, count in enumerate(asked[1:], start=2) if count >= 2]
+    groups = {2: looks[:, 1] == SEXES.index("woman"), 3: looks[:, 1] == SEXES.index("man"), 4: looks[:, 0] == 2, 5: looks[:, 0] == 4}
+    for number, members in {**groups, 6: looks[:, 2] == 1}.items():
+        shares += members * 2.0**number * (number in counted)
+    assert len(counted) > 2 and torch.allclose(moved, shares, atol=0.1), "a group with few faces keeps its shape"
+
+
+def test_the_look_that_is_drawn_is_that_of_the_synthetic_person() -> None:
+    faces = FaceShards.from_table(pa.Table.from_pylist(face_rows(4), schema=SCHEMA))
+    engine = tiny_engine()
+    looks = drawn_looks(engine, faces, [2, 1])
+    assert looks == [plan_face(engine, faces.sample(row), seed=row).faces[0].identity.look for row in (2, 1)]
 
 
 def test_the_script_for_children_changes_nothing_but_children(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -102,9 +102,7 @@ def _darkening(own: np.ndarray, photo: np.ndarray, eyes: np.ndarray, seen: np.nd
     return 1 + area * (relative ** np.float32(power - 1) - 1)
 
 
-def _lightening(
-    own: np.ndarray, photo: np.ndarray, level: np.ndarray, mouth: np.ndarray, seen: np.ndarray, size: int
-) -> np.ndarray:
+def _lightening(own: np.ndarray, photo: np.ndarray, level: np.ndarray, mouth: np.ndarray, seen: np.ndarray, size: int) -> np.ndarray:
     """By what share of itself luma increases, where the photo shows teeth: the lighter part of the mouth comes close to theirs.
 
     Args:

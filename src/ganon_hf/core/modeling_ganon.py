@@ -27,15 +27,14 @@ from transformers.utils import ModelOutput
 
 NUM_POINTS, NUM_SKIN_POINTS = 478, 468
 # Features of the shape beyond its principal components: see shape_features().
-NUM_OPENINGS = 7
-NUM_POSE_FEATURES = 5
+NUM_OPENINGS, NUM_POSE_FEATURES = 7, 5
 # Parts of a look (``look.py``), and regions of a face that may come from different people: eyes with brows, nose, mouth and chin, skin.
 NUM_LOOK_PARTS, NUM_REGIONS = 5, 4
 # Side of the textures that hold the broad structure of the people in the bank, and of the masks of the regions.
 BROAD_SIZE, REGIONS_SIZE = 32, 64
 # A mouth takes on the bank's teeth and tongue between the first openings, in distances of the outer corners of the eyes. Mouths of the
-# bank count less by a factor of e at the second distance in (opening, width).
-_MOUTH_OPENS, _MOUTH_REACH = (0.03, 0.06), (0.015, 0.04)
+# bank count less by a factor of e at the last difference in width, and where openings differ by as much as those of neighbors, in limits.
+_MOUTH_OPENS, _MOUTH_REACH, _MOUTH_WIDTH_REACH = (0.03, 0.06), (0.012, 0.03), 0.06
 _MAX_STRETCH = 2.0  # the difference of a mixture of people from their mean grows at most by so much: where two of three overlap evenly
 _DARKEST, _TOE = 24.0, 0.08  # luma that dark texels approach smoothly, and how fast, per gray value: nostrils are no holes with an edge
 # Points by which openings are measured, as in ``face_mesh.py``: this file stands alone, because diffusers loads it alone.
@@ -359,15 +358,16 @@ class PeopleTextures(nn.Module):
         Args:
             luma, chroma: textures as :meth:`residual` returns them.
             landmarks: (B, 478, 3) canonical landmarks.
-            mouths: (B, M) int64 numbers in the bank of mouths.
+            mouths: (B, M) int64 numbers in the bank of mouths, sorted by opening.
         """
         width = (landmarks[:, RIGHT_EYE_OUTER] - landmarks[:, LEFT_EYE_OUTER]).norm(dim=1).clamp_min(1e-6)
         pairs = ((LIP_UPPER, LIP_LOWER), (RIGHT_MOUTH_CORNER, LEFT_MOUTH_CORNER))
         shape = torch.stack([(landmarks[:, first] - landmarks[:, second]).norm(dim=1) / width for first, second in pairs], dim=1)
-        distance = (self.mouth_shapes[mouths] - shape[:, None]) / shape.new_tensor(_MOUTH_REACH)  # (B, M, 2)
-        weights = (-distance.square().sum(dim=2)).softmax(dim=1)
-        low, high = _MOUTH_OPENS
-        amount = ((shape[:, :1, None] - low) / (high - low)).clamp(0, 1)  # (B, 1, 1)
+        openings, widths = self.mouth_shapes[mouths].unbind(dim=2)  # (B, M)
+        gaps = openings.diff(dim=1, prepend=openings[:, :1], append=openings[:, -1:]).abs()
+        opening = (openings - shape[:, :1]) / torch.maximum(gaps[:, 1:], gaps[:, :-1]).clamp(*_MOUTH_REACH)
+        weights = (-opening.square() - ((widths - shape[:, 1:]) / _MOUTH_WIDTH_REACH).square()).softmax(dim=1)
+        amount = ((shape[:, :1, None] - _MOUTH_OPENS[0]) / (_MOUTH_OPENS[1] - _MOUTH_OPENS[0])).clamp(0, 1)  # (B, 1, 1)
         inside = torch.einsum("bm,bmhw->bhw", weights, self.mouth_luma[mouths].to(luma.dtype))[:, None]
         tint = torch.einsum("bm,bmchw->bchw", weights, self.mouth_chroma[mouths].to(luma.dtype) / 2)
         result = []

@@ -3,8 +3,8 @@
 The people of the bank are made from portraits by text-to-image models, whose mean face is another than that of photos: shorter, with dark
 corners of the mouth, gray lips and a bright ridge of the nose. So real training faces are replaced, and the synthetic faces are compared
 with them in the canonical texture and in shape. The median difference over all of them is added to everybody in the bank; it holds nothing
-of a single face, and the median ignores spectacles, bangs and hands, which few of them have. Most of these faces are men's. So women and
-men are then compared apart.
+of a single face, and the median ignores spectacles, bangs and hands, which few of them have. Most of these faces are those of men of middle
+age, so groups are then compared apart.
 
 Of irises, the size is compared as well: they are a few of many points, and the shape's coefficients hardly see them.
 
