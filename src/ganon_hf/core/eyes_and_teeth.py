@@ -64,24 +64,23 @@ def match_eyes_and_teeth(
         the corrected synthetic face; unchanged where the photo shows neither, or no skin.
     """
     skin = skin & ~eyes
-    if np.count_nonzero(skin) < _MIN_PIXELS:
-        return synthetic
-    compared = [part for part in (eyes, mouth) if _is_seen(part, seen)]
-    if not compared:
+    show_eyes, show_mouth = (_is_seen(part, seen) for part in (eyes, mouth))
+    if np.count_nonzero(skin) < _MIN_PIXELS or not (show_eyes or show_mouth):
         return synthetic
     luma = luma_of(synthetic)
     own, level = _beside_skin(luma, skin, size)
     photo, _ = _beside_skin(luma_of(original), skin, size)
-    if _is_seen(eyes, seen):
+    if show_eyes:
         synthetic = synthetic * _darkening(own, photo, eyes, seen, size)[..., None]
-    if _is_seen(mouth, seen):
+    if show_mouth:
+        synthetic = synthetic.copy()
         # light is added to all channels alike: teeth that are merely multiplied turn yellow
-        synthetic = synthetic + (luma * _lightening(own, photo, level, mouth, seen, size))[..., None]
+        synthetic[mouth] += (luma[mouth] * _lightening(own, photo, level, mouth, seen, size))[:, None]
     return synthetic
 
 
 def _is_seen(part: np.ndarray, seen: np.ndarray) -> bool:
-    return np.count_nonzero(part & seen) >= max(_MIN_PIXELS, _MIN_SEEN * np.count_nonzero(part))
+    return bool(np.count_nonzero(part & seen) >= max(_MIN_PIXELS, _MIN_SEEN * np.count_nonzero(part)))
 
 
 def _darkening(own: np.ndarray, photo: np.ndarray, eyes: np.ndarray, seen: np.ndarray, size: int) -> np.ndarray:
@@ -103,26 +102,24 @@ def _darkening(own: np.ndarray, photo: np.ndarray, eyes: np.ndarray, seen: np.nd
 
 
 def _lightening(own: np.ndarray, photo: np.ndarray, level: np.ndarray, mouth: np.ndarray, seen: np.ndarray, size: int) -> np.ndarray:
-    """By what share of itself luma increases, where the photo shows teeth: the lighter part of the mouth comes close to theirs.
+    """By what share of itself the luma of the mouth's pixels increases: where the photo shows teeth, the lighter part comes close to theirs.
 
     Args:
         own, photo: (h, w) luma of both beside their skin.
         level: (h, w) luma of that skin of the synthetic face.
         mouth, seen, size: see :func:`match_eyes_and_teeth`.
     """
-    result = np.zeros_like(own)
     values = own[mouth]
     light, wanted = quantile(values, _TEETH_SHARE), quantile(photo[mouth & seen], _TEETH_SHARE)
     if wanted < _TEETH or light < _EPSILON:
-        return result
+        return np.zeros_like(values)
     wanted = min(wanted, _WHITE / quantile(level[mouth], 0.5))
     closed, opened = _OPEN
     amount = np.clip((len(values) / size**2 - closed) / (opened - closed), 0, 1)
     change = np.float32(amount * (np.clip(wanted / light, *_TEETH_RANGE) - 1))
     low, high = (share * light for share in _GAPS)
     share = np.clip((values - low) * np.float32(1 / (high - low)), 0, 1)
-    result[mouth] = change * share * share * (3 - 2 * share)
-    return result
+    return change * share * share * (3 - 2 * share)
 
 
 def _beside_skin(luma: np.ndarray, skin: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
