@@ -19,7 +19,7 @@ import numpy as np
 from fit_support import add_checkpoint_arguments
 
 from ganon_hf.core.anonymizer import Anonymizer
-from ganon_hf.core.look import Look
+from ganon_hf.core.look import AGES, Look
 from ganon_hf.core.model_loading import load_image_processor, load_model
 from ganon_hf.core.opencv import cv2
 from ganon_hf.core.people import look_of
@@ -36,8 +36,8 @@ logger = logging.getLogger(__name__)
 # Standard deviation of the blur of what a group differs by, as a share of the texture's side: lines of the nose and of lids, which not all
 # of them have at the same place, would be drawn beside their own.
 BLUR = 0.011
-# Faces that a group needs for its textures, and for its shape: few of them are at rest.
-LEAST, LEAST_FOR_SHAPES = 30, 100
+# Faces that a group needs, and those at rest that it needs for its shape; and the ridge penalty of the latter.
+LEAST, LEAST_AT_REST, SHAPE_RIDGE = 60, 50, 0.2
 
 
 @dataclass(frozen=True)
@@ -55,25 +55,29 @@ class Group:
 
     def has(self, look: Look) -> bool:
         """Whether a face that is replaced by somebody of this look counts."""
-        return getattr(look, self.part) == self.value
+        return look.age in AGES[2:] and getattr(look, self.part) == self.value
 
     def members(self, looks: np.ndarray) -> np.ndarray:
         """Numbers of the people in the bank, whose looks are stored as (n, 5) classes."""
         return np.flatnonzero([self.has(look_of(classes)) for classes in looks])
 
     def compare(self, engine: Anonymizer, faces: FaceShards, rows: np.ndarray) -> Bias:
-        """By how much the real faces differ: shape and irises only where there are many, and of bearded people nothing but the beard."""
-        bias = measure_bias(engine.model, replaced_faces(engine, faces, rows))
-        size = len(bias.luma)
-        luma = cv2.GaussianBlur(bias.luma, (0, 0), BLUR * size)
-        chroma = np.stack([cv2.GaussianBlur(one, (0, 0), BLUR * size / 2) for one in bias.chroma])
-        bias = replace(bias, luma=luma, chroma=chroma)
-        if len(rows) < LEAST_FOR_SHAPES:
-            bias = replace(bias, shape=np.zeros_like(bias.shape), irises=1.0)
+        """By how much the real faces differ: shape and irises only where many are at rest, and of bearded people nothing but the beard."""
+        bias = measure_bias(engine.model, replaced_faces(engine, faces, rows), shape_ridge=SHAPE_RIDGE)
+        luma, chroma = blurred(bias.luma), np.stack([blurred(one) for one in bias.chroma])
         if self.part == "beard":
-            area = CalmSkin(size).beard
-            bias = replace(bias, luma=luma * area, chroma=chroma * half_size(area))
-        return bias
+            area = CalmSkin(len(luma)).beard
+            luma, chroma = luma * area, chroma * half_size(area)
+        if self.part == "beard" or bias.num_resting < LEAST_AT_REST:
+            bias = replace(bias, shape=np.zeros_like(bias.shape), irises=1.0)
+        return replace(bias, luma=luma, chroma=chroma)
+
+
+def blurred(difference: np.ndarray) -> np.ndarray:
+    """A (T, T) difference without its lines; where there is none (eyes, mouth), none comes in."""
+    known, sigma = (difference != 0).astype(np.float32), BLUR * len(difference)
+    total, weight = (cv2.GaussianBlur(values, (0, 0), sigma) for values in (difference, known))
+    return known * total / np.maximum(weight, 1e-3)
 
 
 # First by sex, of which there are most faces; then what is particular to ages and beards beyond that. People of unsure sex are drawn from
@@ -104,12 +108,14 @@ def main(argv: list[str] | None = None) -> None:
     looks = drawn_looks(Anonymizer(model, processor), faces, rows)
     for groups in GROUPS:
         chosen = {group: rows[[group.has(look) for look in looks]] for group in groups}
+        if too_few := {group.name: len(some) for group, some in chosen.items() if len(some) < LEAST}:
+            logger.warning("not compared apart, because each group needs %d faces: %s", LEAST, too_few)
         for number in range(1, options.rounds + 1):
             engine = Anonymizer(model, processor)
-            biases = {group: group.compare(engine, faces, some) for group, some in chosen.items() if len(some) >= LEAST}
+            biases = {group: group.compare(engine, faces, some) for group, some in chosen.items() if group.name not in too_few}
             for group, bias in biases.items():
                 remove_bias(model, bias, group.members(model.geometry.people_looks.numpy()), mouths=False)
-                log_bias(f"round {number}, {group.name}", bias)
+                log_bias(f"round {number}, {group.name} ({bias.num_resting} at rest)", bias)
     color_irises(model, everybody)  # last, for the white around them has changed
     save_model(model, options.output_dir)
     logger.info("wrote %s", options.output_dir)

@@ -130,12 +130,24 @@ def test_teeth_are_as_light_beside_the_skin_as_the_photo_s(teeth: float, photo: 
 
 
 def test_teeth_do_not_burn_out() -> None:
-    assert match(smile(180, 170), smile(180, 255), mouth=OPEN)[TEETH].max() < 240
+    """Not even the lightest ones, which are lighter than what is compared."""
+    synthetic = smile(180, 170)
+    synthetic[90:92, 60:62], synthetic[94, 70] = 200, 245
+    result = match(synthetic, smile(180, 255), mouth=OPEN)
+    assert np.median(result[TEETH]) > 180 and np.delete(result[TEETH], np.argmax(result[TEETH].sum(axis=1)), axis=0).max() < 236
+    assert result[94, 70].max() == 245, "what was lighter stays"
+
+
+def test_there_is_no_step_where_teeth_come_into_sight() -> None:
+    """In a video, teeth would flicker."""
+    levels = [float(np.median(match(smile(110, 70), smile(110, teeth), mouth=OPEN)[TEETH])) for teeth in range(80, 130)]
+    assert levels[0] == 70 and levels[-1] > 105 and np.abs(np.diff(levels)).max() < 5
 
 
 def test_teeth_turn_white_and_not_yellow() -> None:
     synthetic = smile(110, 120, tint=(1.0, 0.95, 0.8))
     before, after = (picture[TEETH][0] for picture in (synthetic, match(synthetic, smile(110, 190), mouth=OPEN)))
+    assert after.mean() > before.mean() + 30
     assert np.ptp(after) == pytest.approx(np.ptp(before), abs=0.5), "light is added to all channels alike"
 
 

@@ -52,9 +52,9 @@ def detail(picture: np.ndarray, where: np.ndarray) -> float:
     return float(fine(picture)[where].std())
 
 
-def hairy(brows: tuple[int, ...], blur: float = 1.4) -> np.ndarray:
+def hairy(brows: tuple[int, ...], blur: float = 1.4, strength: float = 30) -> np.ndarray:
     """A photo with hairs, a pixel wide, on some brows."""
-    photo, hairs = face(2, blur), np.random.default_rng(3).normal(0, 30, (SIZE, SIZE)).astype(np.float32)
+    photo, hairs = face(2, blur), np.random.default_rng(3).normal(0, strength, (SIZE, SIZE)).astype(np.float32)
     photo += (hairs * np.isin(areas(brows=True).brows, brows))[..., None]
     return np.clip(photo, 0, 255)
 
@@ -96,18 +96,34 @@ def test_brows_have_strands_along_their_own_structure_and_skin_has_none() -> Non
     assert np.square(dx).mean() > 1.5 * np.square(dy).mean(), "the streaks are steep"
 
 
+def strands(photo: np.ndarray, *, synthetic: np.ndarray = SOFT, seen: np.ndarray | bool = True) -> float:
+    """Detail that a photo's brows bring into the synthetic ones, beyond that of the same photo without hairs."""
+    everything = areas(brows=True)
+    where = everything._replace(brows=everything.brows * seen)
+    return detail(match(synthetic, photo, where) - match(synthetic, face(2, 1.4), where), BROWS & seen)
+
+
 def test_strands_are_as_strong_as_the_photo_s_and_no_stronger_than_dark_hair() -> None:
-    plain = match(SOFT, face(2, 1.4), areas(brows=True))
-    strands = [detail(match(SOFT, hairy(brows), areas(brows=True)) - plain, BROWS) for brows in ((), (1, 2))]
-    assert strands[0] < 0.1 and strands[1] > 3
+    weak, strong, stronger = (strands(hairy((1, 2), strength=strength)) for strength in (10, 18, 60))
+    assert 2 < weak < 0.6 * strong < 0.6 * stronger
     pale = (SOFT + 3 * 160) / 4  # its brows are hardly darker than the skin
-    changed = match(pale, hairy((1, 2)), areas(brows=True)) - match(pale, face(2, 1.4), areas(brows=True))
-    assert detail(changed, BROWS) < 0.7 * strands[1]
+    assert strands(hairy((1, 2)), synthetic=pale) < 0.5 * strands(hairy((1, 2)))
+
+
+def test_a_hairless_photo_brings_no_strands() -> None:
+    """What a brow has then is what everything has."""
+    some, none = (match(SOFT, face(2, 1.4), areas(brows=brows)) for brows in (True, False))
+    assert detail(some, BROWS) < 1.05 * detail(none, BROWS)
 
 
 def test_what_falls_over_one_brow_is_not_taken_for_its_hairs() -> None:
-    plain, one = (match(SOFT, photo, areas(brows=True)) for photo in (face(2, 1.4), hairy((2,))))
-    assert detail(one - plain, BROWS) < 0.5
+    assert strands(hairy((2,))) < 0.5
+
+
+def test_a_brow_has_strands_when_the_other_one_is_not_seen() -> None:
+    """In profile, or behind a hand."""
+    right = np.arange(SIZE)[None, :] < SIZE // 2
+    assert strands(hairy((1,)), seen=right) > 0.8 * strands(hairy((1, 2)))
 
 
 def test_strands_are_made_anew() -> None:

@@ -451,6 +451,24 @@ def test_an_open_mouth_is_the_banks_and_a_shut_one_is_not() -> None:
     assert luma.abs().max() == 0, "the arguments are left alone"
 
 
+@pytest.mark.parametrize("opening", [0.03, 0.05, 0.09, 0.14, 0.3])
+def test_the_mouth_that_is_closest_counts_most(opening: float) -> None:
+    """However close its neighbors are; and where they are close, little of the others is seen, or teeth would have no gaps."""
+    bank = tiny_model().people
+    assert bank is not None
+    openings = torch.tensor([0.06, 0.1, 0.101, 0.102, 0.16, 0.3])
+    bank.mouth_shapes[:6, 0], bank.mouth_shapes[:6, 1] = openings, float(opened(opening)[0, 291, 0] - opened(opening)[0, 61, 0])
+    shares = []
+    for number in range(6):
+        bank.mouth_luma[:] = 0
+        bank.mouth_luma[number] = 200
+        shares.append(
+            float(bank.open_mouth(torch.zeros(1, 1, 32, 32), torch.zeros(1, 2, 16, 16), opened(opening), torch.arange(6)[None])[0].sum())
+        )
+    distance = (openings - opening).abs()
+    assert [shares[number] for number in distance.argsort(descending=True)] == pytest.approx(sorted(shares))
+
+
 def test_a_mouth_changes_little_from_frame_to_frame() -> None:
     bank = tiny_model().people
     assert bank is not None

@@ -17,7 +17,7 @@ from training_faces import face_rows
 from ganon_hf.core.face_mesh import LEFT_IRIS, RIGHT_IRIS, UV_MAP
 from ganon_hf.core.look import SEXES, Look
 from ganon_hf.core.model_loading import load_model
-from ganon_hf.training.calibration import Bias, drawn_looks, measure_bias, plan_face, remove_bias, replaced_faces
+from ganon_hf.training.calibration import Bias, _fade, drawn_looks, measure_bias, remove_bias, replaced_faces
 from ganon_hf.training.checkpoints import save_model
 from ganon_hf.training.shards import SCHEMA, FaceShards
 from ganon_hf.training.textures import FaceSample
@@ -244,38 +244,68 @@ def test_the_script_compares_women_men_the_young_and_beards_apart(tmp_path: Path
     looks[:12, 1], looks[12:, 1] = SEXES.index("woman"), SEXES.index("man")
     looks[:, 2] = (torch.arange(len(looks)) >= 20) & (looks[:, 0] >= 2)  # children have none
     save_model(some, tmp_path / "model")
-    before = load_model(str(tmp_path / "model")).geometry
+    before = load_model(str(tmp_path / "model"))
     shards = str(tmp_path / "train.parquet")
     pq.write_table(table(9), shards)
     script = load_script("fit/calibrate")
     monkeypatch.setattr(script, "LEAST", 1)
-    monkeypatch.setattr(script, "LEAST_FOR_SHAPES", 2)
+    monkeypatch.setattr(script, "LEAST_AT_REST", 2)
     drawn = [Look("young", "woman", False), Look("middle", "man", True), Look("old", "man", False)]
     monkeypatch.setattr(script, "drawn_looks", lambda engine, faces, rows: [drawn[place % 3] for place in range(len(rows))])
-    flat, asked = np.zeros((TEXTURE, TEXTURE), np.float32), []
+    asked: list[int] = []
 
-    def measured(model: object, pairs: Iterator[Pair]) -> Bias:
+    def measured(model: object, pairs: Iterator[Pair], **_: float) -> Bias:
         asked.append(len(list(pairs)))
-        return Bias(flat, np.zeros((2, TEXTURE // 2, TEXTURE // 2), np.float32), 1.0, np.full(4, 0.01 * 2 ** len(asked)), 1.0, flat + 1)
+        number = len(asked)
+        tint = np.zeros((2, TEXTURE // 2, TEXTURE // 2), np.float32)
+        luma = np.full((TEXTURE, TEXTURE), number, np.float32)
+        return Bias(luma, tint, 1.0, np.full(4, 0.01 * 2**number), 1.0, luma, 1 if number == 5 else 9)  # few old faces are at rest
 
     monkeypatch.setattr(script, "measure_bias", measured)
     script.main([str(tmp_path / "model"), shards, "--output-dir", str(tmp_path / "out"), "--rounds", "1"])
-    everybody = asked[0]
-    assert asked[1] + asked[2] == everybody and sum(asked[3:]) == everybody and len(asked) == 6
-    moved = (load_model(str(tmp_path / "out")).geometry.people_shapes - before.people_shapes)[:, 0] / 0.01
-    shares = torch.full((len(looks),), 2.0)
-    counted = [number for number, count in enumerate(asked[1:], start=2) if count >= 2]
-    groups = {2: looks[:, 1] == SEXES.index("woman"), 3: looks[:, 1] == SEXES.index("man"), 4: looks[:, 0] == 2, 5: looks[:, 0] == 4}
-    for number, members in {**groups, 6: looks[:, 2] == 1}.items():
-        shares += members * 2.0**number * (number in counted)
-    assert len(counted) > 2 and torch.allclose(moved, shares, atol=0.1), "a group with few faces keeps its shape"
+    assert asked[1] + asked[2] == asked[0] and sum(asked[3:]) == asked[0] and len(asked) == 6
+    after = load_model(str(tmp_path / "out"))
+    adults = looks[:, 0] >= 2
+    women, men = (adults & (looks[:, 1] == SEXES.index(sex)) for sex in ("woman", "man"))
+    young, old, beards = looks[:, 0] == 2, looks[:, 0] == 4, looks[:, 2] == 1
+    moved = (after.geometry.people_shapes - before.geometry.people_shapes)[:, 0] / 0.01
+    assert torch.allclose(moved, 2 + 4.0 * women + 8 * men + 16 * young, atol=0.1), "shapes of old people and of beards stay"
+    shares = torch.ones(len(looks), 1, 1 + len(after.people.regions))
+    everyone = torch.arange(len(looks))[:, None]
+    lighter = (after.people.residual(everyone, shares)[0] - before.people.residual(everyone, shares)[0])[:, 0]
+    forehead, chin = (TEXTURE // 4, TEXTURE // 2), (TEXTURE * 7 // 8, TEXTURE // 2)
+    elsewhere = 1 + 2.0 * women + 3 * men + 4 * young + 5 * old
+    assert torch.allclose(lighter[:, *forehead], elsewhere, atol=1.5)
+    assert torch.allclose(lighter[:, *chin], elsewhere + 6 * beards, atol=1.5), "of bearded people, the beard alone"
 
 
-def test_the_look_that_is_drawn_is_that_of_the_synthetic_person() -> None:
+def test_blurring_brings_nothing_into_eyes_and_mouth() -> None:
+    difference = np.full((TEXTURE, TEXTURE), 8.0, np.float32)
+    difference[30:40, 20:44] = 0
+    difference[10] = -8  # a line
+    result = load_script("fit/calibrate").blurred(difference)
+    assert (result[30:40, 20:44] == 0).all() and np.allclose(result[45:, :], 8, atol=0.01)
+    assert result[29, 30] == pytest.approx(8, abs=0.1), "and takes nothing away beside them"
+    assert result[10, 30] > -6, "lines are blurred"
+
+
+def test_what_hardly_a_face_shows_is_not_known() -> None:
+    """However large a share of a small group it is: the median of a few faces would be one of theirs."""
+    seen = np.ones((100, TEXTURE, TEXTURE), bool)
+    seen[12:, 0] = False
+    seen[25:, 1] = False
+    assert _fade(seen)[:3, 0].tolist() == pytest.approx([0.2, 1, 1])
+    assert _fade(seen[:50])[:3, 0].tolist() == pytest.approx([0.2, 1, 1])
+
+
+def test_the_look_that_is_drawn_is_that_of_the_synthetic_person(monkeypatch: pytest.MonkeyPatch) -> None:
     faces = FaceShards.from_table(pa.Table.from_pylist(face_rows(4), schema=SCHEMA))
-    engine = tiny_engine()
-    looks = drawn_looks(engine, faces, [2, 1])
-    assert looks == [plan_face(engine, faces.sample(row), seed=row).faces[0].identity.look for row in (2, 1)]
+    engine, read = tiny_engine(), {}
+    for row, look in ((0, Look("old", "man", True)), (1, Look("young", "woman", False)), (2, Look("child", "unsure", False))):
+        read[faces.image(row).tobytes()] = look
+    monkeypatch.setattr("ganon_hf.core.planning.FacePlanner.look_of", lambda self, photo, face, options: read[photo.tobytes()])
+    looks = drawn_looks(engine, faces, [2, 0, 1])
+    assert [(look.age, look.sex) for look in looks] == [("child", "unsure"), ("old", "man"), ("young", "woman")]
 
 
 def test_the_script_for_children_changes_nothing_but_children(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

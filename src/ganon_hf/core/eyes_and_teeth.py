@@ -24,9 +24,9 @@ _AROUND, _SOFT, _LIGHT = 0.09, 0.02, 0.06
 _START, _BLACK = 0.8, 0.05
 # Share of the difference that is made up for, and the largest exponent: eyes have colors of their own.
 _SHARE, _MOST = 0.6, 1.4
-# The quantile of the luma of the inside of the mouth that says how light teeth are; as a share of the skin's, from which on the photo is
-# believed to show some; the limits of their factor; and their luma at most.
-_TEETH_SHARE, _TEETH, _TEETH_RANGE, _WHITE = 0.85, 0.9, (0.9, 1.6), 235.0
+# The quantile of the luma of the inside of the mouth that says how light teeth are; as shares of the skin's, from which on the photo is
+# believed to show some at all, and in full; the limits of their factor; and their luma at most, unless they were lighter.
+_TEETH_SHARE, _TEETH, _TEETH_RANGE, _WHITE = 0.85, (0.85, 1.0), (0.9, 1.6), 235.0
 # As shares of that, from which luma on the inside of a mouth changes, and from which on in full: gaps and corners stay dark.
 _GAPS = 0.35, 0.75
 # Area of the inside of the mouth, as shares of the crop's, from which on teeth can be told from lips at all, and in full.
@@ -75,7 +75,8 @@ def match_eyes_and_teeth(
     if show_mouth:
         synthetic = synthetic.copy()
         # light is added to all channels alike: teeth that are merely multiplied turn yellow
-        synthetic[mouth] += (luma[mouth] * _lightening(own, photo, level, mouth, seen, size))[:, None]
+        light = luma[mouth] * _lightening(own, photo, level, mouth, seen, size)
+        synthetic[mouth] += np.minimum(light, np.maximum(_WHITE - luma[mouth], 0))[:, None]
     return synthetic
 
 
@@ -102,7 +103,7 @@ def _darkening(own: np.ndarray, photo: np.ndarray, eyes: np.ndarray, seen: np.nd
 
 
 def _lightening(own: np.ndarray, photo: np.ndarray, level: np.ndarray, mouth: np.ndarray, seen: np.ndarray, size: int) -> np.ndarray:
-    """By what share of itself the luma of the mouth's pixels increases: where the photo shows teeth, the lighter part comes close to theirs.
+    """By what share of itself the luma of the mouth's pixels increases: if the photo shows teeth, the lighter part comes close to theirs.
 
     Args:
         own, photo: (h, w) luma of both beside their skin.
@@ -111,15 +112,19 @@ def _lightening(own: np.ndarray, photo: np.ndarray, level: np.ndarray, mouth: np
     """
     values = own[mouth]
     light, wanted = quantile(values, _TEETH_SHARE), quantile(photo[mouth & seen], _TEETH_SHARE)
-    if wanted < _TEETH or light < _EPSILON:
+    if light < _EPSILON:
         return np.zeros_like(values)
+    amount = _between(len(values) / size**2, *_OPEN) * _between(wanted, *_TEETH)
     wanted = min(wanted, _WHITE / quantile(level[mouth], 0.5))
-    closed, opened = _OPEN
-    amount = np.clip((len(values) / size**2 - closed) / (opened - closed), 0, 1)
     change = np.float32(amount * (np.clip(wanted / light, *_TEETH_RANGE) - 1))
     low, high = (share * light for share in _GAPS)
     share = np.clip((values - low) * np.float32(1 / (high - low)), 0, 1)
     return change * share * share * (3 - 2 * share)
+
+
+def _between(value: float, low: float, high: float) -> float:
+    """0 up to the lower limit, 1 from the upper one on, and linear in between."""
+    return min(max((value - low) / (high - low), 0.0), 1.0)
 
 
 def _beside_skin(luma: np.ndarray, skin: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:

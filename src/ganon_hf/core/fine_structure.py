@@ -24,7 +24,7 @@ from .opencv import cv2
 _FAINT, _CLIP, _GAIN = 0.5, 1.5, 2.0
 # From this height of a face in pixels of an octave, textures hold too little of it.
 _TEXELS = 180
-# Hair counts in an octave with so many of its pixels.
+# A brow counts in an octave with so many of its pixels.
 _MIN_PIXELS = 20
 # Strands reach so many pixels to either side, in so many steps; standard deviation of the blur of their directions.
 _REACH, _STEPS, _DIRECTION_BLUR = 7.0, 5, 5.0
@@ -62,12 +62,12 @@ def missing_hair(
     missing = []
     for number in range(min(num_lacking(areas.height), len(own))):
         brows, noise = subsampled(areas.brows, number), grain[number] ** 2 if number < len(grain) else 0.0
-        variances = [0.0, 0.0]
-        for side, here in enumerate((brows == 1, brows == 2)):
+        variances = []
+        for here in (brows == 1, brows == 2):
             if np.count_nonzero(here) >= _MIN_PIXELS:
                 ours, theirs = (float(np.square(octave[here]).mean()) for octave in (own[number], wanted[number]))
-                variances[side] = max(theirs - noise - factors[number] ** 2 * ours, 0.0)
-        missing.append(min(variances) ** 0.5)  # what falls over one of them are no hairs of a brow
+                variances.append(max(theirs - noise - factors[number] ** 2 * ours, 0.0))
+        missing.append(min(variances, default=0.0) ** 0.5)  # what lies over only one brow is not its hair
     return missing
 
 

@@ -33,7 +33,7 @@ NUM_LOOK_PARTS, NUM_REGIONS = 5, 4
 # Side of the textures that hold the broad structure of the people in the bank, and of the masks of the regions.
 BROAD_SIZE, REGIONS_SIZE = 32, 64
 # A mouth takes on the bank's teeth and tongue between the first openings, in distances of the outer corners of the eyes. Mouths of the
-# bank count less by a factor of e at the last difference in width, and where openings differ by as much as those of neighbors, in limits.
+# bank count less by a factor of e at a difference in opening as large as the gaps between them, in these limits, and at that in width.
 _MOUTH_OPENS, _MOUTH_REACH, _MOUTH_WIDTH_REACH = (0.03, 0.06), (0.012, 0.03), 0.06
 _MAX_STRETCH = 2.0  # the difference of a mixture of people from their mean grows at most by so much: where two of three overlap evenly
 _DARKEST, _TOE = 24.0, 0.08  # luma that dark texels approach smoothly, and how fast, per gray value: nostrils are no holes with an edge
@@ -363,21 +363,20 @@ class PeopleTextures(nn.Module):
         width = (landmarks[:, RIGHT_EYE_OUTER] - landmarks[:, LEFT_EYE_OUTER]).norm(dim=1).clamp_min(1e-6)
         pairs = ((LIP_UPPER, LIP_LOWER), (RIGHT_MOUTH_CORNER, LEFT_MOUTH_CORNER))
         shape = torch.stack([(landmarks[:, first] - landmarks[:, second]).norm(dim=1) / width for first, second in pairs], dim=1)
-        openings, widths = self.mouth_shapes[mouths].unbind(dim=2)  # (B, M)
+        openings, widths = (self.mouth_shapes[mouths] - shape[:, None]).unbind(dim=2)  # (B, M), beyond those of the faces
         gaps = openings.diff(dim=1, prepend=openings[:, :1], append=openings[:, -1:]).abs()
-        opening = (openings - shape[:, :1]) / torch.maximum(gaps[:, 1:], gaps[:, :-1]).clamp(*_MOUTH_REACH)
-        weights = (-opening.square() - ((widths - shape[:, 1:]) / _MOUTH_WIDTH_REACH).square()).softmax(dim=1)
+        gaps = torch.maximum(gaps[:, 1:], gaps[:, :-1]).clamp(*_MOUTH_REACH)  # (B, M), between each mouth and its neighbors
+        reach = ((-(openings / _MOUTH_REACH[1]).square()).softmax(dim=1) * gaps).sum(dim=1, keepdim=True)
+        weights = (-(openings / reach).square() - (widths / _MOUTH_WIDTH_REACH).square()).softmax(dim=1)
         amount = ((shape[:, :1, None] - _MOUTH_OPENS[0]) / (_MOUTH_OPENS[1] - _MOUTH_OPENS[0])).clamp(0, 1)  # (B, 1, 1)
         inside = torch.einsum("bm,bmhw->bhw", weights, self.mouth_luma[mouths].to(luma.dtype))[:, None]
         tint = torch.einsum("bm,bmchw->bchw", weights, self.mouth_chroma[mouths].to(luma.dtype) / 2)
-        result = []
-        for texture, new, step in ((luma, inside, 1), (chroma, tint, 2)):
+        result = [luma.clone(), chroma.clone()]
+        for texture, new, step in zip(result, (inside, tint), (1, 2), strict=True):
             mask = self.mouth_mask[::step, ::step] * amount[:, None]
             (height, wide), top, left = mask.shape[-2:], self.top // step, self.left // step
-            texture = texture.clone()
             part = texture[..., top : top + height, left : left + wide]
             part.copy_(part + mask * (new - part))
-            result.append(texture)
         return result[0], result[1]
 
 

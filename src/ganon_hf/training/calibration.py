@@ -3,8 +3,8 @@
 The people of the bank are made from portraits by text-to-image models, whose mean face is another than that of photos: shorter, with dark
 corners of the mouth, gray lips and a bright ridge of the nose. So real training faces are replaced, and the synthetic faces are compared
 with them in the canonical texture and in shape. The median difference over all of them is added to everybody in the bank; it holds nothing
-of a single face, and the median ignores spectacles, bangs and hands, which few of them have. Most of these faces are those of men of middle
-age, so groups are then compared apart.
+of a single face, and the median ignores spectacles, bangs and hands, which few of them have. Men and the middle-aged are the most frequent
+among them, so groups are then compared apart.
 
 Of irises, the size is compared as well: they are a few of many points, and the shape's coefficients hardly see them.
 
@@ -40,12 +40,13 @@ from .textures import FaceSample, unwrap_samples
 
 # Lips closer than the first number, in distances of the eyes' outer corners, under a head turned less than the second, in degrees: at rest.
 _CLOSED, _FRONTAL = 0.03, 20.0
-# Texels are compared where both faces show them better than this; the difference fades out where fewer faces than this share do.
-_MIN_TRUST, _MIN_SHARE = 0.5, 0.15
+# Texels are compared where both faces show them better than this; the difference fades out where fewer faces than this share, or than this
+# number, do.
+_MIN_TRUST, _MIN_SHARE, _MIN_FACES = 0.5, 0.15, 20
 # Share of the difference in shape that is taken over: some of it may be expression and pose. Tuned on photos.
 _SHAPE_SHARE = 0.8
 # Ridge penalty of the difference in shape, as a share of the mean direction: small directions follow noise.
-_SHAPE_RIDGE = 0.01
+SHAPE_RIDGE = 0.01
 # Standard deviation of the blur of the differences, in texels at 256, and the limits of the gain of the inside of mouths.
 _BLUR, _MOUTH_GAIN = 1.0, (0.8, 1.3)
 # Limits of the factor of the irises' diameter that the shape gives.
@@ -66,6 +67,7 @@ class Bias:
         shape: (k,) identity coefficients of the neutral shape.
         irises: ratio of the diameters of the real irises to the synthetic ones'.
         shown: (T, T) float32 0..1, by how much the differences fade out where few faces were seen.
+        num_resting: real faces at rest, from which the shape was measured.
     """
 
     luma: np.ndarray
@@ -74,6 +76,7 @@ class Bias:
     shape: np.ndarray
     irises: float
     shown: np.ndarray
+    num_resting: int = 0
 
     def beyond(self, other: Bias) -> Bias:
         """What is not in another bias, which has the same cause, where both were seen; mouths are left out."""
@@ -119,12 +122,13 @@ def drawn_looks(engine: Anonymizer, faces: FaceShards, rows: Sequence[int] | np.
     return [plan_face(engine, faces.sample(int(row)), seed=int(row)).faces[0].identity.look for row in rows]
 
 
-def measure_bias(model: GanonModel, pairs: Iterator[tuple[FaceSample, FaceSample]]) -> Bias:
+def measure_bias(model: GanonModel, pairs: Iterator[tuple[FaceSample, FaceSample]], *, shape_ridge: float = SHAPE_RIDGE) -> Bias:
     """Compare real faces with the synthetic ones in their place.
 
     Args:
         model: with prior, bank and shape statistics.
         pairs: see :func:`replaced_faces`.
+        shape_ridge: penalty of the difference in shape, as a share of the mean direction; the fewer faces, the larger.
 
     Raises:
         ValueError: there is no pair, no face at rest among them, or the model has no bank.
@@ -160,18 +164,18 @@ def measure_bias(model: GanonModel, pairs: Iterator[tuple[FaceSample, FaceSample
     for rows, columns, _ in iris_texels(size):  # eyes keep their colors
         skin[rows, columns] = 0
     mouth = float(np.clip(np.median(gains), *_MOUTH_GAIN)) if gains else 1.0
-    shape = _SHAPE_SHARE * _explaining_identity(np.concatenate(shapes).mean(axis=0), model.geometry)
+    shape = _SHAPE_SHARE * _explaining_identity(np.concatenate(shapes).mean(axis=0), model.geometry, shape_ridge)
     own, drawn = np.median(np.concatenate(sizes, axis=1), axis=1)
-    return Bias(difference * skin, tint * half_size(skin), mouth, shape, float(own / drawn), _fade(visible.mean(axis=0, dtype=np.float32)))
+    return Bias(difference * skin, tint * half_size(skin), mouth, shape, float(own / drawn), _fade(visible), sum(map(len, shapes)))
 
 
-def _explaining_identity(difference: np.ndarray, statistics: ShapeStatistics) -> np.ndarray:
+def _explaining_identity(difference: np.ndarray, statistics: ShapeStatistics, ridge: float) -> np.ndarray:
     """(1434,) mean difference of canonical landmarks -> (k,) identity coefficients that explain it.
 
-    Unlike :func:`.portraits.identity_coefficients`, they are hardly shrunk and not limited: a mean over many faces is sure.
+    Unlike :func:`.portraits.identity_coefficients`, they are not limited: a mean over many faces is sure.
     """
     basis = (statistics.axes * statistics.deviations @ statistics.identity_basis).double().numpy()
-    return ridge_solution(basis, difference, _SHAPE_RIDGE)
+    return ridge_solution(basis, difference, ridge)
 
 
 def remove_bias(model: GanonModel, bias: Bias, who: np.ndarray, *, mouths: bool = True) -> None:
@@ -220,11 +224,12 @@ def _median(values: np.ndarray, visible: np.ndarray) -> np.ndarray:
     for row, (here, shown) in enumerate(zip(values.transpose(1, 2, 0), visible.transpose(1, 2, 0), strict=True)):
         some = np.flatnonzero(share[row] > 0)
         result[row, some] = np.nanmedian(np.where(shown[some], here[some], np.nan), axis=1)
-    result *= _fade(share)
+    result *= _fade(visible)
     result = cv2.GaussianBlur(result, (0, 0), _BLUR * len(result) / 256)
     return (result + result[:, ::-1]) / 2
 
 
-def _fade(share: np.ndarray) -> np.ndarray:
-    """Share of the faces that show a texel -> how much their difference counts."""
-    return np.clip(2 * share / _MIN_SHARE - 1, 0, 1)
+def _fade(visible: np.ndarray) -> np.ndarray:
+    """(n, T, T) bool, where each face is seen -> (T, T) how much their difference counts; twice as many faces as needed count in full."""
+    needed = max(_MIN_SHARE, min(_MIN_FACES / len(visible), 1.0))
+    return np.clip(2 * visible.mean(axis=0, dtype=np.float32) / needed - 1, 0, 1)
