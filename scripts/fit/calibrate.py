@@ -104,7 +104,14 @@ def main(argv: list[str] | None = None) -> None:
         engine = Anonymizer(model, processor)  # it keeps the shapes that the bank had when it was made
         bias = measure_bias(model, replaced_faces(engine, faces, rows))
         remove_bias(model, bias, everybody)
-        log_bias(f"round {number}", bias)
+        logger.info(
+            "round %d: luma differed by %.1f gray values (root mean square), shape by %.2f, teeth by a factor of %.2f, irises by %.2f",
+            number,
+            bias.luma_rms,
+            np.linalg.norm(bias.shape),
+            bias.mouth,
+            bias.irises,
+        )
     looks = drawn_looks(Anonymizer(model, processor), faces, rows)
     for groups in GROUPS:
         chosen = {group: rows[[group.has(look) for look in looks]] for group in groups}
@@ -115,22 +122,19 @@ def main(argv: list[str] | None = None) -> None:
             biases = {group: group.compare(engine, faces, some) for group, some in chosen.items() if group.name not in too_few}
             for group, bias in biases.items():
                 remove_bias(model, bias, group.members(model.geometry.people_looks.numpy()), mouths=False)
-                log_bias(f"round {number}, {group.name} ({bias.num_resting} at rest)", bias)
+                logger.info(
+                    "round %d, %s: luma differed by %.1f gray values (root mean square), shape by %.2f, irises by a factor of %.2f; "
+                    "%d faces were at rest",
+                    number,
+                    group.name,
+                    bias.luma_rms,
+                    np.linalg.norm(bias.shape),
+                    bias.irises,
+                    bias.num_resting,
+                )
     color_irises(model, everybody)  # last, for the white around them has changed
     save_model(model, options.output_dir)
     logger.info("wrote %s", options.output_dir)
-
-
-def log_bias(what: str, bias: Bias) -> None:
-    """Log by how much synthetic faces differed."""
-    logger.info(
-        "%s: luma differed by %.1f gray values (root mean square), shape by %.2f, teeth by a factor of %.2f, irises by %.2f",
-        what,
-        bias.luma_rms,
-        np.linalg.norm(bias.shape),
-        bias.mouth,
-        bias.irises,
-    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """A synthetic face composited into its photo.
 
-What is taken from the photo inside the face is a handful of numbers for light, skin tone, dark features, sharpness and grain, see
+What is taken from the photo inside the face is a handful of numbers for light, skin tone, dark eyes, light teeth, sharpness and grain, see
 ``light_matching.py``, ``eyes_and_teeth.py``, ``toned_photos.py`` and ``sharpness_matching.py``. No pixel, edge or pattern of the original
 remains where the matte is 1.
 

@@ -1,8 +1,8 @@
 """A synthetic face as sharp and as grainy as its photo, in photo pixels.
 
-What is taken from the photo is one number per octave for the strength of edges (seven at most), one per octave and channel for grain
-(three for luma, two each for Cb and Cr), and what ``skin_detail.py`` takes.
-Octaves are those of a Laplacian pyramid (Burt and Adelson 1983).
+What is taken from the photo is one number per octave for the strength of edges (seven at most), one per octave for the hair of brows in the
+finest ones, one per octave and channel for grain (three for luma, two each for Cb and Cr), and what ``skin_detail.py`` takes. Octaves are
+those of a Laplacian pyramid (Burt and Adelson 1983).
 
 Conventions: pictures are (h, w, 3) RGB float32 0..255. Numbers without a source were tuned on photos.
 """
