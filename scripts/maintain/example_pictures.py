@@ -24,7 +24,7 @@ from ganon_hf import AnonymizeOptions, Anonymizer
 ROOT = Path(__file__).resolve().parents[2]
 BOX = (32, 0, 416, 384)  # head and shoulders, 384 x 384
 HEAD = (slice(0, 185), slice(140, 310))
-TEAL, BLUE = 150, 200  # degrees from the orange of the suit
+TEAL, BLUE = 170, 200  # degrees from the orange of the suit
 # Of face and hair: x and y of the middle, and ellipses around it as (half the width, height above the middle, height below it).
 MIDDLE, FACE, HAIR = (224.5, 104.5), (44.0, 62.0, 70.0), (76.0, 92.0, 60.0)
 SHORT, WIDE = (0.45, 0.4), (1.2, 1.4)  # hair above and beside the face, as shares of what is there
@@ -101,7 +101,7 @@ def main() -> None:
 
     gray = cv2.cvtColor(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     man, child = person(cut_hair(darken_head(photo), *SHORT), 15, "man, 40"), person(dye_suit(photo, BLUE), 2, "child")
-    woman, old = person(cut_hair(dye_suit(photo, TEAL), *WIDE), 29, "woman, 30"), person(cut_hair(gray, *SHORT), 5, "man, 60")
+    woman, old = person(cut_hair(dye_suit(photo, TEAL), *WIDE), 31, "woman, 30"), person(cut_hair(gray, *SHORT), 5, "man, 60")
     three = side_by_side([one.crop(BOX) for one in (child, woman, man)])
     pictures = {
         "src/ganon_hf/card/portrait.jpg": person(photo, 4).crop(BOX),
