@@ -14,7 +14,7 @@ from ganon_hf.core import compositing
 from ganon_hf.core.alignment import align_face, warp_to_photo
 from ganon_hf.core.compositing import composite_face, face_matte, match_border
 from ganon_hf.core.eyes_and_teeth import eye_mask
-from ganon_hf.core.face_mesh import TRIANGLES
+from ganon_hf.core.face_mesh import MOUTH_START, RIGHT_EYE_START, TRIANGLES
 from ganon_hf.core.faces import Crop
 from ganon_hf.core.landmarks import triangle_map
 
@@ -178,6 +178,16 @@ def test_pale_eyes_become_as_dark_as_the_photos_unless_its_tone_does_not_count(m
     monkeypatch.setattr(compositing, "match_eyes_and_teeth", lambda synthetic, *_: synthetic)
     plain = levels()
     assert matched[0] < plain[0] - 2 and matched[1] == plain[1], (matched, plain)
+
+
+def test_teeth_are_compared_inside_the_mouth(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene, given = Scene(size=256), []
+    monkeypatch.setattr(compositing, "match_eyes_and_teeth", lambda synthetic, *more: given.append(more) or synthetic)
+    scene.compose(lit_photo(), cv2.resize(SYNTHETIC, (256, 256)))
+    ((_, _, eyes, mouth, _, size),) = given
+    index = triangle_map(scene.points, 256)
+    assert np.count_nonzero(mouth) == np.count_nonzero((index >= MOUTH_START) & (index < RIGHT_EYE_START)) > 20
+    assert not (mouth & eyes).any() and size == 256
 
 
 def blots(height: int, width: int, size: float, seed: int) -> np.ndarray:
