@@ -453,7 +453,7 @@ def test_an_open_mouth_is_the_banks_and_a_shut_one_is_not() -> None:
 
 @pytest.mark.parametrize("opening", [0.03, 0.05, 0.09, 0.14, 0.3])
 def test_the_mouth_that_is_closest_counts_most(opening: float) -> None:
-    """However close its neighbors are; and where they are close, little of the others is seen, or teeth would have no gaps."""
+    """However close its neighbors are."""
     bank = tiny_model().people
     assert bank is not None
     openings = torch.tensor([0.06, 0.1, 0.101, 0.102, 0.16, 0.3])

@@ -46,7 +46,7 @@ _MIN_TRUST, _MIN_SHARE, _MIN_FACES = 0.5, 0.15, 20
 # Share of the difference in shape that is taken over: some of it may be expression and pose. Tuned on photos.
 _SHAPE_SHARE = 0.8
 # Ridge penalty of the difference in shape, as a share of the mean direction: small directions follow noise.
-SHAPE_RIDGE = 0.01
+_SHAPE_RIDGE = 0.01
 # Standard deviation of the blur of the differences, in texels at 256, and the limits of the gain of the inside of mouths.
 _BLUR, _MOUTH_GAIN = 1.0, (0.8, 1.3)
 # Limits of the factor of the irises' diameter that the shape gives.
@@ -122,7 +122,7 @@ def drawn_looks(engine: Anonymizer, faces: FaceShards, rows: Sequence[int] | np.
     return [plan_face(engine, faces.sample(int(row)), seed=int(row)).faces[0].identity.look for row in rows]
 
 
-def measure_bias(model: GanonModel, pairs: Iterator[tuple[FaceSample, FaceSample]], *, shape_ridge: float = SHAPE_RIDGE) -> Bias:
+def measure_bias(model: GanonModel, pairs: Iterator[tuple[FaceSample, FaceSample]], *, shape_ridge: float = _SHAPE_RIDGE) -> Bias:
     """Compare real faces with the synthetic ones in their place.
 
     Args:
