@@ -97,6 +97,7 @@ def test_seeds_are_people_and_an_expression_is_not_another_person(engine: Anonym
     [
         (lambda weights: {name: value for name, value in weights.items() if "shading_" not in name}, "before faces shaded themselves"),
         (lambda weights: {name: value for name, value in weights.items() if "people_irises" not in name}, "irises of their own size"),
+        (lambda weights: {name: value for name, value in weights.items() if "people_lids" not in name}, "eyes that are open as far as"),
         (lambda weights: weights | {"geometry.people_centers": torch.zeros(2)}, "before the bank of people"),
         (lambda weights: weights | {"other": torch.zeros(2)}, "do not fit this model"),
     ],

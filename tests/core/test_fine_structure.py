@@ -1,4 +1,4 @@
-"""Fine structure of features in large faces: edges go on, brows have strands, and both only as strong as the photo's."""
+"""Fine structure of features in large faces: edges go on, brows and beards have hair, and all only as strong as the photo's."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import cv2
 import numpy as np
 import pytest
 
-from ganon_hf.core.octaves import FIRST_FEATURE, SKIN, FaceAreas
+from ganon_hf.core.octaves import ELSEWHERE, FIRST_FEATURE, SKIN, FaceAreas
 from ganon_hf.core.sharpness_matching import match_sharpness
 
 SIZE, HEIGHT = 400, 400.0
 CORNERS = tuple((row, column) for row in (40, 220) for column in (40, 220))  # of four features, 140 pixels wide
 
 
-def areas(height: float = HEIGHT, *, brows: bool = False) -> FaceAreas:
+JAW = slice(362, 400), slice(20, 380)  # below the features
+
+
+def areas(height: float = HEIGHT, *, brows: bool = False, beard: bool = False) -> FaceAreas:
     regions = np.full((SIZE, SIZE), SKIN, np.uint8)
     for number, (row, column) in enumerate(CORNERS):
         regions[row : row + 140, column : column + 140] = FIRST_FEATURE + number
@@ -21,7 +24,10 @@ def areas(height: float = HEIGHT, *, brows: bool = False) -> FaceAreas:
     if brows:
         for number, (_, column) in enumerate(CORNERS[:2], start=1):
             hair[60:100, column + 10 : column + 130] = number
-    return FaceAreas(regions, hair, height)
+    jaw = np.zeros((SIZE, SIZE), bool)
+    if beard:
+        jaw[JAW], regions[JAW] = True, ELSEWHERE
+    return FaceAreas(regions, hair, jaw, (SIZE / 2, 100.0), height)
 
 
 def face(seed: int, blur: float) -> np.ndarray:
@@ -136,3 +142,44 @@ def test_brows_end_in_hairs_and_not_at_an_edge() -> None:
     """Without brows, the edge of the pattern goes on as it does in the sharp picture that it was blurred from."""
     edges, hairs = (np.corrcoef(fine(match(SOFT, HAIRY, areas(brows=brows)))[BROWS], fine(SHARP)[BROWS])[0, 1] for brows in (False, True))
     assert edges > 0.5 and hairs < 0.8 * edges
+
+
+def bearded(level: float, strength: float = 0.0, seed: int = 7) -> np.ndarray:
+    """A face with an even beard, and steep hairs in it."""
+    picture = face(2, 1.4)
+    picture[345:] = level  # its border is no hair
+    hairs = cv2.blur(np.random.default_rng(seed).normal(0, strength, (SIZE, SIZE)).astype(np.float32), (1, 9)) * 3
+    picture[345:] += hairs[345:, :, None]
+    return np.clip(picture, 0, 255)
+
+
+def test_a_beard_has_as_much_hair_as_the_photo_s() -> None:
+    bare, weak, strong = (match(bearded(90), bearded(60, strength), areas(beard=True)) for strength in (0, 8, 16))
+    inner = (slice(370, 395), slice(40, 360))
+    none, some, more = (float(fine(picture)[inner].std()) for picture in (bare, weak, strong))
+    assert none < 1.5 and some > 3 * none and 1.4 * some < more < 1.3 * fine(bearded(60, 16))[inner].std()
+
+
+def test_hair_of_a_beard_hangs_down_and_none_grows_elsewhere_or_on_light_skin() -> None:
+    photo, shaved = bearded(60, 16), areas(beard=True)._replace(beard=np.zeros((SIZE, SIZE), bool))
+    hair, none = (match(bearded(90), photo, where)[..., 0] for where in (areas(beard=True), shaved))
+    added = hair - none
+    middle = (slice(370, 395), slice(170, 230))  # straight below the root of the nose
+    dx, dy = (np.square(np.gradient(added[middle], axis=axis)).mean() for axis in (1, 0))
+    assert dx > 1.1 * dy and np.abs(added[:340]).max() < 0.5
+    light = match(bearded(165), photo, areas(beard=True))
+    assert detail(light, areas(beard=True).beard) < 0.3 * detail(hair[..., None], areas(beard=True).beard), "there is nothing dark"
+
+
+def test_hair_of_a_beard_is_made_anew() -> None:
+    photo, where = bearded(60, 16), areas(beard=True)
+    first, again, other = (fine(match(bearded(90), photo, where, seed))[where.beard] for seed in (1, 1, 2))
+    assert np.array_equal(first, again) and not np.array_equal(first, other)
+    assert abs(np.corrcoef(first, fine(photo)[where.beard])[0, 1]) < 0.1, "none of the photo's"
+
+
+def test_a_face_without_any_skin_gets_no_beard_s_hair() -> None:
+    """Nothing says what is dark."""
+    where = areas(beard=True)
+    where.regions[where.regions == SKIN] = ELSEWHERE
+    assert np.isfinite(match(bearded(90), bearded(60, 16), where)).all()

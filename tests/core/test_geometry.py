@@ -28,7 +28,7 @@ from ganon_hf.core.face_mesh import (
     UV_MAP,
 )
 from ganon_hf.core.geometry import PRIVACY, Pose, ShapeModel, hide_habits, normalize_pose, rotation_of
-from ganon_hf.core.openings import carry_openings
+from ganon_hf.core.openings import carry_openings, open_eyes
 from ganon_hf.core.people import Population, draw_identity
 from ganon_hf.evaluation.metrics.expression import gaze_directions
 
@@ -111,7 +111,7 @@ def person(index: int = 0) -> np.ndarray:
 
 def anybody(num_shape: int) -> Population:
     """Twelve people of one look."""
-    return Population(np.random.default_rng(1).standard_normal((12, num_shape)), np.zeros((12, 5), int), np.ones(12))
+    return Population(np.random.default_rng(1).standard_normal((12, num_shape)), np.zeros((12, 5), int), *np.ones((2, 12)))
 
 
 IDENTITIES = [draw_identity(3, index, anybody(4), num_expression=1) for index in range(3)]
@@ -414,6 +414,32 @@ def test_irises_have_the_size_of_the_person_and_stay_in_place(size: float) -> No
         assert np.allclose(usual[iris[0]], other[iris[0]], atol=2e-3), "the gaze is the same"
     rest = np.arange(468)
     assert np.allclose(usual[rest], other[rest], atol=2e-3)
+
+
+@pytest.mark.parametrize("factor", [0.8, 1.04])
+def test_eyes_rest_as_far_open_as_the_person_s_and_a_blink_stays_a_blink(factor: float) -> None:
+    resting, shut = person(0), person(0)
+    for upper, lower in ((RIGHT_EYE_UPPER, RIGHT_EYE_LOWER), (LEFT_EYE_UPPER, LEFT_EYE_LOWER)):
+        middle = (resting[upper, 1] + resting[lower, 1]) / 2
+        shut[upper, 1], shut[lower, 1] = middle, middle
+
+    def opening(shape: np.ndarray) -> float:
+        return float((shape[RIGHT_EYE_LOWER] - shape[RIGHT_EYE_UPPER])[3, 1] + (shape[LEFT_EYE_LOWER] - shape[LEFT_EYE_UPPER])[3, 1])
+
+    (usual, other), (closed, _) = (
+        [people().exchange_identity(shape, replace(IDENTITIES[0], lid_scale=value), 0.0) for value in (1.0, factor)]
+        for shape in (resting, shut)
+    )
+    assert opening(other) == pytest.approx(factor * opening(usual), rel=0.03)
+    assert opening(closed) < 0.1 * opening(usual)
+    mouth = list(LIP_CORNERS)
+    assert np.allclose(usual[mouth], other[mouth], atol=2e-3), "nothing else moves"
+
+
+def test_eyes_that_are_open_as_far_as_the_shape_says_stay_exactly_so() -> None:
+    shape = person(0)
+    assert np.array_equal(open_eyes(shape, 1.0), shape)
+    assert not np.shares_memory(open_eyes(shape, 1.0), shape)
 
 
 def test_the_chin_follows_an_opening_mouth_and_the_brow_does_not() -> None:

@@ -24,7 +24,8 @@ def bank(num_mouths: int = 30) -> Population:
     classes = np.array([look_classes(look) for look in LOOKS for _ in range(3)])
     shapes = np.random.default_rng(0).standard_normal((len(classes), 10)) * 0.5
     shapes[:, 0] = classes[:, 0] - 2
-    return Population(shapes, classes, np.linspace(0.8, 1.3, len(classes)), np.random.default_rng(1).choice([30.0, 150.0], num_mouths))
+    scales = np.linspace(0.8, 1.3, len(classes))
+    return Population(shapes, classes, scales, scales[::-1], np.random.default_rng(1).choice([30.0, 150.0], num_mouths))
 
 
 def drawn(look: Look | None, count: int = 40) -> list[Look]:
@@ -36,7 +37,19 @@ def drawn(look: Look | None, count: int = 40) -> list[Look]:
 
 def test_an_identity_is_the_same_everywhere() -> None:
     first, again = (draw_identity(5, 2, bank(), num_expression=3) for _ in range(2))
-    for name in ("shape", "iris_scale", "people", "shares", "mouths", "look", "tone", "grain_seed", "expression_noise", "turn"):
+    for name in (
+        "shape",
+        "iris_scale",
+        "lid_scale",
+        "people",
+        "shares",
+        "mouths",
+        "look",
+        "tone",
+        "grain_seed",
+        "expression_noise",
+        "turn",
+    ):
         assert np.array_equal(getattr(first, name), getattr(again, name)), name
     assert (first.shape.shape, first.tone.shape, first.expression_noise.shape) == ((10,), (3,), (3,))
     assert first.shares.shape == (NUM_BLENDED, 1 + NUM_REGIONS) and first.shares.dtype == np.float32
@@ -103,7 +116,7 @@ def test_a_beard_makes_an_unsure_adult_a_man(age: str) -> None:
 )
 @pytest.mark.parametrize("wanted", [Look("young", "unsure", False), Look("teen", "unsure", False)])
 def test_small_banks(looks: list[Look], reason: str, wanted: Look) -> None:
-    population = Population(np.zeros((len(looks), 4)), np.array([look_classes(look) for look in looks]), np.ones(len(looks)))
+    population = Population(np.zeros((len(looks), 4)), np.array([look_classes(look) for look in looks]), *np.ones((2, len(looks))))
     for index in range(20):
         identity = draw_identity(2, index, population, look=wanted)
         assert len(set(identity.people)) == len(identity.people), reason
@@ -140,7 +153,7 @@ def test_children_of_unsure_sex_are_drawn_as_other_children_are() -> None:
 
 def test_children_of_the_bank_who_are_either_stand_in_for_both() -> None:
     classes = np.array([look_classes(Look("child", "unsure", False, "medium", "medium"))] * 8 + [look_classes(LOOKS[-1])] * 8)
-    population = Population(np.zeros((16, 2)), classes, np.ones(16))
+    population = Population(np.zeros((16, 2)), classes, *np.ones((2, 16)))
     for sex in ("woman", "man"):
         (group,) = population.groups(Look("child", sex, False))  # type: ignore[arg-type]
         assert (group < 8).all()
@@ -194,27 +207,29 @@ def test_a_group_far_from_the_mean_is_not_cut_off_and_its_people_are_no_caricatu
 
 
 @pytest.mark.parametrize(
-    ("shapes", "looks", "iris_scales"),
+    ("shapes", "looks", "iris_scales", "lid_scales"),
     [
-        (np.zeros((0, 4)), np.zeros((0, 5), int), np.zeros(0)),  # nobody to draw
-        (np.zeros((2, 4)), np.zeros((3, 5), int), np.ones(2)),
-        (np.zeros(4), np.zeros((4, 5), int), np.ones(4)),
-        (np.zeros((2, 4)), np.zeros((2, 4), int), np.ones(2)),
-        (np.zeros((2, 4)), np.zeros((2, 5), int), np.ones(3)),
+        (np.zeros((0, 4)), np.zeros((0, 5), int), np.zeros(0), np.zeros(0)),  # nobody to draw
+        (np.zeros((2, 4)), np.zeros((3, 5), int), np.ones(2), np.ones(2)),
+        (np.zeros(4), np.zeros((4, 5), int), np.ones(4), np.ones(4)),
+        (np.zeros((2, 4)), np.zeros((2, 4), int), np.ones(2), np.ones(2)),
+        (np.zeros((2, 4)), np.zeros((2, 5), int), np.ones(3), np.ones(2)),
+        (np.zeros((2, 4)), np.zeros((2, 5), int), np.ones(2), np.ones(3)),
     ],
 )
-def test_a_population_checks_itself(shapes: np.ndarray, looks: np.ndarray, iris_scales: np.ndarray) -> None:
+def test_a_population_checks_itself(shapes: np.ndarray, looks: np.ndarray, iris_scales: np.ndarray, lid_scales: np.ndarray) -> None:
     with pytest.raises(ValueError, match="shapes must be"):
-        Population(shapes, looks, iris_scales)
+        Population(shapes, looks, iris_scales, lid_scales)
 
 
-def test_irises_are_as_large_as_those_of_whom_a_person_is_blended_from() -> None:
+def test_irises_are_as_large_and_eyes_as_open_as_those_of_whom_a_person_is_blended_from() -> None:
     population = bank()
     for index in range(20):
         identity = draw_identity(5, index, population)
-        sizes = population.iris_scales[identity.people]
-        assert sizes.min() <= identity.iris_scale <= sizes.max()
-        assert identity.iris_scale == pytest.approx(identity.shares[:, 0] @ sizes)
+        for own, scales in ((identity.iris_scale, population.iris_scales), (identity.lid_scale, population.lid_scales)):
+            blended = scales[identity.people]
+            assert blended.min() <= own <= blended.max()
+            assert own == pytest.approx(identity.shares[:, 0] @ blended)
 
 
 def test_a_person_of_the_bank_needs_a_whole_look() -> None:

@@ -47,7 +47,7 @@ def match(synthetic: np.ndarray, original: np.ndarray, regions: np.ndarray = REG
 
 
 def areas(regions: np.ndarray = REGIONS) -> FaceAreas:
-    return FaceAreas(regions, np.zeros(regions.shape, bool), HEIGHT)
+    return FaceAreas(regions, *np.zeros((2, *regions.shape), np.uint8), (0.0, 0.0), HEIGHT)
 
 
 def roughness(picture: np.ndarray, where: np.ndarray = ON_SKIN, sigma: float = 3.0) -> float:

@@ -57,7 +57,7 @@ def drawing() -> Callable[[], Identity]:
     def draw() -> Identity:
         shape = np.random.default_rng(next(numbers)).standard_normal(6)
         nobody = np.zeros(0, np.int64)
-        return Identity(shape, 1.0, nobody, np.zeros((0, 5)), nobody, Look(), np.zeros(3), 0, np.zeros(0), np.zeros(3))
+        return Identity(shape, 1.0, 1.0, nobody, np.zeros((0, 5)), nobody, Look(), np.zeros(3), 0, np.zeros(0), np.zeros(3))
 
     return draw
 

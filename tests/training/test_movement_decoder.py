@@ -29,7 +29,7 @@ from ganon_hf.training.shards import SCHEMA, FaceShards
 OPTIONS = MovementOptions(
     steps=400, batch_size=64, learning_rate=5e-3, noise=(0.3, 3.0), student_steps=200, num_synthetic_shapes=400, unlikely_weight=0.0
 )
-PEOPLE = Population(np.random.default_rng(0).standard_normal((12, 3)), np.tile([3, 0, 0, 1, 1], (12, 1)), np.ones(12))
+PEOPLE = Population(np.random.default_rng(0).standard_normal((12, 3)), np.tile([3, 0, 0, 1, 1], (12, 1)), *np.ones((2, 12)))
 Trained = tuple[ShapeStatistics, ShapeStatistics, ShapePopulation, np.ndarray, dict[str, float]]
 
 
@@ -104,7 +104,7 @@ def test_the_mean_difference_is_taken_off(trained: Trained) -> None:
 def test_children_of_the_bank_do_not_count(trained: Trained) -> None:
     _, statistics, population, _, _ = trained
     shapes, looks = np.full((6, 3), 2.9), np.tile([0, 2, 0, 1, 1], (6, 1))  # toddlers, far from everybody else
-    with_children = Population(np.concatenate([PEOPLE.shapes, shapes]), np.concatenate([PEOPLE.looks, looks]), np.ones(18))
+    with_children = Population(np.concatenate([PEOPLE.shapes, shapes]), np.concatenate([PEOPLE.looks, looks]), *np.ones((2, 18)))
     moved = []
     for people in (PEOPLE, with_children):
         some = copy.deepcopy(statistics)
@@ -121,7 +121,7 @@ def test_without_faces_at_rest() -> None:
     happy = ShapePopulation(population.rows, population.coordinates, population.persons, ("happiness",) * len(shapes), *[np.eye(6)] * 2)
     with pytest.raises(ValueError, match="none is labeled as neutral or has closed lips"):
         center_decoder(happy, statistics, as_used(statistics), PEOPLE)
-    toddlers = Population(PEOPLE.shapes, np.tile([0, 2, 0, 1, 1], (12, 1)), np.ones(12))
+    toddlers = Population(PEOPLE.shapes, np.tile([0, 2, 0, 1, 1], (12, 1)), *np.ones((2, 12)))
     with pytest.raises(ValueError, match="the bank has none"):
         center_decoder(population, statistics, as_used(statistics), toddlers)
 

@@ -114,8 +114,7 @@ class Anonymizer:
         """
         place = None if device is None else require_device(device)  # before the weights are read
         source = locate_model(CHECKPOINT if pretrained_model_name_or_path is None else pretrained_model_name_or_path)
-        model = load_model(source)
-        processor = load_image_processor(source)
+        model, processor = load_model(source), load_image_processor(source)
         return cls(model if place is None else model.to(place), processor, detector)  # type: ignore[arg-type]  # transformers wraps `to`
 
     @property
@@ -365,6 +364,7 @@ class Anonymizer:
                 occluders=occluders,
                 covered=covered,
                 shade=self._shading.shade,
+                bearded=bool(face.identity.look.beard),
             )
         except (*COMPOSITE_ERRORS, cv2.error) as error:  # the canvas still shows the original
             logger.error("A face could not be put back and is covered: %s", error)

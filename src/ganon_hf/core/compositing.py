@@ -1,8 +1,8 @@
 """A synthetic face composited into its photo.
 
-What is taken from the photo inside the face is a handful of numbers for light, skin tone, dark eyes, light teeth, sharpness and grain, see
-``light_matching.py``, ``eyes_and_teeth.py``, ``toned_photos.py`` and ``sharpness_matching.py``. No pixel, edge or pattern of the original
-remains where the matte is 1.
+What is taken from the photo inside the face is a handful of numbers for light, skin tone, dark eyes, light teeth, dark beards, sharpness
+and grain, see ``light_matching.py``, ``eyes_and_teeth.py``, ``beards.py``, ``toned_photos.py`` and ``sharpness_matching.py``. No pixel,
+edge or pattern of the original remains where the matte is 1.
 
 Conventions: crops are (S, S, 3) RGB float32 0..255; masks and mattes are (S, S); photos are (height, width, 3) uint8.
 """
@@ -12,9 +12,10 @@ from __future__ import annotations
 import numpy as np
 
 from .alignment import crop_image, to_uint8, warp_to_photo
+from .beards import beard_mask, match_beard
 from .color import luma_of
 from .eyes_and_teeth import eye_mask, match_eyes_and_teeth
-from .face_mesh import BROWS, CHIN, FACE_OVAL, MOUTH_START, RIGHT_EYE_START
+from .face_mesh import BROWS, CHIN, FACE_OVAL, MOUTH_START, NASION, RIGHT_EYE_START
 from .faces import Box, Crop, box_of_points, clip_box, scale_box
 from .landmarks import mesh_mask, triangle_map
 from .light_matching import match_light, surface_normals
@@ -143,6 +144,7 @@ def composite_face(
     occluders: Occluders | None = None,
     covered: np.ndarray | None = None,
     shade: Shade | None = None,
+    bearded: bool = False,
 ) -> float:
     """Composite one face into ``canvas`` (in place).
 
@@ -159,6 +161,7 @@ def composite_face(
         occluders: what lies in front of the face and stays; None where nothing does.
         covered: (S, S) bool, what covers of other faces hide: they say nothing of light, tone and sharpness. None where there are none.
         shade: how the face shades itself under the photo's light; None is an even surface.
+        bearded: the synthetic person has a beard.
 
     Returns:
         mean absolute change where the matte is at least half, in pixel values; 0 where no part of the face lies inside the canvas.
@@ -192,9 +195,12 @@ def composite_face(
         shade=None if shade is None else lambda light: shade(light, points, index, part[:2]),
         mesh=mask[here],
     )
+    beard = beard_mask(index) if bearded else None
     if match_tone:
         eyes, mouth = eye_mask(index, crop.size), (index >= MOUTH_START) & (index < RIGHT_EYE_START)
         synthetic = match_eyes_and_teeth(synthetic, original, skin, eyes, mouth, bare, crop.size)
+        if beard is not None:
+            synthetic = match_beard(synthetic, original, skin, index, bare, crop.size)
     curve = None if grayscale else tone_curve(canvas, canvas[region[1] : region[3], region[0] : region[2]])
     if curve is not None:
         synthetic = curve.apply(synthetic)
@@ -216,7 +222,8 @@ def composite_face(
         inside_here &= warp_to_photo(shown.astype(np.float32), crop, region, part[:2]) > _INSIDE
     before = canvas[y_min:y_max, x_min:x_max]
     below = before.astype(np.float32)
-    face = match_sharpness(face, below, _face_areas(crop.to_photo(points), region, inside_here), generator)
+    hair = None if beard is None else warp_to_photo(beard.astype(np.float32), crop, region, part[:2]) > 0.5
+    face = match_sharpness(face, below, _face_areas(crop.to_photo(points), region, inside_here, hair), generator)
     if curve is not None:
         face = curve.apply(face)
     if grayscale:
@@ -254,18 +261,21 @@ def erase_frames(canvas: np.ndarray, crop: Crop, frame: np.ndarray) -> None:
     canvas[region[1] : region[3], region[0] : region[2]] = cv2.inpaint(part, where, margin, cv2.INPAINT_TELEA)
 
 
-def _face_areas(points: np.ndarray, region: tuple[int, int, int, int], inside: np.ndarray) -> FaceAreas:
-    """Skin, features and brows for :func:`match_sharpness` in a region of the photo."""
+def _face_areas(points: np.ndarray, region: tuple[int, int, int, int], inside: np.ndarray, beard: np.ndarray | None) -> FaceAreas:
+    """Skin, features, brows and a beard for :func:`match_sharpness` in a region of the photo."""
     places = points[:, :2] - 0.5 - np.array(region[:2])
     regions = np.full(inside.shape, SKIN, np.uint8)
     for reach, first in ((_SKIN_DISTANCE, None), (_FEATURE_REACH, FIRST_FEATURE)):
         for number, group in enumerate(FEATURES):
             _fill_hull(regions, places[list(group)], reach, ELSEWHERE if first is None else first + number)
+    hair = np.zeros_like(inside) if beard is None else beard & inside
+    regions[hair & (regions == SKIN)] = ELSEWHERE
     regions[~inside] = OUTSIDE
     brows = np.zeros(inside.shape, np.uint8)
     for number, group in enumerate(BROWS, start=1):
         _fill_hull(brows, places[list(group)], _BROW_REACH, number)
-    return FaceAreas(regions, brows * inside, float(np.linalg.norm(places[FACE_OVAL[0]] - places[CHIN])))
+    x, y = places[NASION]
+    return FaceAreas(regions, brows * inside, hair, (float(x), float(y)), float(np.linalg.norm(places[FACE_OVAL[0]] - places[CHIN])))
 
 
 def _fill_hull(mask: np.ndarray, points: np.ndarray, reach: float, value: int) -> None:

@@ -13,13 +13,13 @@ from .color import luma_of
 from .landmarks import EYE_SPANS
 from .opencv import cv2
 from .robust_statistics import quantile
+from .skin_level import EPSILON, GRID, beside_skin, between, coarse, grown
 
 # The quantile of the luma of eyes and lashes that says how dark they are; how far eyes grow, as a share of the crop's side, to take lashes
 # in; the pixels of eyes and of skin, and the share of the eyes' pixels, that must be seen in the photo.
 _DARK_SHARE, _LASHES, _MIN_PIXELS, _MIN_SEEN = 0.08, 0.008, 30, 0.5
-# As shares of the crop's side: how far around the eyes luma changes, so that brows do; the blur of that border; and the blur that leaves
-# the light of the skin, as a face may be lit from the side.
-_AROUND, _SOFT, _LIGHT = 0.09, 0.02, 0.06
+# As shares of the crop's side: how far around the eyes luma changes, so that brows do; and the blur of that border.
+_AROUND, _SOFT = 0.09, 0.02
 # Luma as a share of the skin's around it, below which it changes, and below which no photo is believed.
 _START, _BLACK = 0.8, 0.05
 # Share of the difference that is made up for, and the largest exponent: eyes have colors of their own.
@@ -31,9 +31,6 @@ _TEETH_SHARE, _TEETH, _TEETH_RANGE, _WHITE = 0.85, (0.85, 1.0), (0.9, 1.6), 235.
 _GAPS = 0.35, 0.75
 # Area of the inside of the mouth, as shares of the crop's, from which on teeth can be told from lips at all, and in full.
 _OPEN = 0.003, 0.008
-_EPSILON = 1e-3  # against division by zero
-# Light and the surroundings of eyes are smooth: they are found on a grid of every so many pixels.
-_GRID = 4
 
 
 def eye_mask(index: np.ndarray, size: int) -> np.ndarray:
@@ -44,7 +41,7 @@ def eye_mask(index: np.ndarray, size: int) -> np.ndarray:
         size: side of the crop, of which it may be a part.
     """
     eyes = (index >= EYE_SPANS[0][0]).astype(np.uint8)  # their triangles are the last ones
-    return _grown(eyes, _LASHES * size).view(bool) & (index >= 0)
+    return grown(eyes, _LASHES * size).view(bool) & (index >= 0)
 
 
 def match_eyes_and_teeth(
@@ -68,8 +65,8 @@ def match_eyes_and_teeth(
     if np.count_nonzero(skin) < _MIN_PIXELS or not (show_eyes or show_mouth):
         return synthetic
     luma = luma_of(synthetic)
-    own, level = _beside_skin(luma, skin, size)
-    photo, _ = _beside_skin(luma_of(original), skin, size)
+    own, level = beside_skin(luma, skin, size)
+    photo, _ = beside_skin(luma_of(original), skin, size)
     if show_eyes:
         synthetic = synthetic * _darkening(own, photo, eyes, seen, size)[..., None]
     if show_mouth:
@@ -95,10 +92,10 @@ def _darkening(own: np.ndarray, photo: np.ndarray, eyes: np.ndarray, seen: np.nd
     if not wanted < dark < _START:
         return np.ones_like(own)
     power = min(1 + _SHARE * (np.log(wanted / _START) / np.log(dark / _START) - 1), _MOST)
-    around = _grown(_coarse(eyes), _AROUND * size / _GRID)
-    around = cv2.GaussianBlur(around, (0, 0), max(_SOFT * size / _GRID, 0.5))
+    around = grown(coarse(eyes), _AROUND * size / GRID)
+    around = cv2.GaussianBlur(around, (0, 0), max(_SOFT * size / GRID, 0.5))
     area = cv2.resize(around, own.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    relative = np.clip(own * np.float32(1 / _START), _EPSILON, 1)
+    relative = np.clip(own * np.float32(1 / _START), EPSILON, 1)
     return 1 + area * (relative ** np.float32(power - 1) - 1)
 
 
@@ -112,36 +109,11 @@ def _lightening(own: np.ndarray, photo: np.ndarray, level: np.ndarray, mouth: np
     """
     values = own[mouth]
     light, wanted = quantile(values, _TEETH_SHARE), quantile(photo[mouth & seen], _TEETH_SHARE)
-    if light < _EPSILON:
+    if light < EPSILON:
         return np.zeros_like(values)
-    amount = _between(len(values) / size**2, *_OPEN) * _between(wanted, *_TEETH)
+    amount = between(len(values) / size**2, *_OPEN) * between(wanted, *_TEETH)
     wanted = min(wanted, _WHITE / quantile(level[mouth], 0.5))
     change = np.float32(amount * (np.clip(wanted / light, *_TEETH_RANGE) - 1))
     low, high = (share * light for share in _GAPS)
     share = np.clip((values - low) * np.float32(1 / (high - low)), 0, 1)
     return change * share * share * (3 - 2 * share)
-
-
-def _between(value: float, low: float, high: float) -> float:
-    """0 up to the lower limit, 1 from the upper one on, and linear in between."""
-    return min(max((value - low) / (high - low), 0.0), 1.0)
-
-
-def _beside_skin(luma: np.ndarray, skin: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """(h, w) luma over that of the skin around it, and the latter; far from any skin it is the median of all skin."""
-    sigma, usual = max(_LIGHT * size / _GRID, 0.5), quantile(luma[skin], 0.5)
-    total, known = (cv2.GaussianBlur(_coarse(values), (0, 0), sigma) for values in (skin, luma * skin))
-    level = (known + np.float32(_EPSILON * usual)) / (total + np.float32(_EPSILON))
-    level = np.maximum(cv2.resize(level, luma.shape[::-1], interpolation=cv2.INTER_LINEAR), 1.0)
-    return luma / level, level
-
-
-def _coarse(values: np.ndarray) -> np.ndarray:
-    """(h, w) -> (h / 4, w / 4) float32: what is smooth needs no more."""
-    return cv2.resize(values.astype(np.float32), None, fx=1 / _GRID, fy=1 / _GRID, interpolation=cv2.INTER_AREA)
-
-
-def _grown(mask: np.ndarray, reach: float) -> np.ndarray:
-    """(h, w) mask, grown by so many pixels, at least one."""
-    side = 2 * max(1, round(reach)) + 1
-    return cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))

@@ -217,7 +217,10 @@ RIGHT_EYE_OUTER, LEFT_EYE_OUTER = RIGHT_EYE_CORNERS[0], LEFT_EYE_CORNERS[1]
 RIGHT_LID_UPPER, RIGHT_LID_LOWER, LEFT_LID_UPPER, LEFT_LID_LOWER = 159, 145, 386, 374
 LIP_UPPER, LIP_LOWER = 13, 14
 CHIN = 152
+NASION = 168  # the root of the nose, between the eyes
 BROWS = ((46, 70, 63, 105, 66, 107, 55, 65, 52, 53), (276, 300, 293, 334, 296, 336, 285, 295, 282, 283))  # right and left
+# where a beard grows: from below the nose over cheeks and jaw to the chin
+BEARD = (2, 98, 327, 216, 436, 192, 416, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397)
 # center, then the ring's rightmost, top, leftmost, bottom point as seen in the picture of an upright face
 RIGHT_IRIS, LEFT_IRIS = (468, 469, 470, 471, 472), (473, 474, 475, 476, 477)
 FACE_OVAL = [10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .face_mesh import MEAN_LANDMARKS, POSE_WEIGHTS
-from .openings import carry_openings, drop_jaw, resize_irises
+from .openings import carry_openings, drop_jaw, open_eyes, resize_irises
 from .people import Identity
 
 
@@ -181,6 +181,7 @@ class ShapeModel:
         code = self.encode(self.coordinates(canonical_landmarks)) + noise * identity.expression_noise
         synthetic = self.canonical_landmarks(self.decode(code, identity.shape, noise))
         synthetic = resize_irises(drop_jaw(synthetic, canonical_landmarks), identity.iris_scale)
+        synthetic = open_eyes(synthetic, identity.lid_scale)
         return carry_openings(canonical_landmarks, synthetic, turned=turned)
 
     def anonymize(self, points: np.ndarray, identity: Identity, privacy: str = "medium") -> np.ndarray:

@@ -20,6 +20,12 @@ _MAX_SIZE = 4096  # of every number in a configuration: pixels, people, hidden u
 _MAX_PARAMETERS = 250_000_000  # 1 GB; the largest generator of this package has a quarter of it
 _MAX_HEADER_BYTES = 10_000_000
 _FLOATING = ("F64", "F32", "F16", "BF16")
+# Parts of the geometry that older weights lack, and since when there are such.
+_STEPS = {
+    "shading_": "faces shaded themselves",
+    "people_irises": "people had irises of their own size",
+    "people_lids": "people had eyes that are open as far as theirs",
+}
 
 
 def require_device(device: str | torch.device) -> torch.device:
@@ -75,7 +81,7 @@ def load_model(source: str) -> GanonModel:
             f"the weights in {source} are from before the bank of people: their people were drawn from groups. Use the "
             "weights that come with this version, or make a bank for yours with scripts/fit/people.py."
         )
-    for part, step in (("shading_", "faces shaded themselves"), ("people_irises", "people had irises of their own size")):
+    for part, step in _STEPS.items():
         if any(part in key for key in problems.get("missing_keys", ())):
             raise ValueError(
                 f"the weights in {source} are from before {step}. Use the weights that come with this version, or fit yours again "

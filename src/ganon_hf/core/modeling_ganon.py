@@ -209,6 +209,7 @@ class ShapeStatistics(nn.Module):
     identity_basis: torch.Tensor
     people_shapes: torch.Tensor
     people_irises: torch.Tensor
+    people_lids: torch.Tensor
     people_looks: torch.Tensor
 
     def __init__(self, config: GanonConfig):
@@ -219,7 +220,8 @@ class ShapeStatistics(nn.Module):
         self.register_buffer("deviations", torch.ones(size))
         self.register_buffer("identity_basis", torch.zeros(size, identity))
         self.register_buffer("people_shapes", torch.zeros(config.num_people, identity))
-        self.register_buffer("people_irises", torch.ones(config.num_people))  # factor of the irises' diameter
+        for name in ("irises", "lids"):  # factors of the irises' diameter, and of how far the eyes are open at rest
+            self.register_buffer(f"people_{name}", torch.ones(config.num_people))
         self.register_buffer("people_looks", torch.zeros(config.num_people, NUM_LOOK_PARTS, dtype=torch.int64))  # see people.py
         for name, sizes in (("mean", (NUM_SKIN_POINTS,)), ("directions", (6, NUM_SKIN_POINTS)), ("maps", (6, 64, 64))):
             self.register_buffer(f"shading_{name}", torch.zeros(sizes))  # see shading.py; zero is an even surface
@@ -547,9 +549,8 @@ class LookClassifier(nn.Module):
         """
         deviation, mean = torch.std_mean(pictures, dim=(1, 2, 3), correction=0, keepdim=True)
         hidden = self.down0(functional.leaky_relu(self.stem((pictures - mean) / deviation.clamp_min(1e-3)), 0.2))
-        hidden = self.block1(self.down1(functional.leaky_relu(hidden, 0.2)))
-        hidden = self.block2(self.down2(functional.leaky_relu(hidden, 0.2)))
-        hidden = self.block3(self.down3(functional.leaky_relu(hidden, 0.2)))
+        for down, block in ((self.down1, self.block1), (self.down2, self.block2), (self.down3, self.block3)):
+            hidden = block(down(functional.leaky_relu(hidden, 0.2)))
         hidden = functional.leaky_relu(hidden, 0.2).mean(dim=(2, 3))
         return self.out(torch.cat([hidden, functional.leaky_relu(self.shape(components), 0.2), components], dim=1))
 

@@ -188,6 +188,15 @@ def resize_irises(landmarks: np.ndarray, factor: float) -> np.ndarray:
     return result
 
 
+def open_eyes(landmarks: np.ndarray, factor: float) -> np.ndarray:
+    """(478, 3) canonical landmarks -> new ones, whose eyes are open so many times as far."""
+    result = landmarks.copy()
+    for (upper, lower, _, _), spreads in zip(_EYE_PAIRS, _EYE_SPREADS, strict=True):
+        change = (factor - 1) / 2 * (result[lower] - result[upper])
+        result[:468] += spreads[1] @ change - spreads[0] @ change
+    return result
+
+
 def _eye_axes(landmarks: np.ndarray, corners: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Middle (3,) of the corners, and axes (3, 3): along their line, across it in the plane of x and y, and z, all as long as the eye."""
     along = landmarks[corners[1]] - landmarks[corners[0]]

@@ -38,6 +38,7 @@ class Identity:
     Attributes:
         shape: (k,) coefficients of the neutral shape.
         iris_scale: factor of the diameter of the irises that the shape gives.
+        lid_scale: factor of how far the eyes are open by the shape.
         people: (p,) int64 numbers of the people of the bank whose textures are blended.
         shares: (p, 1 + r) float32 shares of each in the broad structure, and in the detail of each region; they sum to one over p.
         mouths: (m,) int64 numbers of the open mouths in the bank.
@@ -51,6 +52,7 @@ class Identity:
 
     shape: np.ndarray
     iris_scale: float
+    lid_scale: float
     people: np.ndarray
     shares: np.ndarray
     mouths: np.ndarray
@@ -69,6 +71,7 @@ class Population:
         shapes: (n, k) coefficients of the neutral shapes.
         looks: (n, 5) int numbers of the classes of age, sex, beard, brows and skin, see :func:`look_classes`.
         iris_scales: (n,) factors of the diameter of the irises that the shapes give.
+        lid_scales: (n,) factors of how far the eyes are open by the shapes.
         mouths: (m,) mean luma of the inside of the bank's open mouths, sorted by opening: teeth are light.
 
     Raises:
@@ -78,26 +81,28 @@ class Population:
     shapes: np.ndarray
     looks: np.ndarray
     iris_scales: np.ndarray
+    lid_scales: np.ndarray
     mouths: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
     def __post_init__(self) -> None:
         count = len(self.shapes)
-        given = self.shapes.shape, self.looks.shape, self.iris_scales.shape
-        if self.shapes.ndim != 2 or not count or given[1:] != ((count, NUM_LOOK_PARTS), (count,)):
+        given = self.shapes.shape, self.looks.shape, self.iris_scales.shape, self.lid_scales.shape
+        if self.shapes.ndim != 2 or not count or given[1:] != ((count, NUM_LOOK_PARTS), (count,), (count,)):
             raise ValueError(
-                f"shapes must be (people, n), looks (people, {NUM_LOOK_PARTS}) and iris_scales (people,), but got {given[0]}, {given[1]} "
-                f"and {given[2]}."
+                f"shapes must be (people, n), looks (people, {NUM_LOOK_PARTS}), iris_scales and lid_scales (people,), but got "
+                f"{', '.join(map(str, given))}."
             )
 
     @classmethod
     def of(cls, statistics: ShapeStatistics, textures: PeopleTextures | None) -> Population:
         """The people of a model's bank; a model without a bank has no mouths either."""
-        shapes, sizes = (values.double().cpu().numpy() for values in (statistics.people_shapes, statistics.people_irises))
+        stored = statistics.people_shapes, statistics.people_irises, statistics.people_lids
+        shapes, irises, lids = (values.double().cpu().numpy() for values in stored)
         looks = statistics.people_looks.cpu().numpy()
         if textures is None:
-            return cls(shapes, looks, sizes)
+            return cls(shapes, looks, irises, lids)
         luma, inside = textures.mouth_luma.cpu().numpy().astype(float), textures.mouth_mask.double().cpu().numpy()
-        return cls(shapes, looks, sizes, (luma * inside).sum(axis=(1, 2)) / max(inside.sum(), 1e-6))
+        return cls(shapes, looks, irises, lids, (luma * inside).sum(axis=(1, 2)) / max(inside.sum(), 1e-6))
 
     def groups(self, look: Look) -> list[np.ndarray]:
         """Numbers of the people who come closest to a look: one group, or two, of which the first gives two people and the second one.
@@ -217,5 +222,5 @@ def draw_identity(
     turn, noise = _truncated_normal(generator, 3), generator.standard_normal(num_expression).astype(np.float32)
     limit = np.maximum(MAX_SHAPE, np.abs(center) + _SHAPE_REACH)
     shape = np.clip(shape, -limit, limit).astype(np.float32)
-    iris_scale = float(weights @ population.iris_scales[blended])
-    return Identity(shape, iris_scale, blended.astype(np.int64), shares, mouths, look, tone, grain_seed, noise, turn)
+    iris_scale, lid_scale = (float(weights @ scales[blended]) for scales in (population.iris_scales, population.lid_scales))
+    return Identity(shape, iris_scale, lid_scale, blended.astype(np.int64), shares, mouths, look, tone, grain_seed, noise, turn)

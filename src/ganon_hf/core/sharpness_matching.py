@@ -1,8 +1,8 @@
 """A synthetic face as sharp and as grainy as its photo, in photo pixels.
 
-What is taken from the photo is one number per octave for the strength of edges (seven at most), one per octave for the hair of brows in the
-finest ones, one per octave and channel for grain (three for luma, two each for Cb and Cr), and what ``skin_detail.py`` takes. Octaves are
-those of a Laplacian pyramid (Burt and Adelson 1983).
+What is taken from the photo is one number per octave for the strength of edges (seven at most), one per octave for the hair of brows and
+one for that of a beard in the finest ones, one per octave and channel for grain (three for luma, two each for Cb and Cr), and what
+``skin_detail.py`` takes. Octaves are those of a Laplacian pyramid (Burt and Adelson 1983).
 
 Conventions: pictures are (h, w, 3) RGB float32 0..255. Numbers without a source were tuned on photos.
 """
@@ -102,7 +102,9 @@ def match_sharpness(synthetic: np.ndarray, original: np.ndarray, areas: FaceArea
             noise.add(change, number, 0, _missing(grain[number], own_grain[number] * on_skin))
         noise.add_pores(change, number, 0, porous[number], min(missing, limit))
         changes.append(change)
-    lacking = [Lack(*both) for both in zip(lacks, missing_hair(own, wanted, areas, factors, grain), strict=False)]  # the finest octaves
+    lacking = [
+        Lack(edge, *hair) for edge, hair in zip(lacks, missing_hair(own, wanted, areas, factors, grain), strict=False)
+    ]  # the finest octaves
     add_fine_structure(changes, own_luma, own, areas, lacking, noise)
     luma = collapse(changes)
     if not blurred:

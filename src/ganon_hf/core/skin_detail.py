@@ -108,8 +108,8 @@ def num_blotch_octaves(height: float) -> int:
 
 
 def share_of_skin(areas: FaceAreas, *, porous: bool = False) -> np.ndarray:
-    """(h, w) float32, 0 in the features, rising to 1 beside them; a nose has edges of its own, but the pores of skin."""
-    skin = areas.regions < FIRST_FEATURE
+    """(h, w) float32, 0 in features and a beard, rising to 1 beside them; a nose has edges of its own, but the pores of skin."""
+    skin = (areas.regions < FIRST_FEATURE) & ~areas.beard
     if porous:
         skin |= areas.regions == NOSE
     share = cv2.GaussianBlur(skin.astype(np.float32), (0, 0), max(_EDGE * areas.height, 0.5))
