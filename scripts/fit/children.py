@@ -41,7 +41,7 @@ _OWN_SHARE = 0.35
 # Share of what their irises have beyond adults' that is taken over, as a logarithm: these models exaggerate it. Beside adults', children's
 # irises are 1.20 times as large in portraits, and 1.13 times in photos.
 _IRISES_SHARE = 0.5
-# How much farther than by their shape their eyes are open: in 14 photos of children, synthetic eyes were open 0.9 times as far. Portraits
+# How much farther than by their shape their eyes are open: on nine children in photos, synthetic eyes were open 0.9 times as far. Portraits
 # cannot tell, as they stare, and what exceeds an eye at rest is carried over.
 _LIDS = 1.12
 
@@ -106,9 +106,9 @@ def main(argv: list[str] | None = None) -> None:
                 bias.irises,
             )
     bring_together(model, children, _OWN_SHARE, [toddlers, young])
-    everyone = np.concatenate([toddlers, children])
-    model.geometry.people_lids[torch.from_numpy(everyone)] = _LIDS
-    color_irises(model, everyone)  # last, for the white around them has changed
+    every_child = np.concatenate([toddlers, children])
+    model.geometry.people_lids[torch.from_numpy(every_child)] = _LIDS
+    color_irises(model, every_child)  # last, for the white around them has changed
     save_model(model, options.output_dir)
     logger.info("wrote %s", options.output_dir)
 

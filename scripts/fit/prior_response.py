@@ -1,6 +1,6 @@
 """Correct how the prior of a checkpoint responds to a turned head, and write a copy in which only that differs.
 
-    python scripts/fit/prior_response.py runs/decoder runs/faces/{train,staff,expressions}/train-*.parquet --output-dir OUT
+    python scripts/fit/prior_response.py runs/decoder runs/faces/{train,staff}/train-*.parquet --output-dir OUT
 
 Real faces are replaced, and the differences are regressed on the pose, see ganon_hf/training/prior_response.py. Faces in grayscale, of
 which more are turned, count as well. This takes about half an hour on one core for 7,000 faces.

@@ -72,7 +72,8 @@ def match_beard(
     amount = between(float(shown.sum()) / max(float(area.sum()), 1.0), *_SEEN)
     if np.count_nonzero(bare) < _MIN_PIXELS or not amount:
         return synthetic
-    own, _ = beside_skin(luma_of(synthetic), bare, size)
+    luma = luma_of(synthetic)
+    own, _ = beside_skin(luma, bare, size)
     photo, _ = beside_skin(luma_of(original), bare, size)
     level, wanted = min(quantile(own[area], _LEVEL), _LIGHTEST), max(quantile(photo[shown], _LEVEL), _BLACK)
     sure = 1 - between(wanted, *_SHAVED)
@@ -84,5 +85,5 @@ def match_beard(
     soft, close = (cv2.GaussianBlur(coarse(mask), (0, 0), max(blur * size / GRID, 0.5)) for mask, blur in ((area, _SOFT), (beside, _CLOSE)))
     border = cv2.resize(soft * (1 - close), own.shape[::-1], interpolation=cv2.INTER_LINEAR)
     gain = 1 + border * (np.clip(own, EPSILON, 1) ** np.float32(power - 1) * np.float32(factor) - 1)
-    luma = luma_of(synthetic)[..., None]
-    return (luma + (synthetic - luma) * np.sqrt(gain)[..., None]) * gain[..., None]  # hair has less color than skin
+    gray, gain = luma[..., None], gain[..., None]
+    return (gray + (synthetic - gray) * np.sqrt(gain)) * gain  # hair has less color than skin

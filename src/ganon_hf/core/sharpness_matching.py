@@ -102,9 +102,8 @@ def match_sharpness(synthetic: np.ndarray, original: np.ndarray, areas: FaceArea
             noise.add(change, number, 0, _missing(grain[number], own_grain[number] * on_skin))
         noise.add_pores(change, number, 0, porous[number], min(missing, limit))
         changes.append(change)
-    lacking = [
-        Lack(edge, *hair) for edge, hair in zip(lacks, missing_hair(own, wanted, areas, factors, grain), strict=False)
-    ]  # the finest octaves
+    hair = missing_hair(own, wanted, areas, factors, grain)  # of the finest octaves
+    lacking = [Lack(edges, *strands) for edges, strands in zip(lacks, hair, strict=False)]
     add_fine_structure(changes, own_luma, own, areas, lacking, noise)
     luma = collapse(changes)
     if not blurred:

@@ -160,13 +160,19 @@ def measure_bias(model: GanonModel, pairs: Iterator[tuple[FaceSample, FaceSample
     difference = _median(np.concatenate(luma), visible)
     halves = visible[:, ::2, ::2]
     tint = np.stack([_median(one, halves) for one in np.concatenate(chroma).transpose(1, 0, 2, 3)])
-    skin = 1 - mouth_area
-    for rows, columns, _ in iris_texels(size):  # eyes keep their colors
-        skin[rows, columns] = 0
+    skin = without_eyes_and_mouth(size)  # eyes keep their colors
     mouth = float(np.clip(np.median(gains), *_MOUTH_GAIN)) if gains else 1.0
     shape = _SHAPE_SHARE * _explaining_identity(np.concatenate(shapes).mean(axis=0), model.geometry, shape_ridge)
     own, drawn = np.median(np.concatenate(sizes, axis=1), axis=1)
     return Bias(difference * skin, tint * half_size(skin), mouth, shape, float(own / drawn), _fade(visible), sum(map(len, shapes)))
+
+
+def without_eyes_and_mouth(size: int) -> np.ndarray:
+    """(size, size) float32 texture, 0 in irises and on the inside of mouths, 1 elsewhere."""
+    skin = 1 - mouth_mask(size)
+    for rows, columns, _ in iris_texels(size):
+        skin[rows, columns] = 0
+    return skin
 
 
 def _explaining_identity(difference: np.ndarray, statistics: ShapeStatistics, ridge: float) -> np.ndarray:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..core.face_mesh import IRIS_PATCH_RADIUS, IRIS_PATCHES, IRIS_REACH, MIRROR, MOUTH_START, UV_MAP
+from ..core.face_mesh import BEARD, IRIS_PATCH_RADIUS, IRIS_PATCHES, IRIS_REACH, MIRROR, MOUTH_START, UV_MAP
 from ..core.landmarks import texel_table
 from ..core.look import AGES
 from ..core.opencv import cv2
@@ -29,8 +29,7 @@ _NOSE = (98, 97, 2, 326, 327, 294, 278, 344, 440, 275, 4, 45, 220, 115, 48, 64)
 _LIPS = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181, 91, 146)
 _FEATURES = ((_BROW, 0.02, 0.5), (_EYE, 0.022, 0.9), (_NOSE, 0.006, 0.75), (_LIPS, 0.004, 0.85))
 _FEATURE_BLUR = 0.014
-# Where a beard grows; hair is detail of the person, and no fold.
-_BEARD = (2, 98, 327, 216, 436, 192, 416, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397)
+# Blur of the border of where a beard grows: hair is detail of the person, and no fold.
 _BEARD_BLUR = 0.02
 # Between the brows and above: the hull, the blur of its border, and the shares of fine detail of features and of skin that go.
 _FROWN, _FROWN_BLUR, _FROWN_FINE = (9, 107, 336, 55, 285, 193, 417, 168, 151, 108, 337), 0.03, 0.6
@@ -62,7 +61,7 @@ class CalmSkin:
         for x, y in IRIS_PATCHES:
             iris = (u - x) ** 2 + (v - y) ** 2 < (IRIS_PATCH_RADIUS * (IRIS_REACH + 0.4)) ** 2
             self._features[iris], self._middle[iris] = 1, _FEATURES[1][2]
-        self.beard = cv2.GaussianBlur(filled_hulls((_BEARD,), size), (0, 0), _BEARD_BLUR * size)
+        self.beard = cv2.GaussianBlur(filled_hulls((BEARD,), size), (0, 0), _BEARD_BLUR * size)
         self._frown = cv2.GaussianBlur(filled_hulls((_FROWN,), size), (0, 0), _FROWN_BLUR * size)
         self._above_brows = cv2.GaussianBlur(above_brows(size), (0, 0), 0.01 * size)
         rows, columns, owner, _ = texel_table(size)

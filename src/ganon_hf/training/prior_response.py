@@ -14,12 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..core.landmarks import iris_texels
 from ..core.modeling_ganon import NUM_OPENINGS, NUM_POSE_FEATURES, AppearancePrior, GanonModel
 from ..core.opencv import cv2
-from .calibration import batches
+from .calibration import batches, without_eyes_and_mouth
 from .lighting import LightModel
-from .people_bank import mouth_mask
 from .portraits import even_luma, half_size, predicted_luma
 from .textures import FaceSample, unwrap_samples
 
@@ -108,7 +106,7 @@ def fit_response(model: GanonModel, comparison: Comparison) -> np.ndarray:
     found = _regress(comparison, [np.hstack([kinds, side]).astype(np.float32) for side in sides], len(kinds[0]))
     maps = found[2:].reshape(len(chosen), *comparison.difference.shape[1:]) * _where(comparison.seen)
     size = prior.luma.shape[-1]
-    skin = _skin(model.config.people_texture_size, size)
+    skin = cv2.resize(without_eyes_and_mouth(model.config.people_texture_size), (size, size), interpolation=cv2.INTER_AREA)
     change = np.zeros((comparison.features.shape[1], size, size), np.float32)
     usual = comparison.features[~comparison.grayscale].mean(axis=0)
     for number, one in zip(chosen, maps, strict=True):
@@ -156,11 +154,3 @@ def _where(seen: np.ndarray) -> np.ndarray:
     share = seen.mean(axis=0, dtype=np.float32)
     low, high = _SEEN
     return np.clip(((share + share[:, ::-1]) / 2 - low) / (high - low), 0, 1)
-
-
-def _skin(size: int, wanted: int) -> np.ndarray:
-    """(wanted, wanted) float32, 1 but in eyes and mouths, whose texture is the bank's."""
-    skin = 1 - mouth_mask(size)
-    for rows, columns, _ in iris_texels(size):
-        skin[rows, columns] = 0
-    return cv2.resize(skin.astype(np.float32), (wanted, wanted), interpolation=cv2.INTER_AREA)
