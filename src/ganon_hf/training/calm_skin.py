@@ -19,6 +19,8 @@ from ..core.opencv import cv2
 _FOLDS = dict(zip(AGES, (0.08, 0.12, 0.2, 0.3, 0.45), strict=True))
 _FOLD_LIMIT = dict(zip(AGES, (4.0, 4.0, 5.0, 6.0, 9.0), strict=True))
 _FINE_LIMIT = dict(zip(AGES, (5.0, 5.0, 6.0, 7.0, 9.0), strict=True))
+# Standard deviation of the blur by which the strength of structure is told, as a share of the texture's side; and an amplitude over it.
+_STRENGTH_BLUR, _AMPLITUDE = 0.012, 1.5
 # Above the brows, where strands of hair lie, fine detail is limited to this share of that.
 _FOREHEAD = 0.6
 # Hulls of brow, eye, nostrils with the tip of the nose, lips; by how much of the texture's side they grow; and the share of the middle band
@@ -84,8 +86,8 @@ class CalmSkin:
         if beard:
             features, share = np.maximum(features, self.beard), np.maximum(share, self.beard)
         skin = 1 - features
-        folds = _limited(_FOLDS[name] * (middle + middle[:, ::-1]) / 2, np.float32(_FOLD_LIMIT[name]))
-        pores = _limited(fine, _FINE_LIMIT[name] * (1 - (1 - _FOREHEAD) * self._above_brows))
+        folds = limit_strength(_FOLDS[name] * (middle + middle[:, ::-1]) / 2, np.float32(_FOLD_LIMIT[name]), skin)
+        pores = limit_strength(fine, _FINE_LIMIT[name] * (1 - (1 - _FOREHEAD) * self._above_brows), skin)
         fading = 1 - _FROWN_FINE * self._frown
         middle = share * (1 - self._frown) * middle + skin * (1 - _FROWN_FOLDS * self._frown) * folds
         return middle + fading * (features * fine + skin * pores)
@@ -110,9 +112,18 @@ def above_brows(size: int) -> np.ndarray:
     return (v < np.interp(u, line[:, 0], line[:, 1])).astype(np.float32)
 
 
-def _limited(values: np.ndarray, limit: np.ndarray | np.float32) -> np.ndarray:
-    """Values within plus and minus a limit; those far below it are unchanged."""
-    return limit * np.tanh(values / limit)
+def limit_strength(values: np.ndarray, limit: np.ndarray | np.float32, where: np.ndarray) -> np.ndarray:
+    """Weaken structure where it is strong; each value by itself would turn a fold into a flat band with hard borders.
+
+    Args:
+        values: (T, T), of mean zero.
+        limit: of the amplitude; what is far below it is unchanged.
+        where: (T, T) 0..1, what counts.
+    """
+    sigma = _STRENGTH_BLUR * len(values)
+    square, weight = (cv2.GaussianBlur(some, (0, 0), sigma) for some in (where * values**2, where.astype(np.float32)))
+    strength = np.maximum(_AMPLITUDE * np.sqrt(np.maximum(square, 0) / np.maximum(weight, 1e-3)) / limit, 1e-3)
+    return values * (np.tanh(strength) / strength)
 
 
 def filled_hulls(hulls: tuple[tuple[int, ...], ...], size: int, growth: float = 0.0) -> np.ndarray:
