@@ -43,7 +43,7 @@ def person(seed: int, contrast: float = 1.0) -> np.ndarray:
 
 
 def without_brows(regions: np.ndarray, height: float) -> FaceAreas:
-    return FaceAreas(regions, *np.zeros((2, *regions.shape), np.uint8), (0.0, 0.0), height)
+    return FaceAreas(regions, *np.zeros((2, *regions.shape), np.uint8), False, (0.0, 0.0), height)
 
 
 def match(synthetic: np.ndarray, original: np.ndarray, regions: np.ndarray = REGIONS, height: float = HEIGHT, seed: int = 3) -> np.ndarray:
@@ -234,7 +234,7 @@ def test_pictures_of_a_few_pixels(side: int, label: int) -> None:
     picture = np.random.default_rng(0).uniform(0, 255, (side, side + 3, 3)).astype(np.float32)
     regions = np.full(picture.shape[:2], label, np.uint8)
     for height in (0.0, 12.0, 300.0):
-        areas = FaceAreas(regions, regions >= FIRST_FEATURE, np.zeros(regions.shape, bool), (0.0, 0.0), height)
+        areas = FaceAreas(regions, regions >= FIRST_FEATURE, 1 + (regions == SKIN), False, (0.0, 0.0), height)
         result = match_sharpness(picture, 255 - picture, areas, np.random.default_rng(0))
         assert result.shape == picture.shape and np.isfinite(result).all()
 

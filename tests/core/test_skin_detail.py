@@ -47,7 +47,7 @@ def match(synthetic: np.ndarray, original: np.ndarray, regions: np.ndarray = REG
 
 
 def areas(regions: np.ndarray = REGIONS) -> FaceAreas:
-    return FaceAreas(regions, *np.zeros((2, *regions.shape), np.uint8), (0.0, 0.0), HEIGHT)
+    return FaceAreas(regions, *np.zeros((2, *regions.shape), np.uint8), False, (0.0, 0.0), HEIGHT)
 
 
 def roughness(picture: np.ndarray, where: np.ndarray = ON_SKIN, sigma: float = 3.0) -> float:
@@ -107,6 +107,34 @@ def test_a_beard_or_cloth_on_a_part_is_no_skin(covered: str) -> None:
     photo = SMOOTH + np.where(cloth[..., None], 6 * pores(7, 4.0), pores(6, 1.5))
     result, plain = match(FACE, photo), match(FACE, SMOOTH + pores(6, 1.5))
     assert roughness(result) < 1.5 * roughness(plain) + 0.3
+
+
+JAW = np.zeros((SIZE, SIZE), np.uint8)
+JAW[360:, : SIZE // 2], JAW[360:, SIZE // 2 :] = 1, 2
+
+
+def stubbly(halves: tuple[int, ...], bearded: bool = False) -> np.ndarray:
+    """What the jaw gets from a photo with stubble on some halves of it."""
+    photo, where = SMOOTH + pores(8, 9.0, sigma=0.8) * np.isin(JAW, halves)[..., None], areas()._replace(jaw=JAW, bearded=bearded)
+    result, shaved = (match_sharpness(FACE, one, where, np.random.default_rng(3)) for one in (photo, SMOOTH))
+    return (result - shaved)[..., 0]
+
+
+def test_a_jaw_has_stubble_as_strong_as_the_photo_s() -> None:
+    added, wanted, there = stubbly((1, 2)), pores(8, 9.0, sigma=0.8)[..., 0], JAW > 0
+    assert 0.4 < added[there].std() / wanted[there].std() < 1.1 and np.abs(added[:300]).max() < 1
+    assert abs(np.corrcoef(added[there], wanted[there])[0, 1]) < 0.05, "none of the photo's"
+    fine = (added - cv2.GaussianBlur(added, (0, 0), 1.0))[there]
+    assert (fine**3).mean() < -0.2 * fine.std() ** 3, "hairs are dark"
+
+
+@pytest.mark.parametrize(
+    ("halves", "bearded"),
+    [((1,), False), ((2,), False), ((1, 2), True)],
+    ids=["hair or a hand on one side", "or on the other", "a beard has hair of its own"],
+)
+def test_what_is_no_stubble(halves: tuple[int, ...], bearded: bool) -> None:
+    assert stubbly(halves, bearded)[JAW > 0].std() < 0.2 * stubbly((1, 2))[JAW > 0].std()
 
 
 def test_folds_are_not_invented() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
 from ganon_hf.core.face_mesh import UV_MAP
 from ganon_hf.core.look import AGES
 from ganon_hf.training.calm_skin import CalmSkin
+from ganon_hf.training.portraits import FINE
 
 SIZE = 128
 SKIN = CalmSkin(SIZE)
@@ -38,10 +40,21 @@ def test_folds_grow_with_age() -> None:
     assert depths == sorted(depths, reverse=True) and depths[-1] < 3 * depths[0] < 0
 
 
-def test_pores_stay_and_wrinkles_are_limited() -> None:
-    young = AGES.index("young")
-    pores, wrinkles = (at(SKIN.calm(NOTHING, NOTHING + depth, young, False), 50) for depth in (1, 30))
-    assert pores == pytest.approx(1, abs=0.05) and 5 < wrinkles <= 6
+def wrinkle(depth: float) -> np.ndarray:
+    """(SIZE, SIZE) fine band of a line down a cheek."""
+    column = np.floor(UV_MAP[50, 0] * SIZE)
+    line = np.tile(-depth * np.exp(-0.5 * ((np.arange(SIZE) - column) / 0.75) ** 2), (SIZE, 1)).astype(np.float32)
+    return line - cv2.GaussianBlur(line, (0, 0), FINE * SIZE)
+
+
+def test_pores_stay_and_wrinkles_are_weakened_as_a_whole() -> None:
+    """Each value limited by itself made flat bands with hard borders, as in a posterized picture."""
+    young, row = AGES.index("young"), int(UV_MAP[50, 1] * SIZE)
+    before = [wrinkle(depth)[row] for depth in (1.5, 30.0)]
+    shallow, deep = (SKIN.calm(NOTHING, wrinkle(depth), young, False)[row] for depth in (1.5, 30.0))
+    near = slice(int(UV_MAP[50, 0] * SIZE) - 6, int(UV_MAP[50, 0] * SIZE) + 7)
+    assert shallow.min() == pytest.approx(before[0].min(), rel=0.1) and -8 < deep.min() < -4 and before[1].min() < -18
+    assert np.corrcoef(deep[near], before[1][near])[0, 1] > 0.97
 
 
 def test_lashes_and_hair_of_brows_are_not_limited() -> None:

@@ -195,11 +195,11 @@ def composite_face(
         shade=None if shade is None else lambda light: shade(light, points, index, part[:2]),
         mesh=mask[here],
     )
-    beard = beard_mask(index) if bearded else None
+    jaw = beard_mask(index)
     if match_tone:
         eyes, mouth = eye_mask(index, crop.size), (index >= MOUTH_START) & (index < RIGHT_EYE_START)
         synthetic = match_eyes_and_teeth(synthetic, original, skin, eyes, mouth, bare, crop.size)
-        if beard is not None:
+        if bearded:
             synthetic = match_beard(synthetic, original, skin, index, bare, crop.size)
     curve = None if grayscale else tone_curve(canvas, canvas[region[1] : region[3], region[0] : region[2]])
     if curve is not None:
@@ -222,8 +222,8 @@ def composite_face(
         inside_here &= warp_to_photo(shown.astype(np.float32), crop, region, part[:2]) > _INSIDE
     before = canvas[y_min:y_max, x_min:x_max]
     below = before.astype(np.float32)
-    hair = None if beard is None else warp_to_photo(beard.astype(np.float32), crop, region, part[:2]) > 0.5
-    face = match_sharpness(face, below, _face_areas(crop.to_photo(points), region, inside_here, hair), generator)
+    jaw = warp_to_photo(jaw.astype(np.float32), crop, region, part[:2]) > 0.5
+    face = match_sharpness(face, below, _face_areas(crop.to_photo(points), region, inside_here, jaw, bearded), generator)
     if curve is not None:
         face = curve.apply(face)
     if grayscale:
@@ -261,21 +261,24 @@ def erase_frames(canvas: np.ndarray, crop: Crop, frame: np.ndarray) -> None:
     canvas[region[1] : region[3], region[0] : region[2]] = cv2.inpaint(part, where, margin, cv2.INPAINT_TELEA)
 
 
-def _face_areas(points: np.ndarray, region: tuple[int, int, int, int], inside: np.ndarray, beard: np.ndarray | None) -> FaceAreas:
-    """Skin, features, brows and a beard for :func:`match_sharpness` in a region of the photo."""
+def _face_areas(points: np.ndarray, region: tuple[int, int, int, int], inside: np.ndarray, jaw: np.ndarray, bearded: bool) -> FaceAreas:
+    """Skin, features, brows and jaw for :func:`match_sharpness` in a region of the photo."""
     places = points[:, :2] - 0.5 - np.array(region[:2])
     regions = np.full(inside.shape, SKIN, np.uint8)
     for reach, first in ((_SKIN_DISTANCE, None), (_FEATURE_REACH, FIRST_FEATURE)):
         for number, group in enumerate(FEATURES):
             _fill_hull(regions, places[list(group)], reach, ELSEWHERE if first is None else first + number)
-    hair = np.zeros_like(inside) if beard is None else beard & inside
-    regions[hair & (regions == SKIN)] = ELSEWHERE
+    if bearded:
+        regions[jaw & (regions == SKIN)] = ELSEWHERE
     regions[~inside] = OUTSIDE
     brows = np.zeros(inside.shape, np.uint8)
     for number, group in enumerate(BROWS, start=1):
         _fill_hull(brows, places[list(group)], _BROW_REACH, number)
-    x, y = places[NASION]
-    return FaceAreas(regions, brows * inside, hair, (float(x), float(y)), float(np.linalg.norm(places[FACE_OVAL[0]] - places[CHIN])))
+    (x, y), (chin_x, chin_y) = places[NASION], places[CHIN]
+    rows, columns = np.ogrid[: inside.shape[0], : inside.shape[1]]
+    left = (columns - x) * (chin_y - y) > (rows - y) * (chin_x - x)
+    height = float(np.linalg.norm(places[FACE_OVAL[0]] - places[CHIN]))
+    return FaceAreas(regions, brows * inside, (1 + left) * (jaw & inside), bearded, (float(x), float(y)), height)
 
 
 def _fill_hull(mask: np.ndarray, points: np.ndarray, reach: float, value: int) -> None:

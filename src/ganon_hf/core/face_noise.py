@@ -18,6 +18,8 @@ _NOISE_SIDES, _MIRRORED = (128, 256, 512, 1024), 1.5
 # are dark: share of the square that is taken off. In large faces of five photos, the
 # finest octaves of skin mostly had an excess kurtosis of 1 to 3 and a skewness of -0.1 to -0.6.
 _PORE_PATCH, _PORE_VARIATION, _PORE_SKEW = 4.0, 0.3, 0.07
+# Likewise of stubble, whose octaves had a skewness of -0.3 to -1 in one photo.
+_STUBBLE_SKEW = 0.15
 # Standard deviation of noise for which none is added.
 NO_NOISE = 0.2
 _EPSILON = 1e-3  # against division by zero
@@ -55,6 +57,13 @@ class FaceNoise:
         density = np.exp(density * np.float32(_PORE_VARIATION / max(cv2.meanStdDev(density)[1].item(), _EPSILON)))
         pores -= np.float32(_PORE_SKEW) * (pores * pores - 1)
         octave += pores * density * where * np.float32(deviation)
+
+    def add_stubble(self, octave: np.ndarray, number: int, where: np.ndarray, deviation: float) -> None:
+        """Add stubble to an octave of luma, in place: mostly dark."""
+        if deviation > NO_NOISE:
+            hairs = self.filling(octave.shape, number, 1)
+            hairs -= np.float32(_STUBBLE_SKEW) * (hairs * hairs - 1)
+            octave += hairs * where * np.float32(deviation)
 
     def filling(self, shape: tuple[int, ...], number: int, turns: int) -> np.ndarray:
         """(h, w) noise of one octave, of standard deviation 1."""

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .face_noise import NO_NOISE, FaceNoise
-from .octaves import FIRST_FEATURE, MAX_OCTAVES, SKIN, FaceAreas, enlarged, octaves_of, subsampled
+from .octaves import FIRST_FEATURE, MAX_OCTAVES, NOSE, SKIN, FaceAreas, enlarged, octaves_of, subsampled
 from .opencv import cv2
 
 # Edges: below the first share of the octave's standard deviation there is none, from the second one above it they are clipped softly. And
@@ -51,9 +51,17 @@ def num_lacking(height: float) -> int:
 
 
 class Lack(NamedTuple):
-    """Standard deviation in pixel values of what an octave of the synthetic face lacks beside the photo's: at edges, brows, beards."""
+    """Standard deviation in pixel values of what an octave of the synthetic face lacks beside the photo's.
+
+    Attributes:
+        edges: at edges of all features.
+        eyes: at edges of each eye.
+        brows: in each brow.
+        beard: in a beard.
+    """
 
     edges: float
+    eyes: float
     brows: float
     beard: float
 
@@ -72,7 +80,7 @@ def missing_hair(
     missing = []
     for number in range(min(num_lacking(areas.height), len(own))):
         brows, noise = subsampled(areas.brows, number), grain[number] ** 2 if number < len(grain) else 0.0
-        areas_of_hair = (brows == 1, brows == 2, subsampled(areas.beard, number))
+        areas_of_hair = (brows == 1, brows == 2, (subsampled(areas.jaw, number) > 0) & areas.bearded)
         *both, beard = (_missing(own[number], wanted[number], here, factors[number], noise) for here in areas_of_hair)
         # what lies over only one brow is not its hair
         missing.append((min((lack for lack in both if lack is not None), default=0.0), beard or 0.0))
@@ -112,16 +120,24 @@ def add_fine_structure(
         shape, lack = octaves[number].shape, lacks[number]
         level, coarser = enlarged(level, shape), enlarged(coarser, shape)
         brows = _softly(areas.brows > 0, number)
-        if lack.edges > NO_NOISE:
-            features = _softly(areas.regions >= FIRST_FEATURE, number)
+        if max(lack.edges, lack.eyes) > NO_NOISE:
+            features, eyes = (_softly(here, number) for here in (areas.regions >= FIRST_FEATURE, _in_eyes(areas.regions)))
             made = _harmonics(coarser, features) * (features * (1 - brows))  # a brow ends in hairs, not at an edge
-            changes[number] += made * np.float32(min(lack.edges / max(_root_mean_square(made, features), _EPSILON), 1))
+            of_all, of_eyes = (
+                np.float32(min(missing / max(_root_mean_square(made, where), _EPSILON), 1))
+                for missing, where in ((lack.edges, features), (lack.eyes, eyes))
+            )
+            changes[number] += made * (of_all + eyes * max(of_eyes - of_all, np.float32(0)))
         if lack.brows > NO_NOISE:
             _add_strands(changes[number], level, noise.filling(shape, number, 0), brows, areas.height / (1 << number), lack.brows)
         if light is not None and lack.beard > NO_NOISE:
             _add_beard(changes[number], level, light, noise, number, areas, lack.beard)
         coarser = octaves[number] + changes[number]
         level = level + coarser
+
+
+def _in_eyes(regions: np.ndarray) -> np.ndarray:
+    return (regions >= FIRST_FEATURE) & (regions < NOSE)
 
 
 def _softly(mask: np.ndarray, number: int) -> np.ndarray:
@@ -186,7 +202,7 @@ def _add_beard(
         areas: where the face has what.
         deviation: as of :func:`_add_strands`.
     """
-    (height, width), beard = octave.shape, _softly(areas.beard, number)
+    (height, width), beard = octave.shape, _softly(areas.jaw > 0, number)
     here = _around(beard, margin=round(2 * _REACH))
     beard = beard[here]
     dark = cv2.resize(light, (width, height), interpolation=cv2.INTER_LINEAR)[here] - level[here]

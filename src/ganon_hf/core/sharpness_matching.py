@@ -19,6 +19,7 @@ from .octaves import (
     FIRST_FEATURE,
     MAX_OCTAVES,
     MAX_SAMPLES,
+    NOSE,
     OUTSIDE,
     SKIN,
     FaceAreas,
@@ -31,7 +32,7 @@ from .octaves import (
 )
 from .opencv import cv2
 from .robust_statistics import MEDIAN_TO_DEVIATION, quantile
-from .skin_detail import SkinDetail, compare_skin, label_skin, num_blotch_octaves, share_of_skin
+from .skin_detail import SkinDetail, compare_skin, label_skin, missing_stubble, num_blotch_octaves, share_of_skin
 
 # Octaves: from single pixels up to structure of this share of the face's height, by which the contrast of features is measured.
 _COARSEST = 1 / 12
@@ -43,6 +44,8 @@ _MIN_CONTRAST = 1.0
 MAX_SHARPENING, _CONTRAST_RANGE = 1.6, (0.8, 1.35)
 # Limit of the standard deviation of the structure that is made for features, in pixel values.
 _MAX_LACK = 12.0
+# Limit of the standard deviation of stubble, and of the blur of the outline of where it grows, as a share of the face's height.
+_MAX_STUBBLE, _JAW_BLUR = 12.0, 0.03
 # Shadows that are sharpened come closer and closer to the second share of the face's luma, from the first one on.
 _SHADOWS = 0.25, 0.06
 # Factor below which color is blurred with luma.
@@ -90,20 +93,25 @@ def match_sharpness(synthetic: np.ndarray, original: np.ndarray, areas: FaceArea
     labels = label_skin(regions)
     skin = compare_skin(own, wanted, labels, edges=factors, own_grain=own_grain, grain=grain, height=height)
     skin = skin or SkinDetail(factors, [0.0] * len(factors))
+    stubble = missing_stubble(own, wanted, areas, skin, own_grain, grain)
     noise = FaceNoise(generator, max(regions.shape), grain)
     share, porous, changes = share_of_skin(areas), [share_of_skin(areas, porous=True)], []
+    jaw = cv2.GaussianBlur((areas.jaw > 0).astype(np.float32), (0, 0), max(_JAW_BLUR * height, 0.5)) * porous[0] if any(stubble) else None
     for number, (octave, factor, on_skin, missing) in enumerate(zip(own, factors, *skin, strict=True)):
         if number:
             share = cv2.pyrDown(share)
             porous.append(cv2.pyrDown(porous[-1]))
+            jaw = None if jaw is None else cv2.pyrDown(jaw)
         # color is blurred below, and luma with it
         change = octave * (share * np.float32(on_skin - factor) + np.float32(0 if blurred else factor - 1))
         if number < grains:
             noise.add(change, number, 0, _missing(grain[number], own_grain[number] * on_skin))
         noise.add_pores(change, number, 0, porous[number], min(missing, limit))
+        if jaw is not None:
+            noise.add_stubble(change, number, jaw, min(stubble[number], _MAX_STUBBLE))
         changes.append(change)
     hair = missing_hair(own, wanted, areas, factors, grain)  # of the finest octaves
-    lacking = [Lack(edges, *strands) for edges, strands in zip(lacks, hair, strict=False)]
+    lacking = [Lack(*edges, *strands) for edges, strands in zip(lacks, hair, strict=False)]
     add_fine_structure(changes, own_luma, own, areas, lacking, noise)
     luma = collapse(changes)
     if not blurred:
@@ -240,11 +248,11 @@ def _missing(wanted: float, present: float, rounding: float = _ROUNDING) -> floa
 
 def _edge_factors(
     own: list[np.ndarray], wanted: list[np.ndarray], areas: FaceAreas, own_grain: list[float], grain: list[float]
-) -> tuple[list[float], list[float]]:
+) -> tuple[list[float], list[tuple[float, float]]]:
     """By how much each octave of the synthetic face must change to be as strong as the photo's.
 
     Returns:
-        factors; and the standard deviation of what features then still lack.
+        factors; and the standard deviation of what features, and each of the eyes, then still lack.
     """
     strengths, counts, len_labels = [], [], max(int(areas.regions.max()), FIRST_FEATURE) + 1
     for number, pair in enumerate(zip(own, wanted, strict=True)):
@@ -258,7 +266,7 @@ def _edge_factors(
     known = np.array(counts) >= _MIN_EDGE_PIXELS
     known &= np.array(strengths)[:, :1].max(axis=0) > _MIN_CONTRAST**2  # a feature that the photo does not show says nothing
     ratios = np.sqrt([theirs / ours for ours, theirs in strengths])  # (octaves, features)
-    factors, lacks = [1.0] * len(own), [0.0] * len(own)
+    factors, lacks = [1.0] * len(own), [(0.0, 0.0)] * len(own)
     coarsest = next((number for number in reversed(range(len(own))) if known[number].any()), None)
     if coarsest is None:
         return factors, lacks
@@ -266,13 +274,30 @@ def _edge_factors(
     for number in range(coarsest + 1):
         both = known[number] & known[coarsest]
         if both.any():
-            wished = _median(ratios[number][both] / ratios[coarsest][both]) * contrast
-            factors[number] = min(wished, MAX_SHARPENING)
-            present = float(np.average(strengths[number][1][both], weights=counts[number][both]))
-            lack = (max(wished**2 - factors[number] ** 2, 0.0) * present) ** 0.5
-            if lack > NO_NOISE and number < num_lacking(areas.height):
-                lacks[number] = min(lack, _MAX_LACK)
+            wishes = ratios[number] / ratios[coarsest] * contrast
+            factors[number] = min(_median(wishes[both]), MAX_SHARPENING)
+            if number < num_lacking(areas.height):
+                eyes = both & (np.arange(len(both)) < NOSE - FIRST_FEATURE)
+                wished = _median(wishes[both]), min(wishes[eyes].tolist(), default=0.0)  # lashes are on both eyes
+                lacks[number] = (
+                    _lack(wished[0], factors[number], strengths[number][1], counts[number] * both),
+                    _lack(wished[1], factors[number], strengths[number][1], counts[number] * eyes),
+                )
     return factors, lacks
+
+
+def _lack(wished: float, factor: float, present: np.ndarray, counts: np.ndarray) -> float:
+    """Standard deviation of what an octave lacks that was multiplied by another factor than the wished one.
+
+    Args:
+        wished, factor: the two.
+        present: (n,) its variance in each feature.
+        counts: (n,) pixels of each; 0 where it does not count.
+    """
+    if wished <= factor:
+        return 0.0
+    lack = ((wished**2 - factor**2) * float(np.average(present, weights=counts))) ** 0.5
+    return min(lack, _MAX_LACK) if lack > NO_NOISE else 0.0
 
 
 def _median(values: np.ndarray) -> float:

@@ -80,12 +80,7 @@ def compare_skin(
     largest, faint = (_BLOTCHES, _FAINT_COLOR) if in_color else (_PORES, _FAINT)
     factors, missing = [], []
     for number, pair in enumerate(zip(own, wanted, strict=True)):
-        here = subsampled(labels, number)
-        parts = [
-            [(_TO_DEVIATION * quantile(values, _STRENGTH)) ** 2 for values in both]
-            for both in zip(*(magnitudes(octave, here) for octave in pair), strict=True)
-            if len(both[0]) >= _MIN_PIXELS
-        ]
+        parts = _variances(pair, labels, number)
         if not parts:
             break
         present, noise = (grains[number] ** 2 if number < len(grains) else 0.0 for grains in (own_grain, grain))
@@ -102,6 +97,41 @@ def compare_skin(
     return SkinDetail(factors + [factors[-1]] * rest, missing + [0.0] * rest)
 
 
+def missing_stubble(
+    own: list[np.ndarray], wanted: list[np.ndarray], areas: FaceAreas, skin: SkinDetail, own_grain: list[float], grain: list[float]
+) -> list[float]:
+    """Standard deviation of what the jaw of a face without a beard lacks in each octave beside the photo's: stubble.
+
+    Both halves of the jaw must lack it: hair or a hand are mostly on one.
+
+    Args:
+        own, wanted, own_grain, grain: as of :func:`compare_skin`.
+        areas: where both have what.
+        skin: what that says.
+    """
+    labels = np.where(areas.regions < FIRST_FEATURE, areas.jaw, 0).astype(np.uint8)
+    missing = []
+    for number, pair in enumerate(zip(own, wanted, strict=True)):
+        halves = _variances(pair, labels, number) if 2 << number <= _PORES * areas.height and not areas.bearded else []
+        if len(halves) < 2:
+            break
+        factor, there = skin.factors[number], skin.missing[number]
+        present, noise = (grains[number] ** 2 if number < len(grains) else 0.0 for grains in (own_grain, grain))
+        lack = min(theirs - factor**2 * ours for ours, theirs in halves) - max(noise - factor**2 * present, 0.0) - there**2
+        missing.append(max(lack - _FAINT**2, 0.0) ** 0.5)
+    return missing + [0.0] * (len(own) - len(missing))
+
+
+def _variances(pair: tuple[np.ndarray, np.ndarray], labels: np.ndarray, number: int) -> list[list[float]]:
+    """Squared strength of an octave of the synthetic face and of the photo, for each part that has enough pixels."""
+    here = subsampled(labels, number)
+    return [
+        [(_TO_DEVIATION * quantile(values, _STRENGTH)) ** 2 for values in both]
+        for both in zip(*(magnitudes(octave, here) for octave in pair), strict=True)
+        if len(both[0]) >= _MIN_PIXELS
+    ]
+
+
 def num_blotch_octaves(height: float) -> int:
     """In how many octaves the color of a face of this height may lack structure."""
     return min(int(math.log2(max(_BLOTCHES * height, 1.0))), MAX_OCTAVES - 1)
@@ -109,7 +139,9 @@ def num_blotch_octaves(height: float) -> int:
 
 def share_of_skin(areas: FaceAreas, *, porous: bool = False) -> np.ndarray:
     """(h, w) float32, 0 in features and a beard, rising to 1 beside them; a nose has edges of its own, but the pores of skin."""
-    skin = (areas.regions < FIRST_FEATURE) & ~areas.beard
+    skin = areas.regions < FIRST_FEATURE
+    if areas.bearded:
+        skin &= areas.jaw == 0
     if porous:
         skin |= areas.regions == NOSE
     share = cv2.GaussianBlur(skin.astype(np.float32), (0, 0), max(_EDGE * areas.height, 0.5))
