@@ -233,8 +233,9 @@ def test_tiny_faces_are_all_features_and_get_no_grain(height: float, most: float
 def test_pictures_of_a_few_pixels(side: int, label: int) -> None:
     picture = np.random.default_rng(0).uniform(0, 255, (side, side + 3, 3)).astype(np.float32)
     regions = np.full(picture.shape[:2], label, np.uint8)
-    for height in (0.0, 12.0, 300.0):
-        areas = FaceAreas(regions, regions >= FIRST_FEATURE, 1 + (regions == SKIN), False, (0.0, 0.0), height)
+    halves = np.random.default_rng(1).integers(0, 3, regions.shape, np.uint8)
+    for height in (0.0, 12.0, 150.0, 300.0, 900.0):
+        areas = FaceAreas(regions, regions >= FIRST_FEATURE, halves, height > 200, (0.0, 0.0), height)
         result = match_sharpness(picture, 255 - picture, areas, np.random.default_rng(0))
         assert result.shape == picture.shape and np.isfinite(result).all()
 

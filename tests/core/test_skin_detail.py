@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
@@ -113,9 +115,10 @@ JAW = np.zeros((SIZE, SIZE), np.uint8)
 JAW[360:, : SIZE // 2], JAW[360:, SIZE // 2 :] = 1, 2
 
 
-def stubbly(halves: tuple[int, ...], bearded: bool = False) -> np.ndarray:
+def stubbly(halves: tuple[int, ...], *, strength: float = 9.0, **change: Any) -> np.ndarray:
     """What the jaw gets from a photo with stubble on some halves of it."""
-    photo, where = SMOOTH + pores(8, 9.0, sigma=0.8) * np.isin(JAW, halves)[..., None], areas()._replace(jaw=JAW, bearded=bearded)
+    photo = SMOOTH + pores(8, strength, sigma=0.8) * np.isin(JAW, halves)[..., None]
+    where = areas()._replace(**{"jaw": JAW, **change})
     result, shaved = (match_sharpness(FACE, one, where, np.random.default_rng(3)) for one in (photo, SMOOTH))
     return (result - shaved)[..., 0]
 
@@ -129,12 +132,22 @@ def test_a_jaw_has_stubble_as_strong_as_the_photo_s() -> None:
 
 
 @pytest.mark.parametrize(
-    ("halves", "bearded"),
-    [((1,), False), ((2,), False), ((1, 2), True)],
-    ids=["hair or a hand on one side", "or on the other", "a beard has hair of its own"],
+    ("halves", "change"),
+    [((1,), {}), ((2,), {}), ((1, 2), {"bearded": True}), ((1, 2), {"jaw": np.zeros_like(JAW)}), ((1, 2), {"strength": 40.0})],
+    ids=["hair or a hand on one side", "or on the other", "a beard has hair of its own", "a woman", "a beard or cloth"],
 )
-def test_what_is_no_stubble(halves: tuple[int, ...], bearded: bool) -> None:
-    assert stubbly(halves, bearded)[JAW > 0].std() < 0.2 * stubbly((1, 2))[JAW > 0].std()
+def test_what_is_no_stubble(halves: tuple[int, ...], change: dict[str, Any]) -> None:
+    assert stubbly(halves, **change)[JAW > 0].std() < 0.2 * stubbly((1, 2))[JAW > 0].std()
+
+
+def test_stubble_comes_without_a_step_when_a_head_turns() -> None:
+    """Of the right half of the jaw, more and more is seen."""
+    strengths = []
+    for column in range(190, 0, -6):
+        jaw = JAW.copy()
+        jaw[:, :column] = 0
+        strengths.append(float(stubbly((1, 2), jaw=jaw)[jaw == 2].std()))
+    assert strengths[0] < 1 < 0.5 * strengths[-1] and max(np.diff(strengths)) < 0.3 * strengths[-1]
 
 
 def test_folds_are_not_invented() -> None:

@@ -364,7 +364,7 @@ class Anonymizer:
                 occluders=occluders,
                 covered=covered,
                 shade=self._shading.shade,
-                bearded=bool(face.identity.look.beard),
+                look=face.identity.look,
             )
         except (*COMPOSITE_ERRORS, cv2.error) as error:  # the canvas still shows the original
             logger.error("A face could not be put back and is covered: %s", error)

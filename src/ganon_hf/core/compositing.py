@@ -19,6 +19,7 @@ from .face_mesh import BROWS, CHIN, FACE_OVAL, MOUTH_START, NASION, RIGHT_EYE_ST
 from .faces import Box, Crop, box_of_points, clip_box, scale_box
 from .landmarks import mesh_mask, triangle_map
 from .light_matching import match_light, surface_normals
+from .look import Look
 from .occluder_map import Occluders
 from .occluders import FEATURES
 from .octaves import ELSEWHERE, FIRST_FEATURE, OUTSIDE, SKIN, FaceAreas
@@ -144,7 +145,7 @@ def composite_face(
     occluders: Occluders | None = None,
     covered: np.ndarray | None = None,
     shade: Shade | None = None,
-    bearded: bool = False,
+    look: Look = Look(),  # noqa: B008  # frozen
 ) -> float:
     """Composite one face into ``canvas`` (in place).
 
@@ -161,7 +162,7 @@ def composite_face(
         occluders: what lies in front of the face and stays; None where nothing does.
         covered: (S, S) bool, what covers of other faces hide: they say nothing of light, tone and sharpness. None where there are none.
         shade: how the face shades itself under the photo's light; None is an even surface.
-        bearded: the synthetic person has a beard.
+        look: of the synthetic person: a beard has hair, and a man without one may have stubble.
 
     Returns:
         mean absolute change where the matte is at least half, in pixel values; 0 where no part of the face lies inside the canvas.
@@ -199,7 +200,7 @@ def composite_face(
     if match_tone:
         eyes, mouth = eye_mask(index, crop.size), (index >= MOUTH_START) & (index < RIGHT_EYE_START)
         synthetic = match_eyes_and_teeth(synthetic, original, skin, eyes, mouth, bare, crop.size)
-        if bearded:
+        if look.beard:
             synthetic = match_beard(synthetic, original, skin, index, bare, crop.size)
     curve = None if grayscale else tone_curve(canvas, canvas[region[1] : region[3], region[0] : region[2]])
     if curve is not None:
@@ -222,8 +223,11 @@ def composite_face(
         inside_here &= warp_to_photo(shown.astype(np.float32), crop, region, part[:2]) > _INSIDE
     before = canvas[y_min:y_max, x_min:x_max]
     below = before.astype(np.float32)
-    jaw = warp_to_photo(jaw.astype(np.float32), crop, region, part[:2]) > 0.5
-    face = match_sharpness(face, below, _face_areas(crop.to_photo(points), region, inside_here, jaw, bearded), generator)
+    hairy = np.zeros_like(inside_here)
+    if look.beard or look.may_have_stubble:
+        hairy = inside_here & (warp_to_photo(jaw.astype(np.float32), crop, region, part[:2]) > 0.5)
+    areas = _face_areas(crop.to_photo(points), region, inside_here, hairy, bool(look.beard))
+    face = match_sharpness(face, below, areas, generator)
     if curve is not None:
         face = curve.apply(face)
     if grayscale:
@@ -278,7 +282,7 @@ def _face_areas(points: np.ndarray, region: tuple[int, int, int, int], inside: n
     rows, columns = np.ogrid[: inside.shape[0], : inside.shape[1]]
     left = (columns - x) * (chin_y - y) > (rows - y) * (chin_x - x)
     height = float(np.linalg.norm(places[FACE_OVAL[0]] - places[CHIN]))
-    return FaceAreas(regions, brows * inside, (1 + left) * (jaw & inside), bearded, (float(x), float(y)), height)
+    return FaceAreas(regions, brows * inside, jaw * (1 + left.astype(np.uint8)), bearded, (float(x), float(y)), height)
 
 
 def _fill_hull(mask: np.ndarray, points: np.ndarray, reach: float, value: int) -> None:

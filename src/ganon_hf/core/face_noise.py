@@ -61,7 +61,7 @@ class FaceNoise:
     def add_stubble(self, octave: np.ndarray, number: int, where: np.ndarray, deviation: float) -> None:
         """Add stubble to an octave of luma, in place: mostly dark."""
         if deviation > NO_NOISE:
-            hairs = self.filling(octave.shape, number, 1)
+            hairs = np.flip(self.filling(octave.shape, number, 3), axis=1)  # every turn of the noise is in use
             hairs -= np.float32(_STUBBLE_SKEW) * (hairs * hairs - 1)
             octave += hairs * where * np.float32(deviation)
 

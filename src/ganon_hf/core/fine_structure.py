@@ -181,7 +181,8 @@ def _skin_light(luma: np.ndarray, areas: FaceAreas) -> np.ndarray | None:
     """Coarse map of the luma of the skin around each place; far from any it is the mean of all. None where a face shows no skin."""
     skin = (areas.regions == SKIN).astype(np.float32)
     scale = min(_LIGHT_HEIGHT / max(areas.height, 1.0), 1.0)
-    total, known = (cv2.resize(values, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) for values in (skin, luma * skin))
+    size = tuple(max(round(scale * side), 1) for side in luma.shape[::-1])
+    total, known = (cv2.resize(values, size, interpolation=cv2.INTER_AREA) for values in (skin, luma * skin))
     if not total.any():
         return None
     mean, sigma = known.sum() / total.sum(), _SKIN_LIGHT * scale * areas.height

@@ -75,6 +75,11 @@ class Look:
         """Toddler or child."""
         return self.age in ("toddler", "child")
 
+    @property
+    def may_have_stubble(self) -> bool:
+        """A grown man without a beard."""
+        return self.sex == "man" and self.age in AGES[2:] and not self.beard
+
     def complete(self, other: "Look") -> "Look":
         """The parts that are None taken from another look; nobody below 18 gets a beard from it, nor does a woman from a man."""
         given = {field.name: getattr(self, field.name) for field in fields(self)}

@@ -28,8 +28,8 @@ class FaceAreas(NamedTuple):
         regions: (h, w) uint8, ``OUTSIDE`` of the face, ``SKIN``, from ``FIRST_FEATURE`` on the number of a feature with edges (an eye with
             its brow, nose, mouth), or ``ELSEWHERE``: between skin and features, and in a beard.
         brows: (h, w) uint8, 1 on the right brow, 2 on the left one, 0 elsewhere.
-        jaw: (h, w) uint8, where a beard grows: 1 on the right half, 2 on the left one, 0 elsewhere.
-        bearded: the synthetic face has one.
+        jaw: (h, w) uint8, where a beard or stubble may grow: 1 on the right half, 2 on the left one, 0 elsewhere.
+        bearded: the synthetic face has a beard.
         root: (x, y) from which the hair of a beard grows away.
         height: of the face.
     """

@@ -1,8 +1,8 @@
 """A synthetic face as sharp and as grainy as its photo, in photo pixels.
 
-What is taken from the photo is one number per octave for the strength of edges (seven at most), one per octave for the hair of brows and
-one for that of a beard in the finest ones, one per octave and channel for grain (three for luma, two each for Cb and Cr), and what
-``skin_detail.py`` takes. Octaves are those of a Laplacian pyramid (Burt and Adelson 1983).
+What is taken from the photo is one number per octave for the strength of edges (seven at most), one each per octave for the edges of eyes
+and the hair of brows and of a beard in the finest ones, one per octave and channel for grain (three for luma, two each for Cb and Cr),
+and what ``skin_detail.py`` takes. Octaves are those of a Laplacian pyramid (Burt and Adelson 1983).
 
 Conventions: pictures are (h, w, 3) RGB float32 0..255. Numbers without a source were tuned on photos.
 """
@@ -33,6 +33,7 @@ from .octaves import (
 from .opencv import cv2
 from .robust_statistics import MEDIAN_TO_DEVIATION, quantile
 from .skin_detail import SkinDetail, compare_skin, label_skin, missing_stubble, num_blotch_octaves, share_of_skin
+from .skin_level import between
 
 # Octaves: from single pixels up to structure of this share of the face's height, by which the contrast of features is measured.
 _COARSEST = 1 / 12
@@ -44,8 +45,10 @@ _MIN_CONTRAST = 1.0
 MAX_SHARPENING, _CONTRAST_RANGE = 1.6, (0.8, 1.35)
 # Limit of the standard deviation of the structure that is made for features, in pixel values.
 _MAX_LACK = 12.0
-# Limit of the standard deviation of stubble, and of the blur of the outline of where it grows, as a share of the face's height.
-_MAX_STUBBLE, _JAW_BLUR = 12.0, 0.03
+# Standard deviation of the blur of the outline of where stubble grows, as a share of the face's height.
+_JAW_BLUR = 0.03
+# An eye of which less than the first share of the other one's pixels is seen says nothing of lashes, one of more than the second says all.
+_BOTH_EYES = 0.2, 0.4
 # Shadows that are sharpened come closer and closer to the second share of the face's luma, from the first one on.
 _SHADOWS = 0.25, 0.06
 # Factor below which color is blurred with luma.
@@ -96,7 +99,9 @@ def match_sharpness(synthetic: np.ndarray, original: np.ndarray, areas: FaceArea
     stubble = missing_stubble(own, wanted, areas, skin, own_grain, grain)
     noise = FaceNoise(generator, max(regions.shape), grain)
     share, porous, changes = share_of_skin(areas), [share_of_skin(areas, porous=True)], []
-    jaw = cv2.GaussianBlur((areas.jaw > 0).astype(np.float32), (0, 0), max(_JAW_BLUR * height, 0.5)) * porous[0] if any(stubble) else None
+    jaw = None
+    if max(stubble) > NO_NOISE:
+        jaw = cv2.GaussianBlur((areas.jaw > 0).astype(np.float32), (0, 0), max(_JAW_BLUR * height, 0.5)) * porous[0]
     for number, (octave, factor, on_skin, missing) in enumerate(zip(own, factors, *skin, strict=True)):
         if number:
             share = cv2.pyrDown(share)
@@ -108,7 +113,7 @@ def match_sharpness(synthetic: np.ndarray, original: np.ndarray, areas: FaceArea
             noise.add(change, number, 0, _missing(grain[number], own_grain[number] * on_skin))
         noise.add_pores(change, number, 0, porous[number], min(missing, limit))
         if jaw is not None:
-            noise.add_stubble(change, number, jaw, min(stubble[number], _MAX_STUBBLE))
+            noise.add_stubble(change, number, jaw, stubble[number] * limit / MAX_GRAIN)
         changes.append(change)
     hair = missing_hair(own, wanted, areas, factors, grain)  # of the finest octaves
     lacking = [Lack(*edges, *strands) for edges, strands in zip(lacks, hair, strict=False)]
@@ -278,11 +283,12 @@ def _edge_factors(
             factors[number] = min(_median(wishes[both]), MAX_SHARPENING)
             if number < num_lacking(areas.height):
                 eyes = both & (np.arange(len(both)) < NOSE - FIRST_FEATURE)
-                wished = _median(wishes[both]), min(wishes[eyes].tolist(), default=0.0)  # lashes are on both eyes
-                lacks[number] = (
-                    _lack(wished[0], factors[number], strengths[number][1], counts[number] * both),
-                    _lack(wished[1], factors[number], strengths[number][1], counts[number] * eyes),
-                )
+                of_eyes = 0.0
+                if np.count_nonzero(eyes) == 2:  # lashes are on both, a reflection of spectacles or a strand of hair on one
+                    sizes = counts[number][eyes]
+                    of_eyes = _lack(float(wishes[eyes].min()), factors[number], strengths[number][1], counts[number] * eyes)
+                    of_eyes *= between(float(sizes.min() / sizes.max()), *_BOTH_EYES)
+                lacks[number] = _lack(_median(wishes[both]), factors[number], strengths[number][1], counts[number] * both), of_eyes
     return factors, lacks
 
 

@@ -1,7 +1,7 @@
 """Skin as smooth or as rough as the photo's: a toddler has no pores, powder hides them, and a face of a thousand pixels is full of them.
 
-What is taken from the photo is two numbers per octave of luma: how strong its structure is on skin, in the middle and in the smoother
-parts; and the latter per octave of Cb and Cr (six at most), for blotches.
+What is taken from the photo is three numbers per octave of luma: how strong its structure is on skin, in the middle and in the smoother
+parts, and on the jaw, where stubble is; and the second one per octave of Cb and Cr (six at most), for blotches.
 
 Conventions: see ``sharpness_matching.py``. Numbers without a source were tuned on photos.
 """
@@ -16,6 +16,7 @@ import numpy as np
 from .octaves import FIRST_FEATURE, MAX_OCTAVES, NOSE, SKIN, FaceAreas, magnitudes, parts_of, subsampled
 from .opencv import cv2
 from .robust_statistics import quantile
+from .skin_level import between
 
 # The strength of an octave is this quantile of its magnitude: the median overlooks pores. Of a normal distribution it is the standard
 # deviation over the second number.
@@ -30,6 +31,9 @@ _PORES = 1 / 50
 _FAINT = 1.0
 # Both for color: redness and freckles are larger than pores.
 _BLOTCHES, _FAINT_COLOR = 1 / 40, 0.4
+# Stubble: of the halves of the jaw, the smaller one over the larger; the height of a face over that from which an octave is of pores; and
+# the standard deviation of what is missing. From the first numbers on it begins or, of the last ones, ceases to count.
+_BOTH_SEEN, _LARGE_ENOUGH, _TOO_STRONG = (0.2, 0.4), (1.0, 1.2), (9.0, 14.0)
 # Standard deviation of the blur between skin and features, as a share of the face's height.
 _EDGE = 0.03
 
@@ -102,24 +106,30 @@ def missing_stubble(
 ) -> list[float]:
     """Standard deviation of what the jaw of a face without a beard lacks in each octave beside the photo's: stubble.
 
-    Both halves of the jaw must lack it: hair or a hand are mostly on one.
+    Both halves of the jaw must lack it: hair or a hand are mostly on one. What is too strong is a beard or cloth.
 
     Args:
         own, wanted, own_grain, grain: as of :func:`compare_skin`.
         areas: where both have what.
         skin: what that says.
     """
-    labels = np.where(areas.regions < FIRST_FEATURE, areas.jaw, 0).astype(np.uint8)
-    missing = []
+    missing = [0.0] * len(own)
+    if areas.bearded or not areas.jaw.any():
+        return missing
+    labels = areas.jaw * (areas.regions < FIRST_FEATURE)
+    fewer, more = sorted(int(np.count_nonzero(labels == half)) for half in (1, 2))
+    seen = between(fewer / max(more, 1), *_BOTH_SEEN)
     for number, pair in enumerate(zip(own, wanted, strict=True)):
-        halves = _variances(pair, labels, number) if 2 << number <= _PORES * areas.height and not areas.bearded else []
-        if len(halves) < 2:
+        halves = _variances(pair, labels, number)
+        share = seen * between(_PORES * areas.height / (2 << number), *_LARGE_ENOUGH)
+        if len(halves) < 2 or not share:
             break
         factor, there = skin.factors[number], skin.missing[number]
         present, noise = (grains[number] ** 2 if number < len(grains) else 0.0 for grains in (own_grain, grain))
         lack = min(theirs - factor**2 * ours for ours, theirs in halves) - max(noise - factor**2 * present, 0.0) - there**2
-        missing.append(max(lack - _FAINT**2, 0.0) ** 0.5)
-    return missing + [0.0] * (len(own) - len(missing))
+        lack = max(lack - _FAINT**2, 0.0) ** 0.5
+        missing[number] = share * (1 - between(lack, *_TOO_STRONG)) * lack
+    return missing
 
 
 def _variances(pair: tuple[np.ndarray, np.ndarray], labels: np.ndarray, number: int) -> list[list[float]]:

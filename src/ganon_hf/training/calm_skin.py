@@ -2,8 +2,8 @@
 
 Models look earnest, old ones worn, and light from the side deepens every fold. A blend takes the folds of all its members, and on the
 moving face of another person they read as worry. So on skin the middle band, in which folds and shadows lie, is taken down to a share that
-grows with age, and what is left of it, and of the fine band, is limited smoothly: pores and freckles stay, and wrinkles become as weak as
-they are. The features keep their detail. Between the brows hardly any is left.
+grows with age, and what is left of it, and of the fine band, is weakened where it is strong: pores and freckles stay, and wrinkles become
+as weak as they are. The features keep their detail. Between the brows hardly any is left.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from ..core.landmarks import texel_table
 from ..core.look import AGES
 from ..core.opencv import cv2
 
-# Share of the middle band that skin keeps, and limits of the middle and of the fine band in gray values, for each class of age.
+# For each class of age: share of the middle band that skin keeps, and limits of the amplitudes of the middle and of the fine band, in gray
+# values.
 _FOLDS = dict(zip(AGES, (0.08, 0.12, 0.2, 0.3, 0.45), strict=True))
 _FOLD_LIMIT = dict(zip(AGES, (4.0, 4.0, 5.0, 6.0, 9.0), strict=True))
 _FINE_LIMIT = dict(zip(AGES, (5.0, 5.0, 6.0, 7.0, 9.0), strict=True))
