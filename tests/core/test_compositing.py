@@ -17,6 +17,7 @@ from ganon_hf.core.eyes_and_teeth import eye_mask
 from ganon_hf.core.face_mesh import MOUTH_START, RIGHT_EYE_START, TRIANGLES
 from ganon_hf.core.faces import Crop
 from ganon_hf.core.landmarks import triangle_map
+from ganon_hf.core.look import parse_look
 
 HEIGHT, WIDTH = 160, 200
 
@@ -247,6 +248,15 @@ def test_hair_and_background_are_not_skin(level: int) -> None:
     inside = scene.alpha >= 0.999
     first, second = (scene.compose(one)[0].astype(np.float32) for one in (photo, other))
     assert np.abs(first - second)[inside].mean() < 1
+
+
+def test_only_a_grown_man_gets_the_photo_s_stubble() -> None:
+    face = Scene(height=150.0)
+    below = np.arange(HEIGHT) > face.landmarks[2, 1] - 3  # the nose
+    photo = lit_photo(np.random.default_rng(2).normal(0, 12, (HEIGHT, WIDTH)) * below[:, None])
+    man, woman, girl = (face.compose(photo, look=parse_look(words))[0].astype(float) for words in ("man, 40", "woman, 40", "child"))
+    stubble = np.abs(man - woman).max(axis=2)
+    assert stubble[below].max() > 8 and stubble[~below].max() == 0 and np.array_equal(woman, girl)
 
 
 def test_grain_is_drawn_from_the_generator() -> None:
