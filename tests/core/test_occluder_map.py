@@ -117,6 +117,36 @@ def test_a_helmet_down_to_the_brows_has_no_dents() -> None:
     assert found.keep[brows].max() < 0.3 and found.keep[cv2.erode(brows.view(np.uint8), np.ones((5, 5))) > 0].max() == 0
 
 
+class Doubtful(OccluderNetwork):
+    """A network that sees cloth everywhere, but is less sure of it in a circle."""
+
+    def __init__(self, center: np.ndarray, radius: float, chance: float) -> None:
+        super().__init__(GanonConfig(occluder_channels=4))
+        rows, columns = np.mgrid[:MAP_SIZE, :MAP_SIZE]
+        circle = np.hypot(columns - center[0], rows - center[1]) < radius
+        self.chance = torch.from_numpy(np.where(circle, chance, 0.98).astype(np.float32))
+
+    def forward(self, pictures: torch.Tensor, hulls: torch.Tensor) -> torch.Tensor:
+        logits = torch.full((len(pictures), len(OCCLUDER_NAMES), MAP_SIZE, MAP_SIZE), -12.0)
+        logits[:, CLOTH], logits[:, NONE] = self.chance.log(), (1 - self.chance).log()
+        return logits
+
+
+@pytest.mark.parametrize(
+    ("radius", "chance", "stays"),
+    [
+        (6.0, 0.45, True),  # a fold of a mask that the network is not sure of
+        (6.0, 0.1, False),  # skin between fingers
+        (10.0, 0.45, False),  # as large as a cheek
+    ],
+)
+def test_no_skin_shines_through_a_mask(radius: float, chance: float, stays: bool) -> None:
+    cheek = POINTS[205, :2]
+    network = Doubtful(cheek * (MAP_SIZE / SIDE), radius, chance)
+    kept = read_occluders(network, noise(1), CROP, POINTS, noise(2).astype(np.float32)).keep[round(cheek[1]), round(cheek[0])]
+    assert kept > 0.95 if stays else kept < 0.1
+
+
 def test_what_resembles_the_face_never_stays() -> None:
     """The network may be as sure as it likes: a photo that looks like the synthetic face for the place shows a face."""
     photo = noise(1)

@@ -49,6 +49,9 @@ _GAP, _EDGE = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (11, 11)), 1.0
 _BAND = (1.0, 6.0)
 # Smallest thing that stays, and smallest area of a class that is named, as shares of the map.
 _MIN_AREA, _NAMED_AREA = 0.0015, 0.005
+# A hole in what stays is of it if it is no larger than this share of the map, if the probability on average exceeds the second number, and
+# the share of its border that stays the third. Between fingers, where skin is seen, the probability is below 0.2.
+_MAX_HOLE, _HOLE, _SURROUNDED = 0.01, 0.35, 0.9
 # Standard deviation in pixels of the map of the continuation beyond the outline of the face.
 _REACH = 3.0
 # Guided filter (He, Sun, Tang 2010): radius in pixels of the map, and variance of luma below which it smooths.
@@ -104,7 +107,9 @@ def read_occluders(
     denied |= behind
     faint = (cv2.dilate(beside.view(np.uint8), _GROWN) > 0) & (front < _SURE_BESIDE)
     kept = _without_specks(kept & ~denied & ~beside & ~faint)
-    front = _extended(np.where(kept, front, 0), hulls[..., 0] > 0)
+    holes = _holes(kept, front, hulls[..., 0] > 0, denied | beside | (chances[GLASSES] > front))
+    kept |= holes
+    front = _extended(np.where(holes, 1, np.where(kept, front, 0)), hulls[..., 0] > 0)
     luma = luma_of(crop_image(photo, crop).astype(np.float32))
     keep = cv2.resize(np.clip((front - _KEPT[0]) / (_KEPT[1] - _KEPT[0]), 0, 1), luma.shape, interpolation=cv2.INTER_LINEAR)
     if keep.any():
@@ -210,6 +215,28 @@ def _without_specks(kept: np.ndarray) -> np.ndarray:
     large = statistics[:, cv2.CC_STAT_AREA] >= _MIN_AREA * kept.size
     large[0] = False
     return large[parts]
+
+
+def _holes(kept: np.ndarray, front: np.ndarray, face: np.ndarray, denied: np.ndarray) -> np.ndarray:
+    """Small parts of the face that what is kept surrounds and that may well be of it: no skin shines through a mask.
+
+    Args:
+        kept: (h, w) bool.
+        front: (h, w) probability of what may stay.
+        face: (h, w) bool.
+        denied: (h, w) bool, what must not be kept.
+
+    Returns:
+        (h, w) bool.
+    """
+    holes = np.zeros(kept.shape, bool)
+    _, parts, statistics, _ = cv2.connectedComponentsWithStats((face & ~kept).view(np.uint8), connectivity=4)
+    for part in np.flatnonzero(statistics[:, cv2.CC_STAT_AREA] <= _MAX_HOLE * kept.size):
+        here = parts == part
+        around = (cv2.dilate(here.view(np.uint8), np.ones((3, 3), np.uint8)) > 0) & face & ~here
+        if front[here].mean() > _HOLE and around.any() and kept[around].mean() > _SURROUNDED and not denied[here].any():
+            holes |= here
+    return holes
 
 
 def _without_steps(denied: np.ndarray, size: int) -> np.ndarray:
