@@ -50,8 +50,8 @@ _BAND = (1.0, 6.0)
 # Smallest thing that stays, and smallest area of a class that is named, as shares of the map.
 _MIN_AREA, _NAMED_AREA = 0.0015, 0.005
 # A hole in what stays is of it if it is no larger than this share of the map, if the probability on average exceeds the second number, and
-# the share of its border that stays the third. Between fingers, where skin is seen, the probability is below 0.2.
-_MAX_HOLE, _HOLE, _SURROUNDED = 0.01, 0.35, 0.9
+# the share of its border that stays the third.
+_MAX_HOLE, _HOLE, _SURROUNDED = 0.01, 0.4, 0.9
 # Standard deviation in pixels of the map of the continuation beyond the outline of the face.
 _REACH = 3.0
 # Guided filter (He, Sun, Tang 2010): radius in pixels of the map, and variance of luma below which it smooths.
