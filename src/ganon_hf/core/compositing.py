@@ -196,7 +196,6 @@ def composite_face(
         shade=None if shade is None else lambda light: shade(light, points, index, part[:2]),
         mesh=mask[here],
     )
-    jaw = beard_mask(index)
     if match_tone:
         eyes, mouth = eye_mask(index, crop.size), (index >= MOUTH_START) & (index < RIGHT_EYE_START)
         synthetic = match_eyes_and_teeth(synthetic, original, skin, eyes, mouth, bare, crop.size)
@@ -223,10 +222,10 @@ def composite_face(
         inside_here &= warp_to_photo(shown.astype(np.float32), crop, region, part[:2]) > _INSIDE
     before = canvas[y_min:y_max, x_min:x_max]
     below = before.astype(np.float32)
-    hairy = np.zeros_like(inside_here)
+    jaw = np.zeros_like(inside_here)
     if look.beard or look.may_have_stubble:
-        hairy = inside_here & (warp_to_photo(jaw.astype(np.float32), crop, region, part[:2]) > 0.5)
-    areas = _face_areas(crop.to_photo(points), region, inside_here, hairy, bool(look.beard))
+        jaw = inside_here & (warp_to_photo(beard_mask(index).astype(np.float32), crop, region, part[:2]) > 0.5)
+    areas = _face_areas(crop.to_photo(points), region, inside_here, jaw, bool(look.beard))
     face = match_sharpness(face, below, areas, generator)
     if curve is not None:
         face = curve.apply(face)

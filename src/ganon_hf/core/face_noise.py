@@ -15,8 +15,8 @@ _GRAIN_RATIOS, _GRAIN_BLURS = (0.24, 0.28, 0.36, 0.47, 0.58, 0.69, 0.88, 1.12, 1
 # Sides of the square of noise; it is mirrored to fill a face of up to so many times its side, beyond which its symmetry would be seen.
 _NOISE_SIDES, _MIRRORED = (128, 256, 512, 1024), 1.5
 # Pores lie denser here than there: standard deviation of the blur of their density in samples of the octave, and of its logarithm. They
-# are dark: share of the square that is taken off. In large faces of five photos, the
-# finest octaves of skin mostly had an excess kurtosis of 1 to 3 and a skewness of -0.1 to -0.6.
+# are dark: share of the square that is taken off. In large faces of five photos, the finest octaves of skin mostly had an excess kurtosis
+# of 1 to 3 and a skewness of -0.1 to -0.6.
 _PORE_PATCH, _PORE_VARIATION, _PORE_SKEW = 4.0, 0.3, 0.07
 # Likewise of stubble, whose octaves had a skewness of -0.3 to -1 in one photo.
 _STUBBLE_SKEW = 0.15

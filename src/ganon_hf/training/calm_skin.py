@@ -87,8 +87,8 @@ class CalmSkin:
         if beard:
             features, share = np.maximum(features, self.beard), np.maximum(share, self.beard)
         skin = 1 - features
-        folds = limit_strength(_FOLDS[name] * (middle + middle[:, ::-1]) / 2, np.float32(_FOLD_LIMIT[name]), skin)
-        pores = limit_strength(fine, _FINE_LIMIT[name] * (1 - (1 - _FOREHEAD) * self._above_brows), skin)
+        folds = _limit_strength(_FOLDS[name] * (middle + middle[:, ::-1]) / 2, np.float32(_FOLD_LIMIT[name]), skin)
+        pores = _limit_strength(fine, _FINE_LIMIT[name] * (1 - (1 - _FOREHEAD) * self._above_brows), skin)
         fading = 1 - _FROWN_FINE * self._frown
         middle = share * (1 - self._frown) * middle + skin * (1 - _FROWN_FOLDS * self._frown) * folds
         return middle + fading * (features * fine + skin * pores)
@@ -113,7 +113,7 @@ def above_brows(size: int) -> np.ndarray:
     return (v < np.interp(u, line[:, 0], line[:, 1])).astype(np.float32)
 
 
-def limit_strength(values: np.ndarray, limit: np.ndarray | np.float32, where: np.ndarray) -> np.ndarray:
+def _limit_strength(values: np.ndarray, limit: np.ndarray | np.float32, where: np.ndarray) -> np.ndarray:
     """Weaken structure where it is strong; each value by itself would turn a fold into a flat band with hard borders.
 
     Args:
