@@ -120,9 +120,9 @@ def missing_stubble(
     fewer, more = sorted(int(np.count_nonzero(labels == half)) for half in (1, 2))
     seen = between(fewer / max(more, 1), *_BOTH_SEEN)
     for number, pair in enumerate(zip(own, wanted, strict=True)):
-        halves = _variances(pair, labels, number)
         share = seen * between(_PORES * areas.height / (2 << number), *_LARGE_ENOUGH)
-        if len(halves) < 2 or not share:
+        halves = _variances(pair, labels, number) if share else []
+        if len(halves) < 2:
             break
         factor, there = skin.factors[number], skin.missing[number]
         present, noise = (grains[number] ** 2 if number < len(grains) else 0.0 for grains in (own_grain, grain))
