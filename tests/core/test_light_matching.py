@@ -196,6 +196,17 @@ def test_a_patchy_face_gets_no_more_patches_than_the_photo_has(patch: float) -> 
     assert ycc(lit(patchy, patchy))[SKIN][:, 2].std() > 5, "lips stay red where the photo's do"
 
 
+@pytest.mark.parametrize("share", [0.5, 0.7])
+def test_pale_lids_do_not_turn_gray_in_a_photo_of_paler_skin(share: float) -> None:
+    """The photo's tone is a shift, and what has less chroma than skin must not be shifted beyond gray."""
+    lids = np.hypot(X, Y + 0.3) < 0.3
+    face = rgb(LUMA, -18 + 8.0 * lids, 24 - 14.0 * lids)
+    photo = rgb(LUMA, share * -18 + 4 * np.sin(9 * X), share * 24 + 4 * np.sin(9 * X + 1))
+    result = ycc(lit(photo, face))
+    skin = SKIN & ~lids
+    assert result[SKIN & lids][:, 2].mean() > 0.1 * result[skin][:, 2].mean() > 0.08 * share * 24
+
+
 def test_skin_is_not_much_rougher_than_the_photos_and_brows_stay_dark() -> None:
     folds = 12 * np.sin(9 * X) * np.sin(9 * Y)
     rough, calm = rgb(130 + folds, -12.0, 14.0), rgb(130 + 0.15 * folds, -7.0, 10.0)

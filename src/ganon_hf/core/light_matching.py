@@ -46,6 +46,8 @@ _BROAD = 0.03
 # itself. Its luma varies at most so many times as much as the photo's about the light, within so many standard deviations of the skin's
 # luma, for brows and nostrils stay dark.
 _CHROMA_VARIATION, _MAX_CHROMA, _LUMA_VARIATION, _LUMA_REACH = 1.3, 1.4, 1.3, 2.5
+# Where the photo's skin has less chroma on average, so has its variation, or lids would turn gray; but no less than this share of it.
+_LEAST_SCALE = 0.4
 # Highlights of skin are compressed from the first of these quantiles of the photo's skin on and stay below the second: none burns out
 # beside skin that does not.
 _HIGHLIGHT_SHARES = (0.85, 0.99)
@@ -169,7 +171,8 @@ def match_light(
     excess = quantile(bright, _HIGHLIGHT_SHARES[1]) - limit
     compress_highlights(luma, ~openings, min(start, limit - min(excess, _HIGHLIGHT_ROOM)), limit)
     variation = _variation(target[1:] - shifts[:, 3:] * tint_terms[3]) / max(fade * _variation(bare), _EPSILON)
-    share = fade * float(np.clip(_CHROMA_VARIATION * variation, 0, _MAX_CHROMA))
+    scale, _ = _scale_and_rest(_medians(bare), tint, fade)
+    share = min(fade * float(np.clip(_CHROMA_VARIATION * variation, 0, _MAX_CHROMA)), _MAX_CHROMA * max(scale, _LEAST_SCALE * fade))
     inner = _opening_chroma(chroma, openings, _medians(bare), tint, fade)
     x, y = _places(extent, skin.shape)
     curve = tone.curve(luma, mesh)
@@ -200,9 +203,15 @@ def _opening_chroma(chroma: list[np.ndarray], openings: np.ndarray, skin: np.nda
     Returns:
         (2, n) of the n pixels of the openings.
     """
+    scale, rest = _scale_and_rest(skin, shift, fade)
+    return np.stack([scale * channel[openings] for channel in chroma]) + rest[:, None]
+
+
+def _scale_and_rest(skin: np.ndarray, shift: np.ndarray, fade: float) -> tuple[float, np.ndarray]:
+    """By how much less chroma the photo's skin has, and the (2,) shift that is left then; arguments: see :func:`_opening_chroma`."""
     wanted = fade * skin + shift
     scale = float(np.clip(wanted @ skin / max(float(skin @ skin), _EPSILON), 0, fade))
-    return np.stack([scale * channel[openings] for channel in chroma]) + (wanted - scale * skin)[:, None]
+    return scale, wanted - scale * skin
 
 
 def _plane(constant: float, along_x: float, along_y: float, x: np.ndarray, y: np.ndarray, limit: float) -> np.ndarray:

@@ -48,7 +48,8 @@ _MAX_LACK = 12.0
 # Standard deviation of the blur of the outline of where stubble grows, as a share of the face's height.
 _JAW_BLUR = 0.03
 # An eye of which less than the first share of the other one's pixels is seen says nothing of lashes, one of more than the second says all.
-_BOTH_EYES = 0.2, 0.4
+# Likewise by how many times they are to be as strong as the other features become: what is little would flicker in a video.
+_BOTH_EYES, _CLEARLY_MORE = (0.2, 0.4), (1.1, 1.5)
 # Shadows that are sharpened come closer and closer to the second share of the face's luma, from the first one on.
 _SHADOWS = 0.25, 0.06
 # Factor below which color is blurred with luma.
@@ -286,8 +287,10 @@ def _edge_factors(
                 of_eyes = 0.0
                 if np.count_nonzero(eyes) == 2:  # lashes are on both, a reflection of spectacles or a strand of hair on one
                     sizes = counts[number][eyes]
-                    of_eyes = _lack(float(wishes[eyes].min()), factors[number], strengths[number][1], counts[number] * eyes)
+                    wish = float(wishes[eyes].min())
+                    of_eyes = _lack(wish, factors[number], strengths[number][1], counts[number] * eyes)
                     of_eyes *= between(float(sizes.min() / sizes.max()), *_BOTH_EYES)
+                    of_eyes *= between(wish / max(factors[number], _EPSILON), *_CLEARLY_MORE)
                 lacks[number] = _lack(_median(wishes[both]), factors[number], strengths[number][1], counts[number] * both), of_eyes
     return factors, lacks
 
