@@ -26,7 +26,17 @@ from ganon_hf.core.face_mesh import (
     TRIANGLES,
     UV_MAP,
 )
-from ganon_hf.core.landmarks import draw_dots, facing, iris_frames, mesh_mask, render_uv_map, texel_table, triangle_map, unwrap
+from ganon_hf.core.landmarks import (
+    barycentric_maps,
+    draw_dots,
+    facing,
+    iris_frames,
+    mesh_mask,
+    render_uv_map,
+    texel_table,
+    triangle_map,
+    unwrap,
+)
 
 SIZE = 128
 TEXTURE = 192
@@ -229,6 +239,18 @@ def test_the_far_cheek_does_not_cover_the_nose(yaw: float) -> None:
         cv2.fillConvexPoly(layer, np.round((points[triangle, :2] - 0.5) * 16).astype(np.int32), 1, cv2.LINE_8, 4)
         layers += layer
     assert (layers[skin] >= 2).sum() > 100, "at this yaw there is something to hide"
+
+
+@pytest.mark.parametrize(("yaw", "shift"), [(0, 0.0), (0, 0.37), (30, 0.0)])
+def test_a_pixel_is_of_the_triangle_in_which_its_center_lies(yaw: float, shift: float) -> None:
+    """Edges that are drawn wider than they are make teeth and nostrils jagged: the next triangle's texture has another scale."""
+    points = mean_face(yaw, 256) + shift
+    index = triangle_map(points, 256)
+    rows, columns = np.nonzero(index >= 0)
+    maps = barycentric_maps(points)[index[rows, columns]]
+    second, third = np.einsum("nij,nj->in", maps, np.stack([columns + 0.5, rows + 0.5, np.ones(len(rows))], axis=1))
+    outside = np.minimum(np.minimum(second, third), 1 - second - third) < -0.01
+    assert outside.mean() < 0.025, "on the outline, and where triangles are smaller than a pixel"
 
 
 def test_facing_is_one_towards_the_viewer_and_negative_away() -> None:

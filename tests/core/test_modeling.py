@@ -12,7 +12,15 @@ import torch
 from tiny import face_at, tiny_model, tiny_processor
 
 from ganon_hf.core.face_mesh import MEAN_LANDMARKS
-from ganon_hf.core.modeling_ganon import GanonConfig, GanonModel, PeopleTextures, RefinementNetwork, shape_features, ycbcr_to_rgb
+from ganon_hf.core.modeling_ganon import (
+    GanonConfig,
+    GanonModel,
+    PeopleTextures,
+    RefinementNetwork,
+    sample_texture,
+    shape_features,
+    ycbcr_to_rgb,
+)
 
 # name -> (output or input channels first, as torch keeps it); every norm is without parameters
 PUBLISHED = {
@@ -298,6 +306,17 @@ def test_colors_follow_jfif() -> None:
     torch.testing.assert_close(rgb[0], torch.full((3,), 255.0))
     torch.testing.assert_close(rgb[1], torch.zeros(3))
     torch.testing.assert_close(rgb[2], torch.tensor([127.5 + 70.1, 127.5 - 35.7068, 127.5]))
+
+
+@pytest.mark.parametrize(("texels", "contrast"), [(1.0, 1.0), (2.0, 0.0), (4.0, 0.0)])
+def test_a_pixel_that_covers_several_texels_shows_their_mean(texels: float, contrast: float) -> None:
+    """Single texels would flicker as a head moves, and edges would be jagged. ``contrast``: of stripes, a texel wide."""
+    size, stripes = 64, 127.5 + 127.5 * (-1.0) ** torch.arange(64)
+    luma = stripes.expand(1, 1, size, size).contiguous()
+    steps = (torch.arange(12) * texels + 4.5) / size
+    uv_map = torch.stack(torch.meshgrid(steps, steps, indexing="xy"))[None]
+    picture = sample_texture(luma, torch.zeros(1, 2, size // 2, size // 2), uv_map)[0, 0, 2:-2, 2:-2]
+    assert float(picture.abs().max()) == pytest.approx(contrast, abs=0.02) and abs(float(picture.mean())) < 0.01
 
 
 def test_the_refinement_is_the_network_as_it_is_described() -> None:

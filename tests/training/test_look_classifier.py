@@ -153,15 +153,16 @@ def test_the_table_of_the_project_can_be_read() -> None:
 @pytest.mark.parametrize(
     ("line", "complaint"),
     [
-        ("synthetic,1,female,young,1,no,0,0,0,0", "sex must be one of 'woman', 'man', 'unsure', but got 'female'"),
-        ("synthetic,1,man,teen,1,no,0,0,0,0", "age must be one of"),
-        ("synthetic,1,man,old,1,maybe,0,0,0,0", "beard must be one of"),
-        ("synthetic,x,man,old,1,no,0,0,0,0", "invalid literal"),
+        ("synthetic,1,female,young,1,no,0,0,0,0,", "sex must be one of 'woman', 'man', 'unsure', but got 'female'"),
+        ("synthetic,1,man,teen,1,no,0,0,0,0,", "age must be one of"),
+        ("synthetic,1,man,old,1,maybe,0,0,0,0,", "beard must be one of"),
+        ("synthetic,x,man,old,1,no,0,0,0,0,", "invalid literal"),
+        ("synthetic,1,man,old,1,no,0,0,0,0,sixty", "could not convert string to float"),
     ],
 )
 def test_a_wrong_line_is_named(line: str, complaint: str, tmp_path: Path) -> None:
     path = tmp_path / "looks.csv"
-    path.write_text("set,row,sex,age,age_sure,beard,glasses,covered,object,stylized\n" + line + "\n")
+    path.write_text("set,row,sex,age,age_sure,beard,glasses,covered,object,stylized,years\n" + line + "\n")
     with pytest.raises(ValueError, match=f"line 2: .*{complaint}"):
         read_labels(path)
 
@@ -172,6 +173,13 @@ def test_children_are_never_a_little_adult(age: str, sure: bool) -> None:
     ages = LookLabel("woman", age, sure, "no").ages
     assert ages.sum() == pytest.approx(1) and AGES[int(ages.argmax())] == age
     assert ages[:2].sum() == pytest.approx(float(age in AGES[:2]))
+
+
+@pytest.mark.parametrize(("years", "likeliest"), [(22.0, "young"), (45.0, "middle"), (70.0, "old")])
+def test_estimated_years_say_the_class_of_an_adult(years: float, likeliest: str) -> None:
+    unsure, sure = (LookLabel("man", "young", sure, "no", years=years).ages for sure in (False, True))
+    assert unsure.sum() == pytest.approx(1) and AGES[int(unsure.argmax())] == likeliest and not unsure[:2].any()
+    assert sure.sum() == pytest.approx(1) and sure[2] > unsure[2] - 0.06, "a class that is sure counts as much"
 
 
 def test_samples_have_their_shares_and_weights() -> None:
@@ -186,7 +194,7 @@ def test_samples_have_their_shares_and_weights() -> None:
     assert samples.pictures[:, 0, 0, 0].tolist() == [0, 2, 3]  # what has no label is left out
     assert samples.woman.tolist() == [0, 0, 1] and samples.beard.tolist() == [1, 0, 0]
     assert samples.weights[1].tolist() == [0.5, 0, 0] and 0 < samples.weights[2, 1] < 1
-    assert samples.frequency[[0, 2]].sum() == pytest.approx(0.55) and samples.frequency[1] == pytest.approx(0.12)
+    assert samples.frequency[[0, 2]].sum() == pytest.approx(0.42) and samples.frequency[1] == pytest.approx(0.1)
     assert samples.frequency[2] > samples.frequency[0]
     with pytest.raises(ValueError, match="no picture to train with"):
         make_samples(places, heads, np.zeros((4, 3, 478, 3), np.float32), {})

@@ -164,8 +164,44 @@ def _triangle_map(content: bytes, size: int) -> np.ndarray:
     fill = cv2.fillConvexPoly
     for triangle, corners in zip(order.tolist(), _fixed_corners(points, size)[order], strict=True):
         fill(index, corners, triangle, cv2.LINE_8, _SUBPIXEL_BITS)
+    _correct_owners(index, barycentric_maps(points))
     index.flags.writeable = False
     return index
+
+
+def _correct_owners(index: np.ndarray, maps: np.ndarray) -> None:
+    """Give pixels to the triangle in which their centers lie (in place): OpenCV draws edges wider, over the neighbors.
+
+    Args:
+        index: (S, S) triangle of each pixel, -1 outside the mesh, which stays as large.
+        maps: (n_triangles, 2, 3), see :func:`barycentric_maps`.
+    """
+    table, places = np.ascontiguousarray(maps.reshape(-1, 6).T), np.flatnonzero(index >= 0)
+    rows, columns = np.divmod(places, index.shape[1])
+    least = _outside(table[:, index.ravel()[places]], columns, rows)
+    doubtful = least > 0
+    rows, columns, least = rows[doubtful], columns[doubtful], least[doubtful]
+    best, around = index[rows, columns], np.pad(index, 1, constant_values=-1)
+    for down, right in ((0, 1), (2, 1), (1, 0), (1, 2), (0, 0), (0, 2), (2, 0), (2, 2)):
+        other = around[rows + down, columns + right]
+        there = np.where((other >= 0) & _touching()[best, other], _outside(table[:, other], columns, rows), np.inf)
+        best, least = np.where(there < least, other, best), np.minimum(there, least)
+    index[rows, columns] = best
+
+
+@lru_cache(maxsize=1)
+def _touching() -> np.ndarray:
+    """(n_triangles, n_triangles) bool, which share a corner: the others lie in another layer of a turned head."""
+    corners = np.zeros((len(TRIANGLES), TRIANGLES.max() + 1), np.float32)
+    np.put_along_axis(corners, TRIANGLES, 1, axis=1)
+    return corners @ corners.T > 0
+
+
+def _outside(maps: np.ndarray, columns: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """(6, n) maps and (n,) pixels -> (n,) by how much the least weight of their centers is below zero; at most 0 inside the triangle."""
+    x, y = columns.astype(np.float32) + 0.5, rows.astype(np.float32) + 0.5
+    second, third = (maps[i] * x + maps[i + 1] * y + maps[i + 2] for i in (0, 3))
+    return np.maximum(np.maximum(-second, -third), second + third - 1)
 
 
 def _fixed_corners(points: np.ndarray, size: int) -> np.ndarray:
@@ -206,9 +242,9 @@ def render_uv_map(points: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray
     corners: np.ndarray = UV_CORNERS
     for shut in np.flatnonzero(covered):
         corners = corners + np.float32(covered[shut]) * SHUT_CORNERS[shut]
-    table = np.take(np.hstack([barycentric_maps(points).reshape(-1, 6), corners]).T, owner, axis=1)  # (12, n)
     x, y = columns.astype(np.float32) + 0.5, rows.astype(np.float32) + 0.5
-    # The center of a pixel on an edge may lie outside: clip, as thin triangles would extrapolate far.
+    table = np.take(np.hstack([barycentric_maps(points).reshape(-1, 6), corners]).T, owner, axis=1)  # (12, n)
+    # The center of a pixel on the mesh's edge may lie outside: clip, as thin triangles would extrapolate far.
     second = np.clip(table[0] * x + table[1] * y + table[2], 0.0, 1.0)
     third = np.clip(table[3] * x + table[4] * y + table[5], 0.0, 1.0)
     excess = np.maximum(second + third, 1.0)

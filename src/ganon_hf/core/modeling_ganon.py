@@ -36,6 +36,7 @@ BROAD_SIZE, REGIONS_SIZE = 32, 64
 # bank count less by a factor of e at a difference in opening as large as the gaps between them, in these limits, and at that in width.
 _MOUTH_OPENS, _MOUTH_REACH, _MOUTH_WIDTH_REACH = (0.03, 0.06), (0.012, 0.03), 0.06
 _MAX_STRETCH = 2.0  # the difference of a mixture of people from their mean grows at most by so much: where two of three overlap evenly
+_COARSEST = 2  # level of the pyramid of a texture
 _DARKEST, _TOE = 24.0, 0.08  # luma that dark texels approach smoothly, and how fast, per gray value: nostrils are no holes with an edge
 # Points by which openings are measured, as in ``face_mesh.py``: this file stands alone, because diffusers loads it alone.
 RIGHT_EYE_OUTER, LEFT_EYE_OUTER, LIP_UPPER, LIP_LOWER = 33, 263, 13, 14
@@ -106,28 +107,15 @@ class GanonConfig(PretrainedConfig):
         if texture_size % 2 or texture_size < 16:
             raise ValueError(f"texture_size must be even and at least 16, but got {texture_size}.")
         if people_texture_size % 8 or any(side % 2 for side in mouth_box):
-            raise ValueError(
-                f"people_texture_size must be a multiple of 8 and mouth_box even, but got {people_texture_size} and {list(mouth_box)}."
-            )
+            raise ValueError(f"people_texture_size must be a multiple of 8, mouth_box even: got {people_texture_size}, {list(mouth_box)}.")
         if num_quadratic > num_shape_components:
             raise ValueError(f"num_quadratic ({num_quadratic}) must not exceed num_shape_components ({num_shape_components}).")
-        self.conditioning = conditioning
-        self.image_size = image_size
-        self.texture_size = texture_size
-        self.num_shape_components = num_shape_components
-        self.num_quadratic = num_quadratic
-        self.num_appearance = num_appearance
-        self.num_shape_axes = num_shape_axes
-        self.num_identity = num_identity
-        self.num_expression = num_expression
-        self.expression_width = expression_width
-        self.num_people = num_people
-        self.people_texture_size = people_texture_size
-        self.num_mouths = num_mouths
-        self.mouth_box = list(mouth_box)
-        self.refinement_channels = refinement_channels
-        self.look_channels = look_channels
-        self.occluder_channels = occluder_channels
+        self.conditioning, self.image_size, self.texture_size = conditioning, image_size, texture_size
+        self.num_shape_components, self.num_quadratic, self.num_appearance = num_shape_components, num_quadratic, num_appearance
+        self.num_shape_axes, self.num_identity, self.num_expression = num_shape_axes, num_identity, num_expression
+        self.expression_width, self.num_people, self.people_texture_size = expression_width, num_people, people_texture_size
+        self.num_mouths, self.mouth_box = num_mouths, list(mouth_box)
+        self.refinement_channels, self.look_channels, self.occluder_channels = refinement_channels, look_channels, occluder_channels
         # An exported folder names its own code; the installed package uses its own instead.
         if not __name__.startswith("transformers_modules"):
             kwargs.pop("auto_map", None)
@@ -401,7 +389,7 @@ def _clip(picture: torch.Tensor) -> torch.Tensor:
 
 
 def sample_texture(luma: torch.Tensor, chroma: torch.Tensor, uv_map: torch.Tensor) -> torch.Tensor:
-    """Textures sampled at the UV coordinates of each pixel.
+    """Textures sampled at the UV coordinates of each pixel, smoother where pixels lie further apart than texels.
 
     Args:
         luma: (B, 1, T, T) 0..255.
@@ -412,9 +400,21 @@ def sample_texture(luma: torch.Tensor, chroma: torch.Tensor, uv_map: torch.Tenso
         (B, 3, S, S) RGB in [-1, 1], not clipped.
     """
     grid = (uv_map * 2 - 1).permute(0, 2, 3, 1)  # (B, S, S, 2); align_corners=False: u = 0 is the outer edge of the first texel
-    luma = functional.grid_sample(luma, grid, mode="bicubic", padding_mode="border", align_corners=False)
-    chroma = functional.grid_sample(chroma, grid, mode="bilinear", padding_mode="border", align_corners=False)
-    return ycbcr_to_rgb(luma, chroma)
+    down, right = (functional.pad(uv_map, pad, mode="replicate").diff(dim=dim) for pad, dim in (((0, 0, 1, 1), 2), ((1, 1, 0, 0), 3)))
+    squares = (down[..., 1:, :].square() + down[..., :-1, :].square() + right[..., 1:].square() + right[..., :-1].square()) / 4
+    apart = squares.sum(dim=1, keepdim=True).sqrt()  # root mean square over the four neighbors
+    return ycbcr_to_rgb(*(_filtered(texture, grid, apart, mode) for texture, mode in ((luma, "bicubic"), (chroma, "bilinear"))))
+
+
+def _filtered(texture: torch.Tensor, grid: torch.Tensor, apart: torch.Tensor, mode: str) -> torch.Tensor:
+    """Trilinear filtering (Williams, Pyramidal parametrics, SIGGRAPH 1983): a pixel that covers several texels shows their mean."""
+    level = (apart * texture.shape[-1]).clamp_min(1.0).log2().clamp(max=_COARSEST)
+    total = functional.grid_sample(texture, grid, mode, "border", align_corners=False) * (1 - level).clamp_min(0)
+    for number in range(1, _COARSEST + 1):
+        texture = functional.avg_pool2d(texture, 2)
+        values = functional.grid_sample(texture, grid, "bilinear", "border", align_corners=False)
+        total = total + values * (1 - (level - number).abs()).clamp_min(0)
+    return total
 
 
 def without_checkerboard(picture: torch.Tensor) -> torch.Tensor:

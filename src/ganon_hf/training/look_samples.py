@@ -1,8 +1,9 @@
 """Pictures of heads and a table of labels -> samples that the look classifier is trained with.
 
 The table (``scripts/fit/looks.csv``) has one row per picture: the set (the name of its parquet files), the row in it, ``sex`` (woman, man,
-unsure), ``age`` (a class of ``core/look.py``), ``age_sure`` (1 or 0), ``beard`` (yes, no, unsure), and for synthetic portraits whether
-``glasses``, something over the forehead (``covered``), an ``object`` or hand, or a ``stylized`` picture is in the way.
+unsure), ``age`` (a class of ``core/look.py``), ``age_sure`` (1 or 0), ``beard`` (yes, no, unsure), for synthetic portraits whether
+``glasses``, something over the forehead (``covered``), an ``object`` or hand, or a ``stylized`` picture is in the way, and an estimate of
+the ``years`` of adults.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -36,13 +38,15 @@ STORED_SIZE = SEEN_SIZE * 5 // 4
 SMALL_FACES = (48, 24)
 # Share of the batches that each set gets, and how much oftener than the rest of its set a kind of picture is drawn: few pictures show
 # children or beards.
-_SHARES = {"synthetic": 0.55, "train-staff": 0.12, "train-color": 0.12, "train-expressions": 0.21}
+_SHARES = {"synthetic": 0.42, "train-staff": 0.1, "train-color": 0.12, "train-expressions": 0.36}
 _OTHER_SHARE = 0.1
 _AGE_FREQUENCY = {"toddler": 5.0, "child": 7.0, "young": 1.0, "middle": 1.3, "old": 1.6}
 _BEARD_FREQUENCY, _STYLIZED_FREQUENCY = 2.0, 0.5
 # Probability of the age that the table says, where it is sure and where not; neighboring classes share the rest. Weight of unsure ages,
 # and of what is said of the sex and beard of children.
 _SURE_AGE, _UNSURE_AGE = 0.9, 0.6
+# Estimated years that separate the classes of adults, and the standard deviation of their error. The estimates of old people are too low.
+_MIDDLE_AGE, _OLD_AGE, _YEARS_DEVIATION = 34.0, 55.5, 6.0
 _UNSURE_WEIGHT, _CHILD_SEX_WEIGHT, _CHILD_BEARD_WEIGHT = 0.5, 0.4, 0.3
 
 
@@ -99,6 +103,10 @@ class LookSamples:
 class LookLabel:
     """One row of the table.
 
+    Attributes:
+        sex, age, age_sure, beard, stylized: as in the table.
+        years: estimate of the age of an adult; of a picture whose class of age is sure, both count. None leaves it to the class.
+
     Raises:
         ValueError: a value is none of those that the table may hold.
     """
@@ -108,6 +116,7 @@ class LookLabel:
     age_sure: bool
     beard: str
     stylized: bool = False
+    years: float | None = None
 
     def __post_init__(self) -> None:
         for name, choices in (("sex", SEXES), ("age", AGES), ("beard", ("yes", "no", "unsure"))):
@@ -123,7 +132,11 @@ class LookLabel:
         values = np.zeros(len(AGES))
         values[neighbors] = (1 - sure) / len(neighbors)
         values[place] = sure
-        return values
+        if self.years is None:
+            return values
+        younger = [NormalDist(self.years, _YEARS_DEVIATION).cdf(limit) for limit in (_MIDDLE_AGE, _OLD_AGE)]
+        estimated = np.array([0.0, 0.0, younger[0], younger[1] - younger[0], 1 - younger[1]])
+        return (values + estimated) / 2 if self.age_sure else estimated
 
     @property
     def weights(self) -> np.ndarray:
@@ -131,12 +144,13 @@ class LookLabel:
         child = self.age in AGES[:2]
         sex = 0.0 if self.sex == "unsure" else _CHILD_SEX_WEIGHT if child else 1.0
         beard = 0.0 if self.beard == "unsure" else _CHILD_BEARD_WEIGHT if child else 1.0
-        return np.array([1.0 if self.age_sure else _UNSURE_WEIGHT, sex, beard])
+        return np.array([1.0 if self.age_sure or self.years is not None else _UNSURE_WEIGHT, sex, beard])
 
     @property
     def frequency(self) -> float:
         """How often it is drawn, relative to others of its set."""
-        return _AGE_FREQUENCY[self.age] * (_BEARD_FREQUENCY if self.beard == "yes" else 1) * (_STYLIZED_FREQUENCY if self.stylized else 1)
+        age = AGES[int(self.ages.argmax())]
+        return _AGE_FREQUENCY[age] * (_BEARD_FREQUENCY if self.beard == "yes" else 1) * (_STYLIZED_FREQUENCY if self.stylized else 1)
 
 
 def read_labels(path: str | Path) -> dict[tuple[str, int], LookLabel]:
@@ -149,7 +163,8 @@ def read_labels(path: str | Path) -> dict[tuple[str, int], LookLabel]:
     with open(path, newline="", encoding="utf-8") as file:
         for line, row in enumerate(csv.DictReader(file), 2):
             try:
-                label = LookLabel(row["sex"], row["age"], row["age_sure"] == "1", row["beard"], row["stylized"] == "1")
+                years = float(row["years"]) if row["years"] else None
+                label = LookLabel(row["sex"], row["age"], row["age_sure"] == "1", row["beard"], row["stylized"] == "1", years)
                 labels[row["set"], int(row["row"])] = label
             except (KeyError, ValueError) as error:
                 raise ValueError(f"{path}, line {line}: {error}") from error
