@@ -56,7 +56,7 @@ ROOMS = {
         "shading",
         "sharpness_matching",
         "side_texture",
-        "iris_edges",
+        "outlines",
         "toned_photos",
         "compositing",
         "cover_shape",

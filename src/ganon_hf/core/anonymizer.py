@@ -30,7 +30,6 @@ from .geometry import ShapeModel
 from .head_warping import warp_head
 from .image_loading import load_photo
 from .image_processing_ganon import GanonImageProcessor
-from .iris_edges import smooth_iris_edges
 from .landmarks import triangle_map
 from .look import Look
 from .model_loading import load_image_processor, load_model, require_device
@@ -39,6 +38,7 @@ from .modeling_ganon import GanonModel
 from .occluder_map import Occluders, read_occluders
 from .opencv import cv2
 from .options import AnonymizeOptions
+from .outlines import smooth_outlines
 from .people import Population
 from .planning import MAX_PEOPLE, FacePlanner, require_one_each
 from .plans import FacePlan, PhotoPlan
@@ -346,7 +346,7 @@ class Anonymizer:
         if face.crop is None or face.points is None:
             return face.reason, ()
         if self.model.config.conditioning == "mesh":
-            synthetic = smooth_iris_edges(continue_sides(synthetic, face.points), face.points)
+            synthetic = smooth_outlines(continue_sides(synthetic, face.points), face.points)
         try:
             if face.head_warp is not None:
                 warp_head(canvas, face.head_warp)

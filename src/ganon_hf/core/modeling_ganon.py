@@ -36,7 +36,7 @@ BROAD_SIZE, REGIONS_SIZE = 32, 64
 # bank count less by a factor of e at a difference in opening as large as the gaps between them, in these limits, and at that in width.
 _MOUTH_OPENS, _MOUTH_REACH, _MOUTH_WIDTH_REACH = (0.03, 0.06), (0.012, 0.03), 0.06
 _MAX_STRETCH = 2.0  # the difference of a mixture of people from their mean grows at most by so much: where two of three overlap evenly
-_COARSEST = 2  # level of the pyramid of a texture
+_COARSEST, _DENSE = 2, 1.4  # level of the pyramid of a texture; how many texels a pixel must cover to be smoothed
 _DARKEST, _TOE = 24.0, 0.08  # luma that dark texels approach smoothly, and how fast, per gray value: nostrils are no holes with an edge
 # Points by which openings are measured, as in ``face_mesh.py``: this file stands alone, because diffusers loads it alone.
 RIGHT_EYE_OUTER, LEFT_EYE_OUTER, LIP_UPPER, LIP_LOWER = 33, 263, 13, 14
@@ -408,7 +408,7 @@ def sample_texture(luma: torch.Tensor, chroma: torch.Tensor, uv_map: torch.Tenso
 
 def _filtered(texture: torch.Tensor, grid: torch.Tensor, apart: torch.Tensor, mode: str) -> torch.Tensor:
     """Trilinear filtering (Williams, Pyramidal parametrics, SIGGRAPH 1983): a pixel that covers several texels shows their mean."""
-    level = (apart * texture.shape[-1]).clamp_min(1.0).log2().clamp(max=_COARSEST)
+    level = (apart * (texture.shape[-1] / _DENSE)).clamp_min(1.0).log2().clamp(max=_COARSEST)
     total = functional.grid_sample(texture, grid, mode, "border", align_corners=False) * (1 - level).clamp_min(0)
     for number in range(1, _COARSEST + 1):
         texture = functional.avg_pool2d(texture, 2)

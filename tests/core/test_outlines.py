@@ -1,4 +1,4 @@
-"""Irises have smooth outlines, and nothing else of a face changes."""
+"""Irises and the inside of the mouth have smooth outlines, and nothing else of a face changes."""
 
 from __future__ import annotations
 
@@ -7,10 +7,21 @@ import pytest
 from tiny import face_at
 
 from ganon_hf.core.alignment import align_face
-from ganon_hf.core.face_mesh import IRIS_PATCH_RADIUS, IRIS_PATCHES, LEFT_EYE_LOWER, LEFT_EYE_UPPER, RIGHT_EYE_LOWER, RIGHT_EYE_UPPER
-from ganon_hf.core.iris_edges import smooth_iris_edges
-from ganon_hf.core.landmarks import render_uv_map
+from ganon_hf.core.face_mesh import (
+    IRIS_PATCH_RADIUS,
+    IRIS_PATCHES,
+    LEFT_EYE_LOWER,
+    LEFT_EYE_UPPER,
+    MOUTH_CORNERS,
+    MOUTH_LOWER,
+    MOUTH_START,
+    MOUTH_UPPER,
+    RIGHT_EYE_LOWER,
+    RIGHT_EYE_UPPER,
+)
+from ganon_hf.core.landmarks import EYE_SPANS, render_uv_map, triangle_map
 from ganon_hf.core.opencv import cv2
+from ganon_hf.core.outlines import smooth_outlines
 
 SIZE = 256
 
@@ -34,7 +45,7 @@ def drawn(points: np.ndarray) -> np.ndarray:
 def test_an_outline_has_no_steps_and_the_rest_stays() -> None:
     points = crop_points()
     before = drawn(points)
-    after = smooth_iris_edges(before, points)
+    after = smooth_outlines(before, points)
     iris = irises(points)
     assert iris.sum() > 100
     step = np.abs(np.diff(after[..., 0], axis=0))
@@ -45,13 +56,25 @@ def test_an_outline_has_no_steps_and_the_rest_stays() -> None:
     assert after[iris & far].max() < 41 and np.array_equal(before, drawn(points)), "the picture given stays as it is"
 
 
-@pytest.mark.parametrize("eyes", ["shut", "a point"])
-def test_without_an_iris_nothing_changes(eyes: str) -> None:
+def test_teeth_have_no_steps() -> None:
     points = crop_points()
+    points[list(MOUTH_LOWER), 1] += 20
+    index = triangle_map(points, SIZE)
+    mouth = (index >= MOUTH_START) & (index < EYE_SPANS[0][0])
+    before = np.where(mouth[..., None], 230.0, 90.0).astype(np.float32).repeat(3, axis=2)
+    after = smooth_outlines(before, points)
+    assert mouth.sum() > 100 and np.abs(np.diff(after[..., 0], axis=0))[mouth[1:]].max() < 0.8 * 140
+    assert after[mouth].mean() > 200, "they stay as light"
+
+
+@pytest.mark.parametrize("eyes", ["shut", "a point"])
+def test_without_an_iris_and_with_a_shut_mouth_nothing_changes(eyes: str) -> None:
+    points = crop_points()
+    points[[*MOUTH_CORNERS, *MOUTH_UPPER, *MOUTH_LOWER]] = points[13]
     if eyes == "shut":
         for upper, lower in ((RIGHT_EYE_UPPER, RIGHT_EYE_LOWER), (LEFT_EYE_UPPER, LEFT_EYE_LOWER)):
             points[list(upper)] = points[list(lower)]
     else:
         points[468:478] = points[468]
     face = np.random.default_rng(0).uniform(0, 255, (SIZE, SIZE, 3)).astype(np.float32)
-    assert smooth_iris_edges(face, points) is face
+    assert smooth_outlines(face, points) is face
