@@ -42,14 +42,14 @@ _MIN_EDGE_PIXELS = 6
 # Root mean square in pixel values that one of a feature's octaves must have in the photo.
 _MIN_CONTRAST = 1.0
 # Limits of the factors: octaves become at most so many times stronger in all, and by the features' contrast alone.
-MAX_SHARPENING, _CONTRAST_RANGE = 1.6, (0.8, 1.35)
+MAX_SHARPENING, _CONTRAST_RANGE = 1.8, (0.8, 1.35)
 # Limit of the standard deviation of the structure that is made for features, in pixel values.
 _MAX_LACK = 12.0
 # Standard deviation of the blur of the outline of where stubble grows, as a share of the face's height.
 _JAW_BLUR = 0.03
 # An eye of which less than the first share of the other one's pixels is seen says nothing of lashes, one of more than the second says all.
 # Likewise by how many times they are to be as strong as the other features become: what is little would flicker in a video.
-_BOTH_EYES, _CLEARLY_MORE = (0.2, 0.4), (1.1, 1.5)
+_BOTH_EYES, _CLEARLY_MORE = (0.2, 0.4), (1.0, 1.15)
 # Shadows that are sharpened come closer and closer to the second share of the face's luma, from the first one on.
 _SHADOWS = 0.25, 0.06
 # Factor below which color is blurred with luma.
