@@ -3,9 +3,9 @@
     python scripts/fit/look.py train FACES/synthetic-*.parquet FACES/train-*.parquet --output look_classifier.safetensors
     python scripts/fit/look.py check look_classifier.safetensors FACES/eval-wild-*.parquet
 
-Labels come from scripts/fit/looks.csv: sex, class of age and beard of every picture, given by eye; of "train-expressions" and the ages of
-real people by a logistic regression on features of another network, where it was sure, under the same eyes. Training takes about a
-quarter of an hour on one core, finding the heads half an hour before that; --heads keeps them.
+Labels come from scripts/fit/looks.csv: sex, class of age and beard, given by eye; of "train-expressions" the sex by a logistic regression
+on features of another network, where it was sure, under the same eyes. The years of adults are estimates, see docs/look.md. Training takes
+40 minutes on one core, finding the heads half an hour before that; --heads keeps them.
 
 Checking needs the columns image, sex (woman, man) and age (years or a range such as 20-29), which training never sees.
 """

@@ -41,6 +41,8 @@ from .face_mesh import (
 from .opencv import cv2
 
 _SUBPIXEL_BITS = 4
+# By how much the weight of a triangle's corner must be below zero at a pixel for another triangle to be looked for.
+_OUTSIDE = 1e-3
 _EYE_CONTOURS = (
     [RIGHT_EYE_CORNERS[0], *RIGHT_EYE_UPPER, RIGHT_EYE_CORNERS[1], *reversed(RIGHT_EYE_LOWER)],
     [LEFT_EYE_CORNERS[0], *LEFT_EYE_UPPER, LEFT_EYE_CORNERS[1], *reversed(LEFT_EYE_LOWER)],
@@ -178,13 +180,13 @@ def _correct_owners(index: np.ndarray, maps: np.ndarray) -> None:
     """
     table, places = np.ascontiguousarray(maps.reshape(-1, 6).T), np.flatnonzero(index >= 0)
     rows, columns = np.divmod(places, index.shape[1])
-    least = _outside(table[:, index.ravel()[places]], columns, rows)
-    doubtful = least > 0
+    least = _outside(np.take(table, index.ravel()[places], axis=1), columns, rows)
+    doubtful = np.flatnonzero(least > _OUTSIDE)
     rows, columns, least = rows[doubtful], columns[doubtful], least[doubtful]
     best, around = index[rows, columns], np.pad(index, 1, constant_values=-1)
     for down, right in ((0, 1), (2, 1), (1, 0), (1, 2), (0, 0), (0, 2), (2, 0), (2, 2)):
         other = around[rows + down, columns + right]
-        there = np.where((other >= 0) & _touching()[best, other], _outside(table[:, other], columns, rows), np.inf)
+        there = np.where((other >= 0) & _touching()[best, other], _outside(np.take(table, other, axis=1), columns, rows), np.inf)
         best, least = np.where(there < least, other, best), np.minimum(there, least)
     index[rows, columns] = best
 

@@ -400,21 +400,21 @@ def sample_texture(luma: torch.Tensor, chroma: torch.Tensor, uv_map: torch.Tenso
         (B, 3, S, S) RGB in [-1, 1], not clipped.
     """
     grid = (uv_map * 2 - 1).permute(0, 2, 3, 1)  # (B, S, S, 2); align_corners=False: u = 0 is the outer edge of the first texel
-    down, right = (functional.pad(uv_map, pad, mode="replicate").diff(dim=dim) for pad, dim in (((0, 0, 1, 1), 2), ((1, 1, 0, 0), 3)))
-    squares = (down[..., 1:, :].square() + down[..., :-1, :].square() + right[..., 1:].square() + right[..., :-1].square()) / 4
-    apart = squares.sum(dim=1, keepdim=True).sqrt()  # root mean square over the four neighbors
-    return ycbcr_to_rgb(*(_filtered(texture, grid, apart, mode) for texture, mode in ((luma, "bicubic"), (chroma, "bilinear"))))
-
-
-def _filtered(texture: torch.Tensor, grid: torch.Tensor, apart: torch.Tensor, mode: str) -> torch.Tensor:
-    """Trilinear filtering (Williams, Pyramidal parametrics, SIGGRAPH 1983): a pixel that covers several texels shows their mean."""
-    level = (apart * (texture.shape[-1] / _DENSE)).clamp_min(1.0).log2().clamp(max=_COARSEST)
-    total = functional.grid_sample(texture, grid, mode, "border", align_corners=False) * (1 - level).clamp_min(0)
+    chroma = functional.grid_sample(chroma, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    # how many texels apart pixels are: the root mean square over four neighbors, at half the resolution, as it is smooth
+    coarse = uv_map[..., ::2, ::2] * (luma.shape[-1] / 2)
+    down, right = (functional.pad(coarse, pad, mode="replicate").diff(dim=dim) for pad, dim in (((0, 0, 1, 1), 2), ((1, 1, 0, 0), 3)))
+    squares = down[..., 1:, :].square() + down[..., :-1, :].square() + right[..., 1:].square() + right[..., :-1].square()
+    level = (squares.sum(dim=1, keepdim=True) / 4).sqrt().div(_DENSE).clamp_min(1.0).log2().clamp(max=_COARSEST)
+    level = functional.interpolate(level, size=uv_map.shape[2:], mode="bilinear", align_corners=False)
+    # trilinear filtering (Williams, Pyramidal parametrics, SIGGRAPH 1983): a pixel that covers several texels shows their mean
+    values = functional.grid_sample(luma, grid, mode="bicubic", padding_mode="border", align_corners=False)
+    total = values * (1 - level).clamp_min(0)
     for number in range(1, _COARSEST + 1):
-        texture = functional.avg_pool2d(texture, 2)
-        values = functional.grid_sample(texture, grid, "bilinear", "border", align_corners=False)
+        luma = functional.avg_pool2d(luma, 2)
+        values = functional.grid_sample(luma, grid, mode="bilinear", padding_mode="border", align_corners=False)
         total = total + values * (1 - (level - number).abs()).clamp_min(0)
-    return total
+    return ycbcr_to_rgb(total, chroma)
 
 
 def without_checkerboard(picture: torch.Tensor) -> torch.Tensor:
