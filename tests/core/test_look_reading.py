@@ -152,11 +152,11 @@ def answer(ages: tuple[float, ...] = (0, 0, 0, 9, 0), woman: float = 0.0, beard:
         (answer(woman=2.0, beard=9.0), ("middle", "woman", False)),
         # a child from a probability of 0.2 on, then the median of the ages there
         (answer((2.8, 2.9, 3.8, 0, 0)), ("child", "unsure", False)),
-        # below, a young adult is a teen from 0.1 on, without a beard and with a sex only where it is sure; no older one is
+        # below, a young adult is a teen from 0.06 on, without a beard and with a sex only where it is sure; no older one is
         (answer((1.4, 0, 2.6, 2.4, -9)), ("teen", "unsure", False)),
         (answer((1.4, 0, 2.6, 2.4, -9), woman=-2.0, beard=9.0), ("teen", "unsure", False)),
         (answer((1.4, 0, 2.6, 2.4, -9), woman=-3.0), ("teen", "man", False)),
-        (answer((0.2, 0, 2.6, 2.4, -9), woman=-2.0), ("young", "man", False)),
+        (answer((-2, -1, 2.6, 2.4, -9), woman=-2.0), ("young", "man", False)),
         (answer((1.4, 0, 0, 2.6, 2.4)), ("middle", "unsure", False)),
         (answer((1.8, 0, 2.6, 2.4, -9)), ("toddler", "unsure", False)),
         (answer((-9, -9, 1, 0, 1)), ("middle", "unsure", False)),

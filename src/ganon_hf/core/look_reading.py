@@ -29,7 +29,7 @@ LOOK_SIDE, LOOK_RISE = 4.3, 0.2
 _SURE_SEX, _SURE_CHILD_SEX, _SURE_BEARD = 0.7, 0.9, 0.65
 # Probability of both classes of children together from which a face is a child's, an adult on a child being worse than the reverse, and
 # from which that of a young adult becomes a teen's.
-_CHILD, _TEEN = 0.2, 0.1
+_CHILD, _TEEN = 0.2, 0.06
 # Side of the texture in which shades are measured, and trust below which a texel was not seen.
 _SIZE, _SEEN = 64, 0.3
 # Texels that a shade needs.
