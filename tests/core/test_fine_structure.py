@@ -81,11 +81,11 @@ def test_edges_go_on_where_they_are() -> None:
     assert np.corrcoef(added, missing)[0, 1] > 0.3
 
 
-def with_lashes(eyes: tuple[int, ...], hidden: int = 0) -> float:
-    """How much sharper the right eye of a soft face becomes beside a photo of it in which some eyes are sharp, and so many columns of the
-    left one are hidden."""
+def with_lashes(eyes: tuple[int, ...], hidden: int = 0, blur: float = 0.4) -> float:
+    """How much sharper the right eye of a soft face becomes beside a photo of it in which some eyes are less blurred, and so many columns
+    of the left one are hidden."""
     photo, here = SOFT.copy(), np.isin(areas().regions, [FIRST_FEATURE + eye for eye in eyes])
-    photo[here] = face(1, 0.4)[here]
+    photo[here] = face(1, blur)[here]
     regions = areas().regions.copy()
     regions[40:180, 220 : 220 + hidden] = OUTSIDE
     where, right = areas()._replace(regions=regions), regions == FIRST_FEATURE
@@ -95,6 +95,11 @@ def with_lashes(eyes: tuple[int, ...], hidden: int = 0) -> float:
 def test_eyes_are_sharper_than_the_rest_where_the_photo_s_are() -> None:
     assert with_lashes((0, 1)) > 1.4
     assert with_lashes((0,)) < 1.2, "a reflection in glasses"
+
+
+def test_eyes_that_are_hardly_sharper_get_nothing() -> None:
+    """It would come and go from frame to frame of a video."""
+    assert with_lashes((0, 1), blur=1.37) < 1.03 and with_lashes((0, 1), blur=1.2) > 1.1
 
 
 def test_one_eye_alone_says_nothing() -> None:

@@ -12,7 +12,6 @@ from ganon_hf.core.face_mesh import (
     IRIS_PATCHES,
     LEFT_EYE_LOWER,
     LEFT_EYE_UPPER,
-    MOUTH_CORNERS,
     MOUTH_LOWER,
     MOUTH_START,
     MOUTH_UPPER,
@@ -56,21 +55,35 @@ def test_an_outline_has_no_steps_and_the_rest_stays() -> None:
     assert after[iris & far].max() < 41 and np.array_equal(before, drawn(points)), "the picture given stays as it is"
 
 
-def test_teeth_have_no_steps() -> None:
+def mouth(gap: float) -> tuple[np.ndarray, np.ndarray]:
+    """Crop points of a face with parted lips, and (S, S) bool, the inside of its mouth."""
     points = crop_points()
-    points[list(MOUTH_LOWER), 1] += 20
+    points[list(MOUTH_LOWER)] = points[list(MOUTH_UPPER)] + (0, gap, 0)
     index = triangle_map(points, SIZE)
-    mouth = (index >= MOUTH_START) & (index < EYE_SPANS[0][0])
-    before = np.where(mouth[..., None], 230.0, 90.0).astype(np.float32).repeat(3, axis=2)
+    return points, (index >= MOUTH_START) & (index < EYE_SPANS[0][0])
+
+
+def test_teeth_have_no_steps() -> None:
+    points, inside = mouth(20)
+    before = np.where(inside[..., None], 230.0, 90.0).astype(np.float32).repeat(3, axis=2)
     after = smooth_outlines(before, points)
-    assert mouth.sum() > 100 and np.abs(np.diff(after[..., 0], axis=0))[mouth[1:]].max() < 0.8 * 140
-    assert after[mouth].mean() > 200, "they stay as light"
+    steps = np.abs(np.diff(after[..., 0], axis=0))
+    assert inside.sum() > 100 and steps[inside[1:] | inside[:-1]].max() < 0.8 * 140
+    assert after[inside].mean() > 200, "they stay as light"
+    outline = cv2.morphologyEx(inside.view(np.uint8), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0
+    assert np.abs(after - before)[cv2.distanceTransform((~outline).view(np.uint8), cv2.DIST_L2, 5) > 3].max() < 0.5
+
+
+def test_the_line_of_lips_that_are_hardly_open_stays_dark() -> None:
+    points, inside = mouth(1.5)
+    before = np.where(inside[..., None], 20.0, 120.0).astype(np.float32).repeat(3, axis=2)
+    assert inside.any() and np.array_equal(smooth_outlines(before, points), before)
 
 
 @pytest.mark.parametrize("eyes", ["shut", "a point"])
 def test_without_an_iris_and_with_a_shut_mouth_nothing_changes(eyes: str) -> None:
     points = crop_points()
-    points[[*MOUTH_CORNERS, *MOUTH_UPPER, *MOUTH_LOWER]] = points[13]
+    points[list(MOUTH_LOWER)] = points[list(MOUTH_UPPER)]
     if eyes == "shut":
         for upper, lower in ((RIGHT_EYE_UPPER, RIGHT_EYE_LOWER), (LEFT_EYE_UPPER, LEFT_EYE_LOWER)):
             points[list(upper)] = points[list(lower)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from pathlib import Path
 
 import numpy as np
@@ -179,7 +180,15 @@ def test_children_are_never_a_little_adult(age: str, sure: bool) -> None:
 def test_estimated_years_say_the_class_of_an_adult(years: float, likeliest: str) -> None:
     unsure, sure = (LookLabel("man", "young", sure, "no", years=years).ages for sure in (False, True))
     assert unsure.sum() == pytest.approx(1) and AGES[int(unsure.argmax())] == likeliest and not unsure[:2].any()
-    assert sure.sum() == pytest.approx(1) and sure[2] > unsure[2] - 0.06, "a class that is sure counts as much"
+    assert sure == pytest.approx((LookLabel("man", "young", True, "no").ages + unsure) / 2), "a class that is sure counts as much"
+    labels = LookLabel("man", "young", False, "no", years=years), LookLabel("man", likeliest, False, "no")
+    assert labels[0].weights[0] == 1 and labels[0].frequency == labels[1].frequency, "as of somebody of the estimated age"
+
+
+@pytest.mark.parametrize(("age", "years"), [("young", math.nan), ("old", math.inf), ("middle", -3.0), ("child", 10.0)])
+def test_impossible_years_are_refused(age: str, years: float) -> None:
+    with pytest.raises(ValueError, match="years must be"):
+        LookLabel("man", age, False, "no", years=years)
 
 
 def test_samples_have_their_shares_and_weights() -> None:

@@ -42,7 +42,7 @@ from .opencv import cv2
 
 _SUBPIXEL_BITS = 4
 # By how much the weight of a triangle's corner must be below zero at a pixel for another triangle to be looked for.
-_OUTSIDE = 1e-3
+_TOLERANCE = 1e-3
 _EYE_CONTOURS = (
     [RIGHT_EYE_CORNERS[0], *RIGHT_EYE_UPPER, RIGHT_EYE_CORNERS[1], *reversed(RIGHT_EYE_LOWER)],
     [LEFT_EYE_CORNERS[0], *LEFT_EYE_UPPER, LEFT_EYE_CORNERS[1], *reversed(LEFT_EYE_LOWER)],
@@ -178,17 +178,18 @@ def _correct_owners(index: np.ndarray, maps: np.ndarray) -> None:
         index: (S, S) triangle of each pixel, -1 outside the mesh, which stays as large.
         maps: (n_triangles, 2, 3), see :func:`barycentric_maps`.
     """
-    table, places = np.ascontiguousarray(maps.reshape(-1, 6).T), np.flatnonzero(index >= 0)
+    table, places = maps.reshape(-1, 6).T.copy(), np.flatnonzero(index >= 0)
+    table[2, ~maps.any(axis=(1, 2))] = -np.inf  # nothing lies in a triangle without area
     rows, columns = np.divmod(places, index.shape[1])
-    least = _outside(np.take(table, index.ravel()[places], axis=1), columns, rows)
-    doubtful = np.flatnonzero(least > _OUTSIDE)
-    rows, columns, least = rows[doubtful], columns[doubtful], least[doubtful]
-    best, around = index[rows, columns], np.pad(index, 1, constant_values=-1)
+    excess = _outside(np.take(table, index.ravel()[places], axis=1), columns, rows)
+    doubtful = np.flatnonzero(excess > _TOLERANCE)
+    rows, columns, excess = rows[doubtful], columns[doubtful], excess[doubtful]
+    owner, around = index[rows, columns], np.pad(index, 1, constant_values=-1)
     for down, right in ((0, 1), (2, 1), (1, 0), (1, 2), (0, 0), (0, 2), (2, 0), (2, 2)):
         other = around[rows + down, columns + right]
-        there = np.where((other >= 0) & _touching()[best, other], _outside(np.take(table, other, axis=1), columns, rows), np.inf)
-        best, least = np.where(there < least, other, best), np.minimum(there, least)
-    index[rows, columns] = best
+        others = np.where((other >= 0) & _touching()[owner, other], _outside(np.take(table, other, axis=1), columns, rows), np.inf)
+        owner, excess = np.where(others < excess, other, owner), np.minimum(others, excess)
+    index[rows, columns] = owner
 
 
 @lru_cache(maxsize=1)
@@ -196,7 +197,9 @@ def _touching() -> np.ndarray:
     """(n_triangles, n_triangles) bool, which share a corner: the others lie in another layer of a turned head."""
     corners = np.zeros((len(TRIANGLES), TRIANGLES.max() + 1), np.float32)
     np.put_along_axis(corners, TRIANGLES, 1, axis=1)
-    return corners @ corners.T > 0
+    touching = corners @ corners.T > 0
+    touching.flags.writeable = False
+    return touching
 
 
 def _outside(maps: np.ndarray, columns: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -246,7 +249,7 @@ def render_uv_map(points: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray
         corners = corners + np.float32(covered[shut]) * SHUT_CORNERS[shut]
     x, y = columns.astype(np.float32) + 0.5, rows.astype(np.float32) + 0.5
     table = np.take(np.hstack([barycentric_maps(points).reshape(-1, 6), corners]).T, owner, axis=1)  # (12, n)
-    # The center of a pixel on the mesh's edge may lie outside: clip, as thin triangles would extrapolate far.
+    # The center of a pixel may lie outside, on outlines and in triangles below a pixel: clip, as thin ones would extrapolate far.
     second = np.clip(table[0] * x + table[1] * y + table[2], 0.0, 1.0)
     third = np.clip(table[3] * x + table[4] * y + table[5], 0.0, 1.0)
     excess = np.maximum(second + third, 1.0)

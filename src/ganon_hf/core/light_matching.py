@@ -46,7 +46,8 @@ _BROAD = 0.03
 # itself. Its luma varies at most so many times as much as the photo's about the light, within so many standard deviations of the skin's
 # luma, for brows and nostrils stay dark.
 _CHROMA_VARIATION, _MAX_CHROMA, _LUMA_VARIATION, _LUMA_REACH = 1.3, 1.4, 1.3, 2.5
-# Where the photo's skin has less chroma on average, so has its variation, or lids would turn gray; but no less than this share of it.
+# Where the photo's skin has less chroma than the synthetic one, chroma varies less by as much, or pale lids would turn gray. In colored
+# light nothing might be left: by no less than this share of what brightness alone explains.
 _LEAST_SCALE = 0.4
 # Highlights of skin are compressed from the first of these quantiles of the photo's skin on and stay below the second: none burns out
 # beside skin that does not.

@@ -36,7 +36,8 @@ BROAD_SIZE, REGIONS_SIZE = 32, 64
 # bank count less by a factor of e at a difference in opening as large as the gaps between them, in these limits, and at that in width.
 _MOUTH_OPENS, _MOUTH_REACH, _MOUTH_WIDTH_REACH = (0.03, 0.06), (0.012, 0.03), 0.06
 _MAX_STRETCH = 2.0  # the difference of a mixture of people from their mean grows at most by so much: where two of three overlap evenly
-_COARSEST, _DENSE = 2, 1.4  # level of the pyramid of a texture; how many texels a pixel must cover to be smoothed
+# Coarsest level of a texture's pyramid, and texels on a pixel from which on it is smoothed: below, faces would only lose detail.
+_COARSEST, _DENSE = 2, 1.4
 _DARKEST, _TOE = 24.0, 0.08  # luma that dark texels approach smoothly, and how fast, per gray value: nostrils are no holes with an edge
 # Points by which openings are measured, as in ``face_mesh.py``: this file stands alone, because diffusers loads it alone.
 RIGHT_EYE_OUTER, LEFT_EYE_OUTER, LIP_UPPER, LIP_LOWER = 33, 263, 13, 14
@@ -104,8 +105,8 @@ class GanonConfig(PretrainedConfig):
             raise ValueError(f"conditioning must be 'mesh' or 'landmarks', but got {conditioning!r}.")
         if conditioning == "landmarks" and image_size % 256:
             raise ValueError(f"image_size must be a multiple of 256 for conditioning='landmarks', but got {image_size}.")
-        if texture_size % 2 or texture_size < 16:
-            raise ValueError(f"texture_size must be even and at least 16, but got {texture_size}.")
+        if texture_size % 4 or texture_size < 16:
+            raise ValueError(f"texture_size must be a multiple of 4 and at least 16, but got {texture_size}.")
         if people_texture_size % 8 or any(side % 2 for side in mouth_box):
             raise ValueError(f"people_texture_size must be a multiple of 8, mouth_box even: got {people_texture_size}, {list(mouth_box)}.")
         if num_quadratic > num_shape_components:
@@ -389,7 +390,7 @@ def _clip(picture: torch.Tensor) -> torch.Tensor:
 
 
 def sample_texture(luma: torch.Tensor, chroma: torch.Tensor, uv_map: torch.Tensor) -> torch.Tensor:
-    """Textures sampled at the UV coordinates of each pixel, smoother where pixels lie further apart than texels.
+    """Textures sampled at the UV coordinates of each pixel; luma, of twice the resolution, is smoothed where pixels lie far apart.
 
     Args:
         luma: (B, 1, T, T) 0..255.
@@ -401,12 +402,11 @@ def sample_texture(luma: torch.Tensor, chroma: torch.Tensor, uv_map: torch.Tenso
     """
     grid = (uv_map * 2 - 1).permute(0, 2, 3, 1)  # (B, S, S, 2); align_corners=False: u = 0 is the outer edge of the first texel
     chroma = functional.grid_sample(chroma, grid, mode="bilinear", padding_mode="border", align_corners=False)
-    # how many texels apart pixels are: the root mean square over four neighbors, at half the resolution, as it is smooth
-    coarse = uv_map[..., ::2, ::2] * (luma.shape[-1] / 2)
-    down, right = (functional.pad(coarse, pad, mode="replicate").diff(dim=dim) for pad, dim in (((0, 0, 1, 1), 2), ((1, 1, 0, 0), 3)))
-    squares = down[..., 1:, :].square() + down[..., :-1, :].square() + right[..., 1:].square() + right[..., :-1].square()
-    level = (squares.sum(dim=1, keepdim=True) / 4).sqrt().div(_DENSE).clamp_min(1.0).log2().clamp(max=_COARSEST)
-    level = functional.interpolate(level, size=uv_map.shape[2:], mode="bilinear", align_corners=False)
+    # how many texels apart pixels are, squared; of two neighbors the closer one counts: irises and other layers lie elsewhere in the map
+    steps = [uv_map.diff(dim=dim).square().sum(dim=1, keepdim=True) for dim in (2, 3)]
+    down, right = (functional.pad(one, pad, mode="replicate") for one, pad in zip(steps, ((0, 0, 1, 1), (1, 1, 0, 0)), strict=True))
+    apart = torch.minimum(down[..., 1:, :], down[..., :-1, :]) + torch.minimum(right[..., 1:], right[..., :-1])
+    level = 0.5 * (apart * (0.5 * (luma.shape[-1] / _DENSE) ** 2)).clamp(1.0, 4.0**_COARSEST).log2()
     # trilinear filtering (Williams, Pyramidal parametrics, SIGGRAPH 1983): a pixel that covers several texels shows their mean
     values = functional.grid_sample(luma, grid, mode="bicubic", padding_mode="border", align_corners=False)
     total = values * (1 - level).clamp_min(0)

@@ -48,8 +48,10 @@ _MAX_LACK = 12.0
 # Standard deviation of the blur of the outline of where stubble grows, as a share of the face's height.
 _JAW_BLUR = 0.03
 # An eye of which less than the first share of the other one's pixels is seen says nothing of lashes, one of more than the second says all.
-# Likewise by how many times they are to be as strong as the other features become: what is little would flicker in a video.
-_BOTH_EYES, _CLEARLY_MORE = (0.2, 0.4), (1.0, 1.15)
+_BOTH_EYES = 0.2, 0.4
+# Edges of eyes are made where they lack clearly more than the other features: from the first quotient of what both are to become on, and in
+# full from the second. A little would come and go from frame to frame of a video.
+_CLEARLY_MORE = 1.0, 1.15
 # Shadows that are sharpened come closer and closer to the second share of the face's luma, from the first one on.
 _SHADOWS = 0.25, 0.06
 # Factor below which color is blurred with luma.

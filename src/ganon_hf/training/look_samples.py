@@ -9,6 +9,7 @@ the ``years`` of adults.
 from __future__ import annotations
 
 import csv
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -122,6 +123,8 @@ class LookLabel:
         for name, choices in (("sex", SEXES), ("age", AGES), ("beard", ("yes", "no", "unsure"))):
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, but got {getattr(self, name)!r}.")
+        if self.years is not None and not (self.age in AGES[2:] and 0 < self.years < math.inf):
+            raise ValueError(f"years must be empty or those of an adult, but got {self.years} for {self.age!r}.")
 
     @property
     def ages(self) -> np.ndarray:
@@ -163,7 +166,7 @@ def read_labels(path: str | Path) -> dict[tuple[str, int], LookLabel]:
     with open(path, newline="", encoding="utf-8") as file:
         for line, row in enumerate(csv.DictReader(file), 2):
             try:
-                years = float(row["years"]) if row["years"] else None
+                years = float(row["years"]) if row.get("years") else None
                 label = LookLabel(row["sex"], row["age"], row["age_sure"] == "1", row["beard"], row["stylized"] == "1", years)
                 labels[row["set"], int(row["row"])] = label
             except (KeyError, ValueError) as error:
