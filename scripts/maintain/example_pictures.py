@@ -104,7 +104,7 @@ def main() -> None:
     woman, old = person(cut_hair(dye_suit(photo, TEAL), *WIDE), 33, "woman, 30"), person(cut_hair(gray, *SHORT), 5, "man, 60")
     three = side_by_side([one.crop(BOX) for one in (child, woman, man)])
     pictures = {
-        "src/ganon_hf/card/portrait.jpg": person(photo, 4).crop(BOX),
+        "src/ganon_hf/card/portrait.jpg": person(photo, 5).crop(BOX),
         "spaces/examples/portrait.jpg": Image.fromarray(photo).crop(BOX),
         "spaces/examples/two_people.jpg": side_by_side([man.crop(BOX), child.crop(BOX)]),
         "spaces/examples/three_people.jpg": three.resize((864, 288), Image.Resampling.LANCZOS),

@@ -178,8 +178,8 @@ def _correct_owners(index: np.ndarray, maps: np.ndarray) -> None:
         index: (S, S) triangle of each pixel, -1 outside the mesh, which stays as large.
         maps: (n_triangles, 2, 3), see :func:`barycentric_maps`.
     """
-    table, places = maps.reshape(-1, 6).T.copy(), np.flatnonzero(index >= 0)
-    table[2, ~maps.any(axis=(1, 2))] = -np.inf  # nothing lies in a triangle without area
+    table, places = np.ascontiguousarray(maps.reshape(-1, 6).T), np.flatnonzero(index >= 0)
+    has_area = maps.any(axis=(1, 2))  # lids that meet draw a line, which becomes no wider
     rows, columns = np.divmod(places, index.shape[1])
     excess = _outside(np.take(table, index.ravel()[places], axis=1), columns, rows)
     doubtful = np.flatnonzero(excess > _TOLERANCE)
@@ -187,7 +187,8 @@ def _correct_owners(index: np.ndarray, maps: np.ndarray) -> None:
     owner, around = index[rows, columns], np.pad(index, 1, constant_values=-1)
     for down, right in ((0, 1), (2, 1), (1, 0), (1, 2), (0, 0), (0, 2), (2, 0), (2, 2)):
         other = around[rows + down, columns + right]
-        others = np.where((other >= 0) & _touching()[owner, other], _outside(np.take(table, other, axis=1), columns, rows), np.inf)
+        allowed = (other >= 0) & has_area[other] & _touching()[owner, other]
+        others = np.where(allowed, _outside(np.take(table, other, axis=1), columns, rows), np.inf)
         owner, excess = np.where(others < excess, other, owner), np.minimum(others, excess)
     index[rows, columns] = owner
 
