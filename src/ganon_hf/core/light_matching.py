@@ -46,9 +46,9 @@ _BROAD = 0.03
 # itself. Its luma varies at most so many times as much as the photo's about the light, within so many standard deviations of the skin's
 # luma, for brows and nostrils stay dark.
 _CHROMA_VARIATION, _MAX_CHROMA, _LUMA_VARIATION, _LUMA_REACH = 1.3, 1.4, 1.3, 2.5
-# Where the photo's skin has less chroma than the synthetic one, chroma varies less by as much, or pale lids would turn gray. In colored
-# light nothing might be left: by no less than this share of what brightness alone explains.
-_LEAST_SCALE = 0.4
+# The chroma of pale lids is a share of that of skin, and a shift towards a photo of paler skin would turn them gray: they keep at least so
+# much of what they have if chroma is scaled as that of the skin.
+_LEAST_CHROMA = 0.7
 # Highlights of skin are compressed from the first of these quantiles of the photo's skin on and stay below the second: none burns out
 # beside skin that does not.
 _HIGHLIGHT_SHARES = (0.85, 0.99)
@@ -172,9 +172,9 @@ def match_light(
     excess = quantile(bright, _HIGHLIGHT_SHARES[1]) - limit
     compress_highlights(luma, ~openings, min(start, limit - min(excess, _HIGHLIGHT_ROOM)), limit)
     variation = _variation(target[1:] - shifts[:, 3:] * tint_terms[3]) / max(fade * _variation(bare), _EPSILON)
-    scale, _ = _scale_and_rest(_medians(bare), tint, fade)
-    share = min(fade * float(np.clip(_CHROMA_VARIATION * variation, 0, _MAX_CHROMA)), _MAX_CHROMA * max(scale, _LEAST_SCALE * fade))
+    share = fade * float(np.clip(_CHROMA_VARIATION * variation, 0, _MAX_CHROMA))
     inner = _opening_chroma(chroma, openings, _medians(bare), tint, fade)
+    least = _least_chroma(chroma, _medians(bare), tint, fade)
     x, y = _places(extent, skin.shape)
     curve = tone.curve(luma, mesh)
     for channel, own_slope, middle, mean, (constant, along_x, along_y, slope) in zip(
@@ -183,6 +183,7 @@ def match_light(
         channel *= share
         channel += _plane(constant - mean, along_x, along_y, x, y, limit=_TINT_RANGE)
         channel += slope * curve - (share * own_slope) * own_curve + np.float32(mean + (fade - share) * middle)
+    _raise_chroma(chroma, least, fade * _medians(bare) + tint)
     for channel, values in zip(chroma, inner, strict=True):
         channel[openings] = values
     return cv2.transform(cv2.merge([luma, *chroma]), YCBCR_TO_RGB)
@@ -213,6 +214,21 @@ def _scale_and_rest(skin: np.ndarray, shift: np.ndarray, fade: float) -> tuple[f
     wanted = fade * skin + shift
     scale = float(np.clip(wanted @ skin / max(float(skin @ skin), _EPSILON), 0, fade))
     return scale, wanted - scale * skin
+
+
+def _least_chroma(chroma: list[np.ndarray], skin: np.ndarray, shift: np.ndarray, fade: float) -> np.ndarray:
+    """(h, w) chroma that each place keeps at least, along that of the photo's skin; arguments: see :func:`_opening_chroma`."""
+    scale, _ = _scale_and_rest(skin, shift, fade)
+    toward = np.float32(_LEAST_CHROMA * scale / max(float(np.linalg.norm(skin)), _EPSILON)) * skin
+    return toward[0] * chroma[0] + toward[1] * chroma[1]
+
+
+def _raise_chroma(chroma: list[np.ndarray], least: np.ndarray, skin: np.ndarray) -> None:
+    """Bring (h, w) Cb and Cr (in place) to a least chroma along the (2,) chroma of the photo's skin."""
+    toward = skin / max(float(np.linalg.norm(skin)), _EPSILON)
+    lack = np.maximum(least - toward[0] * chroma[0] - toward[1] * chroma[1], 0)
+    for channel, part in zip(chroma, toward, strict=True):
+        channel += np.float32(part) * lack
 
 
 def _plane(constant: float, along_x: float, along_y: float, x: np.ndarray, y: np.ndarray, limit: float) -> np.ndarray:
