@@ -190,3 +190,12 @@ def test_an_orientation_that_does_not_exist_turns_nothing(value: object, tmp_pat
     image = Image.fromarray(RED)
     image.getexif().update(exif)
     assert np.array_equal(load_photo(image), RED)
+
+
+def test_a_read_only_picture_with_padded_rows_is_copied() -> None:
+    """As video decoders give them: how far rows are padded depends on the processor."""
+    padded = np.random.default_rng(0).integers(0, 256, (12, 16, 3), np.uint8)
+    source = padded[:, :13]
+    source.flags.writeable = False
+    photo = load_photo(source)
+    assert photo.flags.c_contiguous and np.array_equal(photo, source)

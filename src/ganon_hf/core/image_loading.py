@@ -111,7 +111,7 @@ def load_photo(source: Any) -> np.ndarray:
         check_size(source.shape[1], source.shape[0])  # before anything is copied
         source = _as_uint8(source)
         colored = source if source.ndim == 3 else np.repeat(source[..., None], 3, axis=2)
-        photo = np.array(colored, order="C", copy=colored.flags.writeable)
+        photo = colored.copy(order="C") if colored.flags.writeable else np.ascontiguousarray(colored)
     elif isinstance(source, str | Path | Image.Image):
         photo = np.array(_open(source))
     else:
