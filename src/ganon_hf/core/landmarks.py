@@ -179,7 +179,7 @@ def _correct_owners(index: np.ndarray, maps: np.ndarray) -> None:
         maps: (n_triangles, 2, 3), see :func:`barycentric_maps`.
     """
     table, places = np.ascontiguousarray(maps.reshape(-1, 6).T), np.flatnonzero(index >= 0)
-    has_area: np.ndarray = maps.any(axis=(1, 2))  # lids that meet draw a line, which becomes no wider
+    has_area = np.abs(maps).max(axis=(1, 2)) > 0  # lids that meet draw a line, which becomes no wider
     rows, columns = np.divmod(places, index.shape[1])
     excess = _outside(np.take(table, index.ravel()[places], axis=1), columns, rows)
     doubtful = np.flatnonzero(excess > _TOLERANCE)
