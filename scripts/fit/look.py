@@ -4,10 +4,9 @@
         --channels 24 --steps 4600
     python scripts/fit/look.py check look_classifier.safetensors FACES/eval-wild-*.parquet
 
-Labels come from scripts/fit/looks.csv: sex, class of age and beard, given by eye; of a third of "train-expressions" the
-sex by a logistic regression on features of another network, where it was sure, under the same eyes; the rest has neither sex nor beard. The
-years of adults are estimates, see docs/look.md. Training takes 36 minutes on one core, finding the heads half an hour before that; --heads
-keeps them.
+Labels come from scripts/fit/looks.csv: sex, class of age and beard, given by eye; of a third of "train-expressions" the sex by a logistic
+regression on features of another network, where it was sure, under the same eyes; the rest has neither sex nor beard. The years of adults
+are estimates, see docs/look.md. Training takes 36 minutes on one core, finding the heads half an hour before that; --heads keeps them.
 
 Checking needs the columns image, sex (woman, man) and age (years or a range such as 20-29), which training never sees.
 """

@@ -248,8 +248,8 @@ def render_uv_map(points: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray
     corners: np.ndarray = UV_CORNERS
     for shut in np.flatnonzero(covered):
         corners = corners + np.float32(covered[shut]) * SHUT_CORNERS[shut]
-    x, y = columns.astype(np.float32) + 0.5, rows.astype(np.float32) + 0.5
     table = np.take(np.hstack([barycentric_maps(points).reshape(-1, 6), corners]).T, owner, axis=1)  # (12, n)
+    x, y = columns.astype(np.float32) + 0.5, rows.astype(np.float32) + 0.5
     # The center of a pixel may lie outside, on outlines and in triangles below a pixel: clip, as thin ones would extrapolate far.
     second = np.clip(table[0] * x + table[1] * y + table[2], 0.0, 1.0)
     third = np.clip(table[3] * x + table[4] * y + table[5], 0.0, 1.0)

@@ -173,17 +173,18 @@ def match_light(
     compress_highlights(luma, ~openings, min(start, limit - min(excess, _HIGHLIGHT_ROOM)), limit)
     variation = _variation(target[1:] - shifts[:, 3:] * tint_terms[3]) / max(fade * _variation(bare), _EPSILON)
     share = fade * float(np.clip(_CHROMA_VARIATION * variation, 0, _MAX_CHROMA))
-    inner = _opening_chroma(chroma, openings, _medians(bare), tint, fade)
-    least = _least_chroma(chroma, _medians(bare), tint, fade)
+    middles = _medians(bare)
+    inner = _opening_chroma(chroma, openings, middles, tint, fade)
+    least = _least_chroma(chroma, middles, tint, fade)
     x, y = _places(extent, skin.shape)
     curve = tone.curve(luma, mesh)
     for channel, own_slope, middle, mean, (constant, along_x, along_y, slope) in zip(
-        chroma, own_slopes, _medians(bare), tint, shifts, strict=True
+        chroma, own_slopes, middles, tint, shifts, strict=True
     ):
         channel *= share
         channel += _plane(constant - mean, along_x, along_y, x, y, limit=_TINT_RANGE)
         channel += slope * curve - (share * own_slope) * own_curve + np.float32(mean + (fade - share) * middle)
-    _raise_chroma(chroma, least, fade * _medians(bare) + tint)
+    _raise_chroma(chroma, least, fade * middles + tint)
     for channel, values in zip(chroma, inner, strict=True):
         channel[openings] = values
     return cv2.transform(cv2.merge([luma, *chroma]), YCBCR_TO_RGB)

@@ -46,9 +46,9 @@ _BEARD_FREQUENCY, _STYLIZED_FREQUENCY = 2.0, 0.5
 # Probability of the age that the table says, where it is sure and where not; neighboring classes share the rest. Weight of unsure ages,
 # and of what is said of the sex and beard of children.
 _SURE_AGE, _UNSURE_AGE = 0.9, 0.6
+_UNSURE_WEIGHT, _CHILD_SEX_WEIGHT, _CHILD_BEARD_WEIGHT = 0.5, 0.4, 0.3
 # Estimated years that separate the classes of adults, and the standard deviation of their error. The estimates of old people are too low.
 _MIDDLE_AGE, _OLD_AGE, _YEARS_DEVIATION = 34.0, 55.5, 6.0
-_UNSURE_WEIGHT, _CHILD_SEX_WEIGHT, _CHILD_BEARD_WEIGHT = 0.5, 0.4, 0.3
 
 
 @dataclass(frozen=True, eq=False)
