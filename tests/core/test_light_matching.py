@@ -12,6 +12,7 @@ from ganon_hf.core.face_mesh import MOUTH_START
 from ganon_hf.core.highlights import apply_shoulder, undo_shoulder
 from ganon_hf.core.landmarks import triangle_map
 from ganon_hf.core.light_matching import match_light, surface_normals
+from ganon_hf.core.opencv import cv2
 
 NO_OPENINGS = np.zeros_like(SKIN)
 
@@ -95,6 +96,23 @@ def test_light_and_tone_are_recovered() -> None:
     assert error(SYNTHETIC)[0] > 25 and error(SYNTHETIC)[1:].min() > 3.5, "there is something to recover"
     luma, blue, red = error(lit(LIT))
     assert luma < 2.5 and max(blue, red) < 0.1
+
+
+def test_a_place_of_skin_more_or_less_changes_hardly_anything() -> None:
+    """From frame to frame of a video the mask changes by some pixels, and the light must not flicker."""
+    large = (8 * SIZE, 8 * SIZE)
+    photo, synthetic, normals = (cv2.resize(picture, large) for picture in (LIT, SYNTHETIC, NORMALS))
+    texture = cv2.GaussianBlur(np.random.default_rng(0).normal(0, 1, large), (0, 0), 4)
+    photo = (photo * (1 + 0.1 * texture / texture.std())[..., None]).astype(np.float32)
+    skin = cv2.resize(SKIN.view(np.uint8), large) > 0
+    results = []
+    for missing in range(3):
+        first = np.flatnonzero(skin[::4, ::4])[:missing]
+        seen = skin.copy()
+        seen[first // (large[1] // 4) * 4, first % (large[1] // 4) * 4] = False
+        grid = np.ascontiguousarray(normals[::4, ::4])
+        results.append(match_light(synthetic, photo, seen, np.zeros_like(skin), grid)[skin])
+    assert max(float(np.abs(other - results[0]).max()) for other in results[1:]) < 0.1
 
 
 OCCLUDERS = {

@@ -21,10 +21,11 @@ from .highlights import apply_shoulder, compress_highlights, limit_openings, und
 from .opencv import cv2
 from .robust_statistics import MEDIAN_TO_DEVIATION, quantile
 
-# Fewer skin places on the grid than the first number are not fitted, more than the second are subsampled.
-_MIN_SKIN_PIXELS, _MAX_SKIN_SAMPLES = 50, 700
-# Light is smooth: it is fitted and evaluated on a grid of every so many pixels.
+# Light is smooth: it is fitted and evaluated on a grid of every so many pixels. All places of skin on it count: of every third one or so,
+# others would be left from frame to frame of a video, and the light would flicker.
 GRID = 4
+# Fewer places are not fitted.
+_MIN_SKIN_PLACES = 50
 # Added to luma, in pixel values, so that ratios stay finite in black.
 _LUMA_OFFSET = 4.0
 # Ridge penalties as shares of the data's weight: of constants, and of everything else, the latter times stiffness.
@@ -119,9 +120,8 @@ def match_light(
         the corrected synthetic face, not clipped; unchanged without enough skin.
     """
     places = np.flatnonzero(skin[::GRID, ::GRID])
-    if len(places) < _MIN_SKIN_PIXELS:
+    if len(places) < _MIN_SKIN_PLACES:
         return synthetic
-    places = places[:: -(-len(places) // _MAX_SKIN_SAMPLES)]
     basis = _basis(normals, extent)
     terms = basis.reshape(len(basis), -1)[:, places]
     ours = cv2.transform(synthetic, RGB_TO_YCBCR)
