@@ -101,6 +101,19 @@ def test_a_person_keeps_the_number_however_large_the_face_has_become(engine: Ano
         engine.plan(photo, options, faces=[far, near], people=[4])
 
 
+@pytest.mark.parametrize(
+    ("height", "size"),
+    [(50, 64), (120, 128), (200, 256), (400, 256)],  # of the face, and of the square in which it is drawn: at most four times that of a small one
+)
+def test_a_face_is_drawn_at_the_size_that_it_has_in_the_photo(engine: Anonymizer, height: int, size: int) -> None:
+    photo, face = noise_photo(600, 600), face_at(300, 300, height)
+    (plan,) = engine.plan(photo, AnonymizeOptions(seed=7), faces=[face]).faces
+    assert plan.crop is not None and plan.crop.size == size
+    assert engine.generate([plan.inputs])[0].shape == (size, size, 3)  # type: ignore[list-item, union-attr]
+    (paper,) = engine.plan(photo, AnonymizeOptions(seed=7, output="crop"), faces=[face]).faces
+    assert paper.crop is not None and paper.crop.size == 64
+
+
 def test_seeds() -> None:
     engine, photo = tiny_engine(), noise_photo()
     assert same(run(engine, photo, seed=3)[0], run(engine, photo, seed=3)[0])
