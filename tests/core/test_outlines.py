@@ -12,11 +12,13 @@ from ganon_hf.core.face_mesh import (
     IRIS_PATCHES,
     LEFT_EYE_LOWER,
     LEFT_EYE_UPPER,
+    MOUTH_CORNERS,
     MOUTH_LOWER,
     MOUTH_START,
     MOUTH_UPPER,
     RIGHT_EYE_LOWER,
     RIGHT_EYE_UPPER,
+    UV_MAP,
 )
 from ganon_hf.core.landmarks import EYE_SPANS, render_uv_map, triangle_map
 from ganon_hf.core.opencv import cv2
@@ -56,32 +58,44 @@ def test_an_outline_has_no_steps_and_the_rest_stays() -> None:
 
 
 def mouth(gap: float) -> tuple[np.ndarray, np.ndarray]:
-    """Crop points of a face with parted lips, and (S, S) bool, the inside of its mouth."""
+    """Crop points of a face whose lips stand ``gap`` pixels apart in the middle, and (S, S) bool, the inside of its mouth."""
     points = crop_points()
-    points[list(MOUTH_LOWER)] = points[list(MOUTH_UPPER)] + (0, gap, 0)
+    corners = UV_MAP[list(MOUTH_CORNERS), 0]
+    apart = gap * np.sin(np.pi * np.clip((UV_MAP[:, 0] - corners[0]) / (corners[1] - corners[0]), 0, 1))
+    points[list(MOUTH_LOWER)] = points[list(MOUTH_UPPER)]
+    lips = np.interp(UV_MAP[:, 0], UV_MAP[MOUTH_UPPER, 0], (UV_MAP[MOUTH_UPPER, 1] + UV_MAP[MOUTH_LOWER, 1]) / 2)
+    points[:468, 1] += apart * (UV_MAP[:, 1] > lips)  # with the chin, so that the lower lip does not fold
     index = triangle_map(points, SIZE)
     return points, (index >= MOUTH_START) & (index < EYE_SPANS[0][0])
 
 
-def test_teeth_have_no_steps() -> None:
-    points, inside = mouth(20)
-    before = np.where(inside[..., None], 230.0, 90.0).astype(np.float32).repeat(3, axis=2)
-    after = smooth_outlines(before, points)
-    steps = np.abs(np.diff(after[..., 0], axis=0))
-    assert inside.sum() > 100 and steps[inside[1:] | inside[:-1]].max() < 0.8 * 140
-    assert after[inside].mean() > 200, "they stay as light"
-    outline = cv2.morphologyEx(inside.view(np.uint8), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0
-    assert np.abs(after - before)[cv2.distanceTransform((~outline).view(np.uint8), cv2.DIST_L2, 5) > 3].max() < 0.5
+def drawn_finely(points: np.ndarray, factor: int = 8) -> np.ndarray:
+    """(S, S) share of each pixel in which the inside of the mouth is seen."""
+    index = triangle_map(points * factor, SIZE * factor)
+    inside = (index >= MOUTH_START) & (index < EYE_SPANS[0][0])
+    return cv2.resize(inside.astype(np.float32), (SIZE, SIZE), interpolation=cv2.INTER_AREA)
 
 
-def test_the_line_of_lips_that_are_hardly_open_stays_dark() -> None:
-    points, inside = mouth(1.5)
+@pytest.mark.parametrize("gap", [20.0, 3.0, 1.5, 0.6])
+def test_of_the_inside_of_a_mouth_as_much_is_seen_as_the_lips_leave_open(gap: float) -> None:
+    points, inside = mouth(gap)
     before = np.where(inside[..., None], 20.0, 120.0).astype(np.float32).repeat(3, axis=2)
-    assert inside.any() and np.array_equal(smooth_outlines(before, points), before)
+    after, truth = smooth_outlines(before, points), 120 - 100 * drawn_finely(points)[..., None]
+    assert inside.sum() > 10 and np.abs(before - truth).max() > 90, "dashes and steps"
+    assert np.abs(after - truth).max() < 25
+    assert (120 - after[..., :1]).sum() == pytest.approx((120 - truth).sum(), rel=0.2), "as dark as it is open"
+    edge = (inside | (truth[..., 0] < 120)) & ~(cv2.erode(inside.view(np.uint8), np.ones((3, 3), np.uint8)) > 0)
+    assert np.abs(after - before)[cv2.distanceTransform((~edge).view(np.uint8), cv2.DIST_L2, 5) > 3].max() < 0.5
+
+
+def test_between_lips_that_overlap_there_is_a_faint_line() -> None:
+    points, inside = mouth(-4.0)
+    before = np.where(inside[..., None], 20.0, 120.0).astype(np.float32).repeat(3, axis=2)
+    assert inside.any() and 105 < smooth_outlines(before, points).min() < 115
 
 
 @pytest.mark.parametrize("eyes", ["shut", "a point"])
-def test_without_an_iris_and_with_a_shut_mouth_nothing_changes(eyes: str) -> None:
+def test_without_an_iris_and_with_a_shut_mouth_only_its_line_changes(eyes: str) -> None:
     points = crop_points()
     points[list(MOUTH_LOWER)] = points[list(MOUTH_UPPER)]
     if eyes == "shut":
@@ -90,4 +104,6 @@ def test_without_an_iris_and_with_a_shut_mouth_nothing_changes(eyes: str) -> Non
     else:
         points[468:478] = points[468]
     face = np.random.default_rng(0).uniform(0, 255, (SIZE, SIZE, 3)).astype(np.float32)
-    assert smooth_outlines(face, points) is face
+    changed = np.flatnonzero((smooth_outlines(face, points) != face).any(axis=(1, 2)))
+    lips = points[[*MOUTH_CORNERS, *MOUTH_UPPER], 1]
+    assert lips.min() - 2 < changed.min() and changed.max() < lips.max() + 2
