@@ -29,7 +29,7 @@ _KEPT_CLASSES = (SUNGLASSES, CLOTH, HAND, HAIR, OBJECT)
 _KEPT = (0.6, 0.75)
 # Probability from which a pixel is not looked at for light and tone, from which there is a frame of spectacles, and down to which that
 # frame goes on.
-_NOT_SKIN, _FRAME, _FRAME_GOES_ON = 0.3, 0.5, 0.12
+_NOT_SKIN, _FRAME, _FRAME_GOES_ON = 0.3, 0.5, 0.2
 # In the hulls of eyes, nose and mouth the least sure of the three readings must reach the first on average, and the second at a pixel.
 _SURE, _SURE_PIXEL = 0.8, 0.5
 # The hulls are grown by a few pixels: landmarks of covered faces are guesses.
