@@ -88,6 +88,13 @@ def test_of_the_inside_of_a_mouth_as_much_is_seen_as_the_lips_leave_open(gap: fl
     assert np.abs(after - before)[cv2.distanceTransform((~edge).view(np.uint8), cv2.DIST_L2, 5) > 3].max() < 0.5
 
 
+@pytest.mark.parametrize(("gap", "light"), [(20.0, 1.0), (5.0, 0.8), (2.0, 0.75)])
+def test_between_lips_that_hardly_part_it_is_dark(gap: float, light: float) -> None:
+    points, _ = mouth(gap)
+    after = smooth_outlines(np.full((SIZE, SIZE, 3), 200.0, np.float32), points)
+    assert after.max() == pytest.approx(200, abs=0.1) and after.min() == pytest.approx(200 * light, abs=10)
+
+
 def test_between_lips_that_overlap_there_is_a_faint_line() -> None:
     points, inside = mouth(-4.0)
     before = np.where(inside[..., None], 20.0, 120.0).astype(np.float32).repeat(3, axis=2)
