@@ -82,6 +82,15 @@ def test_in_a_blurred_photo_the_face_is_as_blurred(sigma: float) -> None:
     assert octave(sharp, 0) / octave(wanted, 0) > 1.9
 
 
+@pytest.mark.parametrize("sigma", [0.8, 1.5])
+def test_a_column_of_pixels_more_or_less_beside_the_face_changes_hardly_anything(sigma: float) -> None:
+    """From frame to frame of a video, the part of the photo that is looked at changes by some pixels, and nothing may flicker."""
+    sharp, photo = person(1), cv2.GaussianBlur(person(2) + noise(6.0), (0, 0), sigma)
+    results = [match(*(part[:, : SIZE - cut] for part in (sharp, photo, REGIONS))) for cut in range(6)]
+    inner = slice(0, SIZE - 24)
+    assert max(float(np.abs(other[:, inner] - results[0][:, inner]).max()) for other in results[1:]) < 1.5
+
+
 def test_a_moved_photo_blurs_too() -> None:
     kernel = np.eye(15, dtype=np.float32) / 15
     sharp, photo = person(1), cv2.filter2D(person(2), -1, kernel)

@@ -15,8 +15,6 @@ NOSE = FIRST_FEATURE + 2  # the order of ``occluders.FEATURES``
 # Skin is looked at in so many rows and columns of parts: forehead, cheeks, jaw; right and left.
 _PARTS = (3, 2)
 NUM_PARTS = _PARTS[0] * _PARTS[1]
-# More pixels than about this are subsampled.
-MAX_SAMPLES = 8_000
 # Octaves of a face at most.
 MAX_OCTAVES = 7
 
@@ -83,13 +81,11 @@ def parts_of(skin: np.ndarray) -> Iterator[tuple[slice, slice]]:
 
 
 def magnitudes(octave: np.ndarray, labels: np.ndarray) -> list[np.ndarray]:
-    """Absolute values of an octave in each part.
+    """Absolute values of an octave in each part: of all pixels, as in a selection others would count from frame to frame of a video.
 
     Args:
         octave: (h, w).
         labels: (h, w) uint8, the number of the part from 1 on; 0 elsewhere.
     """
-    labels = labels.ravel()
-    step = len(labels) // MAX_SAMPLES * 2 + 1  # odd: not the same columns in every row
-    labels, values = labels[::step], np.abs(octave.ravel()[::step])
+    values = np.abs(octave)
     return [values[labels == part] for part in range(1, NUM_PARTS + 1)]

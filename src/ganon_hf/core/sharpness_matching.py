@@ -18,7 +18,6 @@ from .highlights import compress_shadows
 from .octaves import (
     FIRST_FEATURE,
     MAX_OCTAVES,
-    MAX_SAMPLES,
     NOSE,
     OUTSIDE,
     SKIN,
@@ -265,10 +264,8 @@ def _edge_factors(
     strengths, counts, len_labels = [], [], max(int(areas.regions.max()), FIRST_FEATURE) + 1
     for number, pair in enumerate(zip(own, wanted, strict=True)):
         labels = np.ascontiguousarray(subsampled(areas.regions, number)).ravel()
-        step = len(labels) // MAX_SAMPLES * 2 + 1  # odd: not the same columns in every row
-        labels = labels[::step]
         counts.append(np.bincount(labels, minlength=len_labels)[FIRST_FEATURE:])
-        sums = [np.bincount(labels, np.square(octave.ravel()[::step]), len_labels)[FIRST_FEATURE:] for octave in pair]
+        sums = [np.bincount(labels, np.square(octave.ravel()), len_labels)[FIRST_FEATURE:] for octave in pair]
         noise = [grains[number] ** 2 if number < len(grains) else 0.0 for grains in (own_grain, grain)]
         strengths.append(np.maximum(np.array(sums) / np.maximum(counts[-1], 1) - np.array(noise)[:, None], 0) + _EPSILON)
     known = np.array(counts) >= _MIN_EDGE_PIXELS
