@@ -345,9 +345,9 @@ class Anonymizer:
         face = plan.faces[number]
         if face.crop is None or face.points is None:
             return face.reason, ()
-        if self.model.config.conditioning == "mesh":
-            synthetic = smooth_outlines(continue_sides(synthetic, face.points), face.points)
         try:
+            if self.model.config.conditioning == "mesh":
+                synthetic = smooth_outlines(continue_sides(synthetic, face.points), face.points)
             if face.head_warp is not None:
                 warp_head(canvas, face.head_warp)
             covered = covers.within(face.crop)

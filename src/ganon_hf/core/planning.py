@@ -25,8 +25,9 @@ from .plans import FacePlan
 
 # People who are tried for a face of a photo before it is covered because their faces do not fit its place.
 MAX_PEOPLE = 6
-# A face that the photo shows larger than its crop by more than the first number is drawn at twice the size, so many times at most.
-_MAX_ENLARGEMENT, _MAX_DOUBLINGS = 1.2, 2
+# A face that the photo shows larger than its crop by more than the first number is drawn at twice the size, and at twice that, up to the
+# second number: this bounds memory.
+_MAX_ENLARGEMENT, _LARGEST_SIZE = 1.2, 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,8 +87,8 @@ class FacePlanner:
         config, points = self.model.config, np.asarray(face.landmarks, dtype=np.float64)
         try:
             crop = align_face(points, config.image_size, tight=config.conditioning == "landmarks")
-            for _ in range(_MAX_DOUBLINGS if config.conditioning == "mesh" and options.output == "photo" else 0):
-                crop = align_face(points, 2 * crop.size) if _is_enlarged(crop) else crop
+            while config.conditioning == "mesh" and options.output == "photo" and 2 * crop.size <= _LARGEST_SIZE and _is_enlarged(crop):
+                crop = align_face(points, 2 * crop.size)
             head_warp, original = None, points
             if options.geometry == "anonymous":
                 points = self.shape_model.anonymize(points, identity, options.privacy)
