@@ -43,6 +43,8 @@ VISIBLE_CORRELATION = 0.85
 # a half of that.
 _FINE, _COARSE, _FULL_HEIGHT = 1.0, 4.0, 100.0
 _INNER = 0.7  # share of the box that is certainly face
+# Standard deviation of the blur before a face's flicker is measured, as a share of the picture's side: finer structure is camera noise.
+_NOISE = 0.012
 
 
 def correlation(before: np.ndarray, after: np.ndarray, box: Box) -> float:
@@ -135,6 +137,34 @@ def landmark_jitter(frames: Iterable[np.ndarray], boxes: Sequence[Box | None], d
     return float(np.mean(values)) if values else float("nan")
 
 
+def flicker(frames: Iterable[np.ndarray], film: films.Film, name: str) -> float:
+    """Flicker of a face: mean second difference over time of its luma, in pixel values, where it is moved back to one place.
+
+    Args:
+        frames: in a row, from the film's first one on.
+        film: says where the face is.
+        name: whose.
+
+    Returns:
+        the mean; not a number where the actor is not there in three frames in a row.
+    """
+    faces: list[np.ndarray | None] = []
+    for number, frame in enumerate(frames):
+        face = film.follow(frame, number, name)
+        if face is not None:
+            side = len(face)
+            inner = slice(round((1 - _INNER) / 2 * side), round((1 + _INNER) / 2 * side))
+            luma = cv2.cvtColor(face, cv2.COLOR_RGB2GRAY).astype(np.float32)
+            face = cv2.GaussianBlur(luma, (0, 0), _NOISE * side)[inner, inner]
+        faces.append(face)
+    values = [
+        float(np.abs(after - 2 * here + before).mean())
+        for before, here, after in zip(faces, faces[1:], faces[2:], strict=False)
+        if before is not None and here is not None and after is not None
+    ]
+    return float(np.mean(values)) if values else float("nan")
+
+
 def _read(frame: np.ndarray, box: Box, last: Face | None, detector: YuNetDetector) -> Face | None:
     """The mesh of the face in a box, followed from the frame before where that works."""
     followed = detector.follow(frame, [last])[0] if last is not None else None
@@ -181,14 +211,22 @@ def spread(film: films.Film, path: Path) -> tuple[float, float]:
 
 
 def measure(film: films.Film, source: Path, result: Path, detector: YuNetDetector) -> dict[str, Any]:
-    """Privacy and smoothness of a result."""
+    """Privacy and smoothness of a result.
+
+    Jitter and flicker are those of the source, of a still result and of the result. In the still one, the first frame's faces of the result
+    move as those of the film do and change in nothing else: some faces are easier to read than others.
+    """
     visible, faces = visible_faces(frames(source), frames(result), film.truth)
     within, between = spread(film, result)
-    jitter = {}
+    still = result.with_name(f"{result.stem}-still.mp4")
+    write(film.recast(next(iter(frames(result)))), still, film.num_frames)
+    videos = {"before": source, "still": still, "after": result}
+    jitter, flickers = {}, {}
     for actor in film.actors:
         boxes = [film.truth(number).get(actor.name) for number in range(film.num_frames)]
-        jitter[actor.name] = [landmark_jitter(frames(path), boxes, detector) for path in (source, result)]
-    return {"faces": faces, "visible": len(visible), "within": within, "between": between, "jitter": jitter}
+        jitter[actor.name] = {name: landmark_jitter(frames(path), boxes, detector) for name, path in videos.items()}
+        flickers[actor.name] = {name: flicker(frames(path), film, actor.name) for name, path in videos.items()}
+    return {"faces": faces, "visible": len(visible), "within": within, "between": between, "jitter": jitter, "flicker": flickers}
 
 
 def main() -> int:
@@ -226,12 +264,16 @@ def main() -> int:
             }
             summary["programs"][program] = entry | measure(film, folder / "film.mp4", folder / f"{program}.mp4", detector)
     print(f"{film.num_frames} frames, {options.size}")
-    print("| | frames/s | whole run, s | faces visible | within / between people | jitter of the landmarks: before, after |")
-    print("|---|---|---|---|---|---|")
+    columns = "frames/s | whole run, s | faces visible | within / between people | jitter of the landmarks: before, still, after | flicker"
+    print(f"| | {columns} |")
+    print("|---|---|---|---|---|---|---|")
     for program, entry in summary["programs"].items():
-        jitters = ", ".join("-" if math.isnan(a) else f"{b:.2%} -> {a:.2%}" for b, a in entry["jitter"].values())
+        jitters = ", ".join(
+            "-" if math.isnan(one["after"]) else " -> ".join(f"{n:.2%}" for n in one.values()) for one in entry["jitter"].values()
+        )
+        flickers = ", ".join(" -> ".join(f"{value:.2f}" for value in one.values()) for one in entry["flicker"].values())
         cells = (f"{entry['frames_per_second']:.2f}", f"{entry['seconds']:.1f}", f"{entry['visible']} of {entry['faces']}")
-        print(f"| {program} | {' | '.join(cells)} | {entry['within']:.2f} / {entry['between']:.2f} | {jitters} |")
+        print(f"| {program} | {' | '.join(cells)} | {entry['within']:.2f} / {entry['between']:.2f} | {jitters} | {flickers} |")
     if options.peer:
         rates = [entry["frames_per_second"] for entry in summary["programs"].values()]
         print(f"ratio of the frame rates: {rates[0] / rates[1]:.2f}")

@@ -5,12 +5,14 @@ Frames are RGB uint8 (height, width, 3); truth boxes are (x_min, y_min, x_max, y
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import io
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import scenes
 from PIL import Image
@@ -55,6 +57,32 @@ class Film:
         canvas = self._draw(number)[0]
         noise = np.random.default_rng(number).normal(0, self.noise, canvas.shape[:2])[..., None]  # as cameras have it, mostly in luma
         return np.clip(np.round(canvas + noise), 0, 255).astype(np.uint8)
+
+    def recast(self, first: np.ndarray) -> Film:
+        """The same film with the heads that are in its first frame, in which everybody is there and upright, or in a result of that frame:
+        they move and do not change."""
+        truths, actors = self.truth(0), []
+        for actor in self.actors:
+            x_min, y_min, x_max, y_max = truths[actor.name]
+            width, height = x_max - x_min, y_max - y_min
+            left, top = (max(int(side), 0) for side in (x_min - width, y_min - height))
+            picture = np.ascontiguousarray(first[top : int(y_max + height), left : int(x_max + width)])
+            head = Head(picture, (x_min - left, y_min - top, x_max - left, y_max - top))
+            actors.append(dataclasses.replace(actor, head=head))
+        return dataclasses.replace(self, actors=tuple(actors))
+
+    def follow(self, image: np.ndarray, number: int, name: str, side: int = 128) -> np.ndarray | None:
+        """(side, side, 3) of an actor's face in a frame, or a result of it, moved back to one place; None while the actor is away."""
+        place = next(actor for actor in self.actors if actor.name == name).path(number / self.frame_rate)
+        if place is None:
+            return None
+        x, y, size, tilt = place
+        zoom, angle = size * image.shape[0] / (2 * side), math.radians(tilt)
+        linear = zoom * np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
+        center = np.array([x * image.shape[1], y * image.shape[0]])
+        matrix = np.hstack([linear, (center - linear @ np.full(2, side))[:, None]])
+        face = cv2.warpAffine(image, matrix, (2 * side, 2 * side), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+        return cv2.resize(face, (side, side), interpolation=cv2.INTER_AREA)  # a warp alone would alias
 
     def _draw(self, number: int) -> tuple[np.ndarray, dict[str, Truth]]:
         seconds = number / self.frame_rate

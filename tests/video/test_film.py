@@ -28,8 +28,12 @@ def test_nobody_shows_and_everybody_stays_the_same(tmp_path: Path) -> None:
     found = benchmark_video.measure(film, tmp_path / "film.mp4", tmp_path / "out.mp4", YuNetDetector())
     assert found["visible"] == 0 and found["faces"] > 450
     assert found["within"] < found["between"] / 3
-    for name, (before, after) in found["jitter"].items():
-        assert after <= 1.05 * before, name  # the second difference holds the motion, too, which is not smoothed away
+    # The second differences hold the motion, too, which is not smoothed away. Of heads that only move, those of eight synthetic people
+    # jittered 1.04 to 1.24 times as much as the original one: by how much landmarks tremble depends on the face.
+    for name, jitter in found["jitter"].items():
+        assert jitter["after"] <= 1.25 * min(jitter["still"], jitter["before"]), name
+    for name, flicker in found["flicker"].items():
+        assert flicker["after"] <= 1.15 * flicker["still"], name
 
 
 @pytest.mark.detection
