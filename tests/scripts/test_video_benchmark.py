@@ -91,7 +91,7 @@ def test_flicker_is_that_of_the_face_and_not_of_its_motion() -> None:
     film = films.leaving_and_returning(270, 480, seconds=1.0, frame_rate=20.0)
     steady = [film.frame(number) for number in range(film.num_frames)]
     darker = [np.round(frame * (1 - 0.02 * (number % 2))).astype(np.uint8) for number, frame in enumerate(steady)]
-    (still, flickering), gone = ([_SCRIPT.flicker(one, film, "anna") for one in (steady, darker)], _SCRIPT.flicker(steady[:2], film, "anna"))
+    still, flickering, gone = (_SCRIPT.flicker(frames, film, "anna") for frames in (steady, darker, steady[:2]))
     assert still < 2 and flickering > 3 * still, "four levels, to and fro"
     assert np.isnan(gone)
 
@@ -103,6 +103,6 @@ def test_a_recast_film_moves_the_heads_of_its_first_frame() -> None:
         for number in (0, 3):
             before, after = (one.follow(one.frame(number), number, name) for one in (film, mirrored))
             assert before is not None and after is not None
-            middle = slice(40, 88), slice(40, 88)
-            assert np.abs(before[middle][..., ::-1].astype(int) - after[middle]).mean() < 8 < np.abs(before[middle].astype(int) - after[middle]).mean()
+            before, after = (face[40:88, 40:88].astype(int) for face in (before, after))
+            assert np.abs(before[..., ::-1] - after).mean() < 8 < np.abs(before - after).mean()
     assert film.follow(film.frame(0), 5, "ben") is None, "who is away"

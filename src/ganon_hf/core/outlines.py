@@ -34,8 +34,8 @@ _MARGIN = 4  # pixels around them that the blur reaches
 # The inside of the mouth is drawn so many times as large, with so many binary places. OpenCV draws it half a pixel wider, so that between
 # lips that touch, a faint line stays.
 _FINER, _SUBPIXEL_BITS = 8, 4
-# The color of the inside is taken from where it is seen. What is seen of a narrow mouth comes and goes as a face moves: where it is little, in
-# a Gaussian window whose standard deviation is the first number times the crop's side, less than the second number as a share, the color
+# The color of the inside is taken from where it is seen. What is seen of a narrow mouth comes and goes as a face moves: where it is less
+# than the second number as a share, in a Gaussian window whose standard deviation is the first number times the crop's side, the color
 # comes close to that of the lips times the third number.
 _AROUND, _LITTLE, _DARK = 0.008, 0.1, 0.85
 # What is seen of the inside this share of the crop's side away from lips is no matter of its outline.
@@ -115,8 +115,8 @@ def _smooth_mouth(image: np.ndarray, points: np.ndarray, index: np.ndarray) -> N
 @lru_cache(maxsize=1)
 def _lip_triangles() -> np.ndarray:
     """(n_triangles,) bool, the skin along the inside of the mouth."""
-    rim = np.isin(TRIANGLES, [*MOUTH_UPPER, *MOUTH_LOWER, *MOUTH_CORNERS]).any(axis=1)
-    rim[MOUTH_START:] = False
+    rim = np.zeros(len(TRIANGLES), bool)
+    rim[:MOUTH_START] = np.isin(TRIANGLES[:MOUTH_START], [*MOUTH_UPPER, *MOUTH_LOWER, *MOUTH_CORNERS]).any(axis=1)
     rim.flags.writeable = False
     return rim
 
