@@ -10,7 +10,7 @@ import pytest
 
 from ganon_hf.core.octaves import ELSEWHERE, FIRST_FEATURE, NOSE, SKIN, FaceAreas
 from ganon_hf.core.sharpness_matching import MAX_GRAIN, match_sharpness
-from ganon_hf.core.skin_detail import share_of_skin
+from ganon_hf.core.skin_detail import compare_skin, share_of_skin
 
 SIZE, HEIGHT = 400, 400.0
 
@@ -186,3 +186,19 @@ def test_there_is_a_limit_and_a_strip_of_skin_says_little() -> None:
 def test_features_are_left_out_with_soft_borders() -> None:
     share = share_of_skin(areas())
     assert share[IN_FEATURES].mean() < 0.05 and share[0, 0] > 0.99 and ((share > 0.3) & (share < 0.7)).any()
+
+
+def test_a_pixel_of_skin_more_or_less_changes_hardly_anything() -> None:
+    """From frame to frame of a video the parts of skin grow and shrink, and in coarse octaves they have few pixels."""
+    generator = np.random.default_rng(0)
+    own = [generator.normal(0, 5, (side, side)).astype(np.float32) for side in (64, 32)]
+    wanted = [own[0], np.float32(1.35) * own[1]]
+    factors = []
+    for columns in range(30):
+        labels = np.zeros((64, 64), np.uint8)
+        for part in range(6):
+            labels[10 * part : 10 * part + 8, 2 * part : 2 * (part + columns)] = part + 1
+        found = compare_skin(own, wanted, labels, edges=[1.0, 1.0], own_grain=[], grain=[], height=200.0)
+        factors.append(1.0 if found is None else found.factors[1])
+    assert factors[0] == 1.0 and factors[-1] == pytest.approx(1.35, abs=0.02)
+    assert max(np.abs(np.diff(factors))) < 0.2, "four pixels of each part at once"

@@ -21,8 +21,12 @@ from .skin_level import between
 # The strength of an octave is this quantile of its magnitude: the median overlooks pores. Of a normal distribution it is the standard
 # deviation over the second number.
 _STRENGTH, _TO_DEVIATION = 0.75, 0.869
-# A part of the skin needs so many pixels.
-_MIN_PIXELS = 20
+# A part of the skin needs so many pixels to count at all, and in full: otherwise parts would come and go from frame to frame of a video.
+_MIN_PIXELS = 20, 60
+# With fewer parts than this, counted by their weights, an octave's factor comes close to that of the next finer one.
+_SURE_PARTS = 2.0
+# Of the parts, this quantile of what their factors should be counts, and this one of what they lack.
+_FACTOR, _LACK = 0.58, 0.25
 # Limits of the factors. Added to variances before they are divided, in squared pixel values: what rounding makes is no structure.
 _RANGE, _FLOOR = (0.25, 1.4), 0.1
 # What is missing is made up for in octaves of structure up to this share of the face's height: pores, but not folds.
@@ -36,6 +40,7 @@ _BLOTCHES, _FAINT_COLOR = 1 / 40, 0.4
 _BOTH_SEEN, _LARGE_ENOUGH, _TOO_STRONG = (0.2, 0.4), (1.0, 1.2), (9.0, 14.0)
 # Standard deviation of the blur between skin and features, as a share of the face's height.
 _EDGE = 0.03
+_LEAST_WEIGHT = 1e-6  # against division by zero
 
 
 class SkinDetail(NamedTuple):
@@ -82,18 +87,21 @@ def compare_skin(
         in_color: whether they are of color.
     """
     largest, faint = (_BLOTCHES, _FAINT_COLOR) if in_color else (_PORES, _FAINT)
-    factors, missing = [], []
+    factors: list[float] = []
+    missing: list[float] = []
     for number, pair in enumerate(zip(own, wanted, strict=True)):
-        parts = _variances(pair, labels, number)
+        parts, weights = _variances(pair, labels, number)
         if not parts:
             break
         present, noise = (grains[number] ** 2 if number < len(grains) else 0.0 for grains in (own_grain, grain))
         # the factor is that of the middle: hair and cloth are on some parts only
-        squares = sorted((max(theirs - noise, 0.0) + _FLOOR) / (ours + _FLOOR) for ours, theirs in parts)
-        factors.append(min(float(np.clip(squares[len(squares) // 2] ** 0.5, *_RANGE)), _RANGE[1] * edges[number]))
-        # of the missing, the smoother third counts: what is added there by mistake are speckles
-        lacks = sorted(theirs - factors[-1] ** 2 * ours for ours, theirs in parts)
-        lack = lacks[(len(lacks) - 1) // 3] - max(noise - factors[-1] ** 2 * present, 0.0)
+        square = _weighted_quantile([(max(theirs - noise, 0.0) + _FLOOR) / (ours + _FLOOR) for ours, theirs in parts], weights, _FACTOR)
+        factor = min(float(np.clip(square**0.5, *_RANGE)), _RANGE[1] * edges[number])
+        known = min(sum(weights) / _SURE_PARTS, 1.0)  # coarse octaves of small faces have few pixels
+        factors.append(known * factor + (1 - known) * factors[-1] if factors else factor)
+        # of the missing, the smoother parts count: what is added there by mistake are speckles
+        lack = _weighted_quantile([theirs - factors[-1] ** 2 * ours for ours, theirs in parts], weights, _LACK)
+        lack -= max(noise - factors[-1] ** 2 * present, 0.0)
         missing.append(max(lack - faint**2, 0.0) ** 0.5 if 2 << number <= largest * height else 0.0)
     if not factors:
         return None
@@ -121,7 +129,7 @@ def missing_stubble(
     seen = between(fewer / max(more, 1), *_BOTH_SEEN)
     for number, pair in enumerate(zip(own, wanted, strict=True)):
         share = seen * between(_PORES * areas.height / (2 << number), *_LARGE_ENOUGH)
-        halves = _variances(pair, labels, number) if share else []
+        halves = _variances(pair, labels, number)[0] if share else []
         if len(halves) < 2:
             break
         factor, there = skin.factors[number], skin.missing[number]
@@ -132,14 +140,19 @@ def missing_stubble(
     return missing
 
 
-def _variances(pair: tuple[np.ndarray, np.ndarray], labels: np.ndarray, number: int) -> list[list[float]]:
-    """Squared strength of an octave of the synthetic face and of the photo, for each part that has enough pixels."""
+def _variances(pair: tuple[np.ndarray, np.ndarray], labels: np.ndarray, number: int) -> tuple[list[list[float]], list[float]]:
+    """Squared strength of an octave of the synthetic face and of the photo, for each part that has enough pixels, and its weight."""
     here = subsampled(labels, number)
-    return [
-        [(_TO_DEVIATION * quantile(values, _STRENGTH)) ** 2 for values in both]
-        for both in zip(*(magnitudes(octave, here) for octave in pair), strict=True)
-        if len(both[0]) >= _MIN_PIXELS
-    ]
+    parts = [both for both in zip(*(magnitudes(octave, here) for octave in pair), strict=True) if len(both[0]) > _MIN_PIXELS[0]]
+    strengths = [[(_TO_DEVIATION * quantile(values, _STRENGTH)) ** 2 for values in both] for both in parts]
+    return strengths, [between(len(both[0]), *_MIN_PIXELS) for both in parts]
+
+
+def _weighted_quantile(values: list[float], weights: list[float], share: float) -> float:
+    """Of a handful of values; a small change of values and weights changes it little."""
+    order = np.argsort(values)
+    ordered = np.array(weights)[order]
+    return float(np.interp(share, (np.cumsum(ordered) - ordered / 2) / max(ordered.sum(), _LEAST_WEIGHT), np.array(values)[order]))
 
 
 def num_blotch_octaves(height: float) -> int:
