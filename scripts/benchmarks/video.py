@@ -130,11 +130,17 @@ def landmark_jitter(frames: Iterable[np.ndarray], boxes: Sequence[Box | None], d
         last = None if box is None else _read(frame, box, last, detector)
         points.append(None if last is None or last.landmarks is None else last.landmarks[:, :2])
     values = []
-    for before, here, after in zip(points, points[1:], points[2:], strict=False):
-        if before is not None and here is not None and after is not None:
-            eyes = np.linalg.norm(here[LEFT_EYE_CORNERS[1]] - here[RIGHT_EYE_CORNERS[0]])
-            values.append(float(np.linalg.norm(after - 2 * here + before, axis=1).mean() / eyes))
+    for here, change in _second_differences(points):
+        eyes = np.linalg.norm(here[LEFT_EYE_CORNERS[1]] - here[RIGHT_EYE_CORNERS[0]])
+        values.append(float(np.linalg.norm(change, axis=1).mean() / eyes))
     return float(np.mean(values)) if values else float("nan")
+
+
+def _second_differences(values: Sequence[np.ndarray | None]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Where three in a row are known: the middle one, and the second difference of the three."""
+    for before, here, after in zip(values, values[1:], values[2:], strict=False):
+        if before is not None and here is not None and after is not None:
+            yield here, after - 2 * here + before
 
 
 def flicker(frames: Iterable[np.ndarray], film: films.Film, name: str) -> float:
@@ -157,11 +163,7 @@ def flicker(frames: Iterable[np.ndarray], film: films.Film, name: str) -> float:
             luma = cv2.cvtColor(face, cv2.COLOR_RGB2GRAY).astype(np.float32)
             face = cv2.GaussianBlur(luma, (0, 0), _NOISE * side)[inner, inner]
         faces.append(face)
-    values = [
-        float(np.abs(after - 2 * here + before).mean())
-        for before, here, after in zip(faces, faces[1:], faces[2:], strict=False)
-        if before is not None and here is not None and after is not None
-    ]
+    values = [float(np.abs(change).mean()) for _, change in _second_differences(faces)]
     return float(np.mean(values)) if values else float("nan")
 
 

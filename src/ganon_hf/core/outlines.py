@@ -68,9 +68,8 @@ def smooth_outlines(image: np.ndarray, points: np.ndarray) -> np.ndarray:
         iris = (owner >= EYE_SPANS[eye][0]) & (owner < EYE_SPANS[eye][1])
         places = np.dstack(np.broadcast_arrays(np.arange(first[0], last[0]) + 0.5, (np.arange(first[1], last[1]) + 0.5)[:, None]))
         local = in_iris_radii(places, center, axes)
-        if local is not None:
-            masks.append((here, iris & ((local**2).sum(axis=-1) < reach[eye] ** 2)))
-    masks = [(here, mask) for here, mask in masks if mask.any()]
+        if local is not None and (mask := iris & ((local**2).sum(axis=-1) < reach[eye] ** 2)).any():
+            masks.append((here, mask))
     result = image.copy()
     for here, mask in masks:
         share = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), _BLUR)
