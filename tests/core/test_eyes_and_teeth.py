@@ -146,9 +146,17 @@ def test_there_is_no_step_where_teeth_come_into_sight() -> None:
 
 def test_teeth_turn_white_and_not_yellow() -> None:
     synthetic = smile(110, 120, tint=(1.0, 0.95, 0.8))
-    before, after = (picture[TEETH][0] for picture in (synthetic, match(synthetic, smile(110, 190), mouth=OPEN)))
+    before, after = (picture[91, 64] for picture in (synthetic, match(synthetic, smile(110, 190), mouth=OPEN)))
     assert after.mean() > before.mean() + 30
     assert np.ptp(after) == pytest.approx(np.ptp(before), abs=0.5), "light is added to all channels alike"
+
+
+def test_the_edge_of_the_mouth_does_not_become_a_light_line() -> None:
+    """Pixels there show lips as well: they got as much lighter as teeth."""
+    synthetic = smile(110, 120)
+    lighter = (match(synthetic, smile(110, 190), mouth=OPEN) - synthetic)[..., 1]
+    middle, edges = lighter[91:93, 64].mean(), lighter[[88, 95], 64].mean()
+    assert middle > 30 and edges < middle / 2
 
 
 def test_lips_are_not_taken_for_teeth() -> None:

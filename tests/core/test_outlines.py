@@ -89,6 +89,19 @@ def test_of_the_inside_of_a_mouth_as_much_is_seen_as_the_lips_leave_open(gap: fl
     assert np.abs(after - before)[cv2.distanceTransform((~edge).view(np.uint8), cv2.DIST_L2, 5) > 3].max() < 0.5
 
 
+@pytest.mark.parametrize("inner", [20.0, 240.0])
+def test_what_a_texture_mixes_along_lips_is_no_row_of_dots(inner: float) -> None:
+    """Every other pixel beside the border had a color of the other side, and sharpening made dots of them."""
+    points, inside = mouth(20.0)
+    clean = np.where(inside[..., None], inner, 120.0).astype(np.float32).repeat(3, axis=2)
+    border = cv2.morphologyEx(inside.view(np.uint8), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0
+    every_other = np.indices((SIZE, SIZE)).sum(axis=0) % 2 == 0
+    before = np.where((border & every_other)[..., None], 120 + inner - clean, clean)
+    wrong, left = (picture[..., 0] - smooth_outlines(clean, points)[..., 0] for picture in (before, smooth_outlines(before, points)))
+    dots, rest = (np.abs(some - cv2.blur(some, (3, 3)))[border].mean() for some in (wrong, left))
+    assert dots > 25 and rest < dots / 3
+
+
 @pytest.mark.parametrize(("gap", "light"), [(20.0, 1.0), (5.0, 0.84), (2.0, 0.75)])
 def test_between_lips_that_hardly_part_it_is_dark(gap: float, light: float) -> None:
     points, _ = mouth(gap)

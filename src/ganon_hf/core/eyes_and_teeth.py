@@ -29,6 +29,8 @@ _SHARE, _MOST = 0.6, 1.4
 _TEETH_SHARE, _TEETH, _TEETH_RANGE, _WHITE = 0.85, (0.85, 1.0), (0.9, 1.6), 235.0
 # As shares of that, from which luma on the inside of a mouth changes, and from which on in full: gaps and corners stay dark.
 _GAPS = 0.35, 0.75
+# Distances from lips up to which the inside of the mouth gets no lighter, and from which on in full, as shares of the crop's side.
+_EDGE = 0.005, 0.012
 # Area of the inside of the mouth, as shares of the crop's, from which on teeth can be told from lips at all, and in full.
 _OPEN = 0.003, 0.008
 
@@ -72,9 +74,16 @@ def match_eyes_and_teeth(
     if show_mouth:
         synthetic = synthetic.copy()
         # light is added to all channels alike: teeth that are merely multiplied turn yellow
-        light = luma[mouth] * _lightening(own, photo, level, mouth, seen, size)
+        light = luma[mouth] * _lightening(own, photo, level, mouth, seen, size) * _away_from_lips(mouth, size)
         synthetic[mouth] += np.minimum(light, np.maximum(_WHITE - luma[mouth], 0))[:, None]
     return synthetic
+
+
+def _away_from_lips(mouth: np.ndarray, size: int) -> np.ndarray:
+    """Share of the inside in the (n,) pixels of the mouth: at the edge they show lips, too, which would become a light line."""
+    distance = cv2.distanceTransform(mouth.view(np.uint8), cv2.DIST_L2, 5)[mouth] / np.float32(size)
+    low, high = _EDGE
+    return np.clip((distance - low) * np.float32(1 / (high - low)), 0, 1)
 
 
 def _is_seen(part: np.ndarray, seen: np.ndarray) -> bool:

@@ -38,6 +38,8 @@ _FINER, _SUBPIXEL_BITS = 8, 4
 # than the second number as a share, in a Gaussian window whose standard deviation is the first number times the crop's side, the color
 # comes close to that of the lips times the third number.
 _AROUND, _LITTLE, _DARK = 0.008, 0.1, 0.85
+# Colors this share of the crop's side beside the border of lips and inside are mixed with those on its other side.
+_MIXED = 0.004
 # What is seen of the inside this share of the crop's side away from lips is no matter of its outline.
 _DEEP = 0.006
 # Distance of the lips over that of the outer corners of the eyes up to which the inside of the mouth is dark, and from which on it is not;
@@ -92,7 +94,8 @@ def _smooth_mouth(image: np.ndarray, points: np.ndarray, index: np.ndarray) -> N
     here = slice(y_min, y_max), slice(x_min, x_max)
     owner, part = index[here], image[here]
     inside, lips = (owner >= MOUTH_START) & (owner < EYE_SPANS[0][0]), (owner >= 0) & _lip_triangles()[owner]
-    if not lips.any():
+    pure = _core(lips, inside, size)
+    if not pure.any():
         return
     finer = np.zeros([_FINER * side for side in owner.shape], np.uint8)
     corners = np.round(((outline - (x_min, y_min)) * _FINER - 0.5) * (1 << _SUBPIXEL_BITS)).astype(np.int32)
@@ -103,11 +106,14 @@ def _smooth_mouth(image: np.ndarray, points: np.ndarray, index: np.ndarray) -> N
     share[deep] = 1  # in a turned head, the outline may cross itself
     share[~(inside | lips)] = 0  # a nose lies before it
     seen = cv2.GaussianBlur(inside.astype(np.float32), (0, 0), _AROUND * size)[..., None]
-    lip_colors = _continued(part, lips)
+    lip_colors = np.minimum(_continued(part, pure), cv2.blur(_continued(part, lips), (3, 3)))
     known = np.minimum(seen / np.float32(_LITTLE), 1)
-    behind = known * _continued(part, inside) + (1 - known) * (np.float32(_DARK) * lip_colors) if inside.any() else _DARK * lip_colors
+    behind = np.float32(_DARK) * lip_colors
+    if inside.any():
+        deepest = _core(inside, ~inside, size)
+        behind += known * (_continued(part, deepest if deepest.any() else inside) - behind)
     light = 1 - _SHADE * (1 - between(gap, *_SHADED))
-    changed = (share > 0) | inside
+    changed = (share > 0) | inside | (lips & ~pure)
     image[here][changed] = (lip_colors + share[..., None] * (np.float32(light) * behind - lip_colors))[changed]
 
 
@@ -132,6 +138,12 @@ def _mouth_outline(points: np.ndarray) -> tuple[np.ndarray, float]:
     width, gap = (float(np.linalg.norm(points[a] - points[b])) for a, b in ((LEFT_EYE_OUTER, RIGHT_EYE_OUTER), (LIP_UPPER, LIP_LOWER)))
     apart = gap / max(width, _EPSILON) if heights[len(heights) // 2] > 0 else 0.0
     return np.vstack([upper + overlap, (lower - overlap)[::-1]]), apart
+
+
+def _core(mask: np.ndarray, other: np.ndarray, size: int) -> np.ndarray:
+    """(h, w) mask without the pixels beside another one, whose colors are mixed with that one's."""
+    reach = 2 * max(1, round(_MIXED * size)) + 1
+    return mask & (cv2.dilate(other.view(np.uint8), np.ones((reach, reach), np.uint8)) == 0)
 
 
 def _continued(part: np.ndarray, mask: np.ndarray) -> np.ndarray:
