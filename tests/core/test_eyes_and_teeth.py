@@ -159,6 +159,12 @@ def test_the_edge_of_the_mouth_does_not_become_a_light_line() -> None:
     assert middle > 30 and edges < middle / 2
 
 
+def test_what_gets_darker_does_so_up_to_the_edge() -> None:
+    synthetic = smile(110, 190)
+    darker = (synthetic - match(synthetic, smile(110, 115), mouth=OPEN))[..., 1]
+    assert darker[91:93, 64].mean() > 5 and darker[[88, 95], 64] == pytest.approx(darker[91, 64], abs=1)
+
+
 def test_lips_are_not_taken_for_teeth() -> None:
     """The slit between lips that hardly part lies on the photo's lips, which are light."""
     slit = np.zeros((SIDE, SIDE), bool)

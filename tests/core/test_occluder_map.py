@@ -20,7 +20,7 @@ from ganon_hf.core.covering import Covers
 from ganon_hf.core.face_mesh import CHIN, FACE_OVAL, LEFT_IRIS, LIP_LOWER, RIGHT_IRIS
 from ganon_hf.core.faces import Crop, Face
 from ganon_hf.core.modeling_ganon import GanonConfig, OccluderNetwork
-from ganon_hf.core.occluder_map import _without_steps, read_occluders
+from ganon_hf.core.occluder_map import _is_sure, _without_steps, read_occluders
 from ganon_hf.core.occluders import CLOTH, GLASSES, HAIR, HULL_CHANNELS, MAP_SIZE, NONE, OCCLUDER_NAMES, draw_hulls
 from ganon_hf.core.opencv import cv2
 from ganon_hf.training.occluder_objects import hand
@@ -91,6 +91,22 @@ def test_what_is_surely_in_front_stays() -> None:
     assert found.names == ("cloth",) and found.keep[face].mean() > 0.99 and found.not_skin.all() and not found.frame.any()
 
 
+@pytest.mark.parametrize(
+    ("probability", "likeness", "stays"),
+    [
+        (0.79, -1.0, False),  # not sure at all
+        (0.81, 0.36, True),
+        (0.81, 0.38, False),  # what is hardly sure must not look like a face
+        (0.9, 0.54, True),
+        (0.9, 0.56, False),
+        (1.0, 0.74, True),  # the bridge of a mask looks like a nose
+        (1.0, 0.76, False),  # paint
+    ],
+)
+def test_the_surer_a_thing_is_the_more_it_may_look_like_a_face(probability: float, likeness: float, stays: bool) -> None:
+    assert _is_sure(probability, likeness) is stays
+
+
 class Helmet(OccluderNetwork):
     """A network that sees a thing above a row of its map, and is less sure of its edge of two rows."""
 
@@ -115,6 +131,17 @@ def test_a_helmet_down_to_the_brows_has_no_dents() -> None:
     assert kept.min() > 0.65, "a margin around its faint edge took half of it"
     brows = draw_hulls(POINTS, SIDE)[..., 1] > 0
     assert found.keep[brows].max() < 0.3 and found.keep[cv2.erode(brows.view(np.uint8), np.ones((5, 5))) > 0].max() == 0
+
+
+def test_the_edge_of_something_smooth_is_no_smear() -> None:
+    """Where luma shows no edge, the guided filter made a ramp of a tenth of the face, through which a forehead shone."""
+    end = int(POINTS[FACE_OVAL[0], 1] / 2) + 12
+    assert draw_hulls(POINTS, SIDE)[: 2 * end + 12, :, 1:].max() == 0, "far from the brows"
+    found = read_occluders(Helmet(end), np.full((SIDE, SIDE, 3), 128, np.uint8), CROP, POINTS, noise(2).astype(np.float32))
+    column = found.keep[:, round(POINTS[FACE_OVAL[0], 0])]
+    between = np.count_nonzero((column > 0.02) & (column < 0.98))
+    assert column[2 * end - 14] > 0.98 and column[2 * end + 10] < 0.02
+    assert 6 <= between <= 14, "soft, but not wide"
 
 
 class Doubtful(OccluderNetwork):

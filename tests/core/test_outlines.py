@@ -102,6 +102,41 @@ def test_what_a_texture_mixes_along_lips_is_no_row_of_dots(inner: float) -> None
     assert dots > 25 and rest < dots / 3
 
 
+@pytest.mark.parametrize("pitch", [-20.0, 0.0])
+@pytest.mark.parametrize("size", [512, 1024])
+def test_each_lip_keeps_its_own_color(size: int, pitch: float) -> None:
+    """All of a narrow lip lies close to the inside of the mouth: it took the color of the other lip."""
+    points, _ = mouth(12.0)
+    around = points.mean(axis=0)
+    points = ((points - around) @ rotation_of(0.0, pitch, 0.0) + around) * (size / SIZE)
+    index, lips = triangle_map(points, size), (points[MOUTH_UPPER] + points[MOUTH_LOWER]) / 2
+    inside, between = (index >= MOUTH_START) & (index < EYE_SPANS[0][0]), np.interp(np.arange(size) + 0.5, lips[:, 0], lips[:, 1])
+    skin = np.where(np.arange(size)[:, None] + 0.5 < between, 140.0, 90.0)
+    before = np.where(inside, 200.0, skin).astype(np.float32)[..., None].repeat(3, axis=2)
+    after = smooth_outlines(before, points)[..., 0]
+    beyond = cv2.dilate(inside.view(np.uint8), np.ones((5, 5), np.uint8)) == 0
+    first, last = (round(0.75 * points[one, 0] + 0.25 * points[other, 0]) for one, other in (MOUTH_CORNERS, MOUTH_CORNERS[::-1]))
+    assert np.abs(after - skin)[:, first:last][beyond[:, first:last]].max() < 5
+
+
+def test_nothing_flashes_as_lips_part() -> None:
+    """Light teeth above, dark below: colors that are taken from elsewhere come in by and by."""
+    shown = []
+    for gap in np.arange(0.5, 8, 0.1):
+        points, inside = mouth(gap)
+        place = (np.cumsum(inside, axis=0) - 0.5) / np.maximum(inside.sum(axis=0), 1)
+        before = np.where(inside, np.where(place < 0.5, 210.0, 30.0), 120.0).astype(np.float32)[..., None].repeat(3, axis=2)
+        shown.append(smooth_outlines(before, points)[..., 0])
+    changes = np.square(np.diff(shown, axis=0)).sum(axis=(1, 2)) / SIZE
+    assert changes.max() < 1500, "3,190 when all of the inside changed its color at once"
+
+
+def test_a_mouth_beyond_the_picture_is_no_failure() -> None:
+    points = crop_points() + np.array([0.0, 2.0 * SIZE, 0.0])
+    before = np.full((SIZE, SIZE, 3), 90.0, np.float32)
+    assert np.array_equal(smooth_outlines(before, points), before)
+
+
 @pytest.mark.parametrize(("gap", "light"), [(20.0, 1.0), (5.0, 0.84), (2.0, 0.75)])
 def test_between_lips_that_hardly_part_it_is_dark(gap: float, light: float) -> None:
     points, _ = mouth(gap)

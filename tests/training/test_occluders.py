@@ -27,7 +27,7 @@ from ganon_hf.training.occluder_samples import (
 )
 from ganon_hf.training.occluder_scene import Layer, smooth_curve
 from ganon_hf.training.occluder_shapes import glasses, hair, hat, mask, scarf
-from ganon_hf.training.occluder_textures import cloth, folds, photo_patch, pleats, surface
+from ganon_hf.training.occluder_textures import _print_motifs, cloth, folds, photo_patch, pleats, surface
 from ganon_hf.training.occluder_training import OccluderTrainingOptions, finished, occluder_loss, to_tensors, train_occluders
 
 POINTS = np.asarray(face_at(STORED_SIZE / 2, STORED_SIZE / 2, 105).landmarks)
@@ -81,6 +81,17 @@ def test_sunglasses_hide_the_eyes_and_spectacles_do_not(faces: BareFaces) -> Non
             shares.append(np.isin(labels[eyes], (GLASSES, SUNGLASSES)).mean())
             assert (labels[eyes] == SUNGLASSES).any() == dark
         assert shares[0] < shares[1]
+
+
+def test_printed_motifs_have_the_cloth_between_them() -> None:
+    for seed in range(12):
+        texture = np.full((96, 96, 3), 200, np.float32)
+        texture[:, ::2] = 180
+        cloth_before = texture.copy()
+        _print_motifs(texture, np.array([10, 20, 30], np.float32), np.random.default_rng(seed))
+        printed = (texture == (10, 20, 30)).all(axis=2)
+        assert 0.005 < printed.mean() < 0.9
+        assert np.array_equal(texture[~printed], cloth_before[~printed]), "holes show the cloth"
 
 
 def test_textures_have_their_range() -> None:

@@ -74,7 +74,8 @@ def match_eyes_and_teeth(
     if show_mouth:
         synthetic = synthetic.copy()
         # light is added to all channels alike: teeth that are merely multiplied turn yellow
-        light = luma[mouth] * _lightening(own, photo, level, mouth, seen, size) * _away_from_lips(mouth, size)
+        light = luma[mouth] * _lightening(own, photo, level, mouth, seen, size)
+        light *= np.where(light > 0, _away_from_lips(mouth, size), 1)
         synthetic[mouth] += np.minimum(light, np.maximum(_WHITE - luma[mouth], 0))[:, None]
     return synthetic
 

@@ -25,7 +25,8 @@ from .opencv import cv2
 
 # Classes that stay, the last ones.
 _KEPT_CLASSES = (SUNGLASSES, CLOTH, HAND, HAIR, OBJECT)
-# Probability from which something lies in front of a face, and from which it counts there in full: between, the edge is soft.
+# Probability from which something lies in front of a face, and from which it counts there in full: between, its edge is soft, until the
+# contrast below makes it less so.
 _KEPT = (0.6, 0.75)
 # Probability from which a pixel is not looked at for light and tone, from which there is a frame of spectacles, and down to which that
 # frame goes on.
@@ -54,8 +55,9 @@ _MIN_AREA, _NAMED_AREA = 0.0015, 0.005
 _MAX_HOLE, _HOLE, _SURROUNDED = 0.01, 0.4, 0.9
 # Standard deviation in pixels of the map of the continuation beyond the outline of the face.
 _REACH = 3.0
-# Guided filter (He, Sun, Tang 2010): radius in pixels of the map, and variance of luma below which it smooths.
-_RADIUS, _VARIANCE = 3, 60.0
+# Guided filter (He, Sun, Tang 2010): radius in pixels of the map, and variance of luma below which it smooths; and the contrast of the
+# result, for where things are smooth up to their edge, as helmets are, the filter leaves a smear.
+_RADIUS, _VARIANCE, _CONTRAST = 3, 60.0, 3.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +117,8 @@ def read_occluders(
     if keep.any():
         allowed = _without_steps(denied, luma.shape[0])
         allowed -= cv2.resize(beside.astype(np.float32), luma.shape, interpolation=cv2.INTER_LINEAR)
-        keep = np.clip(_guided(keep, luma, max(1, round(_RADIUS / factor))), 0, np.maximum(allowed, 0))
+        keep = _CONTRAST * (_guided(keep, luma, max(1, round(_RADIUS / factor))) - 0.5) + 0.5
+        keep = np.clip(keep, 0, np.clip(allowed, 0, 1))
     large = (cv2.resize(values, luma.shape, interpolation=cv2.INTER_LINEAR) for values in (1 - chances[NONE], _frame(chances[GLASSES])))
     other, frame = large
     classes = np.where(kept & (hulls[..., 0] > 0), _KEPT_CLASSES[0] + chances[_KEPT_CLASSES[0] :].argmax(axis=0), NONE)

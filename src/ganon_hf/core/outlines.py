@@ -38,8 +38,9 @@ _FINER, _SUBPIXEL_BITS = 8, 4
 # than the second number as a share, in a Gaussian window whose standard deviation is the first number times the crop's side, the color
 # comes close to that of the lips times the third number.
 _AROUND, _LITTLE, _DARK = 0.008, 0.1, 0.85
-# Colors this share of the crop's side beside the border of lips and inside are mixed with those on its other side.
-_MIXED = 0.004
+# Colors this share of the crop's side beside the border of lips and inside are mixed with those on its other side. Others are taken, where
+# in a Gaussian window of the second number as its standard deviation the share of these is at least the third; below, fewer and fewer.
+_MIXED, _WINDOW, _NEAR = 0.004, 0.008, 0.2
 # What is seen of the inside this share of the crop's side away from lips is no matter of its outline.
 _DEEP = 0.006
 # Distance of the lips over that of the outer corners of the eyes up to which the inside of the mouth is dark, and from which on it is not;
@@ -89,13 +90,13 @@ def _smooth_mouth(image: np.ndarray, points: np.ndarray, index: np.ndarray) -> N
         index: (S, S) triangle of each pixel.
     """
     size, (outline, gap) = len(index), _mouth_outline(points)
-    low, high = np.floor(outline.min(axis=0)) - _MARGIN, np.ceil(outline.max(axis=0)) + _MARGIN
+    margin = _MARGIN + round(2 * _MIXED * size)
+    low, high = np.floor(outline.min(axis=0)) - margin, np.ceil(outline.max(axis=0)) + margin
     (x_min, y_min), (x_max, y_max) = (np.clip(side, 0, size).astype(int) for side in (low, high))
     here = slice(y_min, y_max), slice(x_min, x_max)
     owner, part = index[here], image[here]
     inside, lips = (owner >= MOUTH_START) & (owner < EYE_SPANS[0][0]), (owner >= 0) & _lip_triangles()[owner]
-    pure = _core(lips, inside, size)
-    if not pure.any():
+    if not lips.any():
         return
     finer = np.zeros([_FINER * side for side in owner.shape], np.uint8)
     corners = np.round(((outline - (x_min, y_min)) * _FINER - 0.5) * (1 << _SUBPIXEL_BITS)).astype(np.int32)
@@ -105,15 +106,13 @@ def _smooth_mouth(image: np.ndarray, points: np.ndarray, index: np.ndarray) -> N
     deep = cv2.erode(inside.view(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)), borderValue=0) > 0
     share[deep] = 1  # in a turned head, the outline may cross itself
     share[~(inside | lips)] = 0  # a nose lies before it
-    seen = cv2.GaussianBlur(inside.astype(np.float32), (0, 0), _AROUND * size)[..., None]
-    lip_colors = np.minimum(_continued(part, pure), cv2.blur(_continued(part, lips), (3, 3)))
-    known = np.minimum(seen / np.float32(_LITTLE), 1)
-    behind = np.float32(_DARK) * lip_colors
-    if inside.any():
-        deepest = _core(inside, ~inside, size)
-        behind += known * (_continued(part, deepest if deepest.any() else inside) - behind)
+    mixed = lips & _beside(inside, size)
+    lip_colors = _colors(part, lips, (owner >= 0) & ~inside & ~mixed, size)
+    behind = _colors(part, inside, inside & ~_beside(~inside, size), size)
+    known = np.minimum(cv2.GaussianBlur(inside.astype(np.float32), (0, 0), _AROUND * size) / np.float32(_LITTLE), 1)[..., None]
+    behind = known * behind + (1 - known) * (np.float32(_DARK) * lip_colors)
     light = 1 - _SHADE * (1 - between(gap, *_SHADED))
-    changed = (share > 0) | inside | (lips & ~pure)
+    changed = (share > 0) | inside | mixed
     image[here][changed] = (lip_colors + share[..., None] * (np.float32(light) * behind - lip_colors))[changed]
 
 
@@ -140,10 +139,29 @@ def _mouth_outline(points: np.ndarray) -> tuple[np.ndarray, float]:
     return np.vstack([upper + overlap, (lower - overlap)[::-1]]), apart
 
 
-def _core(mask: np.ndarray, other: np.ndarray, size: int) -> np.ndarray:
-    """(h, w) mask without the pixels beside another one, whose colors are mixed with that one's."""
+def _beside(mask: np.ndarray, size: int) -> np.ndarray:
+    """(h, w) bool, the pixels of a mask and those beside it, whose colors are mixed with it."""
     reach = 2 * max(1, round(_MIXED * size)) + 1
-    return mask & (cv2.dilate(other.view(np.uint8), np.ones((reach, reach), np.uint8)) == 0)
+    return cv2.dilate(mask.view(np.uint8), np.ones((reach, reach), np.uint8)) > 0
+
+
+def _colors(part: np.ndarray, mask: np.ndarray, pure: np.ndarray, size: int) -> np.ndarray:
+    """(h, w, 3) colors of a mask, each elsewhere that of the nearest pixel of it: those that are not mixed, as far as there are some near.
+
+    Args:
+        part: (h, w, 3) float32.
+        mask: (h, w) bool; where there is nothing of it, colors are black.
+        pure: (h, w) bool, the pixels whose colors are not mixed.
+        size: side of the crop.
+    """
+    if not mask.any():
+        return np.zeros_like(part)
+    colors = _continued(part, mask)
+    if not pure.any():
+        return colors
+    near = cv2.GaussianBlur(pure.astype(np.float32), (0, 0), _WINDOW * size)
+    share = np.minimum(near / np.float32(_NEAR), 1)[..., None]
+    return colors + share * (_continued(part, pure) - colors)
 
 
 def _continued(part: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -28,7 +28,7 @@ STORED_SIZE = MAP_SIZE * 3 // 2
 IGNORED, NO_GLASSES = 255, 254
 _FEATURES = (33, 133, 362, 263, 4, 13)
 _KINDS = (mask, scarf, hat, glasses, hand, hair, thing)
-_CHANCES = np.array([0.22, 0.05, 0.12, 0.2, 0.17, 0.12, 0.16])
+_CHANCES = np.array([0.22, 0.05, 0.11, 0.17, 0.2, 0.11, 0.14])
 _CHEEKS, _BROWS = (50, 101, 118, 280, 330, 347, 205, 425), ((70, 63, 105, 66, 107), (300, 293, 334, 296, 336))
 
 
@@ -148,7 +148,7 @@ def draw_layers(scene: Scene, generator: np.random.Generator) -> list[Layer]:
     if generator.random() < 0.3:
         layers += paint(scene, generator)
     count = int(generator.choice([0, 1, 2, 3], p=[0.12, 0.6, 0.22, 0.06]))
-    chosen = sorted(generator.choice(len(_KINDS), count, replace=False, p=_CHANCES / _CHANCES.sum()).tolist())
+    chosen = sorted(generator.choice(len(_KINDS), count, replace=False, p=_CHANCES).tolist())
     for kind in chosen:
         draw = _KINDS[kind]
         layers += glasses(scene, generator, dark=generator.random() < 0.35) if draw is glasses else draw(scene, generator)

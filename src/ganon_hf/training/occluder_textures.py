@@ -35,10 +35,10 @@ def plain_color(generator: np.random.Generator) -> np.ndarray:
 
 
 def cloth(size: int, generator: np.random.Generator) -> np.ndarray:
-    """Woven or printed cloth: one color, stripes, checks, dots, blots, or camouflage."""
+    """Woven or printed cloth: one color, stripes, checks, dots, blots, camouflage, or motifs."""
     base = _CLOTHS[generator.integers(len(_CLOTHS))] + generator.normal(0, 8, 3) if generator.random() < 0.6 else plain_color(generator)
     texture = np.broadcast_to(base.astype(np.float32), (size, size, 3)).copy()
-    pattern = generator.choice(["plain", "stripes", "checks", "dots", "blots"], p=[0.4, 0.12, 0.08, 0.14, 0.26])
+    pattern = generator.choice(["plain", "stripes", "checks", "dots", "blots", "motifs"], p=[0.36, 0.1, 0.08, 0.12, 0.2, 0.14])
     if pattern != "plain":
         for _ in range(int(generator.integers(1, 4))):
             _print(texture, pattern, plain_color(generator), generator)
@@ -53,6 +53,9 @@ def _print(texture: np.ndarray, pattern: str, color: np.ndarray, generator: np.r
             middle, radius = generator.integers(0, size, 2), int(generator.integers(2, max(3, size // 18)))
             cv2.circle(texture, (int(middle[0]), int(middle[1])), radius, color.tolist(), generator.choice([-1, 1, 2]), cv2.LINE_AA)
         return
+    if pattern == "motifs":
+        _print_motifs(texture, color, generator)
+        return
     if pattern == "blots":
         where = smooth_noise(size, generator.uniform(6, 30), generator) > generator.uniform(0, 0.8)
     else:
@@ -63,6 +66,24 @@ def _print(texture: np.ndarray, pattern: str, color: np.ndarray, generator: np.r
         share = generator.uniform(0.2, 0.6)
         where = along % 1 < share if pattern == "stripes" else (along % 1 < share) ^ (across % 1 < share)
     texture[where] = color
+
+
+def _print_motifs(texture: np.ndarray, color: np.ndarray, generator: np.random.Generator) -> None:
+    """One figure many times, upright or turned any way: flowers, hearts, skulls. Some have holes, which look like eyes."""
+    size, cloth = len(texture), texture.copy()
+    turn = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+    radius = 1 + generator.uniform(0, 0.45) * np.cos(int(generator.integers(1, 7)) * turn) + generator.normal(0, 0.06, len(turn))
+    outline = radius[:, None] * np.stack([np.cos(turn), np.sin(turn)], axis=1)
+    holes = generator.uniform(-0.5, 0.5, (int(generator.integers(0, 5)), 2))
+    scale, spread = generator.uniform(0.012, 0.06) * size, generator.choice([0.2, 6.0])
+    for _ in range(int(generator.integers(15, 90))):
+        angle, middle, side = generator.normal(0, spread), generator.uniform(0, size, 2), scale * generator.uniform(0.7, 1.2)
+        matrix = side * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        cv2.fillPoly(texture, [np.round(middle + outline @ matrix).astype(np.int32)], color.tolist())
+        for hole in holes:
+            place = np.round(middle + hole @ matrix).astype(int).tolist()
+            seen = cv2.circle(np.zeros((size, size), np.uint8), place, max(1, round(0.22 * side)), 1, -1) > 0
+            texture[seen] = cloth[seen]
 
 
 def folds(size: int, generator: np.random.Generator) -> np.ndarray:
