@@ -20,7 +20,7 @@ from ganon_hf.core.covering import Covers
 from ganon_hf.core.face_mesh import CHIN, FACE_OVAL, LEFT_IRIS, LIP_LOWER, RIGHT_IRIS
 from ganon_hf.core.faces import Crop, Face
 from ganon_hf.core.modeling_ganon import GanonConfig, OccluderNetwork
-from ganon_hf.core.occluder_map import _is_sure, _without_steps, read_occluders
+from ganon_hf.core.occluder_map import _is_sure, _remainders, _without_steps, read_occluders
 from ganon_hf.core.occluders import CLOTH, GLASSES, HAIR, HULL_CHANNELS, MAP_SIZE, NONE, OCCLUDER_NAMES, draw_hulls
 from ganon_hf.core.opencv import cv2
 from ganon_hf.training.occluder_objects import hand
@@ -142,6 +142,17 @@ def test_the_edge_of_something_smooth_is_no_smear() -> None:
     between = np.count_nonzero((column > 0.02) & (column < 0.98))
     assert column[2 * end - 14] > 0.98 and column[2 * end + 10] < 0.02
     assert 6 <= between <= 14, "soft, but not wide"
+
+
+def test_what_is_left_of_a_thing_beside_what_must_go_is_no_blot() -> None:
+    kept, denied = np.zeros((2, MAP_SIZE, MAP_SIZE), bool)
+    denied[40:60, 40:60] = True
+    blot, strand, hand = (slice(42, 52), slice(62, 72)), (slice(5, 20), slice(90, 94)), (slice(62, 100), slice(10, 70))
+    for part in (blot, strand, hand):
+        kept[part] = True
+    gone = _remainders(kept, denied)
+    assert gone[blot].all() and gone.sum() == 100, "neither strands of hair elsewhere nor most of a hand"
+    assert not _remainders(kept, np.zeros_like(denied)).any()
 
 
 class Doubtful(OccluderNetwork):

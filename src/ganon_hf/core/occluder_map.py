@@ -50,6 +50,8 @@ _GAP, _EDGE = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (11, 11)), 1.0
 _BAND = (1.0, 6.0)
 # Smallest thing that stays, and smallest area of a class that is named, as shares of the map.
 _MIN_AREA, _NAMED_AREA = 0.0015, 0.005
+# What is left of a thing over a face beside a part that must not be kept goes, if it is no larger than this share of the map.
+_MAX_REMAINDER = 0.03
 # A hole in what stays is of it if it is no larger than this share of the map, if the probability on average exceeds the second number, and
 # the share of its border that stays the third.
 _MAX_HOLE, _HOLE, _SURROUNDED = 0.01, 0.4, 0.9
@@ -109,6 +111,7 @@ def read_occluders(
     denied |= behind
     faint = (cv2.dilate(beside.view(np.uint8), _GROWN) > 0) & (front < _SURE_BESIDE)
     kept = _without_specks(kept & ~denied & ~beside & ~faint)
+    kept &= ~_remainders(kept & (hulls[..., 0] > 0), denied)
     holes = _holes(kept, front, hulls[..., 0] > 0, denied | beside | (chances[GLASSES] > front))
     kept |= holes
     front = _extended(np.where(holes, 1, np.where(kept, front, 0)), hulls[..., 0] > 0)
@@ -218,6 +221,15 @@ def _without_specks(kept: np.ndarray) -> np.ndarray:
     large = statistics[:, cv2.CC_STAT_AREA] >= _MIN_AREA * kept.size
     large[0] = False
     return large[parts]
+
+
+def _remainders(kept: np.ndarray, denied: np.ndarray) -> np.ndarray:
+    """(h, w) bool, small parts of what is kept of a face beside what must not be kept: without the rest of a thing they are blots."""
+    _, parts, statistics, _ = cv2.connectedComponentsWithStats(kept.view(np.uint8), connectivity=8)
+    small = statistics[:, cv2.CC_STAT_AREA] <= _MAX_REMAINDER * kept.size
+    small[np.setdiff1d(np.arange(len(small)), parts[cv2.dilate(denied.view(np.uint8), _GROWN) > 0])] = False
+    small[0] = False
+    return small[parts]
 
 
 def _holes(kept: np.ndarray, front: np.ndarray, face: np.ndarray, denied: np.ndarray) -> np.ndarray:
