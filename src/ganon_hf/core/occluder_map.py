@@ -25,8 +25,7 @@ from .opencv import cv2
 
 # Classes that stay, the last ones.
 _KEPT_CLASSES = (SUNGLASSES, CLOTH, HAND, HAIR, OBJECT)
-# Probability from which something lies in front of a face, and from which it counts there in full: between, its edge is soft, until the
-# contrast below makes it less so.
+# Probability from which something lies in front of a face, and from which it counts there in full: between, the edge is soft.
 _KEPT = (0.6, 0.75)
 # Probability from which a pixel is not looked at for light and tone, from which there is a frame of spectacles, and down to which that
 # frame goes on.
@@ -98,7 +97,7 @@ def read_occluders(
     factor = MAP_SIZE / crop.size
     picture = crop_image(photo, Crop(crop.matrix * factor, MAP_SIZE))
     hulls = draw_hulls(points * factor, MAP_SIZE)
-    chances = _read(network, [picture], [hulls])[0]
+    face, chances = hulls[..., 0] > 0, _read(network, [picture], [hulls])[0]
     front = _front(chances)
     kept = (front > _KEPT[0]) & (front > chances[GLASSES])
     behind = np.zeros(kept.shape, bool)
@@ -111,20 +110,20 @@ def read_occluders(
     denied |= behind
     faint = (cv2.dilate(beside.view(np.uint8), _GROWN) > 0) & (front < _SURE_BESIDE)
     kept = _without_specks(kept & ~denied & ~beside & ~faint)
-    kept &= ~_remainders(kept & (hulls[..., 0] > 0), denied)
-    holes = _holes(kept, front, hulls[..., 0] > 0, denied | beside | (chances[GLASSES] > front))
+    kept &= ~_remainders(kept & face, denied)
+    holes = _holes(kept, front, face, denied | beside | (chances[GLASSES] > front))
     kept |= holes
-    front = _extended(np.where(holes, 1, np.where(kept, front, 0)), hulls[..., 0] > 0)
+    front = _extended(np.where(holes, 1, np.where(kept, front, 0)), face)
     luma = luma_of(crop_image(photo, crop).astype(np.float32))
     keep = cv2.resize(np.clip((front - _KEPT[0]) / (_KEPT[1] - _KEPT[0]), 0, 1), luma.shape, interpolation=cv2.INTER_LINEAR)
     if keep.any():
         allowed = _without_steps(denied, luma.shape[0])
         allowed -= cv2.resize(beside.astype(np.float32), luma.shape, interpolation=cv2.INTER_LINEAR)
         keep = _CONTRAST * (_guided(keep, luma, max(1, round(_RADIUS / factor))) - 0.5) + 0.5
-        keep = np.clip(keep, 0, np.clip(allowed, 0, 1))
+        keep = np.clip(keep, 0, np.maximum(allowed, 0))
     large = (cv2.resize(values, luma.shape, interpolation=cv2.INTER_LINEAR) for values in (1 - chances[NONE], _frame(chances[GLASSES])))
     other, frame = large
-    classes = np.where(kept & (hulls[..., 0] > 0), _KEPT_CLASSES[0] + chances[_KEPT_CLASSES[0] :].argmax(axis=0), NONE)
+    classes = np.where(kept & face, _KEPT_CLASSES[0] + chances[_KEPT_CLASSES[0] :].argmax(axis=0), NONE)
     names = tuple(OCCLUDER_NAMES[number] for number in _KEPT_CLASSES if (classes == number).mean() > _NAMED_AREA)
     return Occluders(keep.astype(np.float32), other > _NOT_SKIN, frame > _FRAME_GOES_ON, names)
 
@@ -226,10 +225,11 @@ def _without_specks(kept: np.ndarray) -> np.ndarray:
 def _remainders(kept: np.ndarray, denied: np.ndarray) -> np.ndarray:
     """(h, w) bool, small parts of what is kept of a face beside what must not be kept: without the rest of a thing they are blots."""
     _, parts, statistics, _ = cv2.connectedComponentsWithStats(kept.view(np.uint8), connectivity=8)
-    small = statistics[:, cv2.CC_STAT_AREA] <= _MAX_REMAINDER * kept.size
-    small[np.setdiff1d(np.arange(len(small)), parts[cv2.dilate(denied.view(np.uint8), _GROWN) > 0])] = False
-    small[0] = False
-    return small[parts]
+    gone = np.zeros(len(statistics), bool)
+    gone[parts[cv2.dilate(denied.view(np.uint8), _GROWN) > 0]] = True
+    gone &= statistics[:, cv2.CC_STAT_AREA] <= _MAX_REMAINDER * kept.size
+    gone[0] = False
+    return gone[parts]
 
 
 def _holes(kept: np.ndarray, front: np.ndarray, face: np.ndarray, denied: np.ndarray) -> np.ndarray:

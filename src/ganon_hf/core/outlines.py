@@ -38,8 +38,9 @@ _FINER, _SUBPIXEL_BITS = 8, 4
 # than the second number as a share, in a Gaussian window whose standard deviation is the first number times the crop's side, the color
 # comes close to that of the lips times the third number.
 _AROUND, _LITTLE, _DARK = 0.008, 0.1, 0.85
-# Colors this share of the crop's side beside the border of lips and inside are mixed with those on its other side. Others are taken, where
-# in a Gaussian window of the second number as its standard deviation the share of these is at least the third; below, fewer and fewer.
+# So close to the border of the lips, as a share of the crop's side, textures mix the colors of both sides. Colors from further away take
+# their place: in full where these are at least the third number as a share of a Gaussian window, whose standard deviation is the second
+# number times the crop's side, and the less the fewer there are.
 _MIXED, _WINDOW, _NEAR = 0.004, 0.008, 0.2
 # What is seen of the inside this share of the crop's side away from lips is no matter of its outline.
 _DEEP = 0.006

@@ -70,7 +70,7 @@ def _print(texture: np.ndarray, pattern: str, color: np.ndarray, generator: np.r
 
 def _print_motifs(texture: np.ndarray, color: np.ndarray, generator: np.random.Generator) -> None:
     """One figure many times, upright or turned any way: flowers, hearts, skulls. Some have holes, which look like eyes."""
-    size, cloth = len(texture), texture.copy()
+    size, printed = len(texture), np.zeros(texture.shape[:2], np.uint8)
     turn = np.linspace(0, 2 * np.pi, 24, endpoint=False)
     radius = 1 + generator.uniform(0, 0.45) * np.cos(int(generator.integers(1, 7)) * turn) + generator.normal(0, 0.06, len(turn))
     outline = radius[:, None] * np.stack([np.cos(turn), np.sin(turn)], axis=1)
@@ -79,11 +79,10 @@ def _print_motifs(texture: np.ndarray, color: np.ndarray, generator: np.random.G
     for _ in range(int(generator.integers(15, 90))):
         angle, middle, side = generator.normal(0, spread), generator.uniform(0, size, 2), scale * generator.uniform(0.7, 1.2)
         matrix = side * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-        cv2.fillPoly(texture, [np.round(middle + outline @ matrix).astype(np.int32)], color.tolist())
+        cv2.fillPoly(printed, [np.round(middle + outline @ matrix).astype(np.int32)], 1)
         for hole in holes:
-            place = np.round(middle + hole @ matrix).astype(int).tolist()
-            seen = cv2.circle(np.zeros((size, size), np.uint8), place, max(1, round(0.22 * side)), 1, -1) > 0
-            texture[seen] = cloth[seen]
+            cv2.circle(printed, np.round(middle + hole @ matrix).astype(int).tolist(), max(1, round(0.22 * side)), 0, -1)
+    texture[printed > 0] = color
 
 
 def folds(size: int, generator: np.random.Generator) -> np.ndarray:
