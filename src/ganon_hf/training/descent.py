@@ -1,13 +1,10 @@
-"""How the small networks of this package are trained: AdamW, a learning rate that rises shortly and falls to zero, clipped gradients,
-and an average of the weights, which is the result."""
+"""How the small networks of this package are trained: AdamW, a learning rate that rises shortly and falls to zero, clipped gradients."""
 
 from __future__ import annotations
 
-import copy
 import logging
 import math
 import time
-from typing import Generic, TypeVar
 
 import numpy as np
 import torch
@@ -18,14 +15,9 @@ logger = logging.getLogger(__name__)
 _RISE = 100  # steps in which the learning rate rises
 _LOG_EVERY = 50
 
-Network = TypeVar("Network", bound=nn.Module)
 
-
-class Descent(Generic[Network]):
+class Descent:
     """The steps of one training; the progress is logged.
-
-    Attributes:
-        averaged: a copy of the network with the exponential moving average of its weights.
 
     Args:
         network: is trained; its weights change in place.
@@ -33,12 +25,10 @@ class Descent(Generic[Network]):
         learning_rate: the highest, after the rise; it falls to zero along a cosine.
         weight_decay: of AdamW.
         max_norm: of the gradient of all weights together; a larger one is scaled down to it.
-        average: decay of the moving average; it is smaller in the first steps, so that random weights are soon forgotten.
     """
 
-    def __init__(self, network: Network, steps: int, learning_rate: float, weight_decay: float, max_norm: float, average: float):
-        self._network, self._steps, self._peak, self._max_norm, self._average = network, steps, learning_rate, max_norm, average
-        self.averaged = copy.deepcopy(network)
+    def __init__(self, network: nn.Module, steps: int, learning_rate: float, weight_decay: float, max_norm: float):
+        self._network, self._steps, self._peak, self._max_norm = network, steps, learning_rate, max_norm
         self._optimizer = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=weight_decay)
         self._losses: list[float] = []
         self._begun = time.perf_counter()
@@ -57,15 +47,6 @@ class Descent(Generic[Network]):
         nn.utils.clip_grad_norm_(self._network.parameters(), self._max_norm)
         self._optimizer.step()
         self._losses.append(float(loss.detach()))
-        self._update_average(min(self._average, self.done / (self.done + 20)))
         if self.done % _LOG_EVERY == 0:
             seconds, mean = time.perf_counter() - self._begun, float(np.mean(self._losses[-_LOG_EVERY:]))
             logger.info("step %d of %d, loss %.4f, %.0f s", self.done, self._steps, mean, seconds)
-
-    @torch.no_grad()
-    def _update_average(self, decay: float) -> None:
-        for averaged, present in zip(self.averaged.state_dict().values(), self._network.state_dict().values(), strict=True):
-            if averaged.dtype.is_floating_point:
-                averaged.lerp_(present, 1 - decay)
-            else:
-                averaged.copy_(present)

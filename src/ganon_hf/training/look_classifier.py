@@ -53,7 +53,6 @@ class LookTrainingOptions:
         learning_rate: the highest, after a short rise; it falls to zero along a cosine.
         weight_decay: of AdamW.
         smoothing: share of each label that is spread evenly, so that the network stays unsure of what is rare.
-        average: decay of the averaged weights, which are the result.
         seed: of weights, order and changes.
         threads: of torch; the result depends on it.
 
@@ -67,7 +66,6 @@ class LookTrainingOptions:
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
     smoothing: float = 0.04
-    average: float = 0.998
     seed: int = 0
     threads: int = 1
 
@@ -211,14 +209,14 @@ def train_look_classifier(samples: LookSamples, options: LookTrainingOptions, st
             else:
                 network = copy.deepcopy(start).requires_grad_(True)
                 options = replace(options, learning_rate=options.learning_rate * _FURTHER)
-            return without_normalization(_run(network, samples, options, generator))
+            _run(network, samples, options, generator)
     finally:
         torch.set_num_threads(threads)
+    return without_normalization(network)
 
 
-def _run(network: LookClassifier, samples: LookSamples, options: LookTrainingOptions, generator: np.random.Generator) -> LookClassifier:
-    """Train in place, and return the averaged network."""
-    descent = Descent(network, options.steps, options.learning_rate, options.weight_decay, _MAX_NORM, options.average)
+def _run(network: LookClassifier, samples: LookSamples, options: LookTrainingOptions, generator: np.random.Generator) -> None:
+    descent = Descent(network, options.steps, options.learning_rate, options.weight_decay, _MAX_NORM)
     chances = samples.frequency / samples.frequency.sum()
     components = network.components(torch.from_numpy(samples.shapes).flatten(0, 1)).unflatten(0, samples.shapes.shape[:2])
     targets, weights = torch.from_numpy(samples.targets), torch.from_numpy(samples.weights.astype(np.float32))
@@ -233,7 +231,7 @@ def _run(network: LookClassifier, samples: LookSamples, options: LookTrainingOpt
         shapes = components[rows, exactness] * (1 - parts) + components[others, exactness] * parts
         shapes = shapes + _SHAPE_NOISE * torch.from_numpy(generator.standard_normal(shapes.shape, np.float32))
         descent.step(look_loss(network(pictures[:, None], shapes), targets[rows], weights[rows], options.smoothing))
-    return descent.averaged
+    network.eval()
 
 
 def fit_components(network: LookClassifier, shapes: np.ndarray) -> None:

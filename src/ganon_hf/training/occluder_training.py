@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import nn
 from torch.nn import functional
 
 from ..core.modeling_ganon import GanonConfig, OccluderNetwork
@@ -116,7 +117,8 @@ def train_occluders(
     peak = options.learning_rate * (1 if start is None else _FURTHER)
     network.requires_grad_(True)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a third faster on a CPU
-    descent = Descent(network, options.steps, peak, options.weight_decay, _MAX_NORM, options.average)
+    averaged = copy.deepcopy(network)
+    descent = Descent(network, options.steps, peak, options.weight_decay, _MAX_NORM)
     network.train()
     while descent.done < options.steps:
         samples = load(generator)
@@ -127,9 +129,19 @@ def train_occluders(
             pictures, hulls, labels = vary(*to_tensors(samples, order[first : first + options.batch_size]), random)
             seen, known = (values.contiguous(memory_format=torch.channels_last) for values in (pictures, hulls))
             descent.step(occluder_loss(network(seen, known), hulls, labels))
+            _follow(averaged, network, min(options.average, descent.done / (descent.done + 20)))
             if save is not None and descent.done % save_every == 0:
-                save(finished(descent.averaged), descent.done)
-    return finished(descent.averaged)
+                save(finished(averaged), descent.done)
+    return finished(averaged)
+
+
+@torch.no_grad()
+def _follow(averaged: nn.Module, network: nn.Module, decay: float) -> None:
+    for ours, theirs in zip(averaged.state_dict().values(), network.state_dict().values(), strict=True):
+        if ours.dtype.is_floating_point:
+            ours.lerp_(theirs, 1 - decay)
+        else:
+            ours.copy_(theirs)
 
 
 def finished(network: OccluderNetwork) -> OccluderNetwork:
