@@ -3,6 +3,7 @@
     python scripts/fit/occluders.py faces FACES/synthetic-*.parquet FACES/train-*.parquet --output faces.npz
     python scripts/fit/occluders.py make faces.npz --output samples/ --count 20000
     python scripts/fit/occluders.py train samples/ --output occluders.safetensors
+    python scripts/fit/occluders.py blend before.safetensors occluders.safetensors --share 0.6 --output blended.safetensors
     python scripts/fit/occluders.py install occluders.safetensors src/ganon_hf/checkpoint --output-dir OUT
     python scripts/fit/occluders.py check occluders.safetensors held-out/
 
@@ -31,7 +32,7 @@ from ganon_hf.training.checkpoints import save_model
 from ganon_hf.training.look_samples import set_of
 from ganon_hf.training.occluder_faces import read_bare_faces
 from ganon_hf.training.occluder_samples import BareFaces, Samples, make_samples
-from ganon_hf.training.occluder_training import OccluderTrainingOptions, to_tensors, train_occluders
+from ganon_hf.training.occluder_training import OccluderTrainingOptions, blend_networks, to_tensors, train_occluders
 
 LABELS = Path(__file__).with_name("looks.csv")
 WIDTH = "occluder_channels"  # of the network, in the configuration
@@ -108,6 +109,12 @@ def train(arguments: argparse.Namespace) -> None:
     save(train_occluders(load, options, start, save), options.steps)
 
 
+def blend(arguments: argparse.Namespace) -> None:
+    """Write weights between those before and after a training."""
+    before, after = (open_network(path, OccluderNetwork, WIDTH) for path in (arguments.before, arguments.after))
+    save_file(blend_networks(before, after, arguments.share).state_dict(), arguments.output)
+
+
 def check(arguments: argparse.Namespace) -> None:
     """Print intersection over union by class of samples with known truth."""
     network, paths = open_network(arguments.network, OccluderNetwork, WIDTH), sorted(arguments.samples.glob("samples-*.npz"))
@@ -156,6 +163,12 @@ def main(argv: list[str] | None = None) -> None:
     training.add_argument("samples", type=Path, help="folder of the samples")
     add_training_arguments(training, OccluderTrainingOptions)
     training.set_defaults(run=train)
+    blending = commands.add_parser("blend", help="write weights between those before and after a training")
+    blending.add_argument("before", type=Path)
+    blending.add_argument("after", type=Path)
+    blending.add_argument("--share", type=float, required=True, help="of those after it, from 0 to 1")
+    blending.add_argument("--output", type=Path, required=True, help="file of the weights (.safetensors)")
+    blending.set_defaults(run=blend)
     installing = commands.add_parser("install", help="write a copy of a checkpoint with the weights")
     installing.add_argument("network", type=Path)
     installing.add_argument("checkpoint", help="folder or Hub repository")

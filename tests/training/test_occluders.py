@@ -28,7 +28,14 @@ from ganon_hf.training.occluder_samples import (
 from ganon_hf.training.occluder_scene import Layer, smooth_curve
 from ganon_hf.training.occluder_shapes import glasses, hair, hat, mask, scarf
 from ganon_hf.training.occluder_textures import _print_motifs, cloth, folds, photo_patch, pleats, surface
-from ganon_hf.training.occluder_training import OccluderTrainingOptions, finished, occluder_loss, to_tensors, train_occluders
+from ganon_hf.training.occluder_training import (
+    OccluderTrainingOptions,
+    blend_networks,
+    finished,
+    occluder_loss,
+    to_tensors,
+    train_occluders,
+)
 
 POINTS = np.asarray(face_at(STORED_SIZE / 2, STORED_SIZE / 2, 105).landmarks)
 
@@ -194,3 +201,22 @@ def test_a_network_learns_what_is_in_front(faces: BareFaces) -> None:
 def test_training_options_are_checked(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} must be positive"):
         OccluderTrainingOptions(**{name: 0})
+
+
+def test_blends_lie_between_two_networks() -> None:
+    before, after = (OccluderNetwork(GanonConfig(occluder_channels=2)) for _ in range(2))
+    for share in (0.0, 0.25, 1.0):
+        blended = blend_networks(before, after, share).state_dict()
+        for name, first in before.state_dict().items():
+            torch.testing.assert_close(blended[name], (1 - share) * first + share * after.state_dict()[name])
+    assert bool((before.stem.weight != after.stem.weight).all())  # neither was changed
+
+
+@pytest.mark.parametrize(
+    ("width", "share", "complaint"),
+    [(2, -0.1, "from 0 to 1"), (2, 1.1, "from 0 to 1"), (3, 0.5, "same width, but stem.weight has the shapes")],
+)
+def test_impossible_blends_are_refused(width: int, share: float, complaint: str) -> None:
+    before, after = (OccluderNetwork(GanonConfig(occluder_channels=channels)) for channels in (2, width))
+    with pytest.raises(ValueError, match=complaint):
+        blend_networks(before, after, share)

@@ -147,3 +147,28 @@ def _follow(averaged: nn.Module, network: nn.Module, decay: float) -> None:
 def finished(network: OccluderNetwork) -> OccluderNetwork:
     """A copy for use, with the normalization merged into the convolutions."""
     return without_normalization(network).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload,no-any-return]
+
+
+def blend_networks(before: OccluderNetwork, after: OccluderNetwork, share: float) -> OccluderNetwork:
+    """The weights between those of a network and those that it had after it was trained further.
+
+    On pictures that are unlike those of the training, such weights are often better than either (Wortsman et al., "Robust fine-tuning of
+    zero-shot models", CVPR 2022).
+
+    Args:
+        before, after: of the same width.
+        share: of the later weights, from 0 to 1.
+
+    Raises:
+        ValueError: the share is not from 0 to 1, or the widths differ.
+    """
+    if not 0 <= share <= 1:
+        raise ValueError(f"share must be from 0 to 1, but got {share}.")
+    blended, later = copy.deepcopy(before), after.state_dict()
+    for name, weights in blended.state_dict().items():
+        if weights.shape != later[name].shape:
+            raise ValueError(
+                f"both networks must have the same width, but {name} has the shapes {[*weights.shape]} and {[*later[name].shape]}."
+            )
+        weights.lerp_(later[name], share)
+    return blended
