@@ -11,6 +11,7 @@ from tiny import face_at
 from ganon_hf.core.alignment import align_face, crop_image, to_uint8, warp_to_photo
 from ganon_hf.core.face_mesh import FACE_OVAL
 from ganon_hf.core.faces import Crop, box_of_points
+from ganon_hf.core.opencv import cv2
 
 
 def landmarks(yaw: float = 0.0) -> np.ndarray:
@@ -167,6 +168,35 @@ def test_shrinking_averages() -> None:
     assert small.std() == pytest.approx(noise.std() / 8, rel=0.15)
     back = warp_to_photo(noise.astype(np.float32), Crop(np.array([[8.0, 0, 0], [0, 8.0, 0]]), 512), (0, 0, 64, 64))
     assert back.std() < noise.std() / 4
+
+
+@pytest.mark.parametrize(
+    ("scale", "center"),
+    [
+        (0.5, (200, 300)),
+        (0.2, (411.3, 222.8)),
+        (0.07, (500, 100)),  # larger than the photo
+        (0.2, (10, 630)),  # over a corner
+        (0.1, (-900, 200)),  # far outside
+        (0.3, (300, 2000)),
+    ],
+)
+def test_a_part_shrinks_like_the_whole_photo(scale: float, center: tuple[float, float]) -> None:
+    photo = np.random.default_rng(0).integers(0, 256, (640, 768, 3), dtype=np.uint8)
+    crop, halved, times = square(scale, 20, 64, center), photo, 0
+    while scale * 2**times < 0.6:
+        halved, times = cv2.resize(halved, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), times + 1
+    expected = crop_image(halved, square(scale * 2**times, 20, 64, (center[0] / 2**times, center[1] / 2**times)))
+    found = crop_image(photo, crop)
+    assert np.abs(found.astype(int) - expected).max() <= 1  # OpenCV has places in fixed point
+
+
+def test_what_is_far_from_a_crop_is_not_read() -> None:
+    photo = np.random.default_rng(0).integers(0, 256, (701, 903, 3), dtype=np.uint8)
+    crop = square(0.2, 20, 32, (200, 300))
+    other = photo.copy()
+    other[:, 500:], other[550:] = 0, 0
+    np.testing.assert_array_equal(crop_image(other, crop), crop_image(photo, crop))
 
 
 def test_outside_the_photo_the_border_is_repeated() -> None:

@@ -63,13 +63,39 @@ def crop_image(image: np.ndarray, crop: Crop, part: tuple[int, int, int, int] | 
     """
     x_min, y_min, x_max, y_max = part or (0, 0, crop.size, crop.size)
     matrix = crop.matrix - np.array([[0, 0, x_min], [0, 0, y_min]])
+    size = (x_max - x_min, y_max - y_min)
+    image, matrix = _around(image, matrix, size)
     while min(image.shape[:2]) >= 2 and np.sqrt(abs(np.linalg.det(matrix[:, :2]))) < _MIN_SCALE:
         height, width = image.shape[:2]
         image = cv2.resize(image, (max(1, width // 2), max(1, height // 2)), interpolation=cv2.INTER_AREA)
         factors = np.array([width / image.shape[1], height / image.shape[0]])
         matrix = np.hstack([matrix[:, :2] * factors, matrix[:, 2:]])
-    size = (x_max - x_min, y_max - y_min)
     return cv2.warpAffine(image, _to_opencv(matrix), size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _around(image: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """The part of a picture that shrinking it into a crop needs, and the crop's matrix for it.
+
+    A large photo is not halved for each of its faces as a whole. The part begins and ends where the halved pixels of the whole would.
+
+    Args:
+        image: (h, w[, c]).
+        matrix: (2, 3) picture -> crop.
+        size: (width, height) of the crop.
+    """
+    step = 1
+    while np.sqrt(abs(np.linalg.det(matrix[:, :2]))) * step < _MIN_SCALE and step < min(image.shape[:2]):
+        step *= 2
+    if step == 1:
+        return image, matrix
+    corners = np.array([[0, 0], [size[0], 0], [0, size[1]], size], float) - matrix[:, 2]
+    corners = np.linalg.solve(matrix[:, :2], corners.T).T
+    sides = np.array(image.shape[1::-1])
+    last = (sides - 1) // step * step  # a part of a picture far beyond its edge is that edge
+    first = np.clip(np.floor(corners.min(axis=0)) // step * step - step, 0, np.maximum(last - step, 0)).astype(int)
+    end = np.clip(-(-np.ceil(corners.max(axis=0)) // step) * step + step, first + 2 * step, sides).astype(int)
+    matrix = np.hstack([matrix[:, :2], matrix[:, 2:] + matrix[:, :2] @ first[:, None]])
+    return image[first[1] : end[1], first[0] : end[0]], matrix
 
 
 def warp_to_photo(values: np.ndarray, crop: Crop, region: tuple[int, int, int, int], origin: tuple[int, int] = (0, 0)) -> np.ndarray:
