@@ -2,7 +2,7 @@
 
 python scripts/maintain/people_sheet.py --out docs/images/people.png [--checkpoint DIR] [--seeds 1 2 3]
 python scripts/maintain/people_sheet.py --out docs/images/people_24.jpg --seeds $(seq 101 124) --abreast 3 --side 120 \
-    --expressions neutral smile surprise anger
+    --expressions neutral laugh surprise "eyes closed"
 """
 
 from __future__ import annotations
