@@ -20,7 +20,7 @@ from ganon_hf.core.covering import Covers
 from ganon_hf.core.face_mesh import CHIN, FACE_OVAL, LEFT_IRIS, LIP_LOWER, RIGHT_IRIS
 from ganon_hf.core.faces import Crop, Face
 from ganon_hf.core.modeling_ganon import GanonConfig, OccluderNetwork
-from ganon_hf.core.occluder_map import _is_sure, _remainders, _without_steps, read_occluders
+from ganon_hf.core.occluder_map import _is_sure, _remainders, _stray, _without_steps, read_occluders
 from ganon_hf.core.occluders import CLOTH, GLASSES, HAIR, HULL_CHANNELS, MAP_SIZE, NONE, OCCLUDER_NAMES, draw_hulls
 from ganon_hf.core.opencv import cv2
 from ganon_hf.training.occluder_objects import hand
@@ -153,6 +153,16 @@ def test_what_is_left_of_a_thing_beside_what_must_go_is_no_blot() -> None:
     gone = _remainders(kept, denied)
     assert gone[blot].all() and gone.sum() == 100, "neither strands of hair elsewhere nor most of a hand"
     assert not _remainders(kept, np.zeros_like(denied)).any()
+
+
+def test_sunglasses_cover_eyes() -> None:
+    eyes, sunglasses = np.zeros((60, 60), bool), np.zeros((60, 60), bool)
+    eyes[20:26, 10:22] = eyes[20:26, 38:50] = True
+    sunglasses[18:30, 8:24] = True  # a lens
+    sunglasses[28:31, 40:44] = True  # below the other eye
+    sunglasses[2:8, 10:50] = True  # pushed up
+    gone = _stray(sunglasses, eyes)
+    assert gone[28:31, 40:44].all() and np.count_nonzero(gone) == 12
 
 
 class Doubtful(OccluderNetwork):

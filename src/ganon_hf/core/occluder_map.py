@@ -111,6 +111,8 @@ def read_occluders(
     faint = (cv2.dilate(beside.view(np.uint8), _GROWN) > 0) & (front < _SURE_BESIDE)
     kept = _without_specks(kept & ~denied & ~beside & ~faint)
     kept &= ~_remainders(kept & face, denied)
+    classes = np.where(face, _KEPT_CLASSES[0] + chances[_KEPT_CLASSES[0] :].argmax(axis=0), NONE)
+    kept &= ~_stray(kept & (classes == SUNGLASSES), hulls[..., 1] > 0)
     holes = _holes(kept, front, face, denied | beside | (chances[GLASSES] > front))
     kept |= holes
     front = _extended(np.where(holes, 1, np.where(kept, front, 0)), face)
@@ -123,8 +125,7 @@ def read_occluders(
         keep = np.clip(keep, 0, np.maximum(allowed, 0))
     large = (cv2.resize(values, luma.shape, interpolation=cv2.INTER_LINEAR) for values in (1 - chances[NONE], _frame(chances[GLASSES])))
     other, frame = large
-    classes = np.where(kept & face, _KEPT_CLASSES[0] + chances[_KEPT_CLASSES[0] :].argmax(axis=0), NONE)
-    names = tuple(OCCLUDER_NAMES[number] for number in _KEPT_CLASSES if (classes == number).mean() > _NAMED_AREA)
+    names = tuple(OCCLUDER_NAMES[number] for number in _KEPT_CLASSES if (kept & (classes == number)).mean() > _NAMED_AREA)
     return Occluders(keep.astype(np.float32), other > _NOT_SKIN, frame > _FRAME_GOES_ON, names)
 
 
@@ -230,6 +231,16 @@ def _remainders(kept: np.ndarray, denied: np.ndarray) -> np.ndarray:
     gone &= statistics[:, cv2.CC_STAT_AREA] <= _MAX_REMAINDER * kept.size
     gone[0] = False
     return gone[parts]
+
+
+def _stray(sunglasses: np.ndarray, eyes: np.ndarray) -> np.ndarray:
+    """(h, w) bool, parts of sunglasses at an eye that do not cover it: nobody wears them like that, and the rest was not seen."""
+    count, parts = cv2.connectedComponents(sunglasses.view(np.uint8), connectivity=8)
+    stray = np.zeros(count, bool)
+    stray[parts[cv2.dilate(eyes.view(np.uint8), _GROWN) > 0]] = True
+    stray[parts[eyes]] = False
+    stray[0] = False
+    return stray[parts]
 
 
 def _holes(kept: np.ndarray, front: np.ndarray, face: np.ndarray, denied: np.ndarray) -> np.ndarray:
