@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -191,12 +193,24 @@ def test_a_part_shrinks_like_the_whole_photo(scale: float, center: tuple[float, 
     assert np.abs(found.astype(int) - expected).max() <= 1  # OpenCV has places in fixed point
 
 
-def test_what_is_far_from_a_crop_is_not_read() -> None:
-    photo = np.random.default_rng(0).integers(0, 256, (701, 903, 3), dtype=np.uint8)
-    crop = square(0.2, 20, 32, (200, 300))
-    other = photo.copy()
-    other[:, 500:], other[550:] = 0, 0
-    np.testing.assert_array_equal(crop_image(other, crop), crop_image(photo, crop))
+def test_only_the_part_around_a_crop_shrinks(monkeypatch: pytest.MonkeyPatch) -> None:
+    photo, seen, resize = np.zeros((3001, 4003, 3), np.uint8), [], cv2.resize
+
+    def watch(image: np.ndarray, *arguments: Any, **options: Any) -> np.ndarray:
+        seen.append(max(image.shape[:2]))
+        return resize(image, *arguments, **options)
+
+    monkeypatch.setattr(cv2, "resize", watch)
+    crop_image(photo, square(0.2, 20, 32, (2000, 1500)))
+    assert seen and max(seen) < 300
+
+
+def test_photos_of_odd_sizes_shrink_in_place() -> None:
+    columns, rows = np.meshgrid(np.arange(903) + 0.5, np.arange(701) + 0.5)
+    crop = square(0.2, 20, 64, (411.3, 322.8))
+    found = crop_image(wave(np.dstack([columns, rows]), 0.3), crop)
+    places = np.dstack(np.meshgrid(np.arange(64) + 0.5, np.arange(64) + 0.5)).reshape(-1, 2)
+    assert np.abs(found.ravel() - wave(crop.to_photo(np.hstack([places, np.zeros((len(places), 1))]))[:, :2], 0.3)).max() < 3
 
 
 def test_outside_the_photo_the_border_is_repeated() -> None:

@@ -162,3 +162,17 @@ def test_what_is_covered_is_found_again_in_the_square_of_a_neighbor(angle: float
     assert hidden is not None and 0.02 < hidden.mean() < 0.5
     assert (hidden == (black > 0.5))[inside].mean() > 0.97
     assert covers.within(Crop(np.array([[1.0, 0, 900], [0, 1.0, 900]]), 64)) is None
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.55, 0.4, 0.2, 0.1])
+def test_covers_do_not_spread_in_the_square_of_a_large_neighbor(scale: float) -> None:
+    canvas = noise(400, 600)
+    covers, size = Covers(canvas, "black"), 64
+    covers.add(Face((280, 180, 320, 220), 1.0))
+    x_min, y_min, x_max, y_max = box_of_points(np.argwhere((canvas == 0).all(axis=2))[:, ::-1] + 0.5)
+    crop = Crop(np.array([[scale, 0, size / 2 - scale * 300], [0, scale, size / 2 - scale * 200]]), size)
+    hidden = covers.within(crop)
+    assert hidden is not None
+    x, y = crop.to_photo(np.argwhere(hidden)[:, ::-1].astype(float) + 0.5).T
+    reach = 2 / scale
+    assert x.min() > x_min - reach and x.max() < x_max + reach and y.min() > y_min - reach and y.max() < y_max + reach

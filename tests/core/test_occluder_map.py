@@ -155,13 +155,15 @@ def test_what_is_left_of_a_thing_beside_what_must_go_is_no_blot() -> None:
     assert not _remainders(kept, np.zeros_like(denied)).any()
 
 
-def test_sunglasses_cover_eyes() -> None:
-    eyes, sunglasses = np.zeros((60, 60), bool), np.zeros((60, 60), bool)
+def test_spots_of_sunglasses_beside_an_eye_go() -> None:
+    eyes, kept, sunglasses = np.zeros((3, 60, 60), bool)
     eyes[20:26, 10:22] = eyes[20:26, 38:50] = True
-    sunglasses[18:30, 8:24] = True  # a lens
-    sunglasses[28:31, 40:44] = True  # below the other eye
-    sunglasses[2:8, 10:50] = True  # pushed up
-    gone = _stray(sunglasses, eyes)
+    kept[18:30, 8:24] = sunglasses[18:30, 8:24] = True
+    sunglasses[20:28, 10:22] = False  # a lens with a reflection that was taken for something else
+    kept[28:31, 40:44] = sunglasses[28:31, 40:43] = True  # a spot below the other eye
+    kept[27:30, 46:49] = True  # of something else
+    kept[2:8, 10:50] = sunglasses[2:8, 10:50] = True  # pushed up
+    gone = _stray(kept, sunglasses, eyes)
     assert gone[28:31, 40:44].all() and np.count_nonzero(gone) == 12
 
 

@@ -76,7 +76,8 @@ def crop_image(image: np.ndarray, crop: Crop, part: tuple[int, int, int, int] | 
 def _around(image: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """The part of a picture that shrinking it into a crop needs, and the crop's matrix for it.
 
-    A large photo is not halved for each of its faces as a whole. The part begins and ends where the halved pixels of the whole would.
+    A large photo is not halved for each of its faces as a whole. The part begins where halved pixels of the whole would. Those of the whole
+    are as large only if its sides are multiples of the same power of two.
 
     Args:
         image: (h, w[, c]).
@@ -92,7 +93,7 @@ def _around(image: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> tup
     corners = np.linalg.solve(matrix[:, :2], corners.T).T
     sides = np.array(image.shape[1::-1])
     last = (sides - 1) // step * step  # a part of a picture far beyond its edge is that edge
-    first = np.clip(np.floor(corners.min(axis=0)) // step * step - step, 0, np.maximum(last - step, 0)).astype(int)
+    first = np.clip(np.floor(corners.min(axis=0)) // step * step - step, 0, np.maximum(last - 3 * step, 0)).astype(int)
     end = np.clip(-(-np.ceil(corners.max(axis=0)) // step) * step + step, first + 2 * step, sides).astype(int)
     matrix = np.hstack([matrix[:, :2], matrix[:, 2:] + matrix[:, :2] @ first[:, None]])
     return image[first[1] : end[1], first[0] : end[0]], matrix

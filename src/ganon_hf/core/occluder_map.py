@@ -112,7 +112,7 @@ def read_occluders(
     kept = _without_specks(kept & ~denied & ~beside & ~faint)
     kept &= ~_remainders(kept & face, denied)
     classes = np.where(face, _KEPT_CLASSES[0] + chances[_KEPT_CLASSES[0] :].argmax(axis=0), NONE)
-    kept &= ~_stray(kept & (classes == SUNGLASSES), hulls[..., 1] > 0)
+    kept &= ~_stray(kept & face, classes == SUNGLASSES, hulls[..., 1] > 0)
     holes = _holes(kept, front, face, denied | beside | (chances[GLASSES] > front))
     kept |= holes
     front = _extended(np.where(holes, 1, np.where(kept, front, 0)), face)
@@ -233,12 +233,19 @@ def _remainders(kept: np.ndarray, denied: np.ndarray) -> np.ndarray:
     return gone[parts]
 
 
-def _stray(sunglasses: np.ndarray, eyes: np.ndarray) -> np.ndarray:
-    """(h, w) bool, parts of sunglasses at an eye that do not cover it: nobody wears them like that, and the rest was not seen."""
-    count, parts = cv2.connectedComponents(sunglasses.view(np.uint8), connectivity=8)
+def _stray(kept: np.ndarray, sunglasses: np.ndarray, eyes: np.ndarray) -> np.ndarray:
+    """(h, w) bool, parts of what is kept of a face that are mostly sunglasses and lie at an eye or brow, but not over one: spots of a pair
+    of which the rest was not recognized.
+
+    Args:
+        kept, sunglasses: (h, w) bool.
+        eyes: (h, w) bool, hulls of eyes with brows.
+    """
+    count, parts = cv2.connectedComponents(kept.view(np.uint8), connectivity=8)
     stray = np.zeros(count, bool)
     stray[parts[cv2.dilate(eyes.view(np.uint8), _GROWN) > 0]] = True
     stray[parts[eyes]] = False
+    stray &= np.bincount(parts[sunglasses], minlength=count) > np.bincount(parts[~sunglasses], minlength=count)
     stray[0] = False
     return stray[parts]
 
