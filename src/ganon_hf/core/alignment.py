@@ -53,13 +53,16 @@ def _to_opencv(matrix: np.ndarray) -> np.ndarray:
     return shifted
 
 
-def crop_image(image: np.ndarray, crop: Crop, part: tuple[int, int, int, int] | None = None) -> np.ndarray:
-    """Resample (h, w[, c]) to the crop's square; the border is replicated. Downscaling averages instead of skipping pixels.
+def crop_image(
+    image: np.ndarray, crop: Crop, part: tuple[int, int, int, int] | None = None, *, border: int = cv2.BORDER_REPLICATE
+) -> np.ndarray:
+    """Resample (h, w[, c]) to the crop's square. Downscaling averages instead of skipping pixels.
 
     Args:
         image: the photo.
         crop: the square.
         part: (x_min, y_min, x_max, y_max) in the crop's pixels, all that is wanted of it; None is the whole square.
+        border: what lies beyond the picture: its edge, or with ``cv2.BORDER_CONSTANT`` zeros.
     """
     x_min, y_min, x_max, y_max = part or (0, 0, crop.size, crop.size)
     matrix = crop.matrix - np.array([[0, 0, x_min], [0, 0, y_min]])
@@ -70,7 +73,7 @@ def crop_image(image: np.ndarray, crop: Crop, part: tuple[int, int, int, int] | 
         image = cv2.resize(image, (max(1, width // 2), max(1, height // 2)), interpolation=cv2.INTER_AREA)
         factors = np.array([width / image.shape[1], height / image.shape[0]])
         matrix = np.hstack([matrix[:, :2] * factors, matrix[:, 2:]])
-    return cv2.warpAffine(image, _to_opencv(matrix), size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.warpAffine(image, _to_opencv(matrix), size, flags=cv2.INTER_LINEAR, borderMode=border)
 
 
 def _around(image: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -84,8 +87,8 @@ def _around(image: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> tup
         matrix: (2, 3) picture -> crop.
         size: (width, height) of the crop.
     """
-    step = 1
-    while np.sqrt(abs(np.linalg.det(matrix[:, :2]))) * step < _MIN_SCALE and step < min(image.shape[:2]):
+    step, scale = 1, np.sqrt(abs(np.linalg.det(matrix[:, :2])))
+    while scale * step < _MIN_SCALE and step < min(image.shape[:2]):
         step *= 2
     if step == 1:
         return image, matrix

@@ -7,7 +7,6 @@ of the face in it: black, or the mean of what is seen around it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,8 +24,6 @@ from .options import Cover
 MOST, MUCH = 1 / 2, 1 / 3
 # Width of the ring around a cover of which the color is taken, over the square root of the cover's area; at least two pixels.
 _RING = 0.12
-# Pixels of a square around a cover in it that are empty: halved, a narrower margin would be full, and the edge of a crop is repeated.
-_MARGIN = 2.4
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,14 +71,12 @@ class Covers:
         corners = crop.to_photo(np.array([[0, 0], [crop.size, 0], [0, crop.size], [crop.size, crop.size]], float))
         x_min, y_min, x_max, y_max = box_of_points(corners)
         hidden = np.zeros((crop.size, crop.size), bool)
-        margin = 1 + math.ceil(_MARGIN / min(crop.scale, 1.0))
         for cover in self._covers:
             left, top, right, bottom = cover.region
             if left < x_max and top < y_max and right > x_min and bottom > y_min:
-                mask = cv2.copyMakeBorder(cover.mask.view(np.uint8), *[margin] * 4, cv2.BORDER_CONSTANT, value=0)
                 moved = crop.matrix.copy()  # the mask's pixels instead of the photo's
-                moved[:, 2] += moved[:, :2] @ np.array([left - margin, top - margin])
-                hidden |= crop_image(mask, Crop(moved, crop.size)) > 0
+                moved[:, 2] += moved[:, :2] @ np.array([left, top])
+                hidden |= crop_image(cover.mask.view(np.uint8), Crop(moved, crop.size), border=cv2.BORDER_CONSTANT) > 0
         return hidden if hidden.any() else None
 
     def renew(self, synthetic: Sequence[np.ndarray]) -> None:

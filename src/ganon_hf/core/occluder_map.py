@@ -226,10 +226,8 @@ def _without_specks(kept: np.ndarray) -> np.ndarray:
 def _remainders(kept: np.ndarray, denied: np.ndarray) -> np.ndarray:
     """(h, w) bool, small parts of what is kept of a face beside what must not be kept: without the rest of a thing they are blots."""
     _, parts, statistics, _ = cv2.connectedComponentsWithStats(kept.view(np.uint8), connectivity=8)
-    gone = np.zeros(len(statistics), bool)
-    gone[parts[cv2.dilate(denied.view(np.uint8), _GROWN) > 0]] = True
+    gone = _reach(parts, cv2.dilate(denied.view(np.uint8), _GROWN) > 0, len(statistics))
     gone &= statistics[:, cv2.CC_STAT_AREA] <= _MAX_REMAINDER * kept.size
-    gone[0] = False
     return gone[parts]
 
 
@@ -242,12 +240,17 @@ def _stray(kept: np.ndarray, sunglasses: np.ndarray, eyes: np.ndarray) -> np.nda
         eyes: (h, w) bool, hulls of eyes with brows.
     """
     count, parts = cv2.connectedComponents(kept.view(np.uint8), connectivity=8)
-    stray = np.zeros(count, bool)
-    stray[parts[cv2.dilate(eyes.view(np.uint8), _GROWN) > 0]] = True
-    stray[parts[eyes]] = False
+    stray = _reach(parts, cv2.dilate(eyes.view(np.uint8), _GROWN) > 0, count) & ~_reach(parts, eyes, count)
     stray &= np.bincount(parts[sunglasses], minlength=count) > np.bincount(parts[~sunglasses], minlength=count)
-    stray[0] = False
     return stray[parts]
+
+
+def _reach(parts: np.ndarray, where: np.ndarray, count: int) -> np.ndarray:
+    """(count,) bool, which numbers of (h, w) parts occur where a mask is set; 0 is none."""
+    reach = np.zeros(count, bool)
+    reach[parts[where]] = True
+    reach[0] = False
+    return reach
 
 
 def _holes(kept: np.ndarray, front: np.ndarray, face: np.ndarray, denied: np.ndarray) -> np.ndarray:
