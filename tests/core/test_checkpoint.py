@@ -62,7 +62,7 @@ def test_the_bank_has_everybody(engine: Anonymizer) -> None:
     for age in ("young", "middle", "old"):
         assert {look.skin for look in looks if look.age == age} >= {"light", "dark"}, age
     adults_shapes = engine.population.shapes[[look.age not in ("toddler", "child") for look in looks]]
-    assert len(engine.population.mouths) >= 40 and 1.0 < adults_shapes.std() < 1.7, "as varied as people, or more"
+    assert len(engine.population.mouths.levels) >= 40 and 1.0 < adults_shapes.std() < 1.7, "as varied as people, or more"
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

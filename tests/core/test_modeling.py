@@ -383,10 +383,7 @@ def test_people_change_the_face_and_their_absence_is_the_mean_person() -> None:
     model = tiny_model()
     with torch.inference_mode():
         mean = model(**inputs()).images
-        first, second = (
-            model(**inputs(), people=torch.tensor([[one]]), shares=shares_of((1.0,) * 5), mouths=torch.tensor([[0, 5]])).images
-            for one in (3, 4)
-        )
+        first, second = (model(**inputs(), people=torch.tensor([[one]]), shares=shares_of((1.0,) * 5)).images for one in (3, 4))
     assert (first - mean).abs().mean() * 127.5 > 2 and (first - second).abs().mean() * 127.5 > 2
 
 
@@ -472,41 +469,12 @@ def test_an_open_mouth_is_the_banks_and_a_shut_one_is_not() -> None:
     model = tiny_model()
     bank, box = model.people, model.config.mouth_box
     assert bank is not None
-    bank.mouth_luma[:] = 90
+    bank.mouth_luma[0], bank.mouth_luma[5] = 180, 60  # 90 on average
     bank.mouth_chroma[:] = 20
     luma, chroma = torch.zeros(1, 1, 32, 32), torch.zeros(1, 2, 16, 16)
     for opening, share in ((0.0, 0.0), (0.02, 0.0), (0.045, 0.5), (0.2, 1.0), (0.6, 1.0)):
-        seen, tint = bank.open_mouth(luma, chroma, opened(opening), torch.tensor([[0, 1, 2, 3, 4, 5]]))
+        seen, tint = bank.open_mouth(luma, chroma, opened(opening), torch.tensor([[0, 5]]), torch.tensor([[0.25, 0.75]]))
         inside = seen[0, 0, box[1] : box[1] + box[3], box[0] : box[0] + box[2]]
         assert inside.mean() == pytest.approx(90 * share, abs=0.5), opening
         assert seen.sum() == pytest.approx(float(inside.sum()), abs=0.1) and tint.max() == pytest.approx(10 * share, abs=0.1)
     assert luma.abs().max() == 0, "the arguments are left alone"
-
-
-@pytest.mark.parametrize("opening", [0.03, 0.05, 0.09, 0.14, 0.3])
-def test_the_mouth_that_is_closest_counts_most(opening: float) -> None:
-    """However close its neighbors are."""
-    bank = tiny_model().people
-    assert bank is not None
-    openings = torch.tensor([0.06, 0.1, 0.101, 0.102, 0.16, 0.3])
-    bank.mouth_shapes[:6, 0], bank.mouth_shapes[:6, 1] = openings, float(opened(opening)[0, 291, 0] - opened(opening)[0, 61, 0])
-    shares = []
-    for number in range(6):
-        bank.mouth_luma[:] = 0
-        bank.mouth_luma[number] = 200
-        shares.append(
-            float(bank.open_mouth(torch.zeros(1, 1, 32, 32), torch.zeros(1, 2, 16, 16), opened(opening), torch.arange(6)[None])[0].sum())
-        )
-    distance = (openings - opening).abs()
-    assert [shares[number] for number in distance.argsort(descending=True)] == pytest.approx(sorted(shares))
-
-
-def test_a_mouth_changes_little_from_frame_to_frame() -> None:
-    bank = tiny_model().people
-    assert bank is not None
-    frames = [
-        bank.open_mouth(torch.zeros(1, 1, 32, 32), torch.zeros(1, 2, 16, 16), opened(opening), torch.arange(6)[None])[0]
-        for opening in np.linspace(0.03, 0.5, 200)
-    ]
-    steps = [float((after - before).abs().max()) for before, after in zip(frames, frames[1:], strict=False)]
-    assert max(steps) < 20, "of 180 gray values"

@@ -27,6 +27,10 @@ _SHARE, _MOST = 0.6, 1.4
 # The quantile of the luma of the inside of the mouth that says how light teeth are; as shares of the skin's, from which on the photo is
 # believed to show some at all, and in full; the limits of their factor; and their luma at most, unless they were lighter.
 _TEETH_SHARE, _TEETH, _TEETH_RANGE, _WHITE = 0.85, (0.85, 1.0), (0.9, 1.6), 235.0
+# In a mouth that is dark inside, upper and lower teeth are compared apart, and may become darker, too. Luma of the middle beside the skin
+# up to which a mouth is dark, and from which on not; shares of its height between which one half turns into the other, and up to which
+# from the middle that is measured; and limits.
+_DARK_MOUTH, _HALVES, _MIDDLE, _DARK_RANGE = (0.45, 0.65), (0.35, 0.65), 0.15, (0.5, 1.6)
 # As shares of that, from which luma on the inside of a mouth changes, and from which on in full: gaps and corners stay dark.
 _GAPS = 0.35, 0.75
 # Distances from lips up to which the inside of the mouth gets no lighter, and from which on in full, as shares of the crop's side.
@@ -74,8 +78,9 @@ def match_eyes_and_teeth(
     if show_mouth:
         synthetic = synthetic.copy()
         # light is added to all channels alike: teeth that are merely multiplied turn yellow
-        light = luma[mouth] * _lightening(own, photo, level, mouth, seen, size)
-        light *= np.where(light > 0, _away_from_lips(mouth, size), 1)
+        change = _lightening(own, photo, level, mouth, seen, size)
+        light = luma[mouth] * np.maximum(change, 0) * _away_from_lips(mouth, size)
+        synthetic[mouth] *= (1 + np.minimum(change, 0))[:, None]
         synthetic[mouth] += np.minimum(light, np.maximum(_WHITE - luma[mouth], 0))[:, None]
     return synthetic
 
@@ -117,13 +122,37 @@ def _lightening(own: np.ndarray, photo: np.ndarray, level: np.ndarray, mouth: np
         level: (h, w) luma of that skin of the synthetic face.
         mouth, seen, size: see :func:`match_eyes_and_teeth`.
     """
-    values = own[mouth]
-    light, wanted = quantile(values, _TEETH_SHARE), quantile(photo[mouth & seen], _TEETH_SHARE)
-    if light < EPSILON:
+    values, wanted, rows = own[mouth], np.where(seen, photo, np.nan)[mouth], np.nonzero(mouth)[0]
+    if not (amount := between(len(values) / size**2, *_OPEN)):
         return np.zeros_like(values)
-    amount = between(len(values) / size**2, *_OPEN) * between(wanted, *_TEETH)
-    wanted = min(wanted, _WHITE / quantile(level[mouth], 0.5))
-    change = np.float32(amount * (np.clip(wanted / light, *_TEETH_RANGE) - 1))
+    lightest = _WHITE / quantile(level[mouth], 0.5)
+    down = (rows - rows[0]) / np.float32(max(rows[-1] - rows[0], 1))
+    lower = np.clip((down - _HALVES[0]) / np.float32(_HALVES[1] - _HALVES[0]), 0, 1)
+    off = np.abs(down - np.float32(0.5))
+    dark = 1 - between(quantile(values[off <= max(_MIDDLE, float(off.min()))], 0.5), *_DARK_MOUTH)
+    whole = _change(values, wanted, off >= 0, lightest, darken=False)
+    upper, below = (_change(values, wanted, half >= 0.5, lightest, darken=True) for half in (1 - lower, lower))
+    halves = upper + lower * (below - upper)
+    return np.float32(amount) * (whole + np.float32(dark) * (halves - whole))
+
+
+def _change(values: np.ndarray, wanted: np.ndarray, part: np.ndarray, lightest: float, *, darken: bool) -> np.ndarray:
+    """What :func:`_lightening` says of the (n,) pixels of a mouth by a part of it.
+
+    Args:
+        values: (n,) luma beside the skin.
+        wanted: (n,) the photo's; NaN where something lies before it.
+        part: (n,) bool, the pixels that are compared.
+        lightest: at most wanted.
+        darken: it may get darker where the photo shows no teeth, too.
+    """
+    theirs = wanted[part & np.isfinite(wanted)]
+    if not len(theirs) or (light := quantile(values[part], _TEETH_SHARE)) < EPSILON:
+        return np.zeros_like(values)
+    level = quantile(theirs, _TEETH_SHARE)
+    factor = float(np.clip(min(level, lightest) / light, *(_DARK_RANGE if darken else _TEETH_RANGE)))
+    change = np.float32((factor - 1) * (1 if darken and factor < 1 else between(level, *_TEETH)))
     low, high = (share * light for share in _GAPS)
     share = np.clip((values - low) * np.float32(1 / (high - low)), 0, 1)
-    return change * share * share * (3 - 2 * share)
+    result: np.ndarray = change * share * share * (3 - 2 * share)
+    return result

@@ -32,16 +32,15 @@ NUM_OPENINGS, NUM_POSE_FEATURES = 7, 5
 NUM_LOOK_PARTS, NUM_REGIONS = 5, 4
 # Side of the textures that hold the broad structure of the people in the bank, and of the masks of the regions.
 BROAD_SIZE, REGIONS_SIZE = 32, 64
-# A mouth takes on the bank's teeth and tongue between the first openings, in distances of the outer corners of the eyes. Mouths of the
-# bank count less by a factor of e at a difference in opening as large as the gaps between them, in these limits, and at that in width.
-_MOUTH_OPENS, _MOUTH_REACH, _MOUTH_WIDTH_REACH = (0.03, 0.06), (0.012, 0.03), 0.06
+# A mouth takes on the bank's teeth and tongue between these openings, in distances of the outer corners of the eyes.
+_MOUTH_OPENS = 0.03, 0.06
 _MAX_STRETCH = 2.0  # the difference of a mixture of people from their mean grows at most by so much: where two of three overlap evenly
 # Coarsest level of a texture's pyramid, and texels on a pixel from which on it is smoothed: below, faces would only lose detail.
 _COARSEST, _DENSE = 2, 1.4
 _DARKEST, _TOE = 24.0, 0.08  # luma that dark texels approach smoothly, and how fast, per gray value: nostrils are no holes with an edge
 # Points by which openings are measured, as in ``face_mesh.py``: this file stands alone, because diffusers loads it alone.
 RIGHT_EYE_OUTER, LEFT_EYE_OUTER, LIP_UPPER, LIP_LOWER = 33, 263, 13, 14
-RIGHT_LID_UPPER, RIGHT_LID_LOWER, LEFT_LID_UPPER, LEFT_LID_LOWER, RIGHT_MOUTH_CORNER, LEFT_MOUTH_CORNER = 159, 145, 386, 374, 61, 291
+RIGHT_LID_UPPER, RIGHT_LID_LOWER, LEFT_LID_UPPER, LEFT_LID_LOWER = 159, 145, 386, 374
 
 
 class _TaskNamesOnly(dict):
@@ -342,26 +341,21 @@ class PeopleTextures(nn.Module):
         return luma + enlarge(broad[:, :1], size), chroma + enlarge(broad[:, 1:], size // 2)
 
     def open_mouth(
-        self, luma: torch.Tensor, chroma: torch.Tensor, landmarks: torch.Tensor, mouths: torch.Tensor
+        self, luma: torch.Tensor, chroma: torch.Tensor, landmarks: torch.Tensor, mouths: torch.Tensor, shares: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Textures in which the inside of an open mouth is that of mouths of the bank which stand open alike.
+        """Textures in which the inside of an open mouth is that of mouths of the bank.
 
         Args:
             luma, chroma: textures as :meth:`residual` returns them.
             landmarks: (B, 478, 3) canonical landmarks.
-            mouths: (B, M) int64 numbers in the bank of mouths, sorted by opening.
+            mouths: (B, M) int64 numbers in the bank of mouths.
+            shares: (B, M) of each of them, with a sum of one.
         """
         width = (landmarks[:, RIGHT_EYE_OUTER] - landmarks[:, LEFT_EYE_OUTER]).norm(dim=1).clamp_min(1e-6)
-        pairs = ((LIP_UPPER, LIP_LOWER), (RIGHT_MOUTH_CORNER, LEFT_MOUTH_CORNER))
-        shape = torch.stack([(landmarks[:, first] - landmarks[:, second]).norm(dim=1) / width for first, second in pairs], dim=1)
-        openings, widths = (self.mouth_shapes[mouths] - shape[:, None]).unbind(dim=2)  # (B, M), beyond those of the faces
-        gaps = openings.diff(dim=1, prepend=openings[:, :1], append=openings[:, -1:]).abs()
-        gaps = torch.maximum(gaps[:, 1:], gaps[:, :-1]).clamp(*_MOUTH_REACH)  # (B, M), between each mouth and its neighbors
-        reach = ((-(openings / _MOUTH_REACH[1]).square()).softmax(dim=1) * gaps).sum(dim=1, keepdim=True)
-        weights = (-(openings / reach).square() - (widths / _MOUTH_WIDTH_REACH).square()).softmax(dim=1)
-        amount = ((shape[:, :1, None] - _MOUTH_OPENS[0]) / (_MOUTH_OPENS[1] - _MOUTH_OPENS[0])).clamp(0, 1)  # (B, 1, 1)
-        inside = torch.einsum("bm,bmhw->bhw", weights, self.mouth_luma[mouths].to(luma.dtype))[:, None]
-        tint = torch.einsum("bm,bmchw->bchw", weights, self.mouth_chroma[mouths].to(luma.dtype) / 2)
+        opening = (landmarks[:, LIP_UPPER] - landmarks[:, LIP_LOWER]).norm(dim=1) / width
+        amount = ((opening - _MOUTH_OPENS[0]) / (_MOUTH_OPENS[1] - _MOUTH_OPENS[0])).clamp(0, 1).view(-1, 1, 1)
+        inside = torch.einsum("bm,bmhw->bhw", shares, self.mouth_luma[mouths].to(luma.dtype))[:, None]
+        tint = torch.einsum("bm,bmchw->bchw", shares, self.mouth_chroma[mouths].to(luma.dtype) / 2)
         result = [luma.clone(), chroma.clone()]
         for texture, new, step in zip(result, (inside, tint), (1, 2), strict=True):
             mask = self.mouth_mask[::step, ::step] * amount[:, None]
@@ -707,6 +701,7 @@ class GanonModel(PreTrainedModel):
         people: torch.Tensor | None = None,
         shares: torch.Tensor | None = None,
         mouths: torch.Tensor | None = None,
+        mouth_shares: torch.Tensor | None = None,
         grayscale: torch.Tensor | None = None,
         appearance: torch.Tensor | None = None,
         return_dict: bool | None = None,
@@ -720,6 +715,7 @@ class GanonModel(PreTrainedModel):
             people: which people of the bank to blend, see :meth:`PeopleTextures.residual`; None is the mean person.
             shares: the share of each of them, likewise.
             mouths: (B, M) int64 mouths of the bank for the inside of an open mouth; None leaves it to the prior.
+            mouth_shares: (B, M) the share of each of them.
             grayscale: (B, 1) 1 for a grayscale face; None is color.
             appearance: (B, num_appearance) coefficients of the prior instead of people, for training; None is zero.
             return_dict: False returns a tuple.
@@ -744,8 +740,9 @@ class GanonModel(PreTrainedModel):
                 luma, chroma = self.prior(*(value.to(precision) for value in (canonical_landmarks, angles, appearance)))  # type: ignore[misc]
                 if people is not None and shares is not None:
                     luma, chroma = self._with_person(luma, chroma, people, shares)
-                    if mouths is not None:
-                        luma, chroma = self.people.open_mouth(luma, chroma, canonical_landmarks.to(precision), mouths)  # type: ignore[union-attr]
+                    if mouths is not None and mouth_shares is not None:
+                        lips = canonical_landmarks.to(precision)
+                        luma, chroma = self.people.open_mouth(luma, chroma, lips, mouths, mouth_shares.to(precision))  # type: ignore[union-attr]
             chroma = chroma * (1 - grayscale.to(precision).view(-1, 1, 1, 1))
             images = coarse = _clip(sample_texture(luma, chroma, pixel_values[:, :2].to(precision)))
             if self.refinement is not None:

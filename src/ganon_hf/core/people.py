@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from .look import AGES, SEXES, SHADES, TEEN, Age, Look, Sex
 from .modeling_ganon import NUM_LOOK_PARTS, NUM_REGIONS, PeopleTextures, ShapeStatistics
+from .open_mouths import OpenMouths
 
 # People of the bank that one synthetic person is blended from.
 NUM_BLENDED = 3
@@ -22,8 +23,6 @@ _ADULT = AGES.index("young")  # the first class of adults
 _TEEN: tuple[Age, Age] = ("child", "young")
 _EITHER: tuple[Sex, Sex] = ("woman", "man")
 _MAN = 1  # his number among the three
-# Mouths of the bank that a synthetic person opens, and those that resemble the one before most and from which the next one is drawn.
-_NUM_MOUTHS, _ALIKE_MOUTHS = 12, 2
 # Standard deviation of what is added to the blended shape, in standard deviations of all people.
 _SHAPE_NOISE = 0.35
 # In standard deviations: people further from the mean look like caricatures. Groups may be further from it than single people, as children
@@ -72,7 +71,7 @@ class Population:
         looks: (n, 5) int numbers of the classes of age, sex, beard, brows and skin, see :func:`look_classes`.
         iris_scales: (n,) factors of the diameter of the irises that the shapes give.
         lid_scales: (n,) factors of how far the eyes are open by the shapes.
-        mouths: (m,) mean luma of the inside of the bank's open mouths, sorted by opening: teeth are light.
+        mouths: the insides of its open mouths.
 
     Raises:
         ValueError: wrong shapes, or nobody.
@@ -82,7 +81,7 @@ class Population:
     looks: np.ndarray
     iris_scales: np.ndarray
     lid_scales: np.ndarray
-    mouths: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    mouths: OpenMouths = OpenMouths(np.zeros((0, 2)), np.zeros(0))  # noqa: RUF009  # frozen
 
     def __post_init__(self) -> None:
         count = len(self.shapes)
@@ -101,8 +100,8 @@ class Population:
         looks = statistics.people_looks.cpu().numpy()
         if textures is None:
             return cls(shapes, looks, irises, lids)
-        luma, inside = textures.mouth_luma.cpu().numpy().astype(float), textures.mouth_mask.double().cpu().numpy()
-        return cls(shapes, looks, irises, lids, (luma * inside).sum(axis=(1, 2)) / max(inside.sum(), 1e-6))
+        inside = (values.double().cpu().numpy() for values in (textures.mouth_luma, textures.mouth_mask, textures.mouth_shapes))
+        return cls(shapes, looks, irises, lids, OpenMouths.of(*inside))
 
     def groups(self, look: Look) -> list[np.ndarray]:
         """Numbers of the people who come closest to a look: one group, or two, of which the first gives two people and the second one.
@@ -168,22 +167,6 @@ def _truncated_normal(generator: np.random.Generator, count: int) -> np.ndarray:
     return values.astype(np.float32)
 
 
-def _draw_mouths(levels: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """One mouth of each range of openings; neighbors resemble each other, for the mean of teeth and a dark mouth is a gray bar.
-
-    Args:
-        levels: (m,) mean luma of the mouths, sorted by opening.
-        generator: is asked once for each range.
-    """
-    drawn: list[int] = []
-    for some in np.array_split(np.arange(len(levels)), min(_NUM_MOUTHS, len(levels)) or 1):
-        if drawn:
-            some = some[np.argsort(np.abs(levels[some] - levels[drawn[-1]]), kind="stable")[:_ALIKE_MOUTHS]]
-        if len(some):
-            drawn.append(int(generator.choice(some)))
-    return np.array(drawn, np.int64)
-
-
 def draw_identity(
     seed: int, index: int, population: Population, *, look: Look | None = None, num_expression: int = 0, attempt: int = 0
 ) -> Identity:
@@ -217,7 +200,7 @@ def draw_identity(
     center = weights @ np.array([population.shapes[group].mean(axis=0) for one in blended for group in groups if one in group])
     shape = center + (weights @ population.shapes[blended] - center) / np.sqrt((weights**2).sum())
     shape += _SHAPE_NOISE * _truncated_normal(generator, len(shape))
-    mouths = _draw_mouths(population.mouths, generator)
+    mouths = population.mouths.draw(generator)
     tone, grain_seed = _truncated_normal(generator, 3), int(generator.integers(2**31))
     turn, noise = _truncated_normal(generator, 3), generator.standard_normal(num_expression).astype(np.float32)
     limit = np.maximum(MAX_SHAPE, np.abs(center) + _SHAPE_REACH)

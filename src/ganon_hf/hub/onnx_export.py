@@ -160,7 +160,7 @@ def _inputs_of(config: GanonConfig) -> Sequence[str]:
     """In the order of ``GanonModel.forward``."""
     if config.conditioning == "landmarks":
         return ["pixel_values"]
-    return ["pixel_values", "canonical_landmarks", "angles", "people", "shares", "mouths", "grayscale"]
+    return ["pixel_values", "canonical_landmarks", "angles", "people", "shares", "mouths", "mouth_shares", "grayscale"]
 
 
 def _strip_metadata(model: Any) -> None:

@@ -32,6 +32,7 @@ from ...core.face_mesh import (
 )
 from ...core.faces import Face, box_of_points
 from ...core.geometry import Pose, ShapeModel
+from ...core.opencv import cv2
 from ...core.options import AnonymizeOptions
 
 # Points that carry a named movement, of the person's right half, and those of the left half that mirror it.
@@ -57,6 +58,7 @@ class Expression:
         eyes: share of their resting opening, 0 shut.
         gaze: iris' offset to the picture's right, in eye widths.
         yaw, pitch: degrees, as in ``Pose.angles``.
+        teeth: whether open lips show teeth; else the mouth is dark.
     """
 
     corners: tuple[float, float] = (0.0, 0.0)
@@ -68,13 +70,14 @@ class Expression:
     gaze: float = 0.0
     yaw: float = 0.0
     pitch: float = 0.0
+    teeth: bool = True
 
 
 EXPRESSIONS: Mapping[str, Expression] = {
     "neutral": Expression(),
     "smile": Expression(corners=(0.10, 0.09), eyes=0.85),
     "laugh": Expression(corners=(0.12, 0.08), chin=0.16, lips=0.34, eyes=0.75),
-    "surprise": Expression(corners=(-0.04, -0.03), inner_brows=0.12, outer_brows=0.13, chin=0.24, lips=0.6, eyes=1.35),
+    "surprise": Expression(corners=(-0.04, -0.03), inner_brows=0.12, outer_brows=0.13, chin=0.24, lips=0.6, eyes=1.35, teeth=False),
     "anger": Expression(corners=(-0.02, -0.04), inner_brows=-0.10, outer_brows=-0.03, eyes=0.8),
     "eyes closed": Expression(eyes=0.0),
     "turned to the picture's left": Expression(yaw=-20.0, gaze=-0.06, corners=(0.05, 0.04)),
@@ -142,7 +145,7 @@ class ExpressionSpace:
         return Face(box_of_points(points), 1.0, points)
 
 
-def portrait(engine: Anonymizer, face: Face, side: int, seed: int) -> np.ndarray:
+def portrait(engine: Anonymizer, face: Face, side: int, seed: int, *, teeth: bool = True) -> np.ndarray:
     """One synthetic person in the pose and expression of a face: (S, S, 3) uint8 on black, in the person's own skin tone.
 
     Args:
@@ -150,11 +153,14 @@ def portrait(engine: Anonymizer, face: Face, side: int, seed: int) -> np.ndarray
         face: from :meth:`ExpressionSpace.face`.
         side: of the picture that the face lies in.
         seed: which person.
+        teeth: as in :class:`Expression`.
 
     Raises:
         RuntimeError: the engine refused the face.
     """
     blank = np.full((side, side, 3), (150, 120, 105), np.uint8)  # not gray, or the face would get no color
+    if not teeth:
+        cv2.fillPoly(blank, [np.round(face.landmarks[[*MOUTH_UPPER, *MOUTH_LOWER[::-1]], :2]).astype(np.int32)], (0, 0, 0))  # type: ignore[index]
     options = AnonymizeOptions(seed=seed, skin_tone="random", look="random", output="crop")
     plan = engine.plan(blank, options, faces=[face], people=[0])  # this person, and no other one in its place
     picture, (report,) = engine.paint(plan, engine.generate(plan.inputs))
@@ -166,7 +172,7 @@ def portrait(engine: Anonymizer, face: Face, side: int, seed: int) -> np.ndarray
 def people_sheet(engine: Anonymizer, seeds: Sequence[int], expressions: Mapping[str, Expression] = EXPRESSIONS) -> np.ndarray:
     """One line per seed, one column per expression, uint8 RGB, each cell without the crop's empty rim. Errors as in :func:`portrait`."""
     space, side = ExpressionSpace(engine.shape_model), engine.model.config.image_size
-    faces = [space.face(expression, side) for expression in expressions.values()]
+    faces = [(space.face(expression, side), expression.teeth) for expression in expressions.values()]
     rim = round(_RIM * side)
     kept = slice(rim, side - rim)
-    return np.vstack([np.hstack([portrait(engine, face, side, seed)[kept, kept] for face in faces]) for seed in seeds])
+    return np.vstack([np.hstack([portrait(engine, face, side, seed, teeth=teeth)[kept, kept] for face, teeth in faces]) for seed in seeds])
