@@ -15,7 +15,7 @@ from ganon_hf.core.color import luma_of
 from ganon_hf.core.face_mesh import MEAN_LANDMARKS, MOUTH_CORNERS, MOUTH_LOWER, MOUTH_START, MOUTH_UPPER, RIGHT_EYE_START
 from ganon_hf.core.faces import Face
 from ganon_hf.core.landmarks import triangle_map
-from ganon_hf.core.mouth_reading import read_teeth
+from ganon_hf.core.mouth_reading import read_mouth
 from ganon_hf.core.open_mouths import OpenMouths, mouth_shape
 from ganon_hf.core.options import AnonymizeOptions
 
@@ -127,7 +127,7 @@ def photo_of(shape: np.ndarray, inside: float, skin: float = 150) -> tuple[np.nd
 def test_teeth_are_told_from_the_dark(inside: float, opening: float, width: float, teeth: int, reason: str, light: float) -> None:
     photo, face = photo_of(opened(opening, width=width), inside * light, 150 * light)
     crop = align_face(face.landmarks, SIDE)  # type: ignore[arg-type]
-    assert read_teeth(photo, crop, crop.to_crop(face.landmarks)) == pytest.approx(teeth, abs=0.01), reason  # type: ignore[arg-type]
+    assert read_mouth(photo, crop, crop.to_crop(face.landmarks)).teeth == pytest.approx(teeth, abs=0.01), reason  # type: ignore[arg-type]
 
 
 @lru_cache(maxsize=1)

@@ -347,7 +347,7 @@ class Anonymizer:
             return face.reason, ()
         try:
             if self.model.config.conditioning == "mesh":
-                synthetic = smooth_outlines(continue_sides(synthetic, face.points), face.points)
+                synthetic = smooth_outlines(continue_sides(synthetic, face.points), face.points, face.mouth.slit)
             if face.head_warp is not None:
                 warp_head(canvas, face.head_warp)
             covered = covers.within(face.crop)

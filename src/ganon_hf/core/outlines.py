@@ -10,6 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from .color import luma_of
 from .face_mesh import (
     CHIN,
     IRIS_REACH,
@@ -25,7 +26,9 @@ from .face_mesh import (
     TRIANGLES,
 )
 from .landmarks import EYE_SPANS, eyes_shut, in_iris_radii, iris_frames, lids_over_eyes, triangle_map
+from .mouth_reading import SLIT, lips_around
 from .opencv import cv2
+from .robust_statistics import quantile
 from .skin_level import between
 
 # Standard deviation of the blur across the outline of an iris, in pixels: steps are a pixel high.
@@ -48,15 +51,19 @@ _DEEP = 0.006
 # and by what share. In 312 training photos with a distance of up to 0.04, its median luma was 0.86 of what it was in synthetic faces, where
 # pixels at its edge show lips, too.
 _SHADED, _SHADE = (0.03, 0.07), 0.25
+# Where the photo says how light it is: limits of its factor, and of that of the color of lips which takes its place where the photo's is
+# lighter, in full from that quotient on.
+_DARKER, _LIGHTER, _CLOSED = 0.5, 1.6, 1.3
 _EPSILON = 1e-3  # against division by zero
 
 
-def smooth_outlines(image: np.ndarray, points: np.ndarray) -> np.ndarray:
+def smooth_outlines(image: np.ndarray, points: np.ndarray, slit: float | None = None) -> np.ndarray:
     """A synthetic face with smooth outlines of its irises, towards the white and the lids, and of the inside of its mouth.
 
     Args:
         image: (S, S, 3) float32 0..255, from the generator.
         points: (478, 3) crop pixels that it was generated for.
+        slit: luma of what is between lips that hardly part, over that of the lips; None is what it is on average.
 
     Returns:
         the same kind of array.
@@ -79,15 +86,15 @@ def smooth_outlines(image: np.ndarray, points: np.ndarray) -> np.ndarray:
         share = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), _BLUR)
         weight = 4 * share * (1 - share)  # 1 on the outline, 0 away from it
         result[here] += weight[..., None] * (cv2.GaussianBlur(result[here], (0, 0), _BLUR) - result[here])
-    _smooth_mouth(result, points, index)
+    _smooth_mouth(result, points, index, slit)
     return result
 
 
-def _smooth_mouth(image: np.ndarray, points: np.ndarray, index: np.ndarray) -> None:
+def _smooth_mouth(image: np.ndarray, points: np.ndarray, index: np.ndarray, slit: float | None) -> None:
     """Give each pixel (in place) as much of the inside of the mouth as the lips leave open there, in their shade.
 
     Args:
-        image, points: see :func:`smooth_outlines`.
+        image, points, slit: see :func:`smooth_outlines`.
         index: (S, S) triangle of each pixel.
     """
     size, (outline, gap) = len(index), _mouth_outline(points)
@@ -112,8 +119,20 @@ def _smooth_mouth(image: np.ndarray, points: np.ndarray, index: np.ndarray) -> N
     behind = _colors(part, inside, inside & ~_beside(~inside, size), size)
     known = np.minimum(cv2.GaussianBlur(inside.astype(np.float32), (0, 0), _AROUND * size) / np.float32(_LITTLE), 1)[..., None]
     behind = known * behind + (1 - known) * (np.float32(_DARK) * lip_colors)
-    light = 1 - _SHADE * (1 - between(gap, *_SHADED))
     changed = (share > 0) | inside | mixed
+    light = 1 - _SHADE * (1 - between(gap, *_SHADED))
+    if (
+        slit is not None
+        and (seen := share > 0).any()
+        and (around := lips_around(inside, size) & (owner >= 0) & (owner < MOUTH_START)).any()
+    ):
+        narrow = 1 - between(gap, *SLIT)
+        own, rim = (quantile(luma_of(colors)[seen], 0.5) for colors in (behind, lip_colors))
+        wanted = slit * quantile(luma_of(part)[around], 0.5)
+        light += narrow * (min(max(wanted / max(own, 1.0), _DARKER), 1.0) - light)
+        # closed lips, of which landmarks say that they part
+        closed = lip_colors * np.float32(min(wanted / max(rim, 1.0), _LIGHTER))
+        behind += np.float32(narrow * between(wanted, own, _CLOSED * own + 1)) * (closed - behind)
     image[here][changed] = (lip_colors + share[..., None] * (np.float32(light) * behind - lip_colors))[changed]
 
 

@@ -19,7 +19,7 @@ from .image_processing_ganon import GanonImageProcessor
 from .look import RANDOM, Look, parse_look
 from .look_reading import read_look
 from .modeling_ganon import GanonModel
-from .mouth_reading import read_teeth
+from .mouth_reading import MouthLight, read_mouth
 from .options import AnonymizeOptions
 from .people import Identity, Population, draw_identity
 from .plans import FacePlan
@@ -104,15 +104,15 @@ class FacePlanner:
             inputs = dict(self.image_processor.preprocess(points, crop.size))
         except ValueError as error:
             return FacePlan(face, identity, reason=f"the landmarks are implausible: {error}")
-        gray = is_gray(photo, face.box)
+        gray, mouth = is_gray(photo, face.box), MouthLight()
         if config.conditioning == "mesh":
             for name in ("people", "shares", "mouths"):
                 inputs[name] = torch.from_numpy(getattr(identity, name))[None]
-            teeth = read_teeth(photo, crop, crop.to_crop(np.asarray(face.landmarks, np.float64)))
-            shares = self.population.mouths.shares(identity.mouths, inputs["canonical_landmarks"][0].numpy(), teeth)
+            mouth = read_mouth(photo, crop, crop.to_crop(np.asarray(face.landmarks, np.float64)))
+            shares = self.population.mouths.shares(identity.mouths, inputs["canonical_landmarks"][0].numpy(), mouth.teeth)
             inputs["mouth_shares"] = torch.from_numpy(shares)[None]
             inputs["grayscale"] = torch.tensor([[float(gray)]])
-        return FacePlan(face, identity, crop, points, original, features, inputs, head_warp, gray)
+        return FacePlan(face, identity, crop, points, original, features, inputs, head_warp, mouth, gray)
 
 
 def _is_enlarged(crop: Crop) -> bool:

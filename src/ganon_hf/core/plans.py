@@ -9,6 +9,7 @@ import torch
 
 from .faces import Crop, Face
 from .head_warping import HeadWarp
+from .mouth_reading import MouthLight
 from .options import AnonymizeOptions
 from .people import Identity
 
@@ -26,6 +27,7 @@ class FacePlan:
         features: (S, S) bool, the original's eyes, brows, nose and mouth in the crop.
         inputs: the model's inputs for this face, each with a leading dimension of 1.
         head_warp: moves the head's outline to the synthetic one; None where the outline stays the photo's.
+        mouth: how light the inside of the original's mouth is.
         grayscale: the photo has no color there, and the synthetic face gets none.
         reason: why the face will be covered; empty where it will be replaced.
     """
@@ -38,6 +40,7 @@ class FacePlan:
     features: np.ndarray | None = None
     inputs: dict[str, torch.Tensor] | None = None
     head_warp: HeadWarp | None = None
+    mouth: MouthLight = MouthLight()
     grayscale: bool = False
     reason: str = ""
 
