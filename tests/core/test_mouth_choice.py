@@ -15,7 +15,7 @@ from ganon_hf.core.color import luma_of
 from ganon_hf.core.face_mesh import MEAN_LANDMARKS, MOUTH_CORNERS, MOUTH_LOWER, MOUTH_START, MOUTH_UPPER, RIGHT_EYE_START
 from ganon_hf.core.faces import Face
 from ganon_hf.core.landmarks import triangle_map
-from ganon_hf.core.mouth_reading import read_mouth
+from ganon_hf.core.mouth_reading import MouthLight, read_mouth
 from ganon_hf.core.open_mouths import OpenMouths, mouth_shape
 from ganon_hf.core.options import AnonymizeOptions
 
@@ -147,3 +147,18 @@ def test_a_mouth_that_speaks_is_dark_and_one_that_laughs_is_not(seed: int) -> No
         mouth = (index >= MOUTH_START) & (index < RIGHT_EYE_START)
         levels.append(float(np.median(luma_of(np.array(result.image, np.float32))[mouth])))
     assert levels[0] < 0.8 * levels[1]
+
+
+@pytest.mark.parametrize(("inside", "opening", "slit"), [(75, 0.03, 0.5), (140, 0.06, 0.93), (75, 0.12, None)])
+def test_what_is_between_lips_that_hardly_part_is_compared_with_them(inside: float, opening: float, slit: float | None) -> None:
+    photo, face = photo_of(opened(opening), inside)
+    crop = align_face(face.landmarks, SIDE)  # type: ignore[arg-type]
+    read = read_mouth(photo, crop, crop.to_crop(face.landmarks)).slit  # type: ignore[arg-type]
+    assert read is None if slit is None else read == pytest.approx(slit, abs=0.02)
+
+
+def test_a_surface_of_one_color_says_nothing() -> None:
+    """It is what people are drawn on for sheets."""
+    face = photo_of(opened(0.04), 30)[1]
+    crop = align_face(face.landmarks, SIDE)  # type: ignore[arg-type]
+    assert read_mouth(np.full((SIDE, SIDE, 3), 120, np.uint8), crop, crop.to_crop(face.landmarks)) == MouthLight()  # type: ignore[arg-type]

@@ -184,3 +184,28 @@ def test_without_an_iris_and_with_a_shut_mouth_only_its_line_changes(eyes: str) 
     changed = np.flatnonzero((smooth_outlines(face, points) != face).any(axis=(1, 2)))
     lips = points[[*MOUTH_CORNERS, *MOUTH_UPPER], 1]
     assert lips.min() - 2 < changed.min() and changed.max() < lips.max() + 2
+
+
+@pytest.mark.parametrize(
+    ("inside", "slit", "low", "high", "reason"),
+    [
+        (40, None, 28, 34, "on average a quarter darker"),
+        (40, 0.6, 66, 78, "as light beside the lips as the photo's"),
+        (40, 0.95, 108, 120, "closed lips, of which landmarks say that they part"),
+        (160, 0.7, 78, 90, "teeth in the shade of lips"),
+        (160, 0.1, 74, 86, "half as light at least"),
+    ],
+)
+def test_what_is_between_lips_that_hardly_part_is_as_dark_as_in_the_photo(
+    inside: float, slit: float | None, low: float, high: float, reason: str
+) -> None:
+    points, where = mouth(5.0)
+    before = np.where(where[..., None], np.float32(inside), np.float32(120)).repeat(3, axis=2)
+    after = smooth_outlines(before, points, slit)[..., 0]
+    assert low < float(np.median(after[where])) < high, reason
+
+
+def test_the_photo_says_nothing_of_the_edge_of_a_mouth_that_is_wide_open() -> None:
+    points, where = mouth(30.0)
+    before = np.where(where[..., None], np.float32(40), np.float32(120)).repeat(3, axis=2)
+    assert np.array_equal(smooth_outlines(before, points, 0.9), smooth_outlines(before, points))

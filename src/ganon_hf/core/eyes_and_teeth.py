@@ -25,12 +25,11 @@ _START, _BLACK = 0.8, 0.05
 # Share of the difference that is made up for, and the largest exponent: eyes have colors of their own.
 _SHARE, _MOST = 0.6, 1.4
 # The quantile of the luma of the inside of the mouth that says how light teeth are; as shares of the skin's, from which on the photo is
-# believed to show some at all, and in full; the limits of their factor; and their luma at most, unless they were lighter.
-_TEETH_SHARE, _TEETH, _TEETH_RANGE, _WHITE = 0.85, (0.85, 1.0), (0.9, 1.6), 235.0
-# In a mouth that is dark inside, upper and lower teeth are compared apart, and may become darker, too. Luma of the middle beside the skin
-# up to which a mouth is dark, and from which on not; shares of its height between which one half turns into the other, and up to which
-# from the middle that is measured; and limits.
-_DARK_MOUTH, _HALVES, _MIDDLE, _DARK_RANGE = (0.45, 0.65), (0.35, 0.65), 0.15, (0.5, 1.6)
+# believed to show lighter ones at all, and in full; the limits of their factor; and their luma at most, unless they were lighter.
+_TEETH_SHARE, _TEETH, _TEETH_RANGE, _WHITE = 0.85, (0.85, 1.0), (0.5, 1.6), 235.0
+# In a mouth that is dark inside, upper and lower teeth are compared apart. Luma of the middle beside the skin up to which a mouth is dark,
+# and from which on not; shares of its height between which one half turns into the other; and how far the middle reaches.
+_DARK_MOUTH, _HALVES, _MIDDLE = (0.45, 0.65), (0.35, 0.65), 0.15
 # As shares of that, from which luma on the inside of a mouth changes, and from which on in full: gaps and corners stay dark.
 _GAPS = 0.35, 0.75
 # Distances from lips up to which the inside of the mouth gets no lighter, and from which on in full, as shares of the crop's side.
@@ -130,13 +129,13 @@ def _lightening(own: np.ndarray, photo: np.ndarray, level: np.ndarray, mouth: np
     lower = np.clip((down - _HALVES[0]) / np.float32(_HALVES[1] - _HALVES[0]), 0, 1)
     off = np.abs(down - np.float32(0.5))
     dark = 1 - between(quantile(values[off <= max(_MIDDLE, float(off.min()))], 0.5), *_DARK_MOUTH)
-    whole = _change(values, wanted, off >= 0, lightest, darken=False)
-    upper, below = (_change(values, wanted, half >= 0.5, lightest, darken=True) for half in (1 - lower, lower))
+    whole = _change(values, wanted, off >= 0, lightest)
+    upper, below = (_change(values, wanted, half >= 0.5, lightest) for half in (1 - lower, lower))
     halves = upper + lower * (below - upper)
     return np.float32(amount) * (whole + np.float32(dark) * (halves - whole))
 
 
-def _change(values: np.ndarray, wanted: np.ndarray, part: np.ndarray, lightest: float, *, darken: bool) -> np.ndarray:
+def _change(values: np.ndarray, wanted: np.ndarray, part: np.ndarray, lightest: float) -> np.ndarray:
     """What :func:`_lightening` says of the (n,) pixels of a mouth by a part of it.
 
     Args:
@@ -144,14 +143,13 @@ def _change(values: np.ndarray, wanted: np.ndarray, part: np.ndarray, lightest: 
         wanted: (n,) the photo's; NaN where something lies before it.
         part: (n,) bool, the pixels that are compared.
         lightest: at most wanted.
-        darken: it may get darker where the photo shows no teeth, too.
     """
     theirs = wanted[part & np.isfinite(wanted)]
     if not len(theirs) or (light := quantile(values[part], _TEETH_SHARE)) < EPSILON:
         return np.zeros_like(values)
     level = quantile(theirs, _TEETH_SHARE)
-    factor = float(np.clip(min(level, lightest) / light, *(_DARK_RANGE if darken else _TEETH_RANGE)))
-    change = np.float32((factor - 1) * (1 if darken and factor < 1 else between(level, *_TEETH)))
+    factor = float(np.clip(min(level, lightest) / light, *_TEETH_RANGE))
+    change = np.float32((factor - 1) * (between(level, *_TEETH) if factor > 1 else 1))
     low, high = (share * light for share in _GAPS)
     share = np.clip((values - low) * np.float32(1 / (high - low)), 0, 1)
     result: np.ndarray = change * share * share * (3 - 2 * share)

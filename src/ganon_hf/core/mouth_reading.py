@@ -25,6 +25,8 @@ from .skin_level import between
 _TEETH, _OPEN, _NARROW, _TONGUE = (0.46, 0.58), (0.1, 0.25), (0.66, 0.56), 0.25
 # The quantile of the luma of a face that is that of its skin.
 _SKIN = 0.6
+# Range of luma in a face below which it is no photo of one.
+_PLAIN = 2.0
 # Opening below which no teeth are looked for, and pixels that the inside needs.
 _LEAST_OPENING, _MIN_PIXELS = 0.03, 4
 # Opening up to which what is between the lips is compared with them, and from which on not; and how far lips reach, as a share of the
@@ -59,6 +61,8 @@ def read_mouth(photo: np.ndarray, crop: Crop, points: np.ndarray) -> MouthLight:
     if np.count_nonzero(inside) < _MIN_PIXELS or not skin.any():
         return MouthLight()
     luma = luma_of(crop_image(photo, crop).astype(np.float32))
+    if np.ptp(luma[inside | skin]) < _PLAIN:
+        return MouthLight()
     slit = None
     if opening < SLIT[1]:
         lips = lips_around(inside, crop.size) & skin
