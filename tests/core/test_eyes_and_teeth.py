@@ -193,3 +193,15 @@ def test_lower_teeth_are_compared_with_what_is_seen_below() -> None:
     result = match(wide(130, 150), wide(130, 75), mouth=rows)[..., 1]
     assert result[82:86, 60:68] == pytest.approx(130, abs=2) and result[105:110, 60:68] == pytest.approx(75, abs=2)
     assert result[94:98, 60:68] == pytest.approx(25, abs=1)
+
+
+def test_what_is_hidden_of_lower_teeth_does_not_make_them_dark() -> None:
+    """Something before the mouth leaves the dark middle of it to be seen."""
+    rows, picture = np.zeros((SIDE, SIDE), bool), face(110, 60)
+    rows[80:112, 44:84] = True
+    picture[rows] = 25
+    picture[80:88, 44:84], picture[104:112, 44:84] = 130, 150
+    for last in range(80, 112):
+        seen = ALL.copy()
+        seen[last:112, 44:84] = False
+        assert np.allclose(match(picture, picture, seen=seen, mouth=rows), picture, atol=1), last

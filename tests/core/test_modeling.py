@@ -387,6 +387,20 @@ def test_people_change_the_face_and_their_absence_is_the_mean_person() -> None:
     assert (first - mean).abs().mean() * 127.5 > 2 and (first - second).abs().mean() * 127.5 > 2
 
 
+def test_mouths_change_open_mouths_and_come_with_their_shares() -> None:
+    model, shares = tiny_model(), torch.tensor([[1.0, 0.0]])
+    person = {"people": torch.tensor([[3]]), "shares": shares_of((1.0,) * 5)}
+    given = {**inputs(), **person, "canonical_landmarks": opened(0.3)}
+    with torch.inference_mode():
+        without = model(**given).images
+        first, second = (model(**given, mouths=torch.tensor([[one, 2]]), mouth_shares=shares).images for one in (0, 5))
+        swapped = model(**given, mouths=torch.tensor([[2, 0]]), mouth_shares=shares.flip(1)).images
+    assert (first - without).abs().max() * 127.5 > 2 and (first - second).abs().max() * 127.5 > 2
+    torch.testing.assert_close(swapped, first)
+    with pytest.raises(ValueError, match="mouths and mouth_shares belong together"):
+        model(**given, mouths=torch.tensor([[0, 2]]))
+
+
 def noisy_bank(most: int) -> PeopleTextures:
     """People without broad structure, each with detail of their own of at most so many gray values."""
     bank = tiny_model().people

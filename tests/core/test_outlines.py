@@ -209,3 +209,11 @@ def test_the_photo_says_nothing_of_the_edge_of_a_mouth_that_is_wide_open() -> No
     points, where = mouth(30.0)
     before = np.where(where[..., None], np.float32(40), np.float32(120)).repeat(3, axis=2)
     assert np.array_equal(smooth_outlines(before, points, 0.9), smooth_outlines(before, points))
+
+
+def test_teeth_between_lips_are_no_lips() -> None:
+    """They are lighter than lips, and would be red."""
+    points, where = mouth(5.0)
+    before = np.where(where[..., None], np.float32([180, 170, 160]), np.float32([150, 85, 80]))
+    inside = np.median(smooth_outlines(before, points, 1.6)[where], axis=0)
+    assert np.ptp(inside) < 40 and inside.mean() > 130

@@ -165,8 +165,7 @@ class Anonymizer:
 
         Args:
             image: as in :meth:`__call__`, which also says what is raised.
-            options: likewise.
-            faces: likewise.
+            options, faces: likewise.
             people: for a video frame: the number of the seed's synthetic person for each of ``faces``, which a person keeps. None is for
                 a photo: its faces are numbered by size, and if a synthetic person does not fit, others are tried.
             looks: the look for each of ``faces``, from :meth:`look_of`, which a person in a video keeps. None reads it from the photo.
@@ -193,10 +192,11 @@ class Anonymizer:
             ordered = [self.look_of(photo, one.face, chosen) for one, chosen in zip(assigned, own, strict=True)]
         else:
             ordered = [looks[i] for i in order]
-        plans = (
-            self._planner.plan(photo, options, one.face, partial(self._planner.draw, one.seed, one.number, look), attempts, one.reason)
-            for one, look in zip(assigned, ordered, strict=True)
-        )
+        plans, planner = [], self._planner
+        for one, look in zip(assigned, ordered, strict=True):
+            others = [other.face for other in assigned if other is not one]
+            draw = partial(planner.draw, one.seed, one.number, look)
+            plans.append(planner.plan(photo, options, one.face, draw, attempts, reason=one.reason, others=others))
         return PhotoPlan(photo, options, seed, tuple(plans), in_video=people is not None)
 
     @property

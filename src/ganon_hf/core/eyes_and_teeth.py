@@ -1,7 +1,8 @@
-"""Pupils, lashes and brows as dark beside the skin as in the photo, and teeth as light.
+"""Pupils, lashes and brows as dark beside the skin as in the photo, and teeth as light or as shaded.
 
-In bright photos of hard contrast eyes would look pale, and the bank's teeth are lit like the skin, where smiles are often lit better. What
-is taken from the photo is two numbers. Conventions: pictures are (h, w, 3) RGB float32 0..255. Numbers without a source were tuned on
+In bright photos of hard contrast eyes would look pale, and the bank's teeth are lit like the skin, where smiles are often lit better, and
+teeth of the lower jaw worse. What is taken from the photo is up to four numbers: one for the eyes, one for the mouth, and two for its
+halves. Conventions: pictures are (h, w, 3) RGB float32 0..255. Numbers without a source were tuned on
 photos.
 """
 
@@ -27,6 +28,8 @@ _SHARE, _MOST = 0.6, 1.4
 # The quantile of the luma of the inside of the mouth that says how light teeth are; as shares of the skin's, from which on the photo is
 # believed to show lighter ones at all, and in full; the limits of their factor; and their luma at most, unless they were lighter.
 _TEETH_SHARE, _TEETH, _TEETH_RANGE, _WHITE = 0.85, (0.85, 1.0), (0.5, 1.6), 235.0
+# Share of a part of a mouth that the photo must show to be believed at all, and in full.
+_PART_SEEN = 0.5, 0.8
 # In a mouth that is dark inside, upper and lower teeth are compared apart. Luma of the middle beside the skin up to which a mouth is dark,
 # and from which on not; shares of its height between which one half turns into the other; and how far the middle reaches.
 _DARK_MOUTH, _HALVES, _MIDDLE = (0.45, 0.65), (0.35, 0.65), 0.15
@@ -77,7 +80,7 @@ def match_eyes_and_teeth(
     if show_mouth:
         synthetic = synthetic.copy()
         # light is added to all channels alike: teeth that are merely multiplied turn yellow
-        change = _lightening(own, photo, level, mouth, seen, size)
+        change = _relight(own, photo, level, mouth, seen, size)
         light = luma[mouth] * np.maximum(change, 0) * _away_from_lips(mouth, size)
         synthetic[mouth] *= (1 + np.minimum(change, 0))[:, None]
         synthetic[mouth] += np.minimum(light, np.maximum(_WHITE - luma[mouth], 0))[:, None]
@@ -113,8 +116,8 @@ def _darkening(own: np.ndarray, photo: np.ndarray, eyes: np.ndarray, seen: np.nd
     return 1 + area * (relative ** np.float32(power - 1) - 1)
 
 
-def _lightening(own: np.ndarray, photo: np.ndarray, level: np.ndarray, mouth: np.ndarray, seen: np.ndarray, size: int) -> np.ndarray:
-    """By what share of itself the luma of the mouth's pixels increases: if the photo shows teeth, the lighter part comes close to theirs.
+def _relight(own: np.ndarray, photo: np.ndarray, level: np.ndarray, mouth: np.ndarray, seen: np.ndarray, size: int) -> np.ndarray:
+    """By what share of itself the luma of the mouth's pixels grows or, if negative, falls: the lighter part comes close to the photo's.
 
     Args:
         own, photo: (h, w) luma of both beside their skin.
@@ -129,14 +132,14 @@ def _lightening(own: np.ndarray, photo: np.ndarray, level: np.ndarray, mouth: np
     lower = np.clip((down - _HALVES[0]) / np.float32(_HALVES[1] - _HALVES[0]), 0, 1)
     off = np.abs(down - np.float32(0.5))
     dark = 1 - between(quantile(values[off <= max(_MIDDLE, float(off.min()))], 0.5), *_DARK_MOUTH)
-    whole = _change(values, wanted, off >= 0, lightest)
-    upper, below = (_change(values, wanted, half >= 0.5, lightest) for half in (1 - lower, lower))
+    whole = _relight_part(values, wanted, np.ones_like(off, bool), lightest)
+    upper, below = (_relight_part(values, wanted, half >= 0.5, lightest) for half in (1 - lower, lower))
     halves = upper + lower * (below - upper)
     return np.float32(amount) * (whole + np.float32(dark) * (halves - whole))
 
 
-def _change(values: np.ndarray, wanted: np.ndarray, part: np.ndarray, lightest: float) -> np.ndarray:
-    """What :func:`_lightening` says of the (n,) pixels of a mouth by a part of it.
+def _relight_part(values: np.ndarray, wanted: np.ndarray, part: np.ndarray, lightest: float) -> np.ndarray:
+    """What :func:`_relight` says of the (n,) pixels of a mouth by a part of it.
 
     Args:
         values: (n,) luma beside the skin.
@@ -144,12 +147,13 @@ def _change(values: np.ndarray, wanted: np.ndarray, part: np.ndarray, lightest: 
         part: (n,) bool, the pixels that are compared.
         lightest: at most wanted.
     """
-    theirs = wanted[part & np.isfinite(wanted)]
-    if not len(theirs) or (light := quantile(values[part], _TEETH_SHARE)) < EPSILON:
+    known = part & np.isfinite(wanted)
+    believed = between(np.count_nonzero(known) / max(np.count_nonzero(part), 1), *_PART_SEEN)
+    if not believed or (light := quantile(values[known], _TEETH_SHARE)) < EPSILON:
         return np.zeros_like(values)
-    level = quantile(theirs, _TEETH_SHARE)
+    level = quantile(wanted[known], _TEETH_SHARE)
     factor = float(np.clip(min(level, lightest) / light, *_TEETH_RANGE))
-    change = np.float32((factor - 1) * (between(level, *_TEETH) if factor > 1 else 1))
+    change = np.float32(believed * (factor - 1) * (between(level, *_TEETH) if factor > 1 else 1))
     low, high = (share * light for share in _GAPS)
     share = np.clip((values - low) * np.float32(1 / (high - low)), 0, 1)
     result: np.ndarray = change * share * share * (3 - 2 * share)

@@ -715,7 +715,7 @@ class GanonModel(PreTrainedModel):
             people: which people of the bank to blend, see :meth:`PeopleTextures.residual`; None is the mean person.
             shares: the share of each of them, likewise.
             mouths: (B, M) int64 mouths of the bank for the inside of an open mouth; None leaves it to the prior.
-            mouth_shares: (B, M) the share of each of them.
+            mouth_shares: (B, M) the share of each of these mouths, with a sum of one.
             grayscale: (B, 1) 1 for a grayscale face; None is color.
             appearance: (B, num_appearance) coefficients of the prior instead of people, for training; None is zero.
             return_dict: False returns a tuple.
@@ -732,6 +732,8 @@ class GanonModel(PreTrainedModel):
         else:
             if canonical_landmarks is None or angles is None:
                 raise ValueError("conditioning='mesh' needs canonical_landmarks (batch, 478, 3) and angles (batch, 2) beside pixel_values.")
+            if (mouths is None) != (mouth_shares is None):
+                raise ValueError("mouths and mouth_shares belong together, but only one of them is given.")
             batch = pixel_values.shape[0]  # not len(): exporters take that for a constant
             appearance = pixel_values.new_zeros(batch, self.config.num_appearance) if appearance is None else appearance
             grayscale = pixel_values.new_zeros(batch, 1) if grayscale is None else grayscale

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .face_mesh import LEFT_EYE_OUTER, LIP_LOWER, LIP_UPPER, RIGHT_EYE_OUTER
+from .face_mesh import LEFT_EYE_OUTER, LIP_CORNERS, LIP_LOWER, LIP_UPPER, RIGHT_EYE_OUTER
 
 # Openings are distances of the lips, and widths those of the corners, over that of the outer corners of the eyes. Mouths of the bank count
 # less by a factor of e at a difference in opening as large as the gaps between them, in these limits, and at that in width.
@@ -17,13 +17,11 @@ _DARK, _LIGHT = 90.0, 105.0
 _PER_RANGE, _ALIKE = 4, 2
 # Where upper teeth would be: shares of the height of the inside and of its width.
 TEETH_DOWN, TEETH_ACROSS = (0.1, 0.65), (0.25, 0.75)
-# Outer corners of the mouth.
-_CORNERS = 61, 291
 
 
 def mouth_shape(landmarks: np.ndarray) -> np.ndarray:
     """(478, 2 or 3) landmarks -> (2,) opening and width of the mouth in distances of the outer corners of the eyes."""
-    pairs = ((LIP_UPPER, LIP_LOWER), _CORNERS, (RIGHT_EYE_OUTER, LEFT_EYE_OUTER))
+    pairs = ((LIP_UPPER, LIP_LOWER), LIP_CORNERS, (RIGHT_EYE_OUTER, LEFT_EYE_OUTER))
     opening, width, eyes = (float(np.linalg.norm(landmarks[first] - landmarks[second])) for first, second in pairs)
     return np.array([opening, width]) / max(eyes, 1e-6)
 
@@ -50,8 +48,10 @@ class OpenMouths:
         """
         rows, columns = np.nonzero(mask > 0.5)
         if not len(rows):
-            return cls(shapes, np.zeros(len(luma)))
+            return cls(shapes[:0], np.zeros(0))
         teeth = within(_share(rows), TEETH_DOWN) & within(_share(columns), TEETH_ACROSS)
+        if not teeth.any():
+            teeth[:] = True
         return cls(shapes, luma[:, rows[teeth], columns[teeth]].mean(axis=1))
 
     def draw(self, generator: np.random.Generator) -> np.ndarray:

@@ -52,8 +52,8 @@ _DEEP = 0.006
 # pixels at its edge show lips, too.
 _SHADED, _SHADE = (0.03, 0.07), 0.25
 # Where the photo says how light it is: limits of its factor, and of that of the color of lips which takes its place where the photo's is
-# lighter, in full from that quotient on.
-_DARKER, _LIGHTER, _CLOSED = 0.5, 1.6, 1.3
+# lighter, in full from that quotient on. And the quotient from which on there are teeth, and surely.
+_DARKER, _LIGHTER, _CLOSED, _TEETH = 0.5, 1.6, 1.3, (1.0, 1.15)
 _EPSILON = 1e-3  # against division by zero
 
 
@@ -129,10 +129,11 @@ def _smooth_mouth(image: np.ndarray, points: np.ndarray, index: np.ndarray, slit
         narrow = 1 - between(gap, *SLIT)
         own, rim = (quantile(luma_of(colors)[seen], 0.5) for colors in (behind, lip_colors))
         wanted = slit * quantile(luma_of(part)[around], 0.5)
-        light += narrow * (min(max(wanted / max(own, 1.0), _DARKER), 1.0) - light)
+        teeth = between(slit, *_TEETH)  # lighter than lips
+        light += narrow * (min(max(wanted / max(own, 1.0), _DARKER), 1 + teeth * (_LIGHTER - 1)) - light)
         # closed lips, of which landmarks say that they part
         closed = lip_colors * np.float32(min(wanted / max(rim, 1.0), _LIGHTER))
-        behind += np.float32(narrow * between(wanted, own, _CLOSED * own + 1)) * (closed - behind)
+        behind += np.float32(narrow * (1 - teeth) * between(wanted, own, _CLOSED * own + 1)) * (closed - behind)
     image[here][changed] = (lip_colors + share[..., None] * (np.float32(light) * behind - lip_colors))[changed]
 
 

@@ -73,18 +73,31 @@ class FacePlanner:
         return draw_identity(seed, number, self.population, look=look, num_expression=self.model.config.num_expression, attempt=attempt)
 
     def plan(
-        self, photo: np.ndarray, options: AnonymizeOptions, face: Face, draw: Callable[..., Identity], attempts: int, reason: str = ""
+        self,
+        photo: np.ndarray,
+        options: AnonymizeOptions,
+        face: Face,
+        draw: Callable[..., Identity],
+        attempts: int,
+        *,
+        reason: str = "",
+        others: Sequence[Face] = (),
     ) -> FacePlan:
-        """The person whom ``draw`` gives in the face's place, or the first of so many attempts who fits there; a cover with a reason."""
+        """The person whom ``draw`` gives in the face's place, or the first of so many attempts who fits there; a cover with a reason.
+
+        Nothing of the ``others``, which may have to be covered, is looked at.
+        """
         if reason := reason or rejection_reason(face, height=photo.shape[0], width=photo.shape[1]):
             return FacePlan(face, draw(), reason=reason)
-        first = self._plan_person(photo, options, face, draw())
+        first = self._plan_person(photo, options, face, draw(), others)
         if not first.reason:
             return first
-        others = (self._plan_person(photo, options, face, draw(attempt=attempt)) for attempt in range(1, attempts))
-        return next((plan for plan in others if not plan.reason), first)
+        more = (self._plan_person(photo, options, face, draw(attempt=attempt), others) for attempt in range(1, attempts))
+        return next((plan for plan in more if not plan.reason), first)
 
-    def _plan_person(self, photo: np.ndarray, options: AnonymizeOptions, face: Face, identity: Identity) -> FacePlan:
+    def _plan_person(
+        self, photo: np.ndarray, options: AnonymizeOptions, face: Face, identity: Identity, others: Sequence[Face]
+    ) -> FacePlan:
         config, points = self.model.config, np.asarray(face.landmarks, dtype=np.float64)
         try:
             crop = align_face(points, config.image_size, tight=config.conditioning == "landmarks")
@@ -106,11 +119,12 @@ class FacePlanner:
             return FacePlan(face, identity, reason=f"the landmarks are implausible: {error}")
         gray, mouth = is_gray(photo, face.box), MouthLight()
         if config.conditioning == "mesh":
-            for name in ("people", "shares", "mouths"):
+            for name in ("people", "shares"):
                 inputs[name] = torch.from_numpy(getattr(identity, name))[None]
-            mouth = read_mouth(photo, crop, crop.to_crop(np.asarray(face.landmarks, np.float64)))
-            shares = self.population.mouths.shares(identity.mouths, inputs["canonical_landmarks"][0].numpy(), mouth.teeth)
-            inputs["mouth_shares"] = torch.from_numpy(shares)[None]
+            mouth = read_mouth(photo, crop, crop.to_crop(np.asarray(face.landmarks, np.float64)), others)
+            if len(identity.mouths):
+                shares = self.population.mouths.shares(identity.mouths, inputs["canonical_landmarks"][0].numpy(), mouth.teeth)
+                inputs |= {"mouths": torch.from_numpy(identity.mouths)[None], "mouth_shares": torch.from_numpy(shares)[None]}
             inputs["grayscale"] = torch.tensor([[float(gray)]])
         return FacePlan(face, identity, crop, points, original, features, inputs, head_warp, mouth, gray)
 

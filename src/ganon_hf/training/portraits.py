@@ -20,6 +20,7 @@ import torch
 from ..core.face_mesh import LEFT_EYE_OUTER, LEFT_IRIS, MEAN_LANDMARKS, RIGHT_EYE_OUTER, RIGHT_IRIS, TRIANGLES
 from ..core.landmarks import frontal_facing, texel_table
 from ..core.modeling_ganon import AppearancePrior, ShapeStatistics, shape_features
+from ..core.open_mouths import mouth_shape
 from ..core.opencv import cv2
 from ..core.people import MAX_SHAPE
 from .appearance_prior import skin_tone
@@ -111,12 +112,8 @@ def half_size(values: np.ndarray) -> np.ndarray:
 
 
 def mouth_shapes(shapes: np.ndarray) -> np.ndarray:
-    """(n, 478, 3) shapes -> (n, 2): distances of the lips and of the corners of the mouth, over that of the eyes' outer corners."""
-    eyes = np.linalg.norm(shapes[:, 33] - shapes[:, 263], axis=1)
-    return np.stack(
-        [np.linalg.norm(shapes[:, first] - shapes[:, second], axis=1) / np.maximum(eyes, 1e-6) for first, second in ((13, 14), (61, 291))],
-        1,
-    )
+    """(n, 478, 3) shapes -> (n, 2) openings and widths, see :func:`~ganon_hf.core.open_mouths.mouth_shape`."""
+    return np.array([mouth_shape(shape) for shape in shapes]).reshape(-1, 2)
 
 
 def iris_diameters(shapes: np.ndarray) -> np.ndarray:
