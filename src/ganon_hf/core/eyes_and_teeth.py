@@ -148,7 +148,7 @@ def _relight_part(values: np.ndarray, wanted: np.ndarray, part: np.ndarray, ligh
         lightest: at most wanted.
     """
     known = part & np.isfinite(wanted)
-    believed = between(np.count_nonzero(known) / max(np.count_nonzero(part), 1), *_PART_SEEN)
+    believed = between(float(known.sum()) / max(float(part.sum()), 1.0), *_PART_SEEN)
     if not believed or (light := quantile(values[known], _TEETH_SHARE)) < EPSILON:
         return np.zeros_like(values)
     level = quantile(wanted[known], _TEETH_SHARE)
