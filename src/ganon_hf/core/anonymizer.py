@@ -165,9 +165,9 @@ class Anonymizer:
 
         Args:
             image: as in :meth:`__call__`, which also says what is raised.
-            options, faces: likewise.
-            people: for a video frame: the number of the seed's synthetic person for each of ``faces``, which a person keeps. None is for
-                a photo: its faces are numbered by size, and if a synthetic person does not fit, others are tried.
+            options: likewise.
+            faces: likewise.
+            people: for a video frame: the number of each face's synthetic person. None numbers them by size; who does not fit is exchanged.
             looks: the look for each of ``faces``, from :meth:`look_of`, which a person in a video keeps. None reads it from the photo.
             corrections: as in :meth:`__call__`; not together with ``people`` or ``looks``.
         """
