@@ -101,7 +101,7 @@ def main() -> None:
 
     gray = cv2.cvtColor(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     man, child = person(cut_hair(darken_head(photo), *SHORT), 15, "man, 40"), person(dye_suit(photo, BLUE), 2, "child")
-    woman, old = person(cut_hair(dye_suit(photo, TEAL), *WIDE), 33, "woman, 30"), person(cut_hair(gray, *SHORT), 5, "man, 60")
+    woman, old = person(cut_hair(dye_suit(photo, TEAL), *WIDE), 34, "woman, 30"), person(cut_hair(gray, *SHORT), 5, "man, 60")
     three = side_by_side([one.crop(BOX) for one in (child, woman, man)])
     pictures = {
         "src/ganon_hf/card/portrait.jpg": person(photo, 5).crop(BOX),
