@@ -1,8 +1,8 @@
 """A synthetic face composited into its photo.
 
 What is taken from the photo inside the face is a handful of numbers for light, skin tone, dark eyes, teeth, dark beards, sharpness and
-grain, see ``light_matching.py``, ``eyes_and_teeth.py``, ``beards.py``, ``toned_photos.py`` and ``sharpness_matching.py``. No pixel,
-edge or pattern of the original remains where the matte is 1.
+grain, see ``light_matching.py``, ``eyes_and_teeth.py``, ``beards.py``, ``toned_photos.py`` and ``sharpness_matching.py``; and two for the
+inside of the mouth before that, see ``mouth_reading.py``. No pixel, edge or pattern of the original remains where the matte is 1.
 
 Conventions: crops are (S, S, 3) RGB float32 0..255; masks and mattes are (S, S); photos are (height, width, 3) uint8.
 """

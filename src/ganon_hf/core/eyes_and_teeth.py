@@ -2,8 +2,7 @@
 
 In bright photos of hard contrast eyes would look pale, and the bank's teeth are lit like the skin, where smiles are often lit better, and
 teeth of the lower jaw worse. What is taken from the photo is up to four numbers: one for the eyes, one for the mouth, and two for its
-halves. Conventions: pictures are (h, w, 3) RGB float32 0..255. Numbers without a source were tuned on
-photos.
+halves. Conventions: pictures are (h, w, 3) RGB float32 0..255. Numbers without a source were tuned on photos.
 """
 
 from __future__ import annotations

@@ -85,7 +85,7 @@ class FacePlanner:
     ) -> FacePlan:
         """The person whom ``draw`` gives in the face's place, or the first of so many attempts who fits there; a cover with a reason.
 
-        Nothing of the ``others``, which may have to be covered, is looked at.
+        The mouth is not read where ``others`` lie over it: they may have to be covered.
         """
         if reason := reason or rejection_reason(face, height=photo.shape[0], width=photo.shape[1]):
             return FacePlan(face, draw(), reason=reason)
